@@ -1,0 +1,120 @@
+"""HandPose: where a hand is and how its joints are bent, never a bare vector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..geometry.rotations import rotmat_to_rotvec, rotvec_to_rotmat, slerp
+
+
+@dataclass(frozen=True)
+class HandPose:
+    """Poses of one hand, with any batch shape `...`.
+
+    Attributes:
+        translation: (..., 3), metres, origin of the hand's root frame (the palm body for Shadow) in the world.
+        rotation: (..., 3, 3), world_from_hand.
+        joints: (..., J), radians, in the order of `Hand.joint_names`.
+        hand: name of the hand these joints belong to.
+    """
+
+    translation: Tensor
+    rotation: Tensor
+    joints: Tensor
+    hand: str
+
+    @property
+    def shape(self) -> torch.Size:
+        """Batch shape."""
+        return self.translation.shape[:-1]
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> HandPose:
+        """Applies `function` to each of the three tensors; it must only touch batch dimensions, dtype or device."""
+        return replace(
+            self,
+            translation=function(self.translation),
+            rotation=function(self.rotation),
+            joints=function(self.joints),
+        )
+
+    def __getitem__(self, index: object) -> HandPose:
+        """Indexes the batch dimensions, from the front; write `pose[:, -1]`, not `pose[..., -1]`."""
+        if index is Ellipsis or (isinstance(index, tuple) and any(part is Ellipsis for part in index)):
+            raise IndexError("a HandPose is indexed from the front: `...` would reach into the vectors themselves")
+        return self.map(lambda x: x[index])
+
+    def to(self, *args: object, **kwargs: object) -> HandPose:
+        """Moves or casts, as `Tensor.to`."""
+        return self.map(lambda x: x.to(*args, **kwargs))
+
+    def reshape(self, *shape: int) -> HandPose:
+        """Gives the batch dimensions a new shape."""
+        n = len(self.shape)
+        return self.map(lambda x: x.reshape(*shape, *x.shape[n:]))
+
+    @staticmethod
+    def cat(poses: Sequence[HandPose], dim: int = 0) -> HandPose:
+        """Concatenates along a batch dimension, counted from the front (`dim >= 0`)."""
+        return _join(torch.cat, poses, dim)
+
+    @staticmethod
+    def stack(poses: Sequence[HandPose], dim: int = 0) -> HandPose:
+        """Stacks along a new batch dimension, counted from the front (`dim >= 0`)."""
+        return _join(torch.stack, poses, dim)
+
+    def to_vector(self) -> Tensor:
+        """(..., 6 + J): translation 3 | axis-angle 3 | joints J. The paper's phi (RealDex, section 4.1)."""
+        return torch.cat([self.translation, rotmat_to_rotvec(self.rotation), self.joints], dim=-1)
+
+    @staticmethod
+    def from_vector(vector: Tensor, hand: str) -> HandPose:
+        """Inverse of `to_vector`."""
+        return HandPose(vector[..., :3], rotvec_to_rotmat(vector[..., 3:6]), vector[..., 6:], hand)
+
+    def relative_to(self, reference: HandPose) -> HandPose:
+        """This pose seen from the root frame of `reference` (broadcasts); joints are unchanged."""
+        world_from_ref = reference.rotation
+        offset = (self.translation - reference.translation).unsqueeze(-1)
+        return replace(
+            self,
+            translation=(world_from_ref.mT @ offset).squeeze(-1),
+            rotation=world_from_ref.mT @ self.rotation,
+        )
+
+    def moved_by(self, rotation: Tensor, translation: Tensor) -> HandPose:
+        """The pose after `x -> rotation @ x + translation` of the world; (..., 3, 3) and (..., 3), broadcast."""
+        moved = (rotation @ self.translation.unsqueeze(-1)).squeeze(-1) + translation
+        return replace(self, translation=moved, rotation=rotation @ self.rotation)
+
+    def interpolate(self, other: HandPose, progress: Tensor) -> HandPose:
+        """Straight line in translation and joints, slerp in rotation.
+
+        Args:
+            other: the pose at progress 1.
+            progress: (...), broadcasts against the batch shapes.
+        """
+        s = progress.unsqueeze(-1)
+        return replace(
+            self,
+            translation=self.translation + s * (other.translation - self.translation),
+            rotation=slerp(self.rotation, other.rotation, progress),
+            joints=self.joints + s * (other.joints - self.joints),
+        )
+
+
+def _join(function: Callable[..., Tensor], poses: Sequence[HandPose], dim: int) -> HandPose:
+    hands = {pose.hand for pose in poses}
+    if len(hands) != 1:
+        raise ValueError(f"poses: expected one hand, found {sorted(hands)}; convert them with Hand.convert first")
+    if dim < 0:
+        raise ValueError(f"dim: expected a batch dimension counted from the front, found {dim}")
+    return HandPose(
+        function([p.translation for p in poses], dim=dim),
+        function([p.rotation for p in poses], dim=dim),
+        function([p.joints for p in poses], dim=dim),
+        poses[0].hand,
+    )
