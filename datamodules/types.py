@@ -15,7 +15,7 @@ PAST = 5
 FUTURE = 10
 """Frames a motion model predicts in one step."""
 
-_Batch = TypeVar("_Batch", "MotionBatch", "ClipBatch")
+_Batch = TypeVar("_Batch", bound="_OnDevice")
 
 
 @dataclass(frozen=True)
@@ -82,26 +82,35 @@ class _OnDevice:
 
 
 @dataclass(frozen=True)
-class MotionBatch(_OnDevice):
-    """Training windows of B moments t. Everything is in the world frame; models move it to the frame they like.
+class MotionState(_OnDevice):
+    """What a motion model is told at a moment t, for B clips. World frame; models move it to the frame they like.
 
     Attributes:
         past: HandPose (B, PAST): frames t-4..t; before the clip's start the first frame is repeated.
-        future: HandPose (B, FUTURE): frames t+1..t+10; after the clip's end the last frame is repeated.
         goal: HandPose (B,).
         object_points: (B, N, 3), metres, the object where it stood at the clip's first frame.
-        time_to_go: (B,), frames from t to the clip's last frame, >= 1.
-        fps: (B,).
-        valid: (B, FUTURE), bool, False where `future` is padding.
-        clip: (B,), int64, index of the clip.
+        time_to_go: (B,), float, frames from t to the clip's last frame, >= 1.
+        fps: (B,), float.
     """
 
     past: HandPose
-    future: HandPose
     goal: HandPose
     object_points: Tensor
     time_to_go: Tensor
     fps: Tensor
+
+
+@dataclass(frozen=True)
+class MotionBatch(MotionState):
+    """Training windows: the state at t and what came next.
+
+    Attributes:
+        future: HandPose (B, FUTURE): frames t+1..t+10; after the clip's end the last frame is repeated.
+        valid: (B, FUTURE), bool, False where `future` is padding.
+        clip: (B,), int64, index of the clip.
+    """
+
+    future: HandPose
     valid: Tensor
     clip: Tensor
 

@@ -1,0 +1,6 @@
+"""Hands."""
+
+from .hand import Hand, load_hand
+from .pose import HandPose
+
+__all__ = ["Hand", "HandPose", "load_hand"]

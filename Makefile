@@ -1,0 +1,36 @@
+VENV ?= .venv
+PYTHON ?= python3
+PY = $(VENV)/bin/python
+FOLDERS = geometry hands losses datamodules metrics models experiments
+
+# Trains, tests and draws MotionNet on the demo data.
+demo: setup
+	$(PY) experiments/run.py model=motionnet data=demo
+
+# The quick suite.
+test: setup
+	$(PY) -m pytest -m "not slow"
+
+# Everything.
+test-all: setup
+	$(PY) -m pytest
+
+lint: setup .types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/pyright --pythonpath $(PY)
+
+setup: $(VENV)/.stamp
+
+$(VENV)/.stamp: setup.cfg pyproject.toml constraints.txt
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+# Links that let pyright find `dexzoo.models` in models/: the editable install maps the names at run time only.
+.types:
+	mkdir -p $@/dexzoo
+	for folder in $(FOLDERS); do ln -sfn ../../$$folder $@/dexzoo/$$folder; done
+	ln -sfn ../../dexzoo/__init__.py $@/dexzoo/__init__.py
+
+.PHONY: demo test test-all lint setup .types

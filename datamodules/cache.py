@@ -1,0 +1,79 @@
+"""Arrays that are slow to make, kept on disk under the hash of what they were made from."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import DataError
+
+Arrays = dict[str, NDArray]
+
+_log = logging.getLogger(__name__)
+
+
+def cache_dir() -> Path:
+    """Folder of the cache: $DEXZOO_CACHE, or ~/.cache/dexzoo. It may be deleted at any time."""
+    return Path(os.environ.get("DEXZOO_CACHE") or Path.home() / ".cache" / "dexzoo")
+
+
+def content_key(*parts: object) -> str:
+    """Hash of what an entry is made from: bytes as they are, a Path by the bytes of its file, the rest by `repr`."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.read_bytes() if isinstance(part, Path) else part if isinstance(part, bytes) else repr(part).encode()
+        digest.update(len(data).to_bytes(8, "little") + data)  # so that ("ab", "c") is not ("a", "bc")
+    return digest.hexdigest()[:32]
+
+
+def cached(kind: str, key: str, make: Callable[[], Arrays]) -> Arrays:
+    """Returns the arrays kept under `key`, made now if there are none.
+
+    They are written under a name of this process and then renamed, so a killed run leaves no half entry, and of two
+    processes that make the same entry each ends with a whole one.
+
+    Args:
+        kind: folder of the entry; change it when `make` changes.
+        key: from `content_key`, over everything that `make` depends on.
+        make: called without arguments when the entry is absent or unreadable.
+
+    Raises:
+        DataError: the cache can't be written.
+    """
+    path = cache_dir() / kind / f"{key}.npz"
+    if path.exists():
+        try:
+            with np.load(path, allow_pickle=False) as entry:
+                return dict(entry)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            _log.warning("cache: %s is unreadable (%s) and is made again", path, error)
+    arrays = make()
+    _write(path, arrays)
+    return arrays
+
+
+def _write(path: Path, arrays: Arrays) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
+    except OSError as error:
+        raise DataError(
+            f"cache: can't write to {path.parent} ({error.strerror}); set DEXZOO_CACHE to a folder that can be written"
+        ) from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

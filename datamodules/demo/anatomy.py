@@ -1,0 +1,125 @@
+"""What the demo data must know of any hand: where its palm faces, which digit is the thumb, what opens and spreads it.
+
+Everything is measured on the flat hand (all joints zero, or at the nearest limit), so a hand's zero posture must be its
+extended one, as is usual. No name of a hand or a joint is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from ...hands.hand import Hand
+from ...hands.pose import HandPose
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Directions in the root frame of a hand and roles of its joints; D digits.
+
+    Attributes:
+        forward: (3,), unit, from the wrist to the fingertips.
+        palm_normal: (3,), unit, out of the palm, perpendicular to `forward`.
+        palm_centre: (3,), metres, middle of the contact candidates of the resting hand.
+        thumb: index of the digit that points away from the others.
+        digit: (J,), int64, the digit that a joint moves; the first of them if it moves several.
+        flexes: (J,), bool, joints that bend a digit towards the palm; of the thumb its two distal ones.
+        spread: (J,), in [-1, 1], direction in which joints move the fingers apart; 0 for all others.
+        on_thumb: (P,), bool, which contact candidates are on the thumb.
+    """
+
+    forward: Tensor
+    palm_normal: Tensor
+    palm_centre: Tensor
+    thumb: int
+    digit: Tensor
+    flexes: Tensor
+    spread: Tensor
+    on_thumb: Tensor
+
+    @property
+    def num_digits(self) -> int:
+        """Number of digits that joints move."""
+        return int(self.digit.max()) + 1
+
+    @staticmethod
+    def of(hand: Hand) -> Anatomy:
+        """The anatomy of a hand, measured once."""
+        return _measure(hand)
+
+
+@lru_cache(maxsize=16)
+def _measure(hand: Hand) -> Anatomy:
+    flat = hand.clamp(torch.zeros_like(hand.rest))
+    tips = _tips(hand, flat)
+    slopes = torch.autograd.functional.jacobian(lambda q: _tips(hand, q), flat)  # (D, 3, J)
+    thumb = _odd_one_out(tips)
+    fingers = torch.arange(len(tips)) != thumb
+    forward = _unit(tips[fingers].mean(0))
+    bent = (hand.lower + hand.upper) / 2  # on the flat hand a tip may lie on a joint's axis
+    moves = torch.autograd.functional.jacobian(lambda q: _tips(hand, q), bent).norm(dim=1) > 1e-6  # (D, J)
+    digit = moves.int().argmax(dim=0)
+    on_thumb = _moved_with(hand, digit == thumb)
+    normal = _palm_normal(hand, flat, forward, ~on_thumb)
+    own = slopes[digit, :, torch.arange(hand.num_joints)]  # (J, 3)
+    own_reach = own.norm(dim=-1).clamp_min(1e-9)
+    side = torch.linalg.cross(forward, normal)
+    flexes = torch.where(digit == thumb, _two_distal(digit, thumb), (own @ normal).abs() > 0.5 * own_reach)
+    sideways = ((own @ side).abs() > 0.5 * own_reach) & (digit != thumb)
+    gain = torch.autograd.functional.jacobian(lambda q: torch.pdist(_tips(hand, q)[fingers]).sum(), flat)
+    gain = torch.where(sideways, gain, 0.0)
+    return Anatomy(
+        forward=forward,
+        palm_normal=normal,
+        palm_centre=_candidates(hand, hand.rest).mean(0),
+        thumb=thumb,
+        digit=digit,
+        flexes=flexes,
+        spread=gain / gain.abs().max().clamp_min(1e-9),
+        on_thumb=on_thumb,
+    )
+
+
+def _pose(hand: Hand, joints: Tensor) -> HandPose:
+    return HandPose(joints.new_zeros(3), torch.eye(3, dtype=joints.dtype), joints, hand.name)
+
+
+def _tips(hand: Hand, joints: Tensor) -> Tensor:
+    return hand.keypoints(hand.forward_kinematics(_pose(hand, joints)))[-len(hand.fingertip_names) :]
+
+
+def _candidates(hand: Hand, joints: Tensor) -> Tensor:
+    return hand.place(hand.forward_kinematics(_pose(hand, joints)), hand.contact_candidates)
+
+
+def _odd_one_out(tips: Tensor) -> int:
+    directions = torch.nn.functional.normalize(tips, dim=-1)
+    return int((directions @ directions.mT).sum(dim=1).argmin())
+
+
+def _moved_with(hand: Hand, joints: Tensor) -> Tensor:
+    """(P,): which contact candidates move when any of the joints (J,) bool does."""
+    slopes = torch.autograd.functional.jacobian(
+        lambda q: _candidates(hand, q), (hand.lower + hand.upper) / 2
+    )  # (P, 3, J)
+    return (slopes.norm(dim=1)[:, joints] > 1e-6).any(dim=1)
+
+
+def _palm_normal(hand: Hand, flat: Tensor, forward: Tensor, used: Tensor) -> Tensor:
+    links = hand.forward_kinematics(_pose(hand, flat))
+    candidates = hand.contact_candidates
+    normals = (links.rotation[candidates.link] @ candidates.normal.unsqueeze(-1)).squeeze(-1)
+    mean = normals[used].mean(0)
+    return _unit(mean - (mean @ forward) * forward)
+
+
+def _two_distal(digit: Tensor, which: int) -> Tensor:
+    distal = (digit == which).nonzero().squeeze(-1)[-2:]
+    return torch.isin(torch.arange(len(digit)), distal)
+
+
+def _unit(vector: Tensor) -> Tensor:
+    return vector / vector.norm()

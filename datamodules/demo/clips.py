@@ -1,0 +1,149 @@
+"""Clips of one object: drawn, checked, kept in the cache."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import trimesh
+from torch import Tensor
+
+from ...geometry.sdf import DistanceGrid
+from ...hands.hand import Hand
+from ...hands.pose import HandPose
+from ..cache import Arrays, cache_dir, cached, content_key
+from ..errors import DataError
+from .grasps import ObjectGrasps
+from .motions import Reaches, ReachSettings, acceptable, plan_reaches
+from .objects import object_mesh, object_names
+
+MOTION_VERSION = 1
+"""Goes up whenever the same seed would give other clips."""
+
+_ATTEMPTS_AT_ONCE = 96
+_MAX_ROUNDS = 40
+
+
+@dataclass(frozen=True)
+class ObjectClips:
+    """Clips of one object, end to end.
+
+    Attributes:
+        pose: HandPose (F,), world frame.
+        length: (C,), int64, frames of each clip.
+        grasp: (C,), int64, index of the grasp that ends each clip.
+        rotation: (C, 3, 3), world_from_object.
+        attempts: clips drawn to get these.
+    """
+
+    pose: HandPose
+    length: Tensor
+    grasp: Tensor
+    rotation: Tensor
+    attempts: int
+
+
+def object_clips(hand: Hand, grasps: ObjectGrasps, count: int, seed: int, settings: ReachSettings) -> ObjectClips:
+    """`count` clips of one object, from the cache or made now; the same for the same arguments.
+
+    Raises:
+        DataError: too few of the grasps can be reached.
+    """
+    vectors = grasps.pose.to_vector().numpy()
+    key = content_key(MOTION_VERSION, hand.name, grasps.object, vectors.tobytes(), count, seed, settings)
+    arrays = cached("demo_clips", key, lambda: _to_arrays(make_clips(hand, grasps, count, seed, settings)))
+    return _from_arrays(arrays, hand.name)
+
+
+def make_clips(hand: Hand, grasps: ObjectGrasps, count: int, seed: int, settings: ReachSettings) -> ObjectClips:
+    """Draws clips and keeps the acceptable ones until there are `count`; see `motions.acceptable`."""
+    if not len(grasps.seed):
+        raise DataError(f"demo grasps of {grasps.object}: expected at least one, found none; generate more")
+    mesh = object_mesh(grasps.object)
+    generator = torch.Generator().manual_seed(_stream(seed, grasps.object))
+    grid = _distance_grid(grasps.object, mesh)
+    size = float(np.sort(mesh.extents)[1])  # the middle extent: about what the fingers have to span
+    kept: list[Reaches] = []
+    rounds = 0
+    while sum(len(k.length) for k in kept) < count:
+        if rounds == _MAX_ROUNDS * (1 + count // _ATTEMPTS_AT_ONCE):
+            raise DataError(
+                f"demo clips of {grasps.object}: expected {count}, found {sum(len(k.length) for k in kept)} acceptable"
+                f" in {rounds * _ATTEMPTS_AT_ONCE} attempts; its {len(grasps.seed)} grasps are hard to reach"
+            )
+        drawn = plan_reaches(hand, grasps.pose, size, _ATTEMPTS_AT_ONCE, generator, settings)
+        with torch.no_grad():
+            kept.append(drawn[acceptable(hand, drawn, grid)])
+        rounds += 1
+    return _flatten(kept, count, rounds * _ATTEMPTS_AT_ONCE)
+
+
+def object_file(name: str) -> Path:
+    """File of a demo object's mesh (STL, metres) in the cache, written now if it is not there.
+
+    Raises:
+        DataError: the cache can't be written.
+    """
+    mesh = object_mesh(name)
+    path = cache_dir() / "demo_objects" / content_key(mesh.vertices.tobytes(), mesh.faces.tobytes()) / f"{name}.stl"
+    if not path.exists():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+        except OSError as error:
+            raise DataError(f"cache: can't write to {path.parent} ({error.strerror}); set DEXZOO_CACHE") from error
+        with os.fdopen(handle, "wb") as file:
+            file.write(mesh.export(file_type="stl"))
+        os.replace(temporary, path)
+    return path
+
+
+def _distance_grid(name: str, mesh: trimesh.Trimesh) -> DistanceGrid:
+    key = content_key(mesh.vertices.tobytes(), mesh.faces.tobytes())
+    return DistanceGrid.from_state(cached("demo_grids", key, lambda: DistanceGrid(mesh, margin=0.05).state()))
+
+
+def _stream(seed: int, name: str) -> int:
+    """A seed of its own for each object, so that the clips of one don't depend on which others are asked for."""
+    state = np.random.SeedSequence([seed, object_names().index(name)]).generate_state(1, np.uint64)[0]
+    return int(state) >> 1  # manual_seed takes 63 bits
+
+
+def _flatten(kept: list[Reaches], count: int, attempts: int) -> ObjectClips:
+    pose = HandPose.cat([k.pose for k in kept])[:count]
+    length = torch.cat([k.length for k in kept])[:count]
+    used = torch.arange(pose.shape[1]) < length[:, None]
+    return ObjectClips(
+        pose=pose[used],
+        length=length,
+        grasp=torch.cat([k.grasp for k in kept])[:count],
+        rotation=torch.cat([k.rotation for k in kept])[:count],
+        attempts=attempts,
+    )
+
+
+def _to_arrays(clips: ObjectClips) -> Arrays:
+    return {
+        "translation": clips.pose.translation.numpy(),
+        "hand_rotation": clips.pose.rotation.numpy(),
+        "joints": clips.pose.joints.numpy(),
+        "length": clips.length.numpy(),
+        "grasp": clips.grasp.numpy(),
+        "rotation": clips.rotation.numpy(),
+        "attempts": np.array(clips.attempts),
+    }
+
+
+def _from_arrays(arrays: Arrays, hand: str) -> ObjectClips:
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return ObjectClips(
+        pose=HandPose(tensors["translation"], tensors["hand_rotation"], tensors["joints"], hand),
+        length=tensors["length"],
+        grasp=tensors["grasp"],
+        rotation=tensors["rotation"],
+        attempts=int(tensors["attempts"]),
+    )

@@ -1,0 +1,97 @@
+"""The run that makes the file of grasps: one shard for each object and seed, finished shards are kept."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ...hands.hand import Hand, load_hand
+from .grasps import GENERATOR_VERSION, ObjectGrasps, find_grasps, join_grasps, load_grasps, save_grasps
+from .objects import convex_pieces, object_mesh, object_names
+
+_ROUNDS = 8
+
+
+def generate(
+    out: Path,
+    hand: str = "shadow",
+    seeds: Sequence[int] = (0, 1),
+    per_object: int = 40,
+    steps: int = 300,
+    objects: Sequence[str] | None = None,
+) -> Path:
+    """Finds grasps of the demo objects and writes them to `out/grasps.npz`.
+
+    Started again with the same settings after being stopped, it goes on with the first unfinished object.
+
+    Args:
+        out: folder; made where it is absent.
+        hand: name of a hand or path of its YAML.
+        seeds: the grasps of each object are shared out over them.
+        per_object: grasps wanted of each object.
+        steps: annealing steps.
+        objects: names; all by default.
+
+    Returns:
+        The file written.
+    """
+    body, names = load_hand(hand), tuple(objects or object_names())
+    share = -(-per_object // len(seeds))
+    label = f"v{GENERATOR_VERSION}-{body.name}-{steps}-{share}"
+    shards = out / f"shards-{label}"
+    shards.mkdir(parents=True, exist_ok=True)
+    columns = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn()) as progress:
+        task = progress.add_task("grasps", total=len(names) * len(seeds))
+        for name in names:
+            for seed in seeds:
+                progress.update(task, description=f"{name}, seed {seed}")
+                _shard(shards / f"{name}-{seed}.npz", body, name, share, steps, seed, progress)
+                progress.advance(task)
+    joined = [join_grasps([load_grasps(shards / f"{n}-{s}.npz")[n] for s in seeds]) for n in names]
+    path = out / "grasps.npz"
+    _write(path, joined, body, steps)
+    (out / "grasps.json").write_text(json.dumps({"seeds": list(seeds), "steps": steps, "hand": body.name}, indent=1))
+    _report(joined)
+    return path
+
+
+def _shard(path: Path, hand: Hand, name: str, count: int, steps: int, seed: int, progress: Progress) -> None:
+    if path.exists():
+        return
+    mesh = object_mesh(name)
+    earlier = next(iter(path.parent.glob(f"{name}-*.npz")), None)
+    pieces = load_grasps(earlier)[name].pieces if earlier else convex_pieces(mesh)
+    task = progress.add_task("  annealing", total=steps)
+
+    done = itertools.count(1)
+    found = find_grasps(
+        *(hand, name, mesh, pieces, count, steps, seed),
+        rounds=_ROUNDS,
+        on_step=lambda: progress.update(task, completed=next(done) % steps),
+    )
+    _write(path, [found], hand, steps)
+    progress.remove_task(task)
+
+
+def _write(path: Path, grasps: Sequence[ObjectGrasps], hand: Hand, steps: int) -> None:
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
+    save_grasps(temporary, grasps, hand.joint_names, steps)
+    os.replace(temporary, path)
+
+
+def _report(grasps: Sequence[ObjectGrasps]) -> None:
+    table = Table("object", "grasps", "per attempt", "six directions", "median penetration, mm")
+    for g in grasps:
+        count = len(g.seed)
+        six = f"{100 * g.six_directions.all(axis=1).mean():.0f} %" if count else "-"
+        depth = f"{1000 * float(sorted(g.penetration)[count // 2]):.1f}" if count else "-"
+        table.add_row(g.object, str(count), f"{100 * count / g.attempts:.0f} %", six, depth)
+    Console().print(table)

@@ -1,0 +1,114 @@
+"""The demo data as a data module: it needs no download."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.progress import track
+
+from ...hands.hand import load_hand
+from ...hands.pose import HandPose
+from ..clouds import object_cloud
+from ..errors import DataError, UnknownName
+from ..motion import MotionDataModule
+from ..splits import Split, by_object
+from ..types import MotionSample
+from .clips import ObjectClips, object_clips, object_file
+from .grasps import SHIPPED, load_grasps
+from .motions import FPS, ReachSettings
+from .objects import TEST_OBJECTS, VAL_OBJECTS, object_names
+
+
+class DemoMotion(MotionDataModule):
+    """Generated reach-to-grasp clips of the Shadow hand and fourteen household shapes.
+
+    Numbers obtained on it say nothing about RealDex; tables and runs name it "demo data". The test shapes are new
+    objects but close relatives of the training shapes.
+
+    Args:
+        hand: the hand of the grasps; the file that ships is for `shadow`.
+        clips: in total, shared out evenly over the objects.
+        seed: of the clips, and of order and noise in training.
+        objects: names of the objects used; all by default.
+        test_objects: of these, those held out for the test.
+        val_objects: of these, those for validation; there may be none.
+        grasps: file made by `python -m dexzoo.datamodules.demo generate`; the one that ships by default.
+        settings: ranges that clips are drawn from.
+        **base: see `MotionDataModule`.
+    """
+
+    title = "demo data"
+    is_demo = True
+
+    def __init__(
+        self,
+        hand: str = "shadow",
+        *,
+        clips: int = 1500,
+        seed: int = 0,
+        objects: Sequence[str] | None = None,
+        test_objects: Sequence[str] = TEST_OBJECTS,
+        val_objects: Sequence[str] = VAL_OBJECTS,
+        grasps: str | Path | None = None,
+        settings: ReachSettings | None = None,
+        **base: object,
+    ) -> None:
+        super().__init__(hand, seed=seed, **base)  # type: ignore[arg-type]
+        self.objects = tuple(objects or object_names())
+        for name in (*self.objects, *test_objects, *val_objects):
+            if name not in object_names():
+                raise UnknownName("demo object", name, object_names())
+        if clips < len(self.objects):
+            raise DataError(f"clips: expected at least one for each of {len(self.objects)} objects, found {clips}")
+        self.clips = clips
+        self.test_objects = tuple(name for name in test_objects if name in self.objects)
+        self.val_objects = tuple(name for name in val_objects if name in self.objects)
+        self.grasps = Path(grasps) if grasps else SHIPPED
+        self.settings = settings or ReachSettings()
+
+    def load(self) -> list[MotionSample]:
+        """Makes the clips on first use, a minute for all; object by object, so a killed run goes on where it was.
+
+        Raises:
+            DataError: the grasps are of another hand, of other objects, or can't be reached.
+        """
+        hand = load_hand(self.hand)
+        grasps = load_grasps(self.grasps, hand)
+        missing = [name for name in self.objects if name not in grasps]
+        if missing:
+            raise DataError(f"{self.grasps}: expected grasps of {', '.join(missing)}, found {', '.join(grasps)}")
+        share, rest = divmod(self.clips, len(self.objects))
+        counts = {name: share + (i < rest) for i, name in enumerate(self.objects)}
+        samples: list[MotionSample] = []
+        for name in track(self.objects, "demo clips", transient=True):
+            samples += self._samples_of(name, object_clips(hand, grasps[name], counts[name], self.seed, self.settings))
+        return samples
+
+    def split(self, samples: Sequence[MotionSample]) -> Split:
+        """By object: `test_objects`, `val_objects`, and the others to train on."""
+        return by_object(samples, self.val_objects, self.test_objects)
+
+    def _samples_of(self, name: str, clips: ObjectClips) -> list[MotionSample]:
+        mesh = object_file(name)
+        points = object_cloud(mesh, self.n_object_points)
+        samples = []
+        end = 0
+        for i, length in enumerate(clips.length.tolist()):
+            pose, end = clips.pose[end : end + length], end + length
+            samples.append(
+                MotionSample(
+                    name=f"{name}/{i:04d}",
+                    object=name,
+                    recording=f"{name}/{i:04d}",
+                    pose=HandPose(pose.translation, pose.rotation, pose.joints, self.hand),
+                    goal=pose[-1],
+                    fps=FPS,
+                    object_points=points,
+                    object_rotation=clips.rotation[i].expand(length, 3, 3),
+                    object_translation=torch.zeros(length, 3),
+                    mesh=mesh,
+                )
+            )
+        return samples

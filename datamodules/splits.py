@@ -1,0 +1,112 @@
+"""Train, validation and test parts: by object, or by recording where there is one object only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+from .errors import DataError, UnknownName
+from .types import MotionSample
+
+REALDEX_VAL = ("goji_jar", "small_sprayer", "yogurt", "body_lotion", "bowling_game_box", "chips")
+REALDEX_TEST = ("duck_toy", "cosmetics", "sprayer", "box", "daily_moisturizing_lotion", "mildew_remover")
+_ALIASES = {"daily_moisture_lotion": "daily_moisturizing_lotion", "midew_remover": "mildew_remover"}
+"""Misspellings in RealDex's own lists."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Three parts of a data set."""
+
+    train: list[MotionSample]
+    val: list[MotionSample]
+    test: list[MotionSample]
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over the sorted names of each part."""
+        names = [sorted(sample.name for sample in part) for part in (self.train, self.val, self.test)]
+        return hashlib.sha256(json.dumps(names).encode()).hexdigest()
+
+
+def object_name(name: str) -> str:
+    """The one spelling of an object's name."""
+    plain = re.sub(r"[\s-]+", "_", name.strip().lower())
+    return _ALIASES.get(plain, plain)
+
+
+def natural_key(name: str) -> list[tuple[bool, int, str]]:
+    """Sort key that puts "door_2" before "door_10"."""
+    parts = re.split(r"(\d+)", name)
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
+
+
+def by_object(samples: Sequence[MotionSample], val: Collection[str], test: Collection[str]) -> Split:
+    """Objects in `val` and `test` go there, all others to train.
+
+    Raises:
+        DataError: an object is in both lists, or train or test ends empty.
+    """
+    both = {object_name(name) for name in val} & {object_name(name) for name in test}
+    if both:
+        raise DataError(f"split: expected disjoint objects, found {sorted(both)} in val and in test")
+    names = [{object_name(name) for name in part} for part in (val, test)]
+    return _dealt(samples, lambda sample: object_name(sample.object), *names)
+
+
+def by_fold(samples: Sequence[MotionSample], group: str, fold: int, n_folds: int, n_val: int = 0) -> Split:
+    """Fold `fold` tests on every `n_folds`-th group in natural order, beginning with number `fold`.
+
+    Neighbouring recordings were made one after the other; dealing them out in turn gives each fold the whole session.
+
+    Args:
+        samples: clips to split.
+        group: "object" or "recording", what must not be torn apart.
+        fold: 0 <= fold < n_folds.
+        n_folds: at least 2.
+        n_val: groups at the end of the training groups that go to val.
+
+    Raises:
+        UnknownName: another group.
+        DataError: fold or n_folds out of range, more folds than groups, or nothing left to train on.
+    """
+    if group not in ("object", "recording"):
+        raise UnknownName("group", group, ("object", "recording"))
+    names = sorted({getattr(sample, group) for sample in samples}, key=natural_key)
+    if not 2 <= n_folds <= len(names):
+        raise DataError(f"n_folds: expected 2 to {len(names)}, the number of {group}s found, found {n_folds}")
+    if not 0 <= fold < n_folds:
+        raise DataError(f"fold: expected 0 to {n_folds - 1} (n_folds={n_folds}), found {fold}")
+    test = names[fold::n_folds]
+    rest = [name for name in names if name not in test]
+    if not 0 <= n_val < len(rest):
+        raise DataError(f"n_val: expected 0 to {len(rest) - 1} of {len(rest)} training {group}s, found {n_val}")
+    val = rest[len(rest) - n_val :]
+    return _dealt(samples, lambda sample: getattr(sample, group), set(val), set(test))
+
+
+def _dealt(samples: Sequence[MotionSample], key: Callable[[MotionSample], str], val: set[str], test: set[str]) -> Split:
+    parts: dict[str, list[MotionSample]] = {"train": [], "val": [], "test": []}
+    for sample in samples:
+        name = key(sample)
+        parts["test" if name in test else "val" if name in val else "train"].append(sample)
+    for part in ("train", "test"):
+        if not parts[part]:
+            raise DataError(f"split: expected clips in every part, found none for {part}; choose another data.split")
+    return Split(**parts)
+
+
+def assert_disjoint(split: Split, group: str) -> None:
+    """Raises DataError, naming them, where an object (or a recording) is in more than one part.
+
+    Args:
+        split: the parts.
+        group: "object" or "recording".
+    """
+    train, val, test = ({getattr(s, group) for s in part} for part in (split.train, split.val, split.test))
+    torn = (train & val) | (train & test) | (val & test)
+    if torn:
+        raise DataError(f"split: expected disjoint parts, found {group} {', '.join(sorted(torn))} in more than one")

@@ -1,0 +1,243 @@
+"""Windows and whole clips, gathered from one flat store of all frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch import distributed as ranks
+from torch.utils.data import Dataset, DistributedSampler
+
+from ..hands.pose import HandPose
+from .errors import DataError
+from .types import FUTURE, PAST, ClipBatch, MotionBatch, MotionSample
+
+Transform = Callable[[MotionBatch, torch.Generator], MotionBatch]
+"""Changes a training batch; draws its random numbers from the generator given and from nowhere else."""
+
+
+@dataclass(frozen=True)
+class ClipStore:
+    """The frames of C clips in one row of F frames; nothing else grows with the data.
+
+    Attributes:
+        pose: HandPose (F,), world frame, float32.
+        start: (C,), int64, first frame of each clip.
+        length: (C,), int64, frames of each clip, >= 2.
+        goal: HandPose (C,).
+        fps: (C,).
+        object_points: (C, N, 3), metres, world frame, the object where it stood at the clip's first frame.
+        object_rotation: (C, 3, 3), world_from_object at the clip's last frame.
+        object_translation: (C, 3), metres, likewise.
+        names: of the clips.
+        meshes: of their objects, None where there is none.
+    """
+
+    pose: HandPose
+    start: Tensor
+    length: Tensor
+    goal: HandPose
+    fps: Tensor
+    object_points: Tensor
+    object_rotation: Tensor
+    object_translation: Tensor
+    names: tuple[str, ...]
+    meshes: tuple[Path | None, ...]
+
+    @staticmethod
+    def of(samples: Sequence[MotionSample]) -> ClipStore:
+        """Lays the clips in a row.
+
+        Raises:
+            DataError: no clips, clips of one frame, of different hands, or with different numbers of object points.
+        """
+        _check_samples(samples)
+        length = torch.tensor([len(s.pose.joints) for s in samples])
+        points = [s.object_points @ s.object_rotation[0].mT + s.object_translation[0] for s in samples]
+        return ClipStore(
+            pose=HandPose.cat([s.pose for s in samples]).to(torch.float32),
+            start=length.cumsum(0) - length,
+            length=length,
+            goal=HandPose.stack([s.goal for s in samples]).to(torch.float32),
+            fps=torch.tensor([s.fps for s in samples], dtype=torch.float32),
+            object_points=torch.stack(points).float(),
+            object_rotation=torch.stack([s.object_rotation[-1] for s in samples]).float(),
+            object_translation=torch.stack([s.object_translation[-1] for s in samples]).float(),
+            names=tuple(s.name for s in samples),
+            meshes=tuple(s.mesh for s in samples),
+        )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def clips(self, indices: Sequence[int]) -> ClipBatch:
+        """Whole clips, padded at the end with their last frame."""
+        clip = torch.as_tensor(indices, dtype=torch.long)
+        length = self.length[clip]
+        frame = torch.minimum(torch.arange(int(length.max())), length[:, None] - 1)
+        return ClipBatch(
+            pose=_take(self.pose, self.start[clip, None] + frame),
+            goal=self.goal[clip],
+            length=length,
+            object_points=self.object_points[clip],
+            object_rotation=self.object_rotation[clip],
+            object_translation=self.object_translation[clip],
+            fps=self.fps[clip],
+            clip=clip,
+            names=tuple(self.names[i] for i in clip.tolist()),
+            meshes=tuple(self.meshes[i] for i in clip.tolist()),
+        )
+
+
+class ClipDataset(Dataset[ClipBatch]):
+    """All clips of a store; fetches a batch at a time, so its loader takes `collate_fn=as_is`."""
+
+    def __init__(self, store: ClipStore) -> None:
+        self.store = store
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def __getitems__(self, indices: Sequence[int]) -> ClipBatch:
+        return self.store.clips(indices)
+
+
+class WindowDataset(Dataset[MotionBatch]):
+    """Training windows at every frame t = 0..T-2 of every clip, gathered on the fly.
+
+    The windows repeat without end: index i is window `i % len` in epoch `i // len`. `WindowSampler` deals them out like
+    that, so all randomness of a batch follows from (seed, its first index) alone and a resumed run repeats an unbroken
+    one bit for bit, with any number of loader processes.
+
+    Args:
+        store: the clips.
+        seed: of speeds and transforms.
+        speed_range: (low, high) with 0 < low <= 1 <= high. Each window is played at a speed drawn from it, which is
+            then rounded so that the rest of the clip takes a whole number of frames. None plays at the speed recorded.
+        transforms: applied in order to each batch.
+    """
+
+    def __init__(
+        self,
+        store: ClipStore,
+        seed: int = 0,
+        speed_range: tuple[float, float] | None = None,
+        transforms: Sequence[Transform] = (),
+    ) -> None:
+        if speed_range is not None and not 0 < speed_range[0] <= 1 <= speed_range[1]:
+            raise DataError(f"speed_range: expected [low, high] with 0 < low <= 1 <= high, found {list(speed_range)}")
+        self.store, self.seed, self.speed_range, self.transforms = store, seed, speed_range, tuple(transforms)
+        self._windows = (store.length - 1).cumsum(0)  # windows up to and with each clip
+
+    def __len__(self) -> int:
+        return int(self._windows[-1])
+
+    def __getitems__(self, indices: Sequence[int]) -> MotionBatch:
+        generator = batch_generator(self.seed, indices[0])
+        window = torch.as_tensor(indices, dtype=torch.long) % len(self)
+        clip = torch.searchsorted(self._windows, window, right=True)
+        first = self._windows[clip] - (self.store.length[clip] - 1)
+        batch = self._gather(clip, window - first, generator)
+        for transform in self.transforms:
+            batch = transform(batch, generator)
+        return batch
+
+    def _gather(self, clip: Tensor, t: Tensor, generator: torch.Generator) -> MotionBatch:
+        store, steps = self.store, torch.arange(1 - PAST, FUTURE + 1)
+        remaining = store.length[clip] - 1 - t
+        if self.speed_range is None:
+            time_to_go = remaining
+            frame = (t[:, None] + steps).clamp_(min=0).minimum(store.length[clip, None] - 1)
+            poses = _take(store.pose, store.start[clip, None] + frame)
+        else:
+            time_to_go = _whole_steps(remaining, self.speed_range, generator)
+            time = t[:, None] + steps * (remaining / time_to_go)[:, None]
+            poses = _between(store, clip, time.clamp_(min=0).minimum(store.length[clip, None] - 1))
+        return MotionBatch(
+            past=poses[:, :PAST],
+            future=poses[:, PAST:],
+            goal=store.goal[clip],
+            object_points=store.object_points.index_select(0, clip),
+            time_to_go=time_to_go.float(),
+            fps=store.fps[clip],
+            valid=steps[PAST:] <= time_to_go[:, None],
+            clip=clip,
+        )
+
+
+class WindowSampler(DistributedSampler[int]):
+    """Deals every window `passes` times an epoch, in an order that follows from (seed, epoch).
+
+    It splits the windows over the processes of a distributed run itself, and being a `DistributedSampler` it is told
+    the epoch by Lightning and is not wrapped in another one.
+
+    Args:
+        dataset: the windows.
+        seed: of the order.
+        passes: small data sets want several passes between two validations.
+    """
+
+    def __init__(self, dataset: WindowDataset, seed: int = 0, passes: int = 1) -> None:
+        running = ranks.is_available() and ranks.is_initialized()
+        world, rank = (ranks.get_world_size(), ranks.get_rank()) if running else (1, 0)
+        super().__init__(dataset, num_replicas=world, rank=rank, shuffle=True, seed=seed)
+        self.passes, self._windows = passes, len(dataset)
+
+    def __iter__(self) -> Iterator[int]:
+        epoch, order = self.epoch, []
+        for one in range(epoch * self.passes, (epoch + 1) * self.passes):
+            self.epoch = one  # the permutation of the base class follows from (seed, epoch)
+            order += [one * self._windows + index for index in super().__iter__()]
+        self.epoch = epoch
+        return iter(order)
+
+    def __len__(self) -> int:
+        return self.passes * super().__len__()
+
+
+def as_is(batch: Any) -> Any:
+    """The `collate_fn` of datasets that fetch whole batches."""
+    return batch
+
+
+def batch_generator(seed: int, index: int) -> torch.Generator:
+    """A generator that depends on (seed, index) alone, unrelated for neighbouring seeds and indices."""
+    state = np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state) >> 1)  # manual_seed takes 63 bits
+
+
+def _take(pose: HandPose, index: Tensor) -> HandPose:
+    flat = index.flatten()  # index_select is several times faster than indexing by a tensor
+    return pose.map(lambda x: x.index_select(0, flat)).reshape(*index.shape)
+
+
+def _between(store: ClipStore, clip: Tensor, time: Tensor) -> HandPose:
+    before = time.floor().long().minimum(store.length[clip, None] - 2)
+    index = store.start[clip, None] + before
+    return _take(store.pose, index).interpolate(_take(store.pose, index + 1), time - before)
+
+
+def _whole_steps(remaining: Tensor, speed_range: tuple[float, float], generator: torch.Generator) -> Tensor:
+    low, high = speed_range
+    speed = low + (high - low) * torch.rand(len(remaining), generator=generator)
+    fastest, slowest = (remaining / high).ceil(), (remaining / low).floor()
+    return (remaining / speed).round().clamp(fastest, slowest).long()
+
+
+def _check_samples(samples: Sequence[MotionSample]) -> None:
+    if not samples:
+        raise DataError("clips: expected at least one, found none")
+    for sample in samples:
+        if len(sample.pose.joints) < 2:
+            raise DataError(f"{sample.name}: expected a clip of at least 2 frames, found {len(sample.pose.joints)}")
+    for what, values in (
+        ("hand", {s.pose.hand for s in samples}),
+        ("object points", {len(s.object_points) for s in samples}),
+    ):
+        if len(values) > 1:
+            raise DataError(f"{what}: expected the same for all clips, found {sorted(values)}")

@@ -1,0 +1,119 @@
+"""The harness of all benchmarks: `python experiments/benchmark.py NAME [--quick] [--json FILE]`.
+
+A benchmark is a file `experiments/bench/NAME.py` with `rows(quick: bool) -> list[dict]`; every row has the keys `case`,
+`ours_ms`, `peer` (what it is compared with) and `peer_ms`, medians of one run; `ratio` = peer_ms / ours_ms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.table import Table
+
+from dexzoo.experiments.errors import nearest, plain_errors
+from dexzoo.experiments.results import console, new_table
+
+SUITES = Path(__file__).parent / "bench"
+KEYS = ("case", "ours_ms", "peer", "peer_ms", "ratio")
+
+
+def names() -> list[str]:
+    """The benchmarks there are."""
+    return sorted(path.stem for path in SUITES.glob("*.py") if path.stem != "__init__")
+
+
+def measure(name: str, quick: bool) -> dict[str, Any]:
+    """Runs one benchmark.
+
+    Returns:
+        `benchmark`, `machine` and `rows`, ready for JSON.
+
+    Raises:
+        ValueError: no such benchmark, or rows that lack a key.
+    """
+    if name not in names():
+        match = nearest(name, names())
+        raise ValueError(
+            f"benchmark: expected one of {', '.join(names())}, found {name!r}"
+            + (f"; did you mean {match!r}?" if match else "")
+        )
+    rows = importlib.import_module(f"dexzoo.experiments.bench.{name}").rows(quick)
+    return {"benchmark": name, "machine": machine(), "rows": [complete(row) for row in rows]}
+
+
+def complete(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with its ratio, the five keys first.
+
+    Raises:
+        ValueError: a key is missing.
+    """
+    missing = [key for key in KEYS if key not in row and key != "ratio"]
+    if missing:
+        raise ValueError(f"row {row.get('case')!r}: expected the keys {', '.join(KEYS[:-1])}, found no {missing[0]!r}")
+    ratio = None if row["peer_ms"] is None else row["peer_ms"] / row["ours_ms"]
+    return {**{key: row[key] for key in KEYS[:-1]}, "ratio": ratio, **{k: v for k, v in row.items() if k not in KEYS}}
+
+
+def machine() -> dict[str, Any]:
+    """What the times depend on."""
+    return {
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def as_table(result: Mapping[str, Any]) -> Table:
+    """One line per row."""
+    about = result["machine"]
+    where = f"{about['gpu'] or about['cpu']}, {about['threads']} threads, torch {about['torch']}"
+    table = new_table(f"{result['benchmark']}: {where}", "medians of one run; ratio = peer / ours")
+    extra = list(dict.fromkeys(key for row in result["rows"] for key in row if key not in KEYS))
+    for heading in ("case", "ours (ms)", "peer", "peer (ms)", "ratio", *extra):
+        table.add_column(heading, justify="left" if heading in ("case", "peer") else "right")
+    for row in result["rows"]:
+        table.add_row(*(_cell(row.get(key)) for key in (*KEYS, *extra)))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _cpu_name() -> str:
+    lines: Iterable[str] = ()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), platform.processor())
+
+
+@plain_errors
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Times dexzoo against its peers in one run.")
+    parser.add_argument("name", help=f"one of {', '.join(names())}")
+    parser.add_argument("--quick", action="store_true", help="under 40 s, less exact")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="writes the numbers to FILE as well")
+    args = parser.parse_args(argv)
+    result = measure(args.name, args.quick)
+    console().print(as_table(result))
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

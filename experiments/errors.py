@@ -1,0 +1,131 @@
+"""Says in plain words what is wrong with a command: no traceback for a mistake of the user."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, ParamSpec
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+USER_ERRORS = (ValueError, FileNotFoundError, ImportError, HydraException, OmegaConfBaseException)
+"""What a command, config, data or machine can cause; everything else is a bug and keeps its traceback."""
+
+_DEBUG = "HYDRA_FULL_ERROR"
+_Args = ParamSpec("_Args")
+
+
+def plain_errors(main: Callable[_Args, None]) -> Callable[_Args, None]:
+    """Ends the program with a message and status 1 on a `USER_ERRORS`; HYDRA_FULL_ERROR=1 shows the traceback."""
+
+    @functools.wraps(main)
+    def wrapped(*args: _Args.args, **kwargs: _Args.kwargs) -> None:
+        before = os.environ.get(_DEBUG)
+        os.environ[_DEBUG] = "1"  # hydra hands exceptions on instead of printing them
+        try:
+            main(*args, **kwargs)
+        except USER_ERRORS as error:
+            if before == "1":
+                raise
+            print(f"{explain(error, sys.argv[1:])}\n({_DEBUG}=1 shows where it happened)", file=sys.stderr)
+            sys.exit(1)
+        finally:
+            os.environ.pop(_DEBUG)
+            os.environ.update({} if before is None else {_DEBUG: before})
+
+    return wrapped
+
+
+def explain(error: BaseException, overrides: Sequence[str]) -> str:
+    """The message of an error in the terms of the command line.
+
+    Args:
+        error: what was raised.
+        overrides: the arguments of the command.
+    """
+    for cause in _causes(error):
+        if isinstance(cause, MissingConfigException) and "/" in str(cause.missing_cfg_file):
+            group, _, choice = str(cause.missing_cfg_file).rpartition("/")
+            return _unknown(f"{group}={choice}", f"no such choice of {group!r}", choice, choices(group))
+        if match := re.search(r"Could not override '([^']+)'", str(cause)):
+            return _unknown(match[1], "no such key in the config", match[1], known_keys(overrides))
+    if isinstance(error, InstantiationException | OmegaConfBaseException):
+        inner = [cause for cause in _causes(error) if not isinstance(cause, HydraException | OmegaConfBaseException)]
+        return _bad_argument(error, inner[-1]) or str(inner[-1]) if inner else str(error)
+    return str(error)
+
+
+def choices(group: str) -> list[str]:
+    """The choices of a config group."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
+        return GlobalHydra.instance().config_loader().get_group_options(group)
+
+
+def known_keys(overrides: Sequence[str]) -> list[str]:
+    """All groups and dotted keys there are with the choices of a command, those of its overrides that are right."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        groups = loader.list_groups("")
+        chosen = [o for o in overrides if o.split("=")[0] in groups]
+        try:
+            cfg = hydra.compose("config", chosen)
+        except HydraException:
+            cfg = hydra.compose("config")
+    return [*groups, *_dotted(cfg)]
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The most similar name; a dotted key may also match by its last part ("max_epoch" finds "trainer.max_epochs")."""
+
+    def similarity(candidate: str) -> float:
+        pairs = [(name, candidate), (name.rpartition(".")[2], candidate.rpartition(".")[2])]
+        whole, last = (difflib.SequenceMatcher(None, *pair).ratio() for pair in pairs)
+        return max(whole, 0.95 * last)
+
+    best = max(known, key=similarity, default=None)
+    return best if best is not None and similarity(best) >= 0.6 else None
+
+
+def _unknown(what: str, problem: str, name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    match = nearest(name, names)
+    hint = f"; did you mean {match}?" if match else ""
+    few = f"\nthere are: {', '.join(names)}" if len(names) <= 30 else "\nall keys: python experiments/run.py --cfg job"
+    return f"{what}: {problem}{hint}{few}"
+
+
+def _bad_argument(error: BaseException, inner: BaseException) -> str | None:
+    unexpected = re.search(r"unexpected keyword argument '([^']+)'", str(inner))
+    target = re.search(r"target '([^']+)'", str(error))
+    node = re.search(r"full_key: (\S+)", str(error))
+    if not (unexpected and target):
+        return None
+    known = list(inspect.signature(hydra.utils.get_object(target[1])).parameters)
+    prefix = f"{node[1]}." if node else ""
+    return _unknown(prefix + unexpected[1], f"{target[1]} takes no such argument", unexpected[1], known)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _dotted(cfg: Any, prefix: str = "") -> Iterator[str]:
+    if not isinstance(cfg, DictConfig):
+        return
+    for key in cfg:
+        yield f"{prefix}{key}"
+        if not OmegaConf.is_interpolation(cfg, key):
+            yield from _dotted(cfg[key], f"{prefix}{key}.")

@@ -1,0 +1,72 @@
+"""From a run folder back to the model and the data that it was made with."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from .folders import BEST, RunError, find_checkpoint
+
+
+def load_run(path: str | Path) -> tuple[L.LightningModule, L.LightningDataModule]:
+    """Rebuilds the model with its best weights, in eval mode, and the data (not set up yet) of a run.
+
+    Args:
+        path: the run folder; it needs config.yaml and checkpoints/best.ckpt and may have been moved.
+
+    Raises:
+        RunError: not a run folder, no checkpoint in it, or a checkpoint that does not fit the config.
+    """
+    path = Path(path)
+    checkpoint = find_checkpoint(path)
+    folder = path if checkpoint != path else path.parents[1]
+    if not (folder / "config.yaml").is_file():
+        raise RunError(f"{folder}: expected a run folder with a config.yaml, found none")
+    cfg = OmegaConf.load(folder / "config.yaml")
+    task = instantiate(cfg.model, hand=cfg.hand)
+    load_weights(task, checkpoint)
+    task.config = OmegaConf.to_container(cfg)
+    return task.eval(), instantiate(cfg.data)
+
+
+def load_weights(task: L.LightningModule, path: str | Path) -> None:
+    """Fills a task with the weights and statistics of a checkpoint, file or run folder.
+
+    Raises:
+        RunError: no such checkpoint, not one, or one of another network.
+        ValueError: one of another hand.
+    """
+    path = find_checkpoint(path, BEST)
+    checkpoint = read_checkpoint(path)
+    task.on_load_checkpoint(checkpoint)
+    try:
+        task.load_state_dict(checkpoint["state_dict"])
+    except (KeyError, RuntimeError) as error:
+        lines = str(error).splitlines()
+        raise RunError(
+            f"{path}: expected the weights of this network ({type(task).__name__} with the `model` of the config), "
+            f"found others: {' '.join(line.strip() for line in lines[1:4]) or error}"
+        ) from error
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, on the CPU; tensors and plain values only, no code is run.
+
+    Raises:
+        RunError: a file that is cut short or holds something else.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        raise RunError(f"{path}: expected a checkpoint of plain tensors, found {str(error).splitlines()[0]}") from error
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+        raise RunError(
+            f"{path}: expected a Lightning checkpoint with a `state_dict`, found {type(checkpoint).__name__}"
+        )
+    return checkpoint

@@ -1,0 +1,91 @@
+"""What a run leaves behind: config, results, pictures, and the table it prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig, OmegaConf
+
+from .. import __version__
+from . import figures, results, tracking
+from .folders import BEST
+
+
+def save_config(cfg: DictConfig) -> dict[str, Any]:
+    """Writes config.yaml, with everything resolved, into the run folder, and returns it as plain values."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    if rank_zero_only.rank == 0:
+        Path(cfg.run_dir).mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(OmegaConf.create(plain), Path(cfg.run_dir) / "config.yaml")
+    return plain
+
+
+def label_results(
+    cfg: DictConfig,
+    datamodule: L.LightningDataModule,
+    task: L.LightningModule,
+    references: Sequence[L.LightningModule],
+) -> list[results.Row]:
+    """The rows of all tasks with the columns that say what they belong to. An ablation is one of our model only."""
+    fold = cfg.data.get("fold")
+    labels = {"seed": cfg.seed, "hand": cfg.hand, "data": datamodule.title}
+    labels["fold"] = fold if isinstance(fold, int) else None
+    rows = results.label_rows(task.results, variant=cfg.variant, **labels)
+    return rows + [row for r in references for row in results.label_rows(r.results, variant=None, **labels)]
+
+
+@rank_zero_only
+def write(
+    cfg: DictConfig,
+    datamodule: L.LightningDataModule,
+    task: L.LightningModule,
+    references: Sequence[L.LightningModule],
+    rows: Sequence[results.Row],
+    score: float,
+    loggers: Sequence[Logger],
+) -> None:
+    """Writes the results and pictures of one run, sends them to W&B and ends its run there."""
+    folder = Path(cfg.run_dir)
+    facts = {"name": cfg.name, "dexzoo": __version__, "data": datamodule.title, "is_demo": datamodule.is_demo}
+    facts |= {"split_hash": datamodule.split_hash, "seed": cfg.seed, cfg.monitor: score}
+    results.write_results(folder, rows, facts)
+    pictures: list[Path] = []
+    if cfg.figures.percentiles:
+        headline = [row for row in task.results if row["refine"] == task.results[0]["refine"]]
+        pictures = figures.draw(
+            folder / "figures",
+            task.hand,
+            datamodule.test,
+            {t.method: t.rollouts for t in (task, *references)},
+            {row["clip"]: row["mpjpe_cm"] for row in headline},
+            datamodule.title,
+            cfg.figures,
+        )
+    tracking.log_outcome(loggers, task.config, results.flat_summary(rows), rows, pictures, folder / BEST)
+    tracking.finish()
+
+
+@rank_zero_only
+def conclude(cfg: DictConfig, rows: Sequence[results.Row], merge: bool) -> None:
+    """Prints the one table of a run and where its files are; with `merge`, writes the results of all folds first."""
+    folder = Path(cfg.run_dir)
+    if merge:
+        results.write_results(folder, rows, {"name": cfg.name, "dexzoo": __version__, "data": rows[0]["data"]})
+    n = len({(row["fold"], row["clip"]) for row in rows})
+    out = results.console()
+    out.print(results.results_table(rows, f"{cfg.name}: {rows[0]['data']}, {n} test clips"))
+    shown = _from_here(folder)
+    out.print(f"results      {shown}/results.parquet, metrics.json", soft_wrap=True)
+    out.print(f"checkpoint   {shown}/{'fold_*/' if merge else ''}{BEST}", soft_wrap=True)
+    for path in sorted([*folder.glob("figures/*"), *folder.glob("fold_*/figures/*")]):
+        out.print(f"picture      {_from_here(path)}", soft_wrap=True)
+
+
+def _from_here(path: Path) -> Path:
+    path = path.absolute()
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

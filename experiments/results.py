@@ -1,0 +1,157 @@
+"""The results of a run: one row per method, refinement and clip, and the table made of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+Row = dict[str, Any]
+
+COLUMNS = {
+    "mpjpe_cm": "MPJPE (cm)",
+    "mpjpe_palm_cm": "palm (cm)",
+    "mpjpe_fingers_cm": "fingers (cm)",
+    "ave_cm2": "AVE (cm²)",
+    "ave_paper": "AVE (m²·100)",
+    "vertex_offset_cm": "vertex offset (cm)",
+    "min_distance_cm": "min distance (cm)",
+    "min_distance_error_cm": "its error (cm)",
+}
+"""Metrics of the printed table and their headings; smaller is better for all but the minimum distance."""
+
+KEYS = ("method", "variant", "refine", "seed", "fold", "clip", "hand", "data")
+"""Columns of results.parquet that say what a row is about; the others are metrics."""
+
+
+_WIDTH = 150
+"""Columns that the table needs; a file or pipe has no width of its own."""
+
+
+def label_rows(rows: Iterable[Row], **labels: Any) -> list[Row]:
+    """Adds columns in front: which run, data and hand the rows come from.
+
+    A clip that two processes of a distributed test evaluated, to have equally many each, is taken once.
+    """
+    unique = {(row["method"], row["refine"], row["clip"]): row for row in rows}
+    return [{**{key: row.get(key, labels.get(key)) for key in KEYS}, **row} for row in unique.values()]
+
+
+def metric_names(rows: Sequence[Row]) -> list[str]:
+    """The metrics in the rows, those of the printed table first."""
+    names = dict.fromkeys(key for row in rows for key in row if key not in KEYS)
+    return [*(n for n in COLUMNS if n in names), *(n for n in names if n not in COLUMNS)]
+
+
+def method_label(row: Mapping[str, Any]) -> str:
+    """Name of a method in tables: with its ablation, if it has one."""
+    return row["method"] if row["variant"] in (None, "full") else f"{row['method']} ({row['variant']})"
+
+
+def group_rows(rows: Iterable[Row], *keys: str) -> dict[tuple[Any, ...], list[Row]]:
+    """Rows by the values of some columns, in order of first appearance."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+    return groups
+
+
+def mean_and_sd(values: Iterable[float]) -> tuple[float, float, int]:
+    """Mean, sample standard deviation (n - 1; NaN for one value) and number of the values that are not NaN."""
+    x = np.asarray(list(values), float)
+    x = x[~np.isnan(x)]
+    if not len(x):
+        return float("nan"), float("nan"), 0
+    return float(x.mean()), float(x.std(ddof=1)) if len(x) > 1 else float("nan"), len(x)
+
+
+def summarise(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    """{method: {refine: {metric: {mean, sd, n}}}} over clips."""
+    names = metric_names(rows)
+    summary: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
+    for (_, _, refine), group in group_rows(rows, "method", "variant", "refine").items():
+        stats = {
+            n: dict(zip(("mean", "sd", "n"), mean_and_sd(r.get(n, np.nan) for r in group), strict=True)) for n in names
+        }
+        summary.setdefault(method_label(group[0]), {})[refine] = stats
+    return summary
+
+
+def flat_summary(rows: Sequence[Row]) -> dict[str, float]:
+    """{"method/refine/metric": mean}, for a tracker's summary."""
+    return {
+        f"{method}/{refine}/{name}": stats["mean"]
+        for method, modes in summarise(rows).items()
+        for refine, metrics in modes.items()
+        for name, stats in metrics.items()
+    }
+
+
+def results_table(rows: Sequence[Row], title: str) -> Table:
+    """One line per method and refinement: mean ± standard deviation over clips."""
+    names = [n for n in metric_names(rows) if n in COLUMNS]
+    table = new_table(title, "mean ± standard deviation over clips")
+    table.add_column("method", no_wrap=True)
+    table.add_column("refine", no_wrap=True)
+    for name in names:
+        table.add_column(COLUMNS[name], justify="right")
+    for method, modes in summarise(rows).items():
+        for refine, stats in modes.items():
+            table.add_row(method, refine, *(format_spread(stats[n]["mean"], stats[n]["sd"]) for n in names))
+    return table
+
+
+def new_table(title: str, caption: str) -> Table:
+    """An empty table in the one style."""
+    sides: dict[str, Any] = {"title_justify": "left", "caption_justify": "left"}
+    return Table(title=title, caption=caption, box=box.SIMPLE, padding=(0, 1, 0, 0), **sides)
+
+
+def format_spread(mean: float, sd: float) -> str:
+    """`1.23 ± 0.45`; a dash where there is nothing."""
+    if np.isnan(mean):
+        return "-"
+    digits = 1 if abs(mean) >= 10 else 2 if abs(mean) >= 0.1 or mean == 0 else 3
+    return f"{mean:.{digits}f}" + ("" if np.isnan(sd) else f" ± {sd:.{digits}f}")
+
+
+def console() -> Console:
+    """The terminal, or 150 columns where the output goes to a file."""
+    terminal = Console(highlight=False)
+    return terminal if terminal.is_terminal else Console(highlight=False, width=_WIDTH)
+
+
+def write_results(folder: Path, rows: Sequence[Row], facts: Mapping[str, Any]) -> list[Path]:
+    """Writes results.parquet and metrics.json.
+
+    Args:
+        folder: of the run.
+        rows: with the columns of `KEYS`.
+        facts: what metrics.json says beside the summary.
+
+    Returns:
+        The two files.
+    """
+    parquet, metrics = folder / "results.parquet", folder / "metrics.json"
+    pq.write_table(pa.Table.from_pylist([*rows]), parquet)
+    metrics.write_text(json.dumps(_without_nan({**facts, "summary": summarise(rows)}), indent=1) + "\n")
+    return [parquet, metrics]
+
+
+def read_results(path: Path) -> list[Row]:
+    """The rows of a results.parquet."""
+    return pq.read_table(path).to_pylist()
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nan(x) for key, x in value.items()}
+    return None if isinstance(value, float) and np.isnan(value) else value

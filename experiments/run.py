@@ -1,0 +1,111 @@
+"""The one entry point: `python experiments/run.py model=motionnet data=demo`. Reads from top to bottom."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+try:
+    import dexzoo  # noqa: F401
+except ModuleNotFoundError:
+    sys.exit("dexzoo is not installed in this Python: run `make setup` and use .venv/bin/python, or `pip install -e .`")
+
+import hydra
+import lightning as L
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from dexzoo.experiments import outcome, tracking
+from dexzoo.experiments.errors import plain_errors
+from dexzoo.experiments.folders import BEST, RunError, checkpoint_to_resume, find_checkpoint
+from dexzoo.experiments.load import load_weights
+from dexzoo.experiments.results import Row
+
+
+def run(cfg: DictConfig) -> float:
+    """One run, or one per fold of the data.
+
+    Returns:
+        The validation metric `monitor`, for sweeps: mean over folds, NaN where the data have no validation clips.
+    """
+    tracking.quieten()
+    refuse_sweep_over_processes(cfg)
+    folds = instantiate(cfg.data).fold_ids() if cfg.data.get("fold") == "all" else [None]
+    parts = [run_one(cfg, fold) for fold in folds]
+    outcome.conclude(cfg, [row for rows, _ in parts for row in rows], merge=len(folds) > 1)
+    return sum(score for _, score in parts) / len(parts)
+
+
+def run_one(cfg: DictConfig, fold: int | None) -> tuple[list[Row], float]:
+    """Builds, trains, tests and writes; returns the rows of the results and the validation metric."""
+    if fold is not None:
+        cfg = OmegaConf.merge(cfg, {"data": {"fold": fold}, "run_dir": f"{cfg.run_dir}/fold_{fold}"})
+    folder = Path(cfg.run_dir)
+    config = outcome.save_config(cfg)
+
+    # build
+    L.seed_everything(cfg.seed, workers=True, verbose=False)
+    datamodule, task = instantiate(cfg.data), instantiate(cfg.model, hand=cfg.hand)
+    task.config = config
+    loggers, callbacks = tracking.build_loggers(cfg), [instantiate(c) for c in cfg.callbacks.values()]
+    trainer: L.Trainer = instantiate(cfg.trainer, logger=loggers, callbacks=callbacks)
+    tracking.say_where_wandb_stands(loggers)
+
+    # train
+    if cfg.init_from:
+        load_weights(task, cfg.init_from)
+    best = find_checkpoint(folder if cfg.ckpt == "last" else cfg.ckpt) if cfg.ckpt and not cfg.train else None
+    if task.trainable and cfg.train:
+        resume = checkpoint_to_resume(cfg.ckpt, folder)
+        tracking.carry_on(loggers, resume)
+        trainer.fit(task, datamodule, ckpt_path=resume, weights_only=True)
+        best = folder / BEST if (folder / BEST).exists() else None  # without validation clips: the last weights
+    elif task.trainable and not (best or cfg.init_from):
+        raise RunError("train=false: expected weights to evaluate, found none; set ckpt=RUN_FOLDER or ckpt=FILE")
+
+    # test, and the references on the same clips
+    trainer.test(task, datamodule, ckpt_path=best, weights_only=True, verbose=False)
+    if best != folder / BEST:
+        trainer.save_checkpoint(folder / BEST)
+    trainer.loggers = []  # the curves of the run are its own
+    if trainer.progress_bar_callback:
+        trainer.progress_bar_callback.disable()
+    trainer.validate(task, datamodule, verbose=False)
+    score = float(trainer.callback_metrics.get(cfg.monitor, "nan"))
+    references = [
+        instantiate(hydra.compose(f"model/{name}").model, hand=cfg.hand, given_frames=task.given_frames)
+        for name in cfg.references
+    ]
+    for reference in references:
+        trainer.test(reference, datamodule, verbose=False)
+
+    # write
+    rows = outcome.label_results(cfg, datamodule, task, references)
+    outcome.write(cfg, datamodule, task, references, rows, score, loggers)
+    return rows, score
+
+
+def refuse_sweep_over_processes(cfg: DictConfig) -> None:
+    """Stops `--multirun` with ddp: every process would start the whole sweep, with its own parameters and folders.
+
+    Raises:
+        RunError: always in that case.
+    """
+    strategy = str(cfg.trainer.strategy)
+    if HydraConfig.get().mode == RunMode.MULTIRUN and "ddp" in strategy:
+        raise RunError(
+            f"--multirun with trainer.strategy={strategy}: expected one process per run of a sweep, found "
+            f"{cfg.trainer.devices} devices; use trainer=gpu, or start the runs one by one"
+        )
+
+
+@plain_errors
+def main() -> None:
+    """The command `dexzoo`, the same as `python experiments/run.py`."""
+    hydra.main(version_base="1.3", config_path="conf", config_name="config")(run)()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""Where the numbers of a run go: metrics.csv, and W&B online or offline."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import netrc
+import os
+import warnings
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from hydra.utils import instantiate
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig
+
+from .load import read_checkpoint
+
+_HOSTS = ("wandb.ai", "coreweave.com")
+"""Hosts of the public W&B service; a key for one of them in ~/.netrc means online."""
+
+
+class RunCSVLogger(CSVLogger):
+    """metrics.csv right in the run folder, carried on by a resumed run instead of deleted (as Lightning's is).
+
+    Args:
+        folder: of the run.
+        flush_logs_every_n_steps: steps between writes.
+    """
+
+    def __init__(self, folder: str | Path, flush_logs_every_n_steps: int = 100) -> None:
+        self.path = Path(folder) / "metrics.csv"
+        super().__init__(folder, name="", version="", flush_logs_every_n_steps=flush_logs_every_n_steps)
+        rows = self.rows()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Experiment logs directory")  # that it deletes the file, which is why:
+            self.experiment  # noqa: B018  made now, so that the rows can be put back
+        self._put_back(rows)
+
+    def rows(self) -> list[dict[str, str]]:
+        """What the file holds."""
+        return list(csv.DictReader(self.path.open(newline=""))) if self.path.exists() else []
+
+    def cut_after(self, step: int) -> None:
+        """Drops the rows that a run resumed from `step` will write again."""
+        self._put_back([row for row in self.rows() if int(row["step"]) <= step])
+
+    @rank_zero_only
+    def _put_back(self, rows: Sequence[Mapping[str, str]]) -> None:
+        if rows:
+            self.experiment.metrics_keys = list(rows[0])
+            with self.path.open("w", newline="") as file:
+                table = csv.DictWriter(file, list(rows[0]))
+                table.writeheader()
+                table.writerows(rows)
+
+
+def ensure_wandb_mode(env: MutableMapping[str, str] = os.environ) -> str:
+    """Chooses W&B's mode before anything touches wandb: WANDB_MODE if set, else online with a key, else offline.
+
+    Lightning's `WandbLogger(offline=True)` sets the mode too late and overrides WANDB_MODE=disabled, so it is not used.
+    """
+    if not env.get("WANDB_MODE"):
+        env["WANDB_MODE"] = "online" if env.get("WANDB_API_KEY") or _key_in_netrc(env) else "offline"
+    return env["WANDB_MODE"]
+
+
+def _key_in_netrc(env: Mapping[str, str]) -> bool:
+    try:
+        hosts = netrc.netrc(env.get("NETRC") or Path.home() / ".netrc").hosts
+    except (OSError, netrc.NetrcParseError):
+        return False
+    own = urlparse(env.get("WANDB_BASE_URL", "")).hostname
+    return own in hosts if own else any(host.endswith(_HOSTS) for host in hosts)
+
+
+def quieten() -> None:
+    """Drops Lightning's notes and advice; its warnings and errors stay, but for two that do not concern us."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", ".*does not have many workers")  # a batch is made in a millisecond
+    warnings.filterwarnings("ignore", ".*LeafSpec")  # Lightning calls what torch deprecates
+
+
+def build_loggers(cfg: DictConfig) -> list[Logger]:
+    """The loggers of the config; W&B's mode is chosen first."""
+    if "wandb" in cfg.logger:
+        ensure_wandb_mode()
+        os.environ.setdefault("WANDB_SILENT", "true")  # one line of ours says where it stands
+    return [instantiate(logger) for logger in cfg.logger.values()]
+
+
+@rank_zero_only
+def carry_on(loggers: Iterable[Logger], checkpoint: Path | None) -> None:
+    """Of what an interrupted run logged, keeps what comes before the checkpoint that training goes on from."""
+    if checkpoint is None:
+        return
+    step = read_checkpoint(checkpoint)["global_step"]
+    for logger in loggers:
+        if isinstance(logger, RunCSVLogger):
+            logger.cut_after(step)
+
+
+@rank_zero_only
+def say_where_wandb_stands(loggers: Iterable[Logger]) -> None:
+    """Prints one line."""
+    print(wandb_status(loggers))
+
+
+def wandb_status(loggers: Iterable[Logger]) -> str:
+    """One line that says where W&B stands."""
+    wandb_logger = next((x for x in loggers if isinstance(x, WandbLogger)), None)
+    if wandb_logger is None:
+        return "W&B: not used (logger=wandb turns it on)"
+    mode, run = os.environ["WANDB_MODE"], wandb_logger.experiment
+    if mode == "online":
+        return f"W&B: online, {run.url}"
+    if mode == "offline":
+        return f"W&B: offline, no API key needed; `wandb sync {Path(run.dir).parent}` uploads it later"
+    return f"W&B: WANDB_MODE={mode}"
+
+
+@rank_zero_only
+def log_outcome(
+    loggers: Iterable[Logger],
+    config: Mapping[str, Any],
+    summary: Mapping[str, float],
+    rows: Sequence[Mapping[str, Any]],
+    pictures: Iterable[Path],
+    checkpoint: Path,
+) -> None:
+    """Sends what a run ended with to W&B: config, summary, table per sample, pictures, films and the best checkpoint.
+
+    Args:
+        loggers: of the run; without a `WandbLogger` nothing happens.
+        config: plain values.
+        summary: numbers by name.
+        rows: one per method, refinement and clip.
+        pictures: PNG and GIF files.
+        checkpoint: the best one.
+    """
+    run = next((x.experiment for x in loggers if isinstance(x, WandbLogger)), None)
+    if run is None:
+        return
+    import wandb
+
+    run.config.update(dict(config), allow_val_change=True)
+    run.summary.update(dict(summary))
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    run.log({"results": wandb.Table(columns, [[row.get(c) for c in columns] for row in rows])})
+    for path in pictures:
+        media = wandb.Video(str(path), format="gif") if path.suffix == ".gif" else wandb.Image(str(path))
+        run.log({f"figures/{path.stem}": media})
+    artifact = wandb.Artifact(f"{run.id}-best", type="model")
+    artifact.add_file(str(checkpoint))
+    run.log_artifact(artifact)
+
+
+@rank_zero_only
+def finish() -> None:
+    """Ends the W&B run of this process, so that the next run of a sweep gets its own."""
+    import wandb
+
+    if wandb.run is not None:
+        wandb.finish()

@@ -1,0 +1,60 @@
+"""A hand as one triangle mesh, for pictures and for metrics that need a surface."""
+
+from __future__ import annotations
+
+import numpy as np
+import trimesh
+
+from .shapes import read_mesh
+from .tree import Box, Capsule, Link, Tree
+
+
+def hand_mesh(tree: Tree, rotation: np.ndarray, translation: np.ndarray, visual: bool = True) -> trimesh.Trimesh:
+    """All links at their places.
+
+    Args:
+        tree: the hand.
+        rotation: (L, 3, 3), world_from_link.
+        translation: (L, 3), metres.
+        visual: draw the visual meshes of a link where it has them and the files exist, its primitives elsewhere;
+            False draws the primitives of every link.
+
+    Returns:
+        One mesh, world frame; links overlap, so it is no solid.
+    """
+    parts = []
+    for link, R, t in zip(tree.links, rotation, translation, strict=True):
+        for part in link_meshes(link, visual):
+            parts.append(trimesh.Trimesh(part.vertices @ R.T + t, part.faces, process=False))
+    return trimesh.util.concatenate(parts)
+
+
+def link_meshes(link: Link, visual: bool = True) -> list[trimesh.Trimesh]:
+    """The meshes of one link, link frame."""
+    drawn = [v for v in link.visuals if v.path.is_file()] if visual else []
+    if not drawn:
+        return [primitive_mesh(shape) for shape in (*link.capsules, *link.boxes)]
+    meshes = []
+    for v in drawn:
+        mesh = read_mesh(v.path)
+        faces = mesh.faces if np.prod(v.scale) > 0 else mesh.faces[:, ::-1]  # a mirrored mesh turns inside out
+        meshes.append(trimesh.Trimesh((mesh.vertices * v.scale) @ v.rotation.T + v.translation, faces, process=False))
+    return meshes
+
+
+def primitive_mesh(shape: Capsule | Box) -> trimesh.Trimesh:
+    """A watertight mesh of a primitive, link frame."""
+    pose = np.eye(4)
+    if isinstance(shape, Box):
+        pose[:3, :3], pose[:3, 3] = shape.rotation, shape.centre
+        return trimesh.creation.box(2 * shape.half, pose)
+    axis = shape.end - shape.start
+    length = float(np.linalg.norm(axis))
+    if length == 0:
+        mesh = trimesh.creation.icosphere(subdivisions=3, radius=shape.radius)
+    else:
+        mesh = trimesh.creation.capsule(length, shape.radius, count=(24, 24))
+        mesh.apply_translation(-mesh.bounds.mean(0))  # trimesh 3 put the start at the origin, trimesh 4 the middle
+        pose[:3, :3] = trimesh.geometry.align_vectors([0, 0, 1], axis / length)[:3, :3]
+    pose[:3, 3] = (shape.start + shape.end) / 2
+    return mesh.apply_transform(pose)

@@ -1,0 +1,158 @@
+"""Points and primitives that are fixed to links, where a pose puts them, and how far the hand is from a point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from .kinematics import Links
+
+_Rigid = TypeVar("_Rigid", "LinkPoints", "Capsules", "Boxes")
+
+
+class _OnDevice:
+    def to(self: _Rigid, *args: Any, **kwargs: Any) -> _Rigid:
+        """Moves or casts the coordinates, as `Tensor.to`; the link indices follow to the device only."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved = {k: v.to(*args, **kwargs) for k, v in values.items() if v.is_floating_point()}
+        device = next(iter(moved.values())).device
+        return replace(self, **moved, link=values["link"].to(device))
+
+
+@dataclass(frozen=True)
+class LinkPoints(_OnDevice):
+    """Points on the hand, each fixed to a link.
+
+    Attributes:
+        link: (n,), int64, index of the link.
+        position: (n, 3), metres, link frame.
+        normal: (n, 3), unit, outward, link frame.
+    """
+
+    link: Tensor
+    position: Tensor
+    normal: Tensor
+
+    def __len__(self) -> int:
+        return len(self.link)
+
+
+@dataclass(frozen=True)
+class Capsules(_OnDevice):
+    """All points within `radius` (C,) of the segments from `start` to `end`, (C, 3), metres, frame of `link` (C,)."""
+
+    link: Tensor
+    start: Tensor
+    end: Tensor
+    radius: Tensor
+
+
+@dataclass(frozen=True)
+class Boxes(_OnDevice):
+    """Boxes with half sizes `half` (C, 3) about `centre` (C, 3), link_from_box `rotation` (C, 3, 3), of `link` (C,)."""
+
+    link: Tensor
+    centre: Tensor
+    rotation: Tensor
+    half: Tensor
+
+
+def place(links: Links, link: Tensor, position: Tensor) -> Tensor:
+    """World positions of points fixed to links.
+
+    Args:
+        links: batch shape (...).
+        link: (n,), int64.
+        position: (n, 3), metres, link frame; a constant, it gets no gradient.
+
+    Returns:
+        (..., n, 3), metres.
+    """
+    batch, (n, _) = links.translation.shape[:-2], position.shape
+    rotation = links.rotation.reshape(-1, *links.rotation.shape[-3:]).permute(2, 3, 1, 0)
+    translation = links.translation.reshape(-1, *links.translation.shape[-2:]).permute(2, 1, 0)
+    world = _Place.apply(rotation, translation, link.to(translation.device), position.detach().to(translation))
+    return world.permute(2, 1, 0).reshape(*batch, n, 3)
+
+
+class _Place(torch.autograd.Function):
+    """(3, 3, L, N), (3, L, N), (n,), (n, 3) -> (3, n, N): a gather forwards, one matrix product backwards."""
+
+    @staticmethod
+    def forward(rotation: Tensor, translation: Tensor, link: Tensor, position: Tensor) -> Tensor:
+        world = translation.index_select(1, link)
+        for k in range(3):
+            world = torch.addcmul(world, rotation[:, k].index_select(1, link), position[:, k : k + 1])
+        return world
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        _, translation, link, position = inputs
+        ctx.save_for_backward(link, position)
+        ctx.num_links = translation.shape[1]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        link, position = ctx.saved_tensors
+        weights = position.new_zeros(4, ctx.num_links, len(link))
+        weights[:3, link, torch.arange(len(link), device=link.device)] = position.T
+        weights[3, link, torch.arange(len(link), device=link.device)] = 1
+        both = (weights.flatten(0, 1) @ grad).unflatten(1, (4, ctx.num_links))
+        return both[:, :3], both[:, 3], None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Tensor) -> tuple[Tensor, int]:
+        """Moves the mapped dimension into the batch, which comes last."""
+        size = info.batch_size
+        folded = [
+            (x.unsqueeze(-1).expand(*x.shape, size) if dim is None else x.movedim(dim, -1)).flatten(-2)
+            for x, dim in zip(args[:2], in_dims[:2], strict=True)
+        ]
+        return _Place.apply(*folded, *args[2:]).unflatten(-1, (-1, size)), 3
+
+
+def primitive_distances(links: Links, capsules: Capsules, boxes: Boxes, points: Tensor) -> Tensor:
+    """Exact signed distance of each point to each primitive.
+
+    Args:
+        links: batch shape (...).
+        capsules, boxes: C primitives in all.
+        points: (..., N, 3), metres, world.
+
+    Returns:
+        (..., N, C), metres, negative inside; the capsules first.
+    """
+    distances = []
+    if len(capsules.link):
+        start = place(links, capsules.link, capsules.start).unsqueeze(-3)
+        axis = place(links, capsules.link, capsules.end).unsqueeze(-3) - start
+        offset = points.unsqueeze(-2) - start  # (..., N, C, 3)
+        along = (offset * axis).sum(-1) / (axis * axis).sum(-1).clamp_min(1e-18)
+        nearest = offset - along.clamp(0, 1).unsqueeze(-1) * axis
+        distances.append(torch.linalg.vector_norm(nearest, dim=-1) - capsules.radius.to(points))
+    if len(boxes.link):
+        centre = place(links, boxes.link, boxes.centre).unsqueeze(-3)
+        turned = links.rotation[..., boxes.link.to(points.device), :, :] @ boxes.rotation.to(points)
+        offset = points.unsqueeze(-2) - centre
+        inside = (offset.unsqueeze(-1) * turned.unsqueeze(-4)).sum(-2)  # box frame
+        excess = inside.abs() - boxes.half.to(points)
+        outside = torch.linalg.vector_norm(excess.clamp_min(0), dim=-1)
+        distances.append(outside + excess.amax(-1).clamp_max(0))
+    return torch.cat(distances, dim=-1)
+
+
+def signed_distance(links: Links, capsules: Capsules, boxes: Boxes, points: Tensor) -> Tensor:
+    """Distance to the union of the primitives: exact outside; inside a lower bound of the depth where they overlap.
+
+    Args:
+        links: batch shape (...).
+        capsules, boxes: the primitives.
+        points: (..., N, 3), metres, world.
+
+    Returns:
+        (..., N), metres, negative inside.
+    """
+    return primitive_distances(links, capsules, boxes, points).amin(-1)

@@ -1,0 +1,144 @@
+"""Energies of a grasp: pure, differentiable, one value per sample. Lower is better, zero is perfect.
+
+The terms follow differentiable force closure (Liu et al., RA-L 2021) and DexGraspNet (Wang et al., ICRA 2023), with
+unit normals, so that the wrench of a contact doesn't depend on the scale of the object's distance field.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..hands.hand import Hand, Links
+from ..hands.pose import HandPose
+
+
+def force_closure_energy(contacts: Tensor, normals: Tensor, length: float) -> Tensor:
+    """Squared wrench left over when every contact pushes along its normal with the same unit force.
+
+    Zero where the unit pushes cancel, in force and in torque about the centroid of the contacts.
+
+    Args:
+        contacts: (B, C, 3), metres.
+        normals: (B, C, 3), unit, all outwards or all inwards.
+        length: metres, by which torques are divided; about the radius of the object.
+
+    Returns:
+        (B,), in squared units of one contact's force.
+    """
+    arms = (contacts - contacts.mean(dim=1, keepdim=True)) / length
+    force = normals.sum(dim=1)
+    torque = torch.linalg.cross(arms, normals).sum(dim=1)
+    return force.square().sum(-1) + torque.square().sum(-1)
+
+
+def contact_distance_energy(distance: Tensor) -> Tensor:
+    """Summed distance of the contacts from the surface, metres.
+
+    Args:
+        distance: (B, C), metres, signed distance of the object at the contacts.
+    """
+    return distance.abs().sum(dim=-1)
+
+
+def penetration_energy(distance: Tensor) -> Tensor:
+    """Summed depth of points inside a body, metres.
+
+    Args:
+        distance: (B, N), metres, signed distance of the body at the points, negative inside.
+    """
+    return (-distance).clamp_min(0).sum(dim=-1)
+
+
+def joint_limit_energy(joints: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """Summed excess over the joint limits, radians.
+
+    Args:
+        joints: (B, J), radians.
+        lower: (J,), radians.
+        upper: (J,), radians.
+    """
+    return ((lower - joints).clamp_min(0) + (joints - upper).clamp_min(0)).sum(dim=-1)
+
+
+def table_energy(points: Tensor, height: float = 0.0) -> Tensor:
+    """Summed depth of points below a horizontal plane, metres.
+
+    Args:
+        points: (B, N, 3), metres, z up.
+        height: metres, of the plane.
+    """
+    return (height - points[..., 2]).clamp_min(0).sum(dim=-1)
+
+
+def keypoint_repulsion_energy(points: Tensor, links: Tensor, distance: float = 0.02) -> Tensor:
+    """Summed shortfall of the distances between points on different links, metres; each pair counts once.
+
+    Args:
+        points: (B, K, 3), metres, spread inside the links of a hand.
+        links: (K,), int64, the link of each point.
+        distance: metres, below which a pair repels.
+    """
+    first, second = torch.triu_indices(len(links), len(links), offset=1, device=links.device)
+    apart = links[first] != links[second]
+    gap = (points[:, first[apart]] - points[:, second[apart]]).square().sum(-1).clamp_min(1e-12).sqrt()
+    return (distance - gap).clamp_min(0).sum(dim=-1)
+
+
+def segment_distance(start_a: Tensor, end_a: Tensor, start_b: Tensor, end_b: Tensor) -> Tensor:
+    """Shortest distance between two line segments, metres.
+
+    All arguments (..., 3), metres. A segment may have length zero.
+
+    Source: Ericson, Real-Time Collision Detection, section 5.1.9.
+    """
+    along_a, along_b, offset = end_a - start_a, end_b - start_b, start_a - start_b
+    aa = along_a.square().sum(-1).clamp_min(1e-12)
+    bb = along_b.square().sum(-1).clamp_min(1e-12)
+    ab = (along_a * along_b).sum(-1)
+    ao, bo = (along_a * offset).sum(-1), (along_b * offset).sum(-1)
+    s = ((ab * bo - ao * bb) / (aa * bb - ab * ab).clamp_min(1e-12)).clamp(0, 1)
+    t = ((ab * s + bo) / bb).clamp(0, 1)
+    s = ((ab * t - ao) / aa).clamp(0, 1)
+    gap = offset + s.unsqueeze(-1) * along_a - t.unsqueeze(-1) * along_b
+    return gap.square().sum(-1).clamp_min(1e-16).sqrt()
+
+
+def self_penetration_depth(hand: Hand, links: Links) -> Tensor:
+    """Deepest overlap of two capsules of a hand, beyond what the rest pose has; metres, (...), 0 where none.
+
+    Capsules that touch in the rest pose (neighbours on a finger) are left out: their overlap is by design.
+
+    Args:
+        hand: the hand.
+        links: its link frames, any batch shape.
+    """
+    first, second = separate_capsules(hand)
+    if first.numel() == 0:
+        return links.translation.new_zeros(links.translation.shape[:-2])
+    start, end = place_capsules(hand, links)
+    radius = hand.capsules.radius
+    gap = segment_distance(start[..., first, :], end[..., first, :], start[..., second, :], end[..., second, :])
+    return (radius[first] + radius[second] - gap).clamp_min(0).amax(dim=-1)
+
+
+def separate_capsules(hand: Hand) -> tuple[Tensor, Tensor]:
+    """Pairs of capsules that are clear of each other in the rest pose: their indices, (P,) int64 twice."""
+    capsules = hand.capsules
+    rest = HandPose(
+        capsules.start.new_zeros(3), torch.eye(3).to(capsules.start), hand.rest.to(capsules.start), hand.name
+    )
+    start, end = place_capsules(hand, hand.forward_kinematics(rest))
+    first, second = torch.triu_indices(len(start), len(start), offset=1, device=start.device)
+    gap = segment_distance(start[first], end[first], start[second], end[second])
+    clear = gap > capsules.radius[first] + capsules.radius[second]
+    return first[clear], second[clear]
+
+
+def place_capsules(hand: Hand, links: Links) -> tuple[Tensor, Tensor]:
+    """Ends of the axes of a hand's capsules in the world, metres; (..., C, 3) twice."""
+    capsules = hand.capsules
+    rotation, translation = links.rotation[..., capsules.link, :, :], links.translation[..., capsules.link, :]
+    start = (rotation @ capsules.start.unsqueeze(-1)).squeeze(-1) + translation
+    end = (rotation @ capsules.end.unsqueeze(-1)).squeeze(-1) + translation
+    return start, end

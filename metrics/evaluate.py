@@ -1,0 +1,145 @@
+"""From the poses of two motions of a hand to every error of one against the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..hands.hand import Hand
+from ..hands.pose import HandPose
+from .functional.motion import (
+    acceleration_error,
+    average_variance_error,
+    last_valid_frame,
+    local_keypoints,
+    min_distance,
+    mpjpe,
+    rotation_error,
+    vertex_offset,
+)
+
+Distance = Callable[[Tensor], Tensor]
+"""World points (B, H, 3) to signed distances (B, H), metres, positive outside: see `ObjectDistance.at`."""
+
+
+@torch.no_grad()
+def motion_inputs(
+    hand: Hand,
+    pred: HandPose,
+    target: HandPose,
+    mask: Tensor,
+    distance: Distance | None = None,
+    n_surface: int = 2048,
+) -> dict[str, Tensor]:
+    """What the metrics of motions take, by the names of their arguments: `metrics.update(**motion_inputs(...))`.
+
+    The surface is that of the last valid frame, and consists of `n_surface` fixed points on the hand's rigid links
+    (`Hand.surface`, spread evenly by area) rather than of the vertices of its mesh, which crowd where the mesh is fine.
+
+    Args:
+        hand: of both motions.
+        pred: HandPose (B, T), world frame.
+        target: HandPose (B, T), likewise.
+        mask: (B, T), bool, True for the frames that exist. The first, given frames do not belong to it.
+        distance: to the objects at the last valid frame; None leaves the distances out.
+        n_surface: points on the hand's surface, V.
+
+    Returns:
+        `pred_keypoints` and `target_keypoints` (B, T, K, 3), `mask`, `pred_surface` and `target_surface` (B, V, 3) of
+        the last valid frame, NaN where there is none, and with a `distance` `pred_distance` and `target_distance`
+        (B,); metres, world frame.
+
+    Raises:
+        ValueError: the poses are of another hand, or the batch shapes or the mask do not fit.
+    """
+    _check(hand, pred, target, mask)
+    inputs = {"mask": mask}
+    clip, last = torch.arange(len(mask), device=mask.device), last_valid_frame(mask)
+    samples = hand.surface(n_surface)
+    for name, pose in (("pred", pred), ("target", target)):
+        links = hand.forward_kinematics(pose)
+        inputs[f"{name}_keypoints"] = hand.keypoints(links)
+        surface = hand.place(links[clip, last], samples)
+        inputs[f"{name}_surface"] = torch.where(mask.any(1)[:, None, None], surface, torch.nan)
+        if distance is not None:
+            inputs[f"{name}_distance"] = min_distance(inputs[f"{name}_surface"], distance)
+    return inputs
+
+
+@torch.no_grad()
+def motion_errors(
+    hand: Hand,
+    pred: HandPose,
+    target: HandPose,
+    mask: Tensor,
+    distance: Distance | None = None,
+    fps: Tensor | None = None,
+    n_surface: int = 2048,
+) -> dict[str, Tensor]:
+    """Every error of predicted motions, one value per clip: a row of the results table.
+
+    Args:
+        hand: of both motions.
+        pred: HandPose (B, T), world frame.
+        target: HandPose (B, T), likewise.
+        mask: (B, T), bool, True for the frames that exist. The first, given frames do not belong to it.
+        distance: to the objects at the last valid frame; None leaves the last two keys out.
+        fps: (B,), frames per second; None leaves the acceleration out.
+        n_surface: points on the hand's surface.
+
+    Returns:
+        Tensors (B,), NaN where a clip has too few valid frames or a valid frame is not finite:
+
+        - `mpjpe_cm`, over all key points, and its two parts: `mpjpe_palm_cm`, of the origin of the palm, and
+          `mpjpe_fingers_cm`, of the other key points, each motion seen from its own palm.
+        - `palm_rotation_deg`, mean angle between the palms.
+        - `ave_cm2`, and `ave_paper`, the same in m^2 x 100, which agrees with the column of RealDex, Table 4.
+        - `vertex_offset_cm`, mean over the surface points at the last valid frame.
+        - `acceleration_m_s2`, mean error of the key points' accelerations.
+        - `min_distance_cm`, the gap between hand and object at the last valid frame, and `min_distance_error_cm`, its
+          distance from the gap of `target`. They are as exact as `distance`: too large by up to the spacing of the
+          surface points (about 3 mm for 2048), and for an object without a mesh by that of its cloud as well.
+
+    Raises:
+        ValueError: the poses are of another hand, or the batch shapes or the mask do not fit.
+    """
+    inputs = motion_inputs(hand, pred, target, mask, distance, n_surface)
+    points, points_gt = inputs["pred_keypoints"], inputs["target_keypoints"]
+    fingers = local_keypoints(points, pred.rotation, pred.translation)[..., 1:, :]
+    fingers_gt = local_keypoints(points_gt, target.rotation, target.translation)[..., 1:, :]
+    ave = average_variance_error(points, points_gt, mask)
+    errors = {
+        "mpjpe_cm": 1e2 * mpjpe(points, points_gt, mask),
+        "mpjpe_palm_cm": 1e2 * mpjpe(points[..., :1, :], points_gt[..., :1, :], mask),
+        "mpjpe_fingers_cm": 1e2 * mpjpe(fingers, fingers_gt, mask),
+        "palm_rotation_deg": rotation_error(pred.rotation, target.rotation, mask).rad2deg(),
+        "ave_cm2": 1e4 * ave,
+        "ave_paper": 1e2 * ave,
+        "vertex_offset_cm": 1e2 * vertex_offset(inputs["pred_surface"], inputs["target_surface"]),
+    }
+    if fps is not None:
+        errors["acceleration_m_s2"] = acceleration_error(points, points_gt, mask, fps)
+    if distance is not None:
+        gap, gap_gt = inputs["pred_distance"], inputs["target_distance"]
+        errors |= {"min_distance_cm": 1e2 * gap, "min_distance_error_cm": 1e2 * (gap - gap_gt).abs()}
+    return errors
+
+
+def _check(hand: Hand, pred: HandPose, target: HandPose, mask: Tensor) -> None:
+    if {pred.hand, target.hand} != {hand.name}:
+        raise ValueError(
+            f"pred and target: expected poses of {hand.name!r}, found {pred.hand!r} and {target.hand!r}; convert them "
+            f"with Hand.convert first"
+        )
+    if pred.shape != target.shape or len(pred.shape) != 2:
+        raise ValueError(
+            f"pred and target: expected poses of one batch shape (B, T), found {tuple(pred.shape)} and "
+            f"{tuple(target.shape)}; cut or pad them to the same frames"
+        )
+    if mask.dtype != torch.bool or mask.shape != pred.shape:
+        raise ValueError(
+            f"mask: expected bool of shape (B, T) = {tuple(pred.shape)}, found {mask.dtype} of shape "
+            f"{tuple(mask.shape)}; make one with `torch.arange(T) < length[:, None]`"
+        )

@@ -1,0 +1,29 @@
+"""PointNet (Qi et al. 2017), the set encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+
+class PointNet(nn.Module):
+    """Shared MLP on points, then the maximum over them: a feature that does not depend on their order or number.
+
+    Args:
+        widths: output width of each layer; the last one is the size of the feature.
+        scale: coordinates are divided by it, metres, so that a hand or an object has size about 1.
+    """
+
+    def __init__(self, widths: Sequence[int] = (32, 64, 128), scale: float = 0.1) -> None:
+        super().__init__()
+        self.scale = scale
+        self.n_features = widths[-1]
+        layers: list[nn.Module] = []
+        for n_in, n_out in zip((3, *widths[:-1]), widths, strict=True):
+            layers += [nn.Linear(n_in, n_out), nn.ReLU()]
+        self.layers = nn.Sequential(*layers[:-1])
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Encodes (B, N, 3), metres, as (B, n_features)."""
+        return self.layers(points / self.scale).amax(-2)

@@ -1,0 +1,194 @@
+"""The task around every motion model: loss, metrics, optimiser, rollouts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from dexzoo import __version__
+
+from ...datamodules.motion import MotionDataModule
+from ...datamodules.types import ClipBatch, MotionBatch
+from ...hands import load_hand
+from ...hands.pose import HandPose
+from ...losses import MotionLoss
+from ...metrics.evaluate import motion_errors
+from ...metrics.object_distance import ObjectDistance
+from ..autoregressive import MotionModel
+from ..goal_refine import GoalRefine
+
+
+class MotionSynthesis(L.LightningModule):
+    """Trains a motion model on windows and evaluates it by rollouts of whole clips to their true goal and length.
+
+    Args:
+        network: makes the model from a hand (a partial: `hand -> MotionModel`).
+        hand: name or YAML of the hand.
+        loss: weights of `MotionLoss`; None for a model without parameters.
+        optimizer: makes the optimiser from parameters.
+        scheduler: makes the learning-rate schedule from the optimiser and the number of steps `total_steps`.
+        goal_refine: the modes evaluated in the test; the first one is what validation uses.
+        given_frames: true frames at the start of a clip that a rollout is given; they are excluded from the errors.
+        method: the name in tables.
+    """
+
+    def __init__(
+        self,
+        network: Callable[..., MotionModel],
+        hand: str,
+        loss: Mapping[str, float] | None = None,
+        optimizer: Callable[..., Optimizer] | None = None,
+        scheduler: Callable[..., LRScheduler] | None = None,
+        goal_refine: Sequence[GoalRefine] = ("off",),
+        given_frames: int = 1,
+        method: str = "model",
+    ) -> None:
+        super().__init__()
+        self.hand = load_hand(hand)
+        self.network = network(hand=self.hand)
+        self.trainable = any(p.requires_grad for p in self.network.parameters())
+        if self.trainable and (loss is None or optimizer is None):
+            raise ValueError(f"model {method!r} has parameters: it needs `loss` and `optimizer`")
+        self.loss = MotionLoss(self.hand, loss) if loss else None
+        self.make_optimizer, self.make_scheduler = optimizer, scheduler
+        self.goal_refine, self.given_frames, self.method = tuple(goal_refine), given_frames, method
+        self.config: dict[str, Any] = {}
+        self.data_facts: dict[str, Any] = {}
+        self.results: list[dict[str, Any]] = []
+        self.rollouts: dict[str, HandPose] = {}
+        self.distance = ObjectDistance()
+        self.register_buffer("fitted", torch.tensor(False))
+
+    @property
+    def _data(self) -> MotionDataModule:
+        return self.trainer.datamodule  # type: ignore[attr-defined]
+
+    def setup(self, stage: str) -> None:
+        """Takes statistics from the training clips, unless a checkpoint brought them."""
+        self.data_facts = {"fps": self._data.fps, "split_hash": self._data.split_hash}
+        if not self.fitted:
+            self.network.fit_statistics(self._data.train, _windows(self._data))
+            self.fitted.fill_(True)
+
+    def training_step(self, batch: MotionBatch, _: int) -> Tensor:
+        """Loss of one batch of windows; every term is logged."""
+        total, terms = self.loss(self.network(batch), batch.future, batch.past)
+        size = len(batch.clip)
+        self.log("train/loss", total, batch_size=size, prog_bar=True, on_step=False, on_epoch=True)
+        self.log_dict({f"train/{k}": v for k, v in terms.items()}, batch_size=size, on_step=False, on_epoch=True)
+        return total
+
+    def validation_step(self, batch: ClipBatch, _: int) -> None:
+        """Free rollout to the true goal."""
+        _, errors = self.evaluate(batch, self.goal_refine[0])
+        means = {f"val/{key}": errors[key].mean() for key in ("mpjpe_cm", "mpjpe_palm_cm", "mpjpe_fingers_cm")}
+        self.log_dict(means, batch_size=len(batch.names), sync_dist=True)
+
+    def on_test_start(self) -> None:
+        """Empties the results of an earlier test."""
+        self.results, self.rollouts = [], {}
+
+    def test_step(self, batch: ClipBatch, _: int) -> None:
+        """Rollouts in every mode of `goal_refine`, and teacher-forced where the model learns."""
+        for mode in (*self.goal_refine, *(("teacher_forced",) if self.trainable else ())):
+            pose, errors = self.evaluate(batch, mode, distance=self.distance)
+            for i, name in enumerate(batch.names):
+                row = {"method": self.method, "refine": mode, "clip": name}
+                self.results.append(row | {key: float(value[i]) for key, value in errors.items()})
+                if mode == self.goal_refine[0]:
+                    self.rollouts[name] = pose[i, : int(batch.length[i])].to("cpu")
+
+    def on_test_epoch_end(self) -> None:
+        """Collects the rows of all ranks and logs the means."""
+        if self.trainer.world_size > 1:
+            gathered: list[Any] = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(gathered, self.results)
+            self.results = [row for rows in gathered for row in rows]
+        for mode in dict.fromkeys(row["refine"] for row in self.results):
+            rows = [row for row in self.results if row["refine"] == mode]
+            prefix = "test" if mode == self.goal_refine[0] else f"test_{mode}"
+            keys = [key for key, value in rows[0].items() if isinstance(value, float)]
+            self.log_dict({f"{prefix}/{k}": torch.tensor([r[k] for r in rows]).nanmean() for k in keys})
+
+    @torch.no_grad()
+    def evaluate(
+        self, batch: ClipBatch, mode: str, distance: ObjectDistance | None = None
+    ) -> tuple[HandPose, dict[str, Tensor]]:
+        """Synthesises the clips and compares them with the truth.
+
+        Args:
+            batch: whole clips.
+            mode: a mode of `goal_refine`, or "teacher_forced".
+            distance: for the minimum distance between hand and object; without it that column is left out.
+
+        Returns:
+            The clips, HandPose (B, T), given frames included, and the errors of `motion_errors`, (B,) each, over the
+            frames after the given ones.
+        """
+        forced = mode == "teacher_forced"
+        given = batch.pose[:, : self.given_frames]
+        truth = batch.pose[:, self.given_frames :]
+        synthesised = self.network.rollout(
+            given,
+            batch.goal,
+            batch.length - self.given_frames,
+            batch.object_points,
+            batch.fps,
+            goal_refine="off" if forced else mode,
+            truth=truth if forced else None,
+        )
+        frame = torch.arange(truth.shape[1], device=batch.length.device)
+        mask = frame < (batch.length - self.given_frames)[:, None]
+        to_object = None
+        if distance is not None:
+            # An object without a mesh has its cloud where it stood at the first frame: right until it is moved.
+            to_object = distance.at(
+                batch.object_rotation, batch.object_translation, batch.meshes, clouds=batch.object_points
+            )
+        errors = motion_errors(self.hand, synthesised, truth, mask, to_object, fps=batch.fps)
+        return HandPose.cat([given, synthesised], dim=1), errors
+
+    def configure_optimizers(self) -> Any:
+        """Optimiser, and a schedule that counts steps."""
+        optimizer = self.make_optimizer(self.network.parameters())
+        if self.make_scheduler is None:
+            return optimizer
+        scheduler = self.make_scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what is needed to know what the weights mean."""
+        checkpoint["dexzoo"] = {
+            "version": __version__,
+            "hand": self.hand.name,
+            "joint_names": list(self.hand.joint_names),
+            "config": self.config,
+            **self.data_facts,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses weights of another hand.
+
+        Raises:
+            ValueError: the checkpoint was not made by dexzoo, or for another hand or joint order.
+        """
+        facts = checkpoint.get("dexzoo")
+        if facts is None:
+            raise ValueError(f"not a dexzoo checkpoint: expected a key 'dexzoo', found {sorted(checkpoint)}")
+        mine, theirs = list(self.hand.joint_names), facts["joint_names"]
+        if facts["hand"] != self.hand.name or theirs != mine:
+            raise ValueError(
+                f"the checkpoint is for the hand {facts['hand']!r} with {len(theirs)} joints, this run uses "
+                f"{self.hand.name!r} with {len(mine)}; run with hand={facts['hand']}"
+            )
+
+
+def _windows(data: MotionDataModule, batches: int = 32) -> Iterator[MotionBatch]:
+    return islice(iter(data.train_dataloader()), batches)

@@ -1,0 +1,22 @@
+"""Before anything is imported: one thread, no tracking, no windows; and the same random numbers in every test."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.update({"OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled", "WANDB_SILENT": "true", "MPLBACKEND": "Agg"})
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keeps generated demo clips from one test session to the next; their key changes with the generator."""
+    os.environ.setdefault("DEXZOO_CACHE", str(config.cache.mkdir("dexzoo")))
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)

@@ -1,0 +1,155 @@
+"""Reach-to-grasp clips: timing in closed form, limits, distances, and the rules they are rejected by."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from dexzoo.datamodules.demo.clips import make_clips
+from dexzoo.datamodules.demo.grasps import load_grasps
+from dexzoo.datamodules.demo.motions import (
+    FPS,
+    MAX_FRAMES,
+    MIN_FRAMES,
+    ReachSettings,
+    acceptable,
+    minimum_jerk,
+    plan_reaches,
+)
+from dexzoo.datamodules.demo.objects import object_mesh
+from dexzoo.geometry.rotations import geodesic_distance
+from dexzoo.geometry.sdf import DistanceGrid, SignedDistance
+from dexzoo.hands.hand import load_hand
+
+OBJECT = "can"
+
+
+@pytest.fixture(scope="module")
+def hand():
+    return load_hand("shadow")
+
+
+@pytest.fixture(scope="module")
+def grasps(hand):
+    return load_grasps(hand=hand)[OBJECT]
+
+
+@pytest.fixture(scope="module")
+def reaches(hand, grasps):
+    return plan_reaches(hand, grasps.pose, 0.066, 64, torch.Generator().manual_seed(0), ReachSettings())
+
+
+@pytest.fixture(scope="module")
+def clips(hand, grasps, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEXZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return make_clips(hand, grasps, 12, 0, ReachSettings())
+
+
+def frames(clips):
+    ends = clips.length.cumsum(0)
+    return [clips.pose[int(end - n) : int(end)] for end, n in zip(ends, clips.length, strict=True)]
+
+
+def test_minimum_jerk_meets_its_boundary_conditions():
+    """Position 0 and 1, velocity and acceleration 0 at both ends; half way at half time with speed 15/8."""
+    t = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64, requires_grad=True)
+    s = minimum_jerk(t)
+    (speed,) = torch.autograd.grad(s.sum(), t, create_graph=True)
+    (acceleration,) = torch.autograd.grad(speed.sum(), t)
+    np.testing.assert_allclose(s.detach(), [0, 0.5, 1], atol=1e-12)
+    np.testing.assert_allclose(speed.detach(), [0, 15 / 8, 0], atol=1e-12)
+    np.testing.assert_allclose(acceleration, 0, atol=1e-12)
+
+
+def test_minimum_jerk_minimises_jerk():
+    """Among polynomials with the same ends, the cost 720 of the quintic is the least; a septic bump only adds."""
+    t = np.linspace(0, 1, 20001)
+    jerk = 60 - 360 * t + 360 * t**2
+    assert np.trapezoid(jerk**2, t) == pytest.approx(720, rel=1e-6)
+    bump = np.polynomial.Polynomial([0, 0, 0, 1, -3, 3, -1]).deriv(3)(t)  # t^3 (1 - t)^3 vanishes to second order
+    assert np.trapezoid(jerk * bump, t) == pytest.approx(0, abs=1e-4)
+
+
+def test_minimum_jerk_is_clamped():
+    assert minimum_jerk(torch.tensor([-1.0, 2.0])).tolist() == [0.0, 1.0]
+
+
+def test_clips_end_at_the_turned_grasp(grasps, clips):
+    for i, pose in enumerate(frames(clips)):
+        goal = grasps.pose[int(clips.grasp[i])].moved_by(clips.rotation[i], torch.zeros(3))
+        torch.testing.assert_close(pose[-1].translation, goal.translation, rtol=0, atol=1e-7)
+        torch.testing.assert_close(pose[-1].rotation, goal.rotation, rtol=0, atol=1e-6)
+        torch.testing.assert_close(pose[-1].joints, goal.joints, rtol=0, atol=0)
+
+
+def test_last_frames_are_still_and_continuous(clips):
+    for pose in frames(clips):
+        torch.testing.assert_close(pose[-2].translation, pose[-1].translation, rtol=0, atol=1e-6)
+        assert (pose[-2].joints - pose[-1].joints).abs().max() < 1e-4
+        steps = (pose[1:].translation - pose[:-1].translation).norm(dim=-1)
+        assert steps.max() < 2.5 / FPS, "faster than a quick human reach, 2.5 m/s"
+
+
+def test_clips_obey_limits_lengths_and_start_distance(hand, clips):
+    settings = ReachSettings()
+    for pose in frames(clips):
+        hand.check_limits(pose.joints)
+        assert MIN_FRAMES <= len(pose.joints) <= MAX_FRAMES
+        distance = float((pose[0].translation - pose[-1].translation).norm())
+        assert settings.distance[0] - 0.05 <= distance <= settings.distance[1] + 0.05
+        angle = float(geodesic_distance(pose[0].rotation, pose[-1].rotation))
+        assert settings.wrist_turn[0] - 1e-3 <= angle <= settings.wrist_turn[1] + 1e-3
+        assert pose[0].translation[2] > 0.07
+
+
+def test_starts_are_on_the_persons_side(clips):
+    starts = torch.stack([pose[0].translation for pose in frames(clips)])
+    ends = torch.stack([pose[-1].translation for pose in frames(clips)])
+    assert (starts[:, 1] < ends[:, 1]).all()
+
+
+def test_duration_follows_fitts_law(grasps, hand):
+    """Without spread and stills, the clip lasts 0.55 + 0.21 log2(1 + 2 D / w) seconds and the time to close."""
+    settings = ReachSettings(pace=0.0, onset=(0, 0), hold=(0, 0), closing=(0.2, 0.2))
+    drawn = plan_reaches(hand, grasps.pose, 0.1, 32, torch.Generator().manual_seed(1), settings)
+    distance = (drawn.pose[:, 0].translation - drawn.pose[:, -1].translation).norm(dim=-1)
+    for d, n in zip(distance.tolist(), drawn.length.tolist(), strict=True):
+        assert n == math.ceil(FPS * (0.55 + 0.21 * math.log2(1 + 2 * d / 0.1) + 0.2) - 1e-3) or n == math.ceil(
+            FPS * (0.55 + 0.21 * math.log2(1 + 2 * d / 0.1) + 0.2) + 1e-3
+        )
+
+
+def test_fingers_open_wider_than_the_grasp_on_the_way(hand, reaches):
+    from dexzoo.datamodules.demo.anatomy import Anatomy
+
+    flexes = Anatomy.of(hand).flexes
+    bend = reaches.pose.joints[..., flexes].abs().mean(-1)
+    assert (bend.amin(dim=1) < 0.75 * bend[:, -1]).float().mean() > 0.9
+
+
+def test_no_clip_cuts_into_the_object(hand, clips):
+    """Measured with the exact distance and other surface points than the check used, at every frame."""
+    sdf = SignedDistance(object_mesh(OBJECT))
+    skin = hand.surface(400, seed=5)
+    for i, pose in enumerate(frames(clips)):
+        points = hand.place(hand.forward_kinematics(pose), skin) @ clips.rotation[i]
+        deepest = -sdf(points).amin(dim=-1)
+        assert deepest.max() <= deepest[-1].clamp_min(0) + 0.004 + 0.002
+
+
+def test_a_clip_through_the_object_is_refused(hand, grasps, reaches):
+    grid = DistanceGrid(object_mesh(OBJECT), spacing=0.008, margin=0.03)
+    accepted = acceptable(hand, reaches, grid)
+    assert 0 < accepted.sum() < len(accepted)
+    wall = DistanceGrid(object_mesh("cereal_box").copy().apply_scale(3.0), spacing=0.02, margin=0.03)
+    assert not acceptable(hand, reaches, wall).any()
+
+
+def test_same_seed_same_clips_and_objects_are_independent(hand, grasps, clips, tmp_path, monkeypatch):
+    monkeypatch.setenv("DEXZOO_CACHE", str(tmp_path))
+    again = make_clips(hand, grasps, 12, 0, ReachSettings())
+    assert torch.equal(again.pose.to_vector(), clips.pose.to_vector())
+    other = make_clips(hand, grasps, 12, 1, ReachSettings())
+    assert not torch.equal(other.length, clips.length)

@@ -1,0 +1,116 @@
+"""Every YAML composes and builds, every key is used, and every key says what it is."""
+
+import re
+from pathlib import Path
+
+import hydra
+import pytest
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from dexzoo.experiments import folders
+
+CONF = Path(folders.__file__).parent / "conf"
+FILES = sorted(CONF.rglob("*.yaml"))
+
+
+def choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+@pytest.fixture
+def compose():
+    """Composes as the command would."""
+
+    def composed(*overrides: str) -> DictConfig:
+        cfg = hydra.compose("config", [*overrides, "hydra.runtime.output_dir=somewhere"], return_hydra_config=True)
+        HydraConfig.instance().set_config(cfg)
+        return cfg
+
+    with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
+        yield composed
+    HydraConfig.instance().cfg = None
+
+
+@pytest.mark.parametrize("name", choices("model"))
+def test_models_build(compose, name):
+    cfg = compose(f"model={name}")
+    task = instantiate(cfg.model, hand=cfg.hand)
+    assert task.method == name
+    assert task.trainable == (name == "motionnet")
+
+
+@pytest.mark.parametrize("name", choices("data"))
+def test_data_build(compose, name):
+    cfg = compose(f"data={name}")
+    assert instantiate(cfg.data).hand == cfg.hand
+
+
+@pytest.mark.parametrize("name", choices("trainer"))
+def test_trainers_build(compose, name, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    cfg = compose(f"trainer={name}", *(["trainer.accelerator=cpu"] if name in ("gpu", "ddp") else []))
+    trainer = instantiate(cfg.trainer, logger=False)
+    assert trainer.max_epochs == cfg.trainer.max_epochs
+
+
+@pytest.mark.parametrize("name", choices("logger"))
+def test_loggers_build(compose, name, tmp_path):
+    cfg = compose(f"logger={name}", f"run_dir={tmp_path}")
+    loggers = [instantiate(logger) for logger in cfg.logger.values()]
+    assert len(loggers) == {"wandb": 2, "csv": 1, "none": 0}[name]
+
+
+def test_callbacks_build(compose):
+    assert len([instantiate(c) for c in compose().callbacks.values()]) == len(compose().callbacks)
+
+
+@pytest.mark.parametrize("name", [n for n in choices("ablation") if n != "full"])
+def test_an_ablation_changes_one_switch_of_the_network(compose, name):
+    plain, ablated = compose(), compose(f"ablation={name}")
+    changed = {k for k, v in ablated.model.network.items() if plain.model.network[k] != v}
+    assert len(changed) == 1
+    assert ablated.variant == name
+    instantiate(ablated.model, hand=ablated.hand)
+
+
+@pytest.mark.parametrize("name", choices("experiment"))
+def test_experiments_say_how_to_start_them_and_build(compose, name):
+    text = (CONF / f"experiment/{name}.yaml").read_text()
+    assert text.startswith(f"# @package _global_\n# python experiments/run.py experiment={name}")
+    cfg = compose(f"experiment={name}")
+    assert cfg.name == name
+    instantiate(cfg.model, hand=cfg.hand)
+    instantiate(cfg.data)
+    assert "{" not in re.sub(r"\$\{.*\}", "", cfg.run_dir)
+
+
+def test_the_names_in_the_help_compose(compose):
+    footer = OmegaConf.load(CONF / "config.yaml").hydra.help.footer
+    commands = re.findall(r"python experiments/run\.py(?: (\S+=.*?))?(?:  |\n|$)", footer)
+    assert len(commands) >= 5
+    for command in commands:
+        compose(*(o for o in command.split() if not o.startswith(("-", "ckpt"))))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(CONF)))
+def test_every_key_has_a_comment(path):
+    lines = path.read_text().split("\nhydra:\n")[0].splitlines()
+    bare = [
+        line
+        for line in lines
+        if re.match(r"\s*[\w]+: *\S", line) and "#" not in line and not re.match(r"\s*(_\w+_|defaults):", line)
+    ]
+    assert not bare
+    assert lines[0].startswith("#")
+
+
+def test_every_key_of_the_top_level_is_read():
+    cfg = OmegaConf.load(CONF / "config.yaml")
+    code = "".join(path.read_text() for path in CONF.parent.glob("*.py"))
+    yaml = "".join(path.read_text() for path in FILES)
+    keys = [key for key in cfg if key not in ("defaults", "hydra")]
+    assert [key for key in keys if f"cfg.{key}" not in code and f"${{{key}}}" not in yaml] == []
+    figures = (CONF.parent / "figures.py").read_text()
+    assert [key for key in cfg.figures if f"settings.{key}" not in figures] == []

@@ -1,0 +1,267 @@
+"""Whole runs on a few generated clips: what they leave behind, how they resume, fold and load."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import lightning as L
+import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+from PIL import Image
+
+from dexzoo.experiments import run
+from dexzoo.experiments.folders import RunError
+from dexzoo.experiments.load import load_run, load_weights, read_checkpoint
+from dexzoo.experiments.results import KEYS, read_results
+
+TINY = [
+    "experiment=smoke",
+    "model.network.n_points=8",
+    "model.network.n_object_points=16",
+    "model.network.hidden=32",
+    "callbacks.progress.leave=true",
+]
+"""A network that trains in no time."""
+
+
+def command(*args: str) -> None:
+    """Runs the command in this process, in the current folder."""
+    sys.argv = ["run.py", *TINY, *args]
+    try:
+        run.main()
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def only_run(root: Path, name: str = "smoke") -> Path:
+    """The one run folder of a name."""
+    (folder,) = (root / "runs" / name).iterdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, str]:
+    """The folder of a finished run, and what it printed."""
+    root = tmp_path_factory.mktemp("run")
+    env = {**os.environ, "HYDRA_FULL_ERROR": "1", "WANDB_MODE": "offline"}
+    script = Path(run.__file__)
+    done = subprocess.run(
+        [sys.executable, str(script), *TINY, "logger=wandb"], cwd=root, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return only_run(root), done.stdout
+
+
+def test_files_of_a_run(finished):
+    folder, _ = finished
+    expected = ["config.yaml", "metrics.csv", "metrics.json", "results.parquet", "checkpoints/best.ckpt"]
+    expected += [
+        "checkpoints/last.ckpt",
+        "figures/strip_p50.png",
+        "figures/film_p50.gif",
+        "figures/error_over_time.png",
+    ]
+    assert [name for name in expected if not (folder / name).is_file()] == []
+    assert list(folder.glob("wandb/offline-run-*/*.wandb"))
+    assert not list(folder.rglob("*.part"))
+
+
+def test_rows_of_a_run(finished):
+    rows = read_results(finished[0] / "results.parquet")
+    methods = {(row["method"], row["refine"]) for row in rows}
+    assert {("motionnet", "off"), ("motionnet", "linear"), ("motionnet", "teacher_forced")} <= methods
+    assert {(name, "off") for name in ("hold_still", "linear", "minimum_jerk", "timed")} <= methods
+    assert len(rows) == len(methods) * len({row["clip"] for row in rows})
+    assert {"mpjpe_cm", "ave_cm2", "vertex_offset_cm", *KEYS} <= set(rows[0])
+    assert "demo data" in rows[0]["data"].lower()
+
+
+def test_what_a_run_prints(finished):
+    _, printed = finished
+    assert "W&B: offline, no API key needed; `wandb sync" in printed
+    assert printed.count("mean ± standard deviation over clips") == 1
+    assert "demo data" in printed.lower()
+    for name in ("results.parquet", "best.ckpt", "strip_p50.png", "film_p50.gif"):
+        assert name in printed
+
+
+def test_metrics_json_and_csv(finished):
+    folder, _ = finished
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["is_demo"] is True
+    assert len(metrics["split_hash"]) >= 32
+    rows = list(csv.DictReader((folder / "metrics.csv").open()))
+    assert {"epoch", "step", "val/mpjpe_cm", "train/loss", "test/mpjpe_cm"} <= set(rows[0])
+    last = [row["val/mpjpe_cm"] for row in rows if row["val/mpjpe_cm"]]
+    assert float(last[-1]) == pytest.approx(metrics["val/mpjpe_cm"], rel=1e-5)
+
+
+def test_pictures_show_moments_side_by_side(finished):
+    folder, _ = finished
+    assert Image.open(folder / "figures/strip_p50.png").width == 3 * 96
+    film = Image.open(folder / "figures/film_p50.gif")
+    assert film.width == 2 * 96
+    assert film.n_frames >= 3
+
+
+def test_checkpoint_carries_what_its_weights_mean(finished):
+    facts = read_checkpoint(finished[0] / "checkpoints/best.ckpt")["dexzoo"]
+    assert facts["hand"] == "shadow"
+    assert len(facts["joint_names"]) == 22
+    assert facts["config"]["name"] == "smoke"
+
+
+def test_load_run_gives_the_same_numbers(finished):
+    task, datamodule = load_run(finished[0])
+    assert not task.training
+    trainer = L.Trainer(logger=False, accelerator="cpu", limit_test_batches=1, enable_progress_bar=False)
+    trainer.test(task, datamodule, verbose=False)
+    rows = {(r["method"], r["refine"], r["clip"]): r for r in read_results(finished[0] / "results.parquet")}
+    for row in task.results:
+        assert row["mpjpe_cm"] == rows[row["method"], row["refine"], row["clip"]]["mpjpe_cm"]
+
+
+def test_evaluation_alone(finished, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command("train=false", f"ckpt={finished[0]}", "figures.percentiles=[]", "references=[]", "name=evaluation")
+    rows = read_results(only_run(tmp_path, "evaluation") / "results.parquet")
+    known = {(r["method"], r["refine"], r["clip"]): r for r in read_results(finished[0] / "results.parquet")}
+    assert [r["mpjpe_cm"] for r in rows] == [known[r["method"], r["refine"], r["clip"]]["mpjpe_cm"] for r in rows]
+
+
+def test_init_from_starts_at_the_weights(finished, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    quiet = ["figures.percentiles=[]", "references=[]"]
+    command("trainer.max_epochs=1", "model.optimizer.lr=0", f"init_from={finished[0]}", *quiet)
+    ours, theirs = (
+        read_checkpoint(f / "checkpoints/best.ckpt")["state_dict"] for f in (only_run(tmp_path), finished[0])
+    )
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_load_errors(finished, tmp_path):
+    with pytest.raises(RunError, match="expected a checkpoint or a run folder, found nothing"):
+        load_run(tmp_path / "nowhere")
+    with pytest.raises(RunError, match=r"expected checkpoints/best\.ckpt in it, found none"):
+        load_run(tmp_path)
+    task, _ = load_run(finished[0])
+    (tmp_path / "cut.ckpt").write_bytes((finished[0] / "checkpoints/best.ckpt").read_bytes()[:1000])
+    with pytest.raises(RunError, match=r"cut\.ckpt: expected a checkpoint of plain tensors"):
+        load_weights(task, tmp_path / "cut.ckpt")
+    torch.save([1], tmp_path / "list.ckpt")
+    with pytest.raises(RunError, match="expected a Lightning checkpoint with a `state_dict`, found list"):
+        load_weights(task, tmp_path / "list.ckpt")
+
+
+def test_a_checkpoint_runs_no_code(finished, tmp_path):
+    class Evil:
+        def __reduce__(self) -> tuple:
+            return os.mkdir, (str(tmp_path / "executed"),)
+
+    torch.save({"state_dict": {}, "evil": Evil()}, tmp_path / "evil.ckpt")
+    with pytest.raises(RunError, match="expected a checkpoint of plain tensors"):
+        read_checkpoint(tmp_path / "evil.ckpt")
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_checkpoint_of_another_hand_or_network_is_refused(finished, tmp_path):
+    task, _ = load_run(finished[0])
+    checkpoint = read_checkpoint(finished[0] / "checkpoints/best.ckpt")
+    key = next(iter(checkpoint["state_dict"]))
+    torch.save({**checkpoint, "state_dict": {}}, tmp_path / "network.ckpt")
+    with pytest.raises(RunError, match="expected the weights of this network"):
+        load_weights(task, tmp_path / "network.ckpt")
+    assert key in task.state_dict()
+    checkpoint["dexzoo"]["hand"] = "mano"
+    torch.save(checkpoint, tmp_path / "hand.ckpt")
+    with pytest.raises(ValueError, match=r"'mano'.*'shadow'"):
+        load_weights(task, tmp_path / "hand.ckpt")
+
+
+def test_a_reference_alone_can_be_run_and_loaded(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sys.argv = [
+        "run.py",
+        "model=timed",
+        "data.clips=24",
+        "logger=none",
+        "figures.percentiles=[]",
+        "references=[linear]",
+    ]
+    run.main()
+    GlobalHydra.instance().clear()
+    folder = only_run(tmp_path, "timed_demo")
+    assert {row["method"] for row in read_results(folder / "results.parquet")} == {"timed", "linear"}
+    task, _ = load_run(folder)
+    assert bool(task.fitted)
+
+
+KILLED = """
+import os, signal, sys
+import lightning as L
+from dexzoo.experiments import callbacks, run
+
+class KillAt(L.Callback):
+    def __init__(self, step):
+        self.step = step
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == self.step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+callbacks.KillAt = KillAt
+run.main()
+"""
+
+
+def test_a_killed_run_resumes_bit_for_bit(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    args = ["trainer.max_epochs=4", "trainer.limit_train_batches=3", "data.batch_size=32"]
+    args += ["figures.percentiles=[]", "references=[]"]
+    command(*args, "name=unbroken")
+
+    kill = ["+callbacks.kill._target_=dexzoo.experiments.callbacks.KillAt", "+callbacks.kill.step=8"]
+    broken = [*TINY, *args, "name=broken", *kill]
+    done = subprocess.run([sys.executable, "-c", KILLED, *broken], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert read_checkpoint(only_run(tmp_path, "broken") / "checkpoints/last.ckpt")["global_step"] == 6
+
+    command(*args, "name=broken", "ckpt=last")
+    unbroken, resumed = (
+        read_checkpoint(only_run(tmp_path, n) / "checkpoints/last.ckpt") for n in ("unbroken", "broken")
+    )
+    assert resumed["global_step"] == unbroken["global_step"] == 12
+    assert all(torch.equal(resumed["state_dict"][key], value) for key, value in unbroken["state_dict"].items())
+    _assert_same(resumed["optimizer_states"], unbroken["optimizer_states"])
+    steps = [
+        [r["step"] for r in csv.DictReader((only_run(tmp_path, n) / "metrics.csv").open())]
+        for n in ("unbroken", "broken")
+    ]
+    assert steps[0] == steps[1]
+
+
+def _assert_same(ours: object, theirs: object) -> None:
+    if isinstance(theirs, torch.Tensor):
+        assert torch.equal(ours, theirs)
+    elif isinstance(theirs, dict):
+        assert list(ours) == list(theirs)
+        [_assert_same(ours[key], value) for key, value in theirs.items()]
+    elif isinstance(theirs, list):
+        [_assert_same(*pair) for pair in zip(ours, theirs, strict=True)]
+    else:
+        assert ours == theirs
+
+
+def test_a_sweep_ends_with_one_merged_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    quick = ["figures.percentiles=[]", "references=[timed]", "trainer.limit_train_batches=1"]
+    command("--multirun", "seed=0,1", "name=sweep", *quick)
+    folder = only_run(tmp_path, "sweep")
+    assert [OmegaConf.load(folder / f"{i}/config.yaml").seed for i in range(2)] == [0, 1]
+    assert (folder / "report.md").read_text().count("| 2 |") >= 2
+    assert "paired difference" in capsys.readouterr().out

@@ -1,0 +1,54 @@
+"""setup.cfg lists every package on disk, and the folders import one another only along the arrows of the design."""
+
+import ast
+import configparser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ARROWS = {
+    "geometry": "",
+    "hands": "geometry",
+    "losses": "geometry hands",
+    "datamodules": "geometry hands losses",
+    "metrics": "geometry hands",
+    "models": "geometry hands losses datamodules metrics",
+    "experiments": "geometry hands losses datamodules metrics models",
+}
+
+
+def imported_folders(path: Path) -> set[str]:
+    """Folders of ours that a file imports, by `dexzoo.x`, `from dexzoo import x` or dots."""
+    package = ("dexzoo", *path.relative_to(ROOT).parent.parts)
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join((*base, *filter(None, [node.module])))
+            names += [f"{module}.{alias.name}" for alias in node.names]
+    return {name.split(".")[1] for name in names if name.startswith("dexzoo.")} & set(ARROWS)
+
+
+def test_every_package_is_listed() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    found = {"dexzoo"}
+    for folder in ARROWS:
+        for init in (ROOT / folder).rglob("__init__.py"):
+            found.add(".".join(("dexzoo", *init.relative_to(ROOT).parent.parts)))
+    assert set(config["options"]["packages"].split()) == found
+
+
+@pytest.mark.parametrize("folder", ARROWS)
+def test_imports_follow_the_arrows(folder: str) -> None:
+    allowed = {folder, *ARROWS[folder].split()}
+    files = sorted((ROOT / folder).rglob("*.py"))
+    assert files
+    assert {str(path.relative_to(ROOT)): bad for path in files if (bad := imported_folders(path) - allowed)} == {}
+
+
+def test_dexzoo_itself_imports_no_folder() -> None:
+    assert imported_folders(ROOT / "dexzoo" / "__init__.py") == set()
