@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -65,7 +65,7 @@ class RealDexMotion(MotionDataModule):
         hand: str = "shadow",
         *,
         split: str = "auto",
-        fold: int = 0,
+        fold: int | Literal["all"] = "all",
         n_folds: int = 3,
         n_val: int = 0,
         models: str | Path | None = None,
@@ -125,6 +125,8 @@ class RealDexMotion(MotionDataModule):
         how = self._how()
         if how == "paper":
             return by_object(samples, REALDEX_VAL, REALDEX_TEST)
+        if self.fold == "all":
+            raise DataError(f"data.fold: expected one of {self.fold_ids()}, found 'all', which only run.py can go through")
         self.split_group = how.removesuffix("s")
         return by_fold(samples, self.split_group, self.fold, self.n_folds, self.n_val)
 

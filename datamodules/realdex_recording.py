@@ -17,13 +17,13 @@ from .errors import BadFile
 from .splits import natural_key, object_name
 
 JOINTS = (
-    *("rh_FFJ4", "rh_FFJ3", "rh_FFJ2", "rh_FFJ1"),
-    *("rh_MFJ4", "rh_MFJ3", "rh_MFJ2", "rh_MFJ1"),
-    *("rh_RFJ4", "rh_RFJ3", "rh_RFJ2", "rh_RFJ1"),
-    *("rh_LFJ5", "rh_LFJ4", "rh_LFJ3", "rh_LFJ2", "rh_LFJ1"),
-    *("rh_THJ5", "rh_THJ4", "rh_THJ3", "rh_THJ2", "rh_THJ1"),
+    *("FFJ4", "FFJ3", "FFJ2", "FFJ1"),
+    *("MFJ4", "MFJ3", "MFJ2", "MFJ1"),
+    *("RFJ4", "RFJ3", "RFJ2", "RFJ1"),
+    *("LFJ5", "LFJ4", "LFJ3", "LFJ2", "LFJ1"),
+    *("THJ5", "THJ4", "THJ3", "THJ2", "THJ1"),
 )
-"""Columns of `qpos`, by their names in the robot's URDF; the two wrist joints are left out of the release."""
+"""Columns of `qpos`: the robot's joints, called rh_FFJ4 to rh_THJ1 in its URDF; the release leaves out the wrist."""
 PALM_FROM_FOREARM = np.array([0.0, -0.010, 0.24701])
 """Origin of the palm in the forearm's frame, metres, at zero wrist, where the two frames are parallel."""
 
@@ -34,7 +34,7 @@ _SHAPES = {
     "object_transl": (3,),
     "object_orient": (3, 3),
 }
-_HINTS = {"qpos": "the columns are the 22 finger joints rh_FFJ4 to rh_THJ1 of the URDF, coupled joints included"}
+_HINTS = {"qpos": "the columns are the 22 finger joints FFJ4 to THJ1 of the robot, coupled joints included"}
 _SHORTEST_STEP = 1e6
 """Nanoseconds between two frames; a smaller step means that the stamps are in another unit."""
 

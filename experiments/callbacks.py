@@ -1,4 +1,4 @@
-"""What a Lightning run needs so that it resumes bit for bit: seeds per epoch, and checkpoints written in one piece."""
+"""What a Lightning run needs so that it resumes bit for bit: seeds per step, and checkpoints written in one piece."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 
-class EpochSeed(L.Callback):
-    """Sets the global random state at the start of every training epoch from (seed, epoch, rank).
+class StepSeed(L.Callback):
+    """Sets the global random state before every training step from (seed, epoch, batch, rank).
 
-    Checkpoints hold no random state, so without this a resumed run would draw other numbers than an unbroken one.
+    Checkpoints hold no random state, and Lightning draws from it at other places in a resumed run than in an unbroken
+    one, so without this the two would differ.
 
     Args:
         seed: of the run.
@@ -25,17 +26,15 @@ class EpochSeed(L.Callback):
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Covers the first epoch of a resumed run, for which Lightning does not call `on_train_epoch_start`."""
-        self.on_train_epoch_start(trainer, pl_module)
-
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """Seeds torch, numpy and random."""
-        entropy = np.random.SeedSequence([self.seed, trainer.current_epoch, trainer.global_rank])
-        state = [int(x) for x in entropy.generate_state(3)]
-        torch.manual_seed(state[0])
-        np.random.seed(state[1])  # noqa: NPY002  the legacy state is the one that libraries draw from
-        random.seed(state[2])
+        entropy = np.random.SeedSequence([self.seed, trainer.current_epoch, batch_idx, trainer.global_rank])
+        for_torch, for_numpy, for_random = (int(x) for x in entropy.generate_state(3))
+        torch.manual_seed(for_torch)
+        np.random.seed(for_numpy)  # noqa: NPY002  the legacy state is the one that libraries draw from
+        random.seed(for_random)
 
 
 class AtomicCheckpoints(TorchCheckpointIO):

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -53,6 +53,8 @@ def explain(error: BaseException, overrides: Sequence[str]) -> str:
         overrides: the arguments of the command.
     """
     for cause in _causes(error):
+        if isinstance(cause, OverrideParseException):
+            return f"{cause.override}: not of the form KEY=VALUE: {str(cause).splitlines()[0]}"
         if isinstance(cause, MissingConfigException) and "/" in str(cause.missing_cfg_file):
             group, _, choice = str(cause.missing_cfg_file).rpartition("/")
             return _unknown(f"{group}={choice}", f"no such choice of {group!r}", choice, choices(group))
@@ -125,7 +127,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _dotted(cfg: Any, prefix: str = "") -> Iterator[str]:
     if not isinstance(cfg, DictConfig):
         return
-    for key in cfg:
+    for key in map(str, cfg):
         yield f"{prefix}{key}"
         if not OmegaConf.is_interpolation(cfg, key):
             yield from _dotted(cfg[key], f"{prefix}{key}.")

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import imageio.v3 as imageio
-import matplotlib
 import numpy as np
 import torch
 import trimesh
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 from PIL import Image, ImageDraw, ImageFont
@@ -88,8 +88,8 @@ class ClipScene:
 
     def __init__(self, hand: Hand, sample: MotionSample, prediction: HandPose, size: int) -> None:
         self.hand, self.sample, self.prediction, self.size = hand, sample, prediction, size
-        points = points_mesh(sample.object_points.double().numpy(), 0.003) if sample.mesh is None else None
-        self.object = load_mesh(sample.mesh) if points is None else points
+        cloud = sample.object_points.double().numpy()
+        self.object = load_mesh(sample.mesh) if sample.mesh else points_mesh(cloud, 0.003)
         ends = [0, len(sample.pose.joints) - 1]
         content = [mesh for frame in ends for mesh in self._meshes(sample.pose, frame, _TRUTH)]
         way = (sample.pose.translation[-1] - sample.pose.translation[0]).double().numpy()
@@ -138,7 +138,7 @@ def draw_error_over_time(
     path: Path, hand: Hand, clips: Mapping[str, MotionSample], rollouts: Mapping[str, Rollouts], title: str
 ) -> Path:
     """Plots the mean error of the key points over the share of the clip that has passed, one line per method."""
-    figure = matplotlib.figure.Figure(figsize=(6, 3.5), layout="constrained")
+    figure = Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.subplots()
     for i, (method, poses) in enumerate(rollouts.items()):
         curve = error_over_time(hand, clips, poses)

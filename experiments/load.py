@@ -6,15 +6,16 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from ..datamodules.motion import MotionDataModule
+from ..models import MotionSynthesis
 from .folders import BEST, RunError, find_checkpoint
 
 
-def load_run(path: str | Path) -> tuple[L.LightningModule, L.LightningDataModule]:
+def load_run(path: str | Path) -> tuple[MotionSynthesis, MotionDataModule]:
     """Rebuilds the model with its best weights, in eval mode, and the data (not set up yet) of a run.
 
     Args:
@@ -28,14 +29,14 @@ def load_run(path: str | Path) -> tuple[L.LightningModule, L.LightningDataModule
     folder = path if checkpoint != path else path.parents[1]
     if not (folder / "config.yaml").is_file():
         raise RunError(f"{folder}: expected a run folder with a config.yaml, found none")
-    cfg = OmegaConf.load(folder / "config.yaml")
+    cfg: Any = OmegaConf.load(folder / "config.yaml")
     task = instantiate(cfg.model, hand=cfg.hand)
     load_weights(task, checkpoint)
     task.config = OmegaConf.to_container(cfg)
     return task.eval(), instantiate(cfg.data)
 
 
-def load_weights(task: L.LightningModule, path: str | Path) -> None:
+def load_weights(task: MotionSynthesis, path: str | Path) -> None:
     """Fills a task with the weights and statistics of a checkpoint, file or run folder.
 
     Raises:

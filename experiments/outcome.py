@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from .. import __version__
+from dexzoo import __version__
+
+from ..datamodules.motion import MotionDataModule
+from ..models import MotionSynthesis
 from . import figures, results, tracking
 from .folders import BEST
 
@@ -27,9 +29,9 @@ def save_config(cfg: DictConfig) -> dict[str, Any]:
 
 def label_results(
     cfg: DictConfig,
-    datamodule: L.LightningDataModule,
-    task: L.LightningModule,
-    references: Sequence[L.LightningModule],
+    datamodule: MotionDataModule,
+    task: MotionSynthesis,
+    references: Sequence[MotionSynthesis],
 ) -> list[results.Row]:
     """The rows of all tasks with the columns that say what they belong to. An ablation is one of our model only."""
     fold = cfg.data.get("fold")
@@ -42,9 +44,9 @@ def label_results(
 @rank_zero_only
 def write(
     cfg: DictConfig,
-    datamodule: L.LightningDataModule,
-    task: L.LightningModule,
-    references: Sequence[L.LightningModule],
+    datamodule: MotionDataModule,
+    task: MotionSynthesis,
+    references: Sequence[MotionSynthesis],
     rows: Sequence[results.Row],
     score: float,
     loggers: Sequence[Logger],

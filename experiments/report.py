@@ -99,7 +99,7 @@ def bootstrap_interval(differences: NDArray, resamples: int = RESAMPLES, seed: i
     """Mean of the differences and its 95 % percentile interval, resampling clips; NaN where there are none."""
     differences = differences[~np.isnan(differences)]
     if not len(differences):
-        return (float("nan"),) * 3
+        return float("nan"), float("nan"), float("nan")
     picks = np.random.default_rng(seed).integers(len(differences), size=(resamples, len(differences)))
     low, high = np.percentile(differences[picks].mean(1), [2.5, 97.5])
     return float(differences.mean()), float(low), float(high)

@@ -78,9 +78,10 @@ def summarise(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, dict[str, fl
     names = metric_names(rows)
     summary: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for (_, _, refine), group in group_rows(rows, "method", "variant", "refine").items():
-        stats = {
-            n: dict(zip(("mean", "sd", "n"), mean_and_sd(r.get(n, np.nan) for r in group), strict=True)) for n in names
-        }
+        stats: dict[str, dict[str, float]] = {}
+        for name in names:
+            mean, sd, n = mean_and_sd(row.get(name, np.nan) for row in group)
+            stats[name] = {"mean": mean, "sd": sd, "n": n}
         summary.setdefault(method_label(group[0]), {})[refine] = stats
     return summary
 

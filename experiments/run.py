@@ -15,7 +15,7 @@ import lightning as L
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from dexzoo.experiments import outcome, tracking
 from dexzoo.experiments.errors import plain_errors
@@ -41,7 +41,8 @@ def run(cfg: DictConfig) -> float:
 def run_one(cfg: DictConfig, fold: int | None) -> tuple[list[Row], float]:
     """Builds, trains, tests and writes; returns the rows of the results and the validation metric."""
     if fold is not None:
-        cfg = OmegaConf.merge(cfg, {"data": {"fold": fold}, "run_dir": f"{cfg.run_dir}/fold_{fold}"})
+        cfg = cfg.copy()
+        cfg.data.fold, cfg.run_dir = fold, f"{cfg.run_dir}/fold_{fold}"
     folder = Path(cfg.run_dir)
     config = outcome.save_config(cfg)
 
@@ -49,6 +50,10 @@ def run_one(cfg: DictConfig, fold: int | None) -> tuple[list[Row], float]:
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     datamodule, task = instantiate(cfg.data), instantiate(cfg.model, hand=cfg.hand)
     task.config = config
+    references = [
+        instantiate(hydra.compose(f"model/{name}").model, hand=cfg.hand, given_frames=task.given_frames)
+        for name in cfg.references
+    ]
     loggers, callbacks = tracking.build_loggers(cfg), [instantiate(c) for c in cfg.callbacks.values()]
     trainer: L.Trainer = instantiate(cfg.trainer, logger=loggers, callbacks=callbacks)
     tracking.say_where_wandb_stands(loggers)
@@ -74,10 +79,6 @@ def run_one(cfg: DictConfig, fold: int | None) -> tuple[list[Row], float]:
         trainer.progress_bar_callback.disable()
     trainer.validate(task, datamodule, verbose=False)
     score = float(trainer.callback_metrics.get(cfg.monitor, "nan"))
-    references = [
-        instantiate(hydra.compose(f"model/{name}").model, hand=cfg.hand, given_frames=task.given_frames)
-        for name in cfg.references
-    ]
     for reference in references:
         trainer.test(reference, datamodule, verbose=False)
 

@@ -78,17 +78,22 @@ def _key_in_netrc(env: Mapping[str, str]) -> bool:
 
 
 def quieten() -> None:
-    """Drops Lightning's notes and advice; its warnings and errors stay, but for two that do not concern us."""
+    """Drops Lightning's notes and advice; its errors and warnings stay, but for those about what is meant here."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", ".*does not have many workers")  # a batch is made in a millisecond
-    warnings.filterwarnings("ignore", ".*LeafSpec")  # Lightning calls what torch deprecates
+    for message in (
+        ".*does not have many workers",  # a batch is made in a millisecond
+        "Checkpoint directory .* exists and is not empty",  # ckpt=last goes on in its folder
+        "The dirpath has changed",  # a checkpoint of another run is evaluated
+        ".*LeafSpec",  # Lightning calls what torch deprecates
+    ):
+        warnings.filterwarnings("ignore", message)
 
 
 def build_loggers(cfg: DictConfig) -> list[Logger]:
     """The loggers of the config; W&B's mode is chosen first."""
     if "wandb" in cfg.logger:
         ensure_wandb_mode()
-        os.environ.setdefault("WANDB_SILENT", "true")  # one line of ours says where it stands
+        _silence_wandb()
     return [instantiate(logger) for logger in cfg.logger.values()]
 
 
@@ -107,6 +112,13 @@ def carry_on(loggers: Iterable[Logger], checkpoint: Path | None) -> None:
 def say_where_wandb_stands(loggers: Iterable[Logger]) -> None:
     """Prints one line."""
     print(wandb_status(loggers))
+
+
+@rank_zero_only
+def _silence_wandb() -> None:
+    import wandb  # takes a second, so only where it is used
+
+    wandb.setup(settings=wandb.Settings(silent=True))  # one line of ours says where it stands
 
 
 def wandb_status(loggers: Iterable[Logger]) -> str:
@@ -148,7 +160,7 @@ def log_outcome(
 
     run.config.update(dict(config), allow_val_change=True)
     run.summary.update(dict(summary))
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+    columns: list[Any] = list(dict.fromkeys(key for row in rows for key in row))
     run.log({"results": wandb.Table(columns, [[row.get(c) for c in columns] for row in rows])})
     for path in pictures:
         media = wandb.Video(str(path), format="gif") if path.suffix == ".gif" else wandb.Image(str(path))

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 
 _TREE = 512  # points from which a KD-tree beats a table on one core
@@ -113,7 +113,7 @@ def _search(points: Tensor) -> Callable[[Tensor, Tensor, int], Tensor]:
 
 def _knn_tree(query: Tensor, points: Tensor, k: int) -> Tensor:
     pairs = zip(points.double().numpy(), query.double().numpy(), strict=True)
-    index = [cKDTree(cloud).query(rows, range(1, k + 1))[1] for cloud, rows in pairs]
+    index = [KDTree(cloud).query(rows, k)[1].reshape(-1, k) for cloud, rows in pairs]
     return torch.from_numpy(np.stack(index)) if index else query.new_empty(*query.shape[:2], k, dtype=torch.long)
 
 
@@ -127,7 +127,8 @@ def _knn_table(query: Tensor, points: Tensor, k: int) -> Tensor:
 
 
 def _knn_cluster(query: Tensor, points: Tensor, k: int) -> Tensor:
-    from torch_cluster import knn as cluster_knn  # optional: compiled for one version of torch, so never a requirement
+    # Compiled for one version of torch, so never a requirement.
+    from torch_cluster import knn as cluster_knn  # pyright: ignore[reportMissingImports]
 
     (n_clouds, n), m = points.shape[:2], query.shape[1]
     cloud = torch.arange(n_clouds, device=points.device)

@@ -30,7 +30,8 @@ def corner_normals(mesh: trimesh.Trimesh, crease_deg: float = 40.0) -> NDArray[n
     angle = np.arccos(-(edges * np.roll(edges, 1, axis=1)).sum(-1).clip(-1, 1))
     group = _smooth_corners(faces, flat, np.cos(np.radians(crease_deg)))
     weighted = (angle[..., None] * flat[:, None]).reshape(-1, 3)
-    total = np.stack([np.bincount(group, weights=axis) for axis in weighted.T], axis=-1)
+    total = np.zeros((group.max() + 1, 3))
+    np.add.at(total, group, weighted)
     return _unit(total)[group].reshape(-1, 3, 3)
 
 

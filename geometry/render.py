@@ -82,7 +82,7 @@ class Camera:
         x, y = (high + low) / 2
         z = ((high - low) / (2 * slope)).max()
         eye, target = x * right + y * top + z * back, x * right + y * top + points[:, 2].mean() * back
-        return Camera(tuple(map(float, eye)), tuple(map(float, target)), up, fov_deg)
+        return Camera((*eye.tolist(),), (*target.tolist(),), up, fov_deg)
 
     def rays(self, rows: ArrayLike, columns: ArrayLike, size: tuple[int, int]) -> Array:
         """Unit directions (N, 3), world frame, through places (N,) of a picture of size (height, width).
@@ -99,7 +99,8 @@ class Camera:
         """Rows (N,) and columns (N,) of the pixels in the smallest rectangle that holds points (P, 3), world frame."""
         x, y, z = ((points - self.eye) @ self.axes.T).T
         if z.max() >= 0:  # something beside or behind the eye: anything may be in view
-            return tuple(axis.ravel() for axis in np.indices(size))
+            rows, columns = np.indices(size)
+            return rows.ravel(), columns.ravel()
         along = np.stack([y, -x]) / z / self._per_pixel(size) + np.array([[size[0] / 2], [size[1] / 2]])
         low = np.floor(along.min(1) - 1).clip(0, size).astype(int)
         high = np.ceil(along.max(1) + 1).clip(0, size).astype(int)
@@ -238,7 +239,7 @@ def _lamps(axes: NDArray[np.float64]) -> tuple[Array, Array]:
     return (local @ axes).astype(np.float32), (power * shares).astype(np.float32)
 
 
-def _axes(back: NDArray[np.float64], up: ArrayLike) -> NDArray[np.float64]:
+def _axes(back: NDArray[np.float64], up: tuple[float, float, float]) -> NDArray[np.float64]:
     length = np.linalg.norm(back)
     if not length > 0:
         raise ValueError(f"direction: expected a vector that is not zero, found {back}")

@@ -94,7 +94,8 @@ def _fps_torch(points: Tensor, k: int, start: int) -> Tensor:
 
 
 def _fps_cluster(points: Tensor, k: int, start: int) -> Tensor:
-    from torch_cluster import fps  # optional: compiled for one version of torch, so never a requirement
+    # Compiled for one version of torch, so never a requirement.
+    from torch_cluster import fps  # pyright: ignore[reportMissingImports]
 
     n_clouds, n = points.shape[:2]
     rolled = points.roll(-start, dims=1).flatten(0, 1)  # without a random start it begins with the first point

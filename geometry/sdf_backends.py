@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ class WarpBackend:
     def __init__(self, vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> None:
         self._vertices, self._faces = vertices.astype(np.float32), faces.astype(np.int32).ravel()
         self._lower, self._upper = self._vertices.min(0), self._vertices.max(0)
-        self._meshes: dict[str, object] = {}
+        self._meshes: dict[str, Any] = {}  # wp.Mesh by device
 
     def __call__(self, points: Tensor) -> tuple[Tensor, Tensor]:
         from .warp_kernels import nearest_face, wp
@@ -44,7 +45,7 @@ class WarpBackend:
             wp.launch(nearest_face, len(points), inputs=inputs, outputs=outputs, device=device)
         return face.long(), inside
 
-    def _mesh(self, device: str):  # wp.Mesh, which is not imported here
+    def _mesh(self, device: str) -> Any:
         from .warp_kernels import wp
 
         if device not in self._meshes:

@@ -1,3 +1,4 @@
+# pyright: reportInvalidTypeForm=false, reportAttributeAccessIssue=false
 """The one kernel of the warp backend. warp compiles it at the first launch and keeps it on disk.
 
 Import this module only where it is used: importing warp takes half a second. warp reads the annotations as types, so

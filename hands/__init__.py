@@ -1,6 +1,58 @@
-"""Hands."""
+"""Hands: kinematics, points, collision shapes and limits of any hand, described by a YAML file and no Python.
 
+    from dexzoo.hands import load_hand
+
+    hand = load_hand("shadow")                          # or "shadow_e3m5", "mano", "path/to/my_hand.yaml"
+    links = hand.forward_kinematics(hand.rest_pose(64))  # world transforms of all links, differentiable
+    points = hand.place(links, hand.surface(512))        # (64, 512, 3) metres
+
+Bring your own hand
+-------------------
+Put a YAML beside your URDF or MJCF and run `python -m dexzoo.hands.check my_hand.yaml`: it prints joints, limits,
+points and what is missing, and draws frames and contact points. A complete example (a pincer of two fingers):
+
+    name: pincer
+    kind: tree
+    source: pincer.urdf            # beside this file; or {package: NAME, file: PATH} inside an installed package
+    root: palm                     # frame of HandPose; default: the file's root. What is above it is cut off
+    strip_prefix: "rh_"            # taken off all names
+    fingertips:                    # in the order of the keypoints
+      left: {link: left_tip, offset: [0, 0, 0.03]}     # metres, link frame
+      right: {link: right_tip, offset: [0, 0, 0.03]}
+    palmar:                        # where a link's pulp faces, link frame
+      default: [0, -1, 0]
+      right_tip: [0, 1, 0]
+    contact_links: [left_tip, right_tip]               # each gets 10 contact candidates
+    rest: {left_joint: 0.3}        # relaxed open posture, radians; others at 0 or the nearest limit
+    # optional:
+    palm_links: [palm]             # links without penetration keypoints; default: the root
+    exclude: [screw]               # links whose collision shapes are ignored
+    limits: {left_joint: [-0.1, 1.6]}
+    maps: {shadow: {left_joint: [FFJ2, 1]}}            # joint: [joint of the other hand, sign], for Hand.convert
+    root_offset: {shadow: {translation: [0, 0, 0.03], rpy: [0, 0, 0]}}   # the other's root frame in this root frame
+    backend: torch                 # or pytorch_kinematics, for a URDF
+
+Instead of `source`, `links:` may list the chain in the YAML itself, as `specs/shadow_e3m5.yaml` does. Joints that
+mimic others, fixed joints and slides are understood. Collision shapes become capsules and boxes: a cylinder the capsule
+inside it, a mesh its bounding box; the check says which. Joint order is depth first, children in the order of the file.
+"""
+
+from .errors import ConversionError, HandError, HandSpecError, JointLimitError
 from .hand import Hand, load_hand
+from .kinematics import Links
+from .points import Boxes, Capsules, LinkPoints
 from .pose import HandPose
 
-__all__ = ["Hand", "HandPose", "load_hand"]
+__all__ = [
+    "Boxes",
+    "Capsules",
+    "ConversionError",
+    "Hand",
+    "HandError",
+    "HandPose",
+    "HandSpecError",
+    "JointLimitError",
+    "LinkPoints",
+    "Links",
+    "load_hand",
+]

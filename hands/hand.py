@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import trimesh
-from torch import Tensor
+from torch import Tensor, nn
 
 from . import rules
 from .convert import convert_pose
@@ -50,7 +50,7 @@ class Hand(ExactBuffers):
         self.joint_names = tuple(joint.name for joint in tree.joints)
         self.link_names = tree.names
         self.fingertip_names = tuple(spec.fingertips)
-        self.kinematics = Kinematics(tree)
+        self.kinematics = _kinematics(spec)
         self.add_constant("lower", np.array([joint.lower for joint in tree.joints]))
         self.add_constant("upper", np.array([joint.upper for joint in tree.joints]))
         self.add_constant("rest", spec.rest)
@@ -214,6 +214,14 @@ def load_hand(name: str | Path) -> Hand:
 @lru_cache(maxsize=32)
 def _read_once(file: Path, modified: int) -> HandSpec:
     return read_spec(file)
+
+
+def _kinematics(spec: HandSpec) -> nn.Module:
+    if spec.backend == "torch":
+        return Kinematics(spec.tree)
+    from .pk_backend import PytorchKinematics
+
+    return PytorchKinematics(spec.tree, spec.source or spec.file, spec.prefix)
 
 
 @lru_cache(maxsize=32)

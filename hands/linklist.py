@@ -23,8 +23,9 @@ def read_link_list(content: Any, file: Path) -> Tree:
 
     Args:
         content: a list of mappings as in `specs/shadow_e3m5.yaml`: `name`, `parent`, `translation` and `rpy`
-            (fixed-axis xyz) of the link in its parent, `joint: {name, axis, range}`, `capsules: [{start, end, radius}]` (start is
-            the link's origin unless given), `boxes: [{centre, half, rpy}]`.
+            (fixed-axis xyz) of the link in its parent, `joint: {name, axis, range}`,
+            `capsules: [{start, end, radius}]` (start is the link's origin unless given),
+            `boxes: [{centre, half, rpy}]`.
         file: the YAML, for messages.
 
     Raises:

@@ -66,7 +66,7 @@ def surface(tree: Tree, rest: Links, n: int, seed: int) -> LinkPoints:
         world = place(rest, owners[k].expand(drawn), position)
         distance = primitive_distances(rest, capsules, boxes, world)
         distance[:, k] = torch.inf
-        outer = distance.amin(-1) > -1e-9
+        outer = distance.amin(-1) > 1e-6  # where two shapes touch, neither side is outside
         samples.append((owners[k].expand(int(outer.sum())), position[outer], normal[outer]))
         area[owners[k]] += _area(shape) * outer.double().mean().item()
     link, position, normal = (torch.cat(x) for x in zip(*samples, strict=True))

@@ -42,6 +42,8 @@ class HandSpec:
         maps: other hand -> {joint of this hand: (joint of the other, sign)}.
         root_offset: other hand -> (translation (3,), rotation (3, 3)) of its root frame in this hand's root frame.
         backend: "torch" or "pytorch_kinematics".
+        source: the URDF or MJCF file, None where the chain is in the YAML.
+        prefix: what was taken off the names in it.
     """
 
     name: str
@@ -55,6 +57,8 @@ class HandSpec:
     maps: Mapping[str, Mapping[str, tuple[str, float]]] = field(default_factory=dict)
     root_offset: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     backend: str = "torch"
+    source: Path | None = None
+    prefix: str = ""
 
 
 def find_spec_file(name: str | Path) -> Path:
@@ -125,6 +129,8 @@ def read_spec(file: Path) -> HandSpec:
         maps=_maps(content.get("maps", {}), file, tree),
         root_offset={k: _pose(v, f"{file}: root_offset: {k}") for k, v in content.get("root_offset", {}).items()},
         backend=_one_of(content.get("backend", "torch"), ("torch", "pytorch_kinematics"), f"{file}: backend"),
+        source=source_path(content["source"], file) if "source" in content else None,
+        prefix=str(content.get("strip_prefix", "")),
     )
 
 

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from copyreg import _reconstructor  # type: ignore[attr-defined]
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 import numpy as np
@@ -30,8 +31,10 @@ class UnsafePickleError(PickleFileError):
 class ChumpyArray:
     """Stand-in for any chumpy object: keeps the pickled state and offers its array as `x`."""
 
+    state: dict[str, Any] = MappingProxyType({})  # type: ignore[assignment]  # unpickling skips __init__
+
     def __init__(self, *_: object) -> None:
-        self.state: dict[str, Any] = {}
+        """Takes what the pickle passes, and ignores it."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.state = dict(state)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from torch import Tensor
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 
 from .base import SampleMetric
 from .functional.motion import average_variance_error, mpjpe, vertex_offset
@@ -155,7 +155,7 @@ class MotionMetrics(MetricCollection):
     def __init__(
         self, distance: bool = True, output: Literal["mean", "summary"] = "mean", prefix: str | None = None
     ) -> None:
-        metrics: dict[str, SampleMetric] = {
+        metrics: dict[str, Metric | MetricCollection] = {
             "mpjpe_cm": MPJPE(output),
             "ave_cm2": AverageVarianceError(output),
             "ave_paper": PaperAverageVarianceError(output),

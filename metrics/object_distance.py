@@ -56,6 +56,7 @@ class ObjectDistance:
         """
         _check(rotation, translation, meshes, clouds)
         members = {mesh: [i for i, other in enumerate(meshes) if other == mesh] for mesh in meshes if mesh is not None}
+        without_mesh = [i for i, mesh in enumerate(meshes) if mesh is None]
         searches = {mesh: self._load(mesh) for mesh in members}
 
         def distance(points: Tensor) -> Tensor:
@@ -68,8 +69,9 @@ class ObjectDistance:
                 asked = torch.zeros_like(finite)
                 asked[clips] = finite[clips]
                 found[asked] = searches[mesh](local[asked])
-            for i in [i for i, mesh in enumerate(meshes) if mesh is None and clouds is not None]:
-                found[i, finite[i]] = knn(points[i : i + 1, finite[i]], clouds[i : i + 1], 1)[0].flatten()
+            if clouds is not None:
+                for i in without_mesh:
+                    found[i, finite[i]] = knn(points[i : i + 1, finite[i]], clouds[i : i + 1], 1)[0].flatten()
             return found
 
         return distance

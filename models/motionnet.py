@@ -43,9 +43,9 @@ class MotionNet(MotionModel):
     def __init__(
         self,
         hand: Hand,
-        n_points: int = 96,
-        n_object_points: int = 128,
-        hidden: int = 512,
+        n_points: int = 64,
+        n_object_points: int = 64,
+        hidden: int = 384,
         num_experts: int = 4,
         joint_attention: bool = True,
         object_feature: bool = True,

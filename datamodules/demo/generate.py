@@ -8,12 +8,15 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ...geometry.meshes import mesh_hash
 from ...hands.hand import Hand, load_hand
-from .grasps import GENERATOR_VERSION, ObjectGrasps, find_grasps, join_grasps, load_grasps, save_grasps
+from .grasps import GENERATOR_VERSION, SHIPPED, ObjectGrasps, find_grasps, join_grasps, load_grasps, save_grasps
 from .objects import convex_pieces, object_mesh, object_names
 
 _ROUNDS = 8
@@ -66,11 +69,8 @@ def generate(
 def _shard(path: Path, hand: Hand, name: str, count: int, steps: int, seed: int, progress: Progress) -> None:
     if path.exists():
         return
-    mesh = object_mesh(name)
-    earlier = next(iter(path.parent.glob(f"{name}-*.npz")), None)
-    pieces = load_grasps(earlier)[name].pieces if earlier else convex_pieces(mesh)
+    mesh, pieces = object_mesh(name), _pieces(name)
     task = progress.add_task("  annealing", total=steps)
-
     done = itertools.count(1)
     found = find_grasps(
         *(hand, name, mesh, pieces, count, steps, seed),
@@ -79,6 +79,13 @@ def _shard(path: Path, hand: Hand, name: str, count: int, steps: int, seed: int,
     )
     _write(path, [found], hand, steps)
     progress.remove_task(task)
+
+
+def _pieces(name: str) -> Sequence[NDArray[np.float32]]:
+    """The shipped convex pieces where they are of the same mesh, which spares users CoACD; else new ones."""
+    mesh = object_mesh(name)
+    shipped = load_grasps().get(name) if SHIPPED.exists() else None
+    return shipped.pieces if shipped and shipped.mesh == mesh_hash(mesh) else convex_pieces(mesh)
 
 
 def _write(path: Path, grasps: Sequence[ObjectGrasps], hand: Hand, steps: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import trimesh
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...geometry.meshes import mesh_hash
 from ...geometry.sampling import sample_surface
 from ...geometry.sdf import DistanceGrid
 from ...hands.hand import Hand
@@ -48,6 +50,7 @@ class ObjectGrasps:
         seed: (G,), int64, of the run that found it.
         pieces: corners of convex pieces of the object, each (n, 3), metres.
         attempts: optimised poses that were tested to find these.
+        mesh: `mesh_hash` of the object they were found on.
     """
 
     object: str
@@ -57,6 +60,7 @@ class ObjectGrasps:
     seed: NDArray[np.int64]
     pieces: tuple[NDArray[np.float32], ...]
     attempts: int
+    mesh: str
 
 
 # -------------------------------------------------------------------------------------------------------------- files
@@ -80,6 +84,7 @@ def save_grasps(path: Path, grasps: Sequence[ObjectGrasps], joint_names: Sequenc
             f"{g.object}/pieces": np.concatenate(g.pieces).astype(np.float32),
             f"{g.object}/piece_sizes": np.array([len(p) for p in g.pieces]),
             f"{g.object}/attempts": np.array(g.attempts),
+            f"{g.object}/mesh": np.array(g.mesh),
         }
     np.savez_compressed(path, **arrays)
 
@@ -102,7 +107,7 @@ def load_grasps(path: Path = SHIPPED, hand: Hand | None = None) -> dict[str, Obj
         if hand is not None:
             _check_hand(path, str(arrays["hand"]), arrays["joint_names"].tolist(), hand)
         return {name: _object_grasps(arrays, name) for name in names}
-    except (OSError, KeyError, EOFError, ValueError) as error:
+    except (OSError, KeyError, EOFError, ValueError, zipfile.BadZipFile) as error:
         if isinstance(error, DataError):
             raise
         raise BadFile(path, "grasps written by `python -m dexzoo.datamodules.demo generate`", f"{error}") from error
@@ -118,6 +123,7 @@ def _object_grasps(arrays: dict[str, NDArray], name: str) -> ObjectGrasps:
         seed=arrays[f"{name}/seed"],
         pieces=tuple(np.split(arrays[f"{name}/pieces"], np.cumsum(sizes)[:-1])),
         attempts=int(arrays[f"{name}/attempts"]),
+        mesh=str(arrays[f"{name}/mesh"]),
     )
 
 
@@ -179,7 +185,7 @@ def find_grasps(
                 break
         if len(found) == count:
             break
-    return _collect(hand, name, found, pieces, seed, attempts)
+    return _collect(hand, name, found, pieces, seed, attempts, mesh_hash(mesh))
 
 
 def squeeze_targets(
@@ -261,6 +267,7 @@ def _collect(
     pieces: Sequence[NDArray[np.float32]],
     seed: int,
     attempts: int,
+    mesh: str,
 ) -> ObjectGrasps:
     vectors = torch.stack([v for v, _, _ in found]) if found else torch.zeros(0, 6 + hand.num_joints)
     return ObjectGrasps(
@@ -271,6 +278,7 @@ def _collect(
         seed=np.full(len(found), seed, np.int64),
         pieces=tuple(pieces),
         attempts=attempts,
+        mesh=mesh,
     )
 
 
@@ -284,4 +292,5 @@ def join_grasps(parts: Sequence[ObjectGrasps]) -> ObjectGrasps:
         seed=np.concatenate([p.seed for p in parts]),
         pieces=parts[0].pieces,
         attempts=sum(p.attempts for p in parts),
+        mesh=parts[0].mesh,
     )

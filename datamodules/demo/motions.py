@@ -35,6 +35,8 @@ class ReachSettings:
     """radians, standard deviation of the angle between the forearm's horizontal direction and the person."""
     wrist_turn: tuple[float, float] = (0.35, 0.52)
     """radians by which the start differs from the grasp in orientation."""
+    curl: tuple[float, float] = (1.3, 2.0)
+    """factor on the flexion of the hand's resting posture, so that it has something to open on the way."""
     joint_noise: float = 0.08
     """radians, standard deviation of the resting fingers."""
     bulge: tuple[float, float] = (0.055, 0.075)
@@ -242,7 +244,8 @@ def _start(hand: Hand, body: Anatomy, goal: HandPose, draw: _Draw, settings: Rea
     translation = goal.translation + draw.uniform(settings.distance, 1) * direction
     translation[:, 2].clamp_min_(0.08)
     turn = _unit(draw.normal(3)) * draw.uniform(settings.wrist_turn, 1)
-    rest = hand.rest.expand(draw.count, -1) + settings.joint_noise * draw.normal(hand.num_joints)
+    curl = torch.where(body.flexes, draw.uniform(settings.curl, 1), 1.0)
+    rest = hand.rest * curl + settings.joint_noise * draw.normal(hand.num_joints)
     return HandPose(translation, goal.rotation @ rotvec_to_rotmat(turn), hand.clamp(rest), hand.name)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from einops import rearrange
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
 from .encoding import SinusoidalEncoding
 
@@ -21,7 +20,7 @@ class JointAttention(nn.Module):
     """
 
     def __init__(
-        self, n_joints: int, width: int = 32, heads: int = 4, out_features: int = 64, attend: bool = True
+        self, n_joints: int, width: int = 32, heads: int = 2, out_features: int = 64, attend: bool = True
     ) -> None:
         super().__init__()
         self.encoding = SinusoidalEncoding()
@@ -36,5 +35,7 @@ class JointAttention(nn.Module):
         if not self.attend:
             return self.summary(projected.flatten(-2))
         query, key, value = rearrange(projected, "b t k (three h c) -> three (b t) h k c", three=3, h=self.heads)
-        attended = scaled_dot_product_attention(query, key, value)
+        # Written out: for 30 joints the fused CPU kernel is several times slower than two batched products.
+        weights = (query @ key.mT / query.shape[-1] ** 0.5).softmax(-1)
+        attended = weights @ value
         return self.summary(rearrange(attended, "(b t) h k c -> b t (k h c)", t=joints.shape[1]))

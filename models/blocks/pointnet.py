@@ -15,7 +15,7 @@ class PointNet(nn.Module):
         scale: coordinates are divided by it, metres, so that a hand or an object has size about 1.
     """
 
-    def __init__(self, widths: Sequence[int] = (32, 64, 128), scale: float = 0.1) -> None:
+    def __init__(self, widths: Sequence[int] = (32, 64, 64), scale: float = 0.1) -> None:
         super().__init__()
         self.scale = scale
         self.n_features = widths[-1]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
+import multiprocessing
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +14,15 @@ from dexzoo.datamodules import cache
 from dexzoo.datamodules.cache import Arrays, cached, content_key
 from dexzoo.datamodules.errors import DataError
 
-RACER = """
-import sys, time, numpy as np
-from dexzoo.datamodules.cache import cached
-def make():
-    time.sleep(0.2)
-    return {"a": np.arange(100_000)}
-assert cached("race", "k", make)["a"].sum() == 4999950000
-"""
+FORK = multiprocessing.get_context("fork")
+
+
+def race(barrier: Barrier) -> None:
+    def make() -> Arrays:
+        barrier.wait(30)  # both have seen that there is no entry
+        return {"a": np.arange(100_000)}
+
+    assert cached("race", "key", make)["a"].sum() == 4_999_950_000
 
 
 @pytest.fixture(autouse=True)
@@ -68,9 +69,14 @@ def test_a_damaged_entry_is_made_again_and_said_so(folder: Path, caplog: pytest.
 
 
 def test_two_processes_make_the_same_entry(folder: Path) -> None:
-    racers = [subprocess.Popen([sys.executable, "-c", RACER]) for _ in range(2)]
-    assert [racer.wait(60) for racer in racers] == [0, 0]
-    assert [path.name for path in (folder / "race").iterdir()] == ["k.npz"]
+    barrier = FORK.Barrier(2)
+    racers = [FORK.Process(target=race, args=(barrier,)) for _ in range(2)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join(60)
+    assert [racer.exitcode for racer in racers] == [0, 0]
+    assert [path.name for path in (folder / "race").iterdir()] == ["key.npz"]
 
 
 def test_keys_tell_contents_apart(tmp_path: Path) -> None:

@@ -205,7 +205,7 @@ class TestBadFiles:
             (
                 {"qpos": np.zeros((12, 20))},
                 r"final_data.npy, qpos: expected \(T, 22\) numbers, found \(12, 20\) of float64; "
-                r"the columns are the 22 finger joints rh_FFJ4 to rh_THJ1",
+                r"the columns are the 22 finger joints FFJ4 to THJ1",
             ),
             ({"global_orient": np.zeros((12, 3))}, r"global_orient: expected \(T, 3, 3\) numbers, found \(12, 3\)"),
             ({"global_orient": np.ones((12, 3, 3))}, "global_orient: expected rotation matrices, found .* at frame 0"),
@@ -230,7 +230,7 @@ class TestBadFiles:
         qpos = np.zeros((12, 22))
         qpos[3, 5] = qpos[7, 1] = np.nan
         write_recording(qpos=qpos)
-        with pytest.raises(BadFile, match=r"expected finite numbers, found nan at frame 3, rh_MFJ3 and 1 more places"):
+        with pytest.raises(BadFile, match=r"expected finite numbers, found nan at frame 3, MFJ3 and 1 more places"):
             read(tmp_path)
 
     def test_missing_keys(self, write_recording: Writer, tmp_path: Path) -> None:

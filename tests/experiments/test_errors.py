@@ -36,12 +36,12 @@ def refused(monkeypatch, capsys, tmp_path):
         ("data=reeldex", "data=reeldex: no such choice of 'data'; did you mean realdex?"),
         (
             "+trainer.max_epoch=3",
-            "trainer.max_epoch: lightning.Trainer takes no such argument; did you mean max_epochs?",
+            "Trainer takes no such argument; did you mean max_epochs?",
         ),
         ("references=[timmed]", "model=timmed: no such choice of 'model'; did you mean timed?"),
         ("ckpt=last", "ckpt=last: expected a run of the name 'motionnet_demo' with a last.ckpt"),
         ("trainer.accelerator=gqu", "gqu"),
-        ("seed=[1", "seed=[1"),
+        ("seed=[1", "seed=[1: not of the form KEY=VALUE: no viable alternative"),
     ],
 )
 def test_wrong_argument(refused, argument, message):

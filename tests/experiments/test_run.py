@@ -1,6 +1,8 @@
 """Whole runs on a few generated clips: what they leave behind, how they resume, fold and load."""
 
+import contextlib
 import csv
+import io
 import json
 import os
 import signal
@@ -32,7 +34,7 @@ TINY = [
 
 def command(*args: str) -> None:
     """Runs the command in this process, in the current folder."""
-    sys.argv = ["run.py", *TINY, *args]
+    sys.argv = ["run.py", *args, *TINY]
     try:
         run.main()
     finally:
@@ -48,14 +50,12 @@ def only_run(root: Path, name: str = "smoke") -> Path:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> tuple[Path, str]:
     """The folder of a finished run, and what it printed."""
-    root = tmp_path_factory.mktemp("run")
-    env = {**os.environ, "HYDRA_FULL_ERROR": "1", "WANDB_MODE": "offline"}
-    script = Path(run.__file__)
-    done = subprocess.run(
-        [sys.executable, str(script), *TINY, "logger=wandb"], cwd=root, env=env, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return only_run(root), done.stdout
+    root, printed = tmp_path_factory.mktemp("run"), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.chdir(root)
+        patch.setenv("WANDB_MODE", "offline")
+        command("logger=wandb")
+    return only_run(root), printed.getvalue()
 
 
 def test_files_of_a_run(finished):
@@ -203,9 +203,9 @@ def test_a_reference_alone_can_be_run_and_loaded(tmp_path, monkeypatch):
 
 
 KILLED = """
-import os, signal, sys
+import os, runpy, signal, sys
 import lightning as L
-from dexzoo.experiments import callbacks, run
+from dexzoo.experiments import callbacks
 
 class KillAt(L.Callback):
     def __init__(self, step):
@@ -215,7 +215,8 @@ class KillAt(L.Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 callbacks.KillAt = KillAt
-run.main()
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
@@ -227,7 +228,9 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path, monkeypatch):
 
     kill = ["+callbacks.kill._target_=dexzoo.experiments.callbacks.KillAt", "+callbacks.kill.step=8"]
     broken = [*TINY, *args, "name=broken", *kill]
-    done = subprocess.run([sys.executable, "-c", KILLED, *broken], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, run.__file__, *broken], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert read_checkpoint(only_run(tmp_path, "broken") / "checkpoints/last.ckpt")["global_step"] == 6
 

@@ -75,7 +75,7 @@ def test_the_loss_is_invariant_to_the_world(poses):
 def test_perfect_prediction_costs_nothing(poses):
     hand, pose = poses
     terms = MotionLoss(hand, {"keypoints": 1.0, "rotation": 1.0, "joints": 1.0, "limits": 1.0})(pose, pose, pose)[1]
-    assert all(value.item() <= 1e-4 for value in terms.values())
+    assert all(value.item() < 2e-4 for value in terms.values())
 
 
 def test_unknown_term_is_named():

@@ -26,17 +26,22 @@ def cache(tmp_path_factory):
         yield cache_dir()
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(cache):
+    """Replaces the one of the folder: here tests share a cache on purpose."""
+
+
 @pytest.fixture(scope="module")
 def data(cache):
     module = DemoMotion(**TINY)
-    start = time.perf_counter()
+    start = time.process_time()
     module.setup()
-    module.seconds = time.perf_counter() - start
+    module.seconds = time.process_time() - start
     return module
 
 
 def test_tiny_data_is_there_in_seconds_and_split_by_object(data):
-    assert data.seconds < 10  # 5 s on a free machine
+    assert data.seconds < 5, "of one core"
     assert {s.object for s in data.train} == {"can"}
     assert {s.object for s in data.val} == {"banana"}
     assert {s.object for s in data.test} == {"tea_box"}
@@ -90,7 +95,7 @@ def _load_and_print_hash(queue):
 
 
 def test_two_processes_at_once_agree(cache):
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")
     queue = context.Queue()
     twins = [context.Process(target=_load_and_print_hash, args=(queue,)) for _ in range(2)]
     for twin in twins:
@@ -109,7 +114,7 @@ def _killed_while_writing(folder):
 
 
 def test_a_killed_run_leaves_nothing_half(tmp_path, monkeypatch):
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")
     victim = context.Process(target=_killed_while_writing, args=(str(tmp_path),))
     victim.start()
     victim.join(timeout=120)
@@ -121,11 +126,11 @@ def test_a_killed_run_leaves_nothing_half(tmp_path, monkeypatch):
     assert len(module.train) == 1
 
 
-def test_wrong_settings_are_named(cache):
+def test_wrong_settings_are_named():
     with pytest.raises(DataError, match=r"found 'cup'.*"):
         DemoMotion(objects=["cup"])
     with pytest.raises(DataError, match="clips: expected at least one for each of 14 objects, found 3"):
         DemoMotion(clips=3)
     other = DemoMotion("shadow_e3m5", **TINY)
-    with pytest.raises(DataError, match=r"expected grasps of hand 'shadow_e3m5', found 'shadow'.*\n.*generate --hand"):
+    with pytest.raises(DataError, match=r"(?s)expected grasps of hand 'shadow_e3m5', found 'shadow'.*generate --hand"):
         other.setup()

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import trimesh
 
 from dexzoo.datamodules.demo.clips import make_clips
 from dexzoo.datamodules.demo.grasps import load_grasps
@@ -12,6 +13,7 @@ from dexzoo.datamodules.demo.motions import (
     FPS,
     MAX_FRAMES,
     MIN_FRAMES,
+    Reaches,
     ReachSettings,
     acceptable,
     minimum_jerk,
@@ -21,6 +23,7 @@ from dexzoo.datamodules.demo.objects import object_mesh
 from dexzoo.geometry.rotations import geodesic_distance
 from dexzoo.geometry.sdf import DistanceGrid, SignedDistance
 from dexzoo.hands.hand import load_hand
+from dexzoo.hands.pose import HandPose
 
 OBJECT = "can"
 
@@ -139,12 +142,31 @@ def test_no_clip_cuts_into_the_object(hand, clips):
         assert deepest.max() <= deepest[-1].clamp_min(0) + 0.004 + 0.002
 
 
-def test_a_clip_through_the_object_is_refused(hand, grasps, reaches):
+def test_clips_through_a_wall_are_refused(hand, reaches):
+    """A hollow shell around the object, thick enough for the grid: every reach has to cross it."""
     grid = DistanceGrid(object_mesh(OBJECT), spacing=0.008, margin=0.03)
     accepted = acceptable(hand, reaches, grid)
     assert 0 < accepted.sum() < len(accepted)
-    wall = DistanceGrid(object_mesh("cereal_box").copy().apply_scale(3.0), spacing=0.02, margin=0.03)
-    assert not acceptable(hand, reaches, wall).any()
+    outer, inner = (trimesh.creation.icosphere(subdivisions=3, radius=r) for r in (0.33, 0.29))
+    shell = trimesh.util.concatenate([outer, trimesh.Trimesh(inner.vertices, inner.faces[:, ::-1])])
+    wall = DistanceGrid(shell, spacing=0.01, margin=0.02)
+    far = (reaches.pose[:, 0].translation).norm(dim=-1) > 0.4
+    assert far.sum() > 10
+    assert not acceptable(hand, reaches[far], wall, forearm=-1.0).any()
+
+
+def test_a_reach_over_the_object_is_refused(hand, reaches):
+    """The forearm of a hand that lies beyond the object crosses it; alone it would be accepted."""
+    grid = DistanceGrid(object_mesh(OBJECT), spacing=0.008, margin=0.03)
+    accepted = reaches[acceptable(hand, reaches, grid)]
+    forearm = -accepted.pose[:, -1].rotation[..., 2]
+    low = forearm[:, 2].abs() < 0.5
+    assert low.any()
+    beyond = accepted[low]
+    shift = -0.25 * forearm[low][:, None]
+    moved = HandPose(beyond.pose.translation + shift, beyond.pose.rotation, beyond.pose.joints, beyond.pose.hand)
+    crossing = Reaches(moved, beyond.length, beyond.grasp, beyond.rotation)
+    assert not acceptable(hand, crossing, grid, depth=1.0).all()
 
 
 def test_same_seed_same_clips_and_objects_are_independent(hand, grasps, clips, tmp_path, monkeypatch):

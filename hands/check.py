@@ -1,0 +1,163 @@
+"""`python -m dexzoo.hands.check NAME_OR_YAML [--out FILE.png]`: what a hand consists of, what it lacks, and a picture.
+
+Run it after every change of a hand's YAML. The picture shows the rest posture from the palm, the side and the back:
+with visual meshes (where the hand has some), with its collision shapes, and as a skeleton with the frames of all links
+(x red, y green, z blue). Contact candidates are red, penetration keypoints green, fingertips blue.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import trimesh
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from ..geometry.render import Camera, frame_mesh, points_mesh, render_scene
+from .errors import HandError
+from .hand import Hand, load_hand
+from .kinematics import Links
+from .points import primitive_distances
+
+_GREY, _RED, _GREEN, _BLUE = (0.75, 0.75, 0.78), (0.85, 0.1, 0.1), (0.1, 0.6, 0.2), (0.1, 0.25, 0.9)
+_SURFACE_POINTS = 1024
+_PLAIN = {"box": SIMPLE, "padding": (0, 1, 0, 0), "pad_edge": False, "title_justify": "left"}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the check; returns 1 and prints the reason where the hand cannot be loaded."""
+    parser = argparse.ArgumentParser(prog="python -m dexzoo.hands.check", description=__doc__.splitlines()[0])
+    parser.add_argument("hand", help="a shipped hand (shadow, shadow_e3m5, mano) or the path of a YAML file")
+    parser.add_argument("--out", type=Path, help="picture to write; default: NAME.png in the current folder")
+    options = parser.parse_args(arguments)
+    console = Console(soft_wrap=True)
+    try:
+        hand = load_hand(options.hand)
+    except HandError as error:
+        console.print(f"[red]{error}[/]", highlight=False)
+        return 1
+    for table in (joint_table(hand), link_table(hand)):
+        console.print(table)
+    notes = findings(hand)
+    for note in notes or ["nothing is missing"]:
+        console.print(("[yellow]note[/] " if notes else "[green]ok[/] ") + note, highlight=False)
+    out = options.out or Path(f"{hand.name}.png")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    iio.imwrite(out, picture(hand))
+    console.print(f"picture: {out}", highlight=False)
+    return 0
+
+
+def joint_table(hand: Hand) -> Table:
+    """Joints with their limits and the rest posture, radians, and the map to other hands."""
+    others = sorted(hand.spec.maps)
+    table = Table("#", "joint", "lower", "upper", "rest", *(f"on {name}" for name in others), **_PLAIN)
+    table.title = f"{hand.name}: {hand.num_joints} joints"
+    for i, name in enumerate(hand.joint_names):
+        partner = [hand.spec.maps[other].get(name, ("-", 1.0)) for other in others]
+        values = (f"{float(x[i]):+.3f}" for x in (hand.lower, hand.upper, hand.rest))
+        table.add_row(str(i), name, *values, *(("-" if sign < 0 else "") + joint for joint, sign in partner))
+    return table
+
+
+def link_table(hand: Hand) -> Table:
+    """Links with their parents, collision shapes and points."""
+    tree, surface = hand.spec.tree, hand.surface(_SURFACE_POINTS)
+    table = Table("#", "link", "parent", "joint", "caps.", "boxes", "mesh", "surf.", "cont.", "keyp.", **_PLAIN)
+    table.title = f"{hand.name}: {len(tree.links)} links, {len(hand.keypoint_names)} keypoints"
+    for i, link in enumerate(tree.links):
+        points = (surface, hand.contact_candidates, hand.penetration_keypoints)
+        shapes = (link.capsules, link.boxes, [v for v in link.visuals if v.path.is_file()])
+        counts = [len(x) for x in shapes] + [int((p.link == i).sum()) for p in points]
+        joint = "" if link.joint is None else link.joint.name + (" (mimic)" if link.joint.mimic else "")
+        table.add_row(str(i), link.name, link.parent or "", joint, *(str(c) if c else "" for c in counts))
+    return table
+
+
+def findings(hand: Hand) -> list[str]:
+    """What is approximated, missing or doubtful about the hand, one sentence each."""
+    notes = [f"{link.name}: {note}" for link in hand.spec.tree.links for note in link.notes]
+    for link in hand.spec.tree.links:
+        notes += [f"{link.name}: no visual mesh at {v.path}" for v in link.visuals if not v.path.is_file()]
+        if not (link.capsules or link.boxes) and link.name in hand.spec.palm_links:
+            notes.append(f"{link.name}: part of the palm, but without a collision shape")
+    if not any(link.visuals for link in hand.spec.tree.links):
+        notes.append("no visual meshes: pictures show the collision shapes")
+    links = hand.forward_kinematics(hand.rest_pose())
+    keypoints = hand.place(links, hand.penetration_keypoints)
+    gap = (keypoints[:, None] - keypoints).norm(dim=-1).fill_diagonal_(np.inf)
+    if gap.numel() and gap.min() < 0.02:
+        a, b = divmod(int(gap.argmin()), len(keypoints))
+        names = [hand.link_names[int(hand.penetration_keypoints.link[k])] for k in (a, b)]
+        notes.append(f"keypoints of {names[0]} and {names[1]} are {1e3 * gap.min():.0f} mm apart at rest: under 20 mm")
+    depth = -primitive_distances(links, hand.capsules, hand.boxes, keypoints)
+    owner = np.concatenate([hand.capsules.link.numpy(), hand.boxes.link.numpy()])
+    for k, row in zip(hand.penetration_keypoints.link.tolist(), depth.tolist(), strict=True):
+        for other, value in zip(owner, row, strict=True):
+            if value > 0 and not _related(hand, k, int(other)):
+                notes.append(f"{hand.link_names[k]} and {hand.link_names[int(other)]} overlap at rest")
+    return list(dict.fromkeys(notes))
+
+
+def _related(hand: Hand, a: int, b: int) -> bool:
+    """Neighbours in the tree, not counting links without a shape, may overlap."""
+    tree = hand.spec.tree
+
+    def solid_parent(i: int) -> int:
+        i = tree.parents[i]
+        while i > 0 and not (tree.links[i].capsules or tree.links[i].boxes):
+            i = tree.parents[i]
+        return i
+
+    return a == b or solid_parent(a) == b or solid_parent(b) == a
+
+
+def picture(hand: Hand, size: int = 480) -> np.ndarray:
+    """The rest posture from three sides, (H, W, 3) uint8: visual meshes if any, collision shapes, skeleton."""
+    pose = hand.rest_pose()
+    links = hand.forward_kinematics(pose)
+    tips = hand.keypoints(links)[-len(hand.fingertip_names) :].numpy() if hand.fingertip_names else np.zeros((0, 3))
+    marks = [(points_mesh(tips, 0.0025), _BLUE)] if len(tips) else []
+    for points, radius, colour in (
+        (hand.contact_candidates, 0.0013, _RED),
+        (hand.penetration_keypoints, 0.002, _GREEN),
+    ):
+        if len(points):
+            marks.append((points_mesh(hand.place(links, points).numpy(), radius), colour))
+    marks += frame_mesh(links.rotation[0].numpy(), links.translation[0].numpy(), 0.03)
+    rows = [[(hand.mesh(pose, visual=False), _GREY), *marks], [*_skeleton(hand, links), *marks]]
+    if any(link.visuals for link in hand.spec.tree.links):
+        rows.insert(0, [(hand.mesh(pose), _GREY), *marks])
+    towards = hand.spec.palmar[hand.link_names[0]]
+    up = _up(towards, tips.mean(0) if len(tips) else np.array([0, 0, 1.0]))
+    side = np.cross(up, towards)
+    views = [towards + 0.3 * side, side + 0.3 * towards, -towards + 0.1 * up]
+    cameras = [Camera.framing(rows[0], view, up=tuple(up)) for view in views]
+    return np.concatenate([np.concatenate([render_scene(r, c, (size, size)) for c in cameras], 1) for r in rows])
+
+
+def _skeleton(hand: Hand, links: Links) -> list:
+    """A rod from each link's origin to its parent's, and each link's frame."""
+    rotation, origin = links.rotation.numpy(), links.translation.numpy()
+    parts = []
+    for i, parent in enumerate(hand.spec.tree.parents):
+        parts += frame_mesh(rotation[i], origin[i], 0.01)
+        if parent >= 0 and np.linalg.norm(origin[i] - origin[parent]) > 1e-4:
+            rod = trimesh.creation.cylinder(0.001, segment=np.stack([origin[parent], origin[i]]), sections=12)
+            parts.append((rod, _GREY))
+    return parts
+
+
+def _up(towards: np.ndarray, fingers: np.ndarray) -> np.ndarray:
+    """The direction of the fingers, made perpendicular to the view."""
+    up = fingers - (fingers @ towards) * towards
+    return up / np.linalg.norm(up) if np.linalg.norm(up) > 1e-9 else np.array([0.0, 0.0, 1.0])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

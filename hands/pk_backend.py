@@ -1,0 +1,64 @@
+"""pytorch_kinematics behind the interface of `Kinematics`, for hands from a URDF: `backend: pytorch_kinematics`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytorch_kinematics as pk
+import torch
+from torch import Tensor, nn
+
+from .errors import HandSpecError
+from .kinematics import Links
+from .tree import Tree
+
+
+class PytorchKinematics(nn.Module):
+    """Forward kinematics by `pytorch_kinematics.Chain`, for comparison and for those who rely on it.
+
+    Args:
+        tree: the hand; says which links are wanted, in which order, and what mimics what.
+        urdf: the file that the tree was read from.
+        prefix: what was taken off the names of the file.
+
+    Raises:
+        HandSpecError: the source is no URDF, or the chain lacks a link of the tree.
+    """
+
+    def __init__(self, tree: Tree, urdf: Path, prefix: str = "") -> None:
+        super().__init__()
+        if urdf.suffix != ".urdf":
+            raise HandSpecError(f"backend: pytorch_kinematics: expected a hand whose source is a URDF, found {urdf}")
+        self.chain = pk.build_chain_from_urdf(urdf.read_bytes())
+        self.frames = [prefix + name for name in tree.names]
+        known = self.chain.get_link_names()
+        missing = [name for name in self.frames if name not in known]
+        if missing:
+            raise HandSpecError(f"{urdf}: pytorch_kinematics finds no link {', '.join(missing)}")
+        self.joints = [joint.name for joint in tree.joints]
+        self.drivers = {
+            prefix + j.name: (self.joints.index(j.mimic[0] if j.mimic else j.name), *(j.mimic or ("", 1.0, 0.0))[1:])
+            for j in (link.joint for link in tree.links)
+            if j is not None
+        }
+
+    def forward(self, rotation: Tensor, translation: Tensor, joints: Tensor) -> Links:
+        """As `Kinematics.forward`; joints above the hand's root stand at zero."""
+        batch = joints.shape[:-1]
+        values = joints.reshape(-1, joints.shape[-1])
+        self.chain.to(dtype=values.dtype, device=values.device)
+        angles = {
+            name: gear * values[:, k] + offset
+            for name, (k, gear, offset) in self.drivers.items()
+            if name in self.chain.get_joint_parameter_names()
+        }
+        rest = {n: values.new_zeros(len(values)) for n in self.chain.get_joint_parameter_names() if n not in angles}
+        found = self.chain.forward_kinematics(angles | rest)
+        world = torch.stack([found[name].get_matrix().expand(len(values), 4, 4) for name in self.frames], dim=1)
+        world = torch.linalg.inv(world[:, :1]) @ world  # in the root's frame
+        n = len(self.frames)
+        turned, moved = world[..., :3, :3].reshape(*batch, n, 3, 3), world[..., :3, 3].reshape(*batch, n, 3)
+        return Links(
+            rotation.unsqueeze(-3) @ turned,
+            (rotation.unsqueeze(-3) @ moved.unsqueeze(-1)).squeeze(-1) + translation.unsqueeze(-2),
+        )
