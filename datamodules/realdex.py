@@ -45,7 +45,7 @@ class RealDexMotion(MotionDataModule):
         split: "paper" (40/6/6 objects, as in the paper's tools with the misspelt names mended); "objects" and
             "recordings" (folds: fold k tests on every n_folds-th one in natural order, beginning with number k);
             "auto" takes "recordings" for a single object, "paper" where its test objects are there, else "objects".
-        fold: which fold, from 0.
+        fold: which fold, from 0; "all" is for run.py, which goes through them.
         n_folds: how many folds.
         n_val: objects or recordings, of those that a fold trains on, that are held out for validation.
         models: folder of `<object>.obj`; None means `<root>/models`.

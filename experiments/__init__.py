@@ -1,0 +1,1 @@
+"""Runs, reports and benchmarks: the one folder that imports all others."""

@@ -64,7 +64,7 @@ def write(
             task.hand,
             datamodule.test,
             {t.method: t.rollouts for t in (task, *references)},
-            {row["clip"]: row["mpjpe_cm"] for row in headline},
+            {row["clip"]: row["mpjpe_cm"] for row in headline if row["clip"] in task.rollouts},  # those of this process
             datamodule.title,
             cfg.figures,
         )

@@ -32,8 +32,8 @@ KEYS = ("method", "variant", "refine", "seed", "fold", "clip", "hand", "data")
 """Columns of results.parquet that say what a row is about; the others are metrics."""
 
 
-_WIDTH = 150
-"""Columns that the table needs; a file or pipe has no width of its own."""
+_WIDTH = 200
+"""Columns that the tables need; a file or pipe has no width of its own."""
 
 
 def label_rows(rows: Iterable[Row], **labels: Any) -> list[Row]:
@@ -125,7 +125,7 @@ def format_spread(mean: float, sd: float) -> str:
 
 
 def console() -> Console:
-    """The terminal, or 150 columns where the output goes to a file."""
+    """The terminal, or 200 columns where the output goes to a file."""
     terminal = Console(highlight=False)
     return terminal if terminal.is_terminal else Console(highlight=False, width=_WIDTH)
 

@@ -74,13 +74,12 @@ def run_one(cfg: DictConfig, fold: int | None) -> tuple[list[Row], float]:
     trainer.test(task, datamodule, ckpt_path=best, weights_only=True, verbose=False)
     if best != folder / BEST:
         trainer.save_checkpoint(folder / BEST)
-    trainer.loggers = []  # the curves of the run are its own
-    if trainer.progress_bar_callback:
-        trainer.progress_bar_callback.disable()
-    trainer.validate(task, datamodule, verbose=False)
-    score = float(trainer.callback_metrics.get(cfg.monitor, "nan"))
+    silent = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
+    evaluator: L.Trainer = instantiate(cfg.trainer, **silent)  # the curves of the run are its own
+    evaluator.validate(task, datamodule, verbose=False)
+    score = float(evaluator.callback_metrics.get(cfg.monitor, "nan"))
     for reference in references:
-        trainer.test(reference, datamodule, verbose=False)
+        evaluator.test(reference, datamodule, verbose=False)
 
     # write
     rows = outcome.label_results(cfg, datamodule, task, references)

@@ -84,6 +84,8 @@ def quieten() -> None:
         ".*does not have many workers",  # a batch is made in a millisecond
         "Checkpoint directory .* exists and is not empty",  # ckpt=last goes on in its folder
         "The dirpath has changed",  # a checkpoint of another run is evaluated
+        ".*smaller than the logging interval",  # every epoch is logged as well
+        "Total length of `list` across ranks is zero",  # data without validation clips
         ".*LeafSpec",  # Lightning calls what torch deprecates
     ):
         warnings.filterwarnings("ignore", message)
@@ -126,12 +128,12 @@ def wandb_status(loggers: Iterable[Logger]) -> str:
     wandb_logger = next((x for x in loggers if isinstance(x, WandbLogger)), None)
     if wandb_logger is None:
         return "W&B: not used (logger=wandb turns it on)"
-    mode, run = os.environ["WANDB_MODE"], wandb_logger.experiment
-    if mode == "online":
-        return f"W&B: online, {run.url}"
-    if mode == "offline":
+    run = wandb_logger.experiment
+    if run.disabled:
+        return "W&B: disabled by WANDB_MODE"
+    if run.offline:
         return f"W&B: offline, no API key needed; `wandb sync {Path(run.dir).parent}` uploads it later"
-    return f"W&B: WANDB_MODE={mode}"
+    return f"W&B: online, {run.url}"
 
 
 @rank_zero_only

@@ -42,6 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(f"[red]{error}[/]", highlight=False)
         return 1
     for table in (joint_table(hand), link_table(hand)):
+        wide = console.measure(table, options=console.options.update(max_width=500)).maximum
+        console.width = max(console.width, wide)  # names are worth more than tidy lines
         console.print(table)
     notes = findings(hand)
     for note in notes or ["nothing is missing"]:
@@ -57,7 +59,7 @@ def joint_table(hand: Hand) -> Table:
     """Joints with their limits and the rest posture, radians, and the map to other hands."""
     others = sorted(hand.spec.maps)
     table = Table("#", "joint", "lower", "upper", "rest", *(f"on {name}" for name in others), **_PLAIN)
-    table.title = f"{hand.name}: {hand.num_joints} joints"
+    table.title = f"{hand.title}: {hand.num_joints} joints"
     for i, name in enumerate(hand.joint_names):
         partner = [hand.spec.maps[other].get(name, ("-", 1.0)) for other in others]
         values = (f"{float(x[i]):+.3f}" for x in (hand.lower, hand.upper, hand.rest))
@@ -69,7 +71,7 @@ def link_table(hand: Hand) -> Table:
     """Links with their parents, collision shapes and points."""
     tree, surface = hand.spec.tree, hand.surface(_SURFACE_POINTS)
     table = Table("#", "link", "parent", "joint", "caps.", "boxes", "mesh", "surf.", "cont.", "keyp.", **_PLAIN)
-    table.title = f"{hand.name}: {len(tree.links)} links, {len(hand.keypoint_names)} keypoints"
+    table.title = f"{hand.title}: {len(tree.links)} links, {len(hand.keypoint_names)} keypoints"
     for i, link in enumerate(tree.links):
         points = (surface, hand.contact_candidates, hand.penetration_keypoints)
         shapes = (link.capsules, link.boxes, [v for v in link.visuals if v.path.is_file()])
@@ -86,7 +88,9 @@ def findings(hand: Hand) -> list[str]:
         notes += [f"{link.name}: no visual mesh at {v.path}" for v in link.visuals if not v.path.is_file()]
         if not (link.capsules or link.boxes) and link.name in hand.spec.palm_links:
             notes.append(f"{link.name}: part of the palm, but without a collision shape")
-    if not any(link.visuals for link in hand.spec.tree.links):
+    if hand.title != hand.name:
+        notes.append(f"this is {hand.title}, made up by this project: no result obtained with it is one of {hand.name}")
+    if not hand.has_visuals:
         notes.append("no visual meshes: pictures show the collision shapes")
     links = hand.forward_kinematics(hand.rest_pose())
     keypoints = hand.place(links, hand.penetration_keypoints)
@@ -131,7 +135,7 @@ def picture(hand: Hand, size: int = 480) -> np.ndarray:
             marks.append((points_mesh(hand.place(links, points).numpy(), radius), colour))
     marks += frame_mesh(links.rotation[0].numpy(), links.translation[0].numpy(), 0.03)
     rows = [[(hand.mesh(pose, visual=False), _GREY), *marks], [*_skeleton(hand, links), *marks]]
-    if any(link.visuals for link in hand.spec.tree.links):
+    if hand.has_visuals:
         rows.insert(0, [(hand.mesh(pose), _GREY), *marks])
     towards = hand.spec.palmar[hand.link_names[0]]
     up = _up(towards, tips.mean(0) if len(tips) else np.array([0, 0, 1.0]))

@@ -7,6 +7,7 @@ import torch
 
 from .errors import ConversionError
 from .pose import HandPose
+from .products import compose, rotate
 from .spec import HandSpec
 
 _Map = dict[str, tuple[str, float]]
@@ -23,17 +24,16 @@ def convert_pose(pose: HandPose, source: HandSpec, target: HandSpec) -> HandPose
     if source.name == target.name:
         return pose
     pairs = _map(source, target)
-    own = [joint.name for joint in source.tree.joints]
-    columns, signs = [], []
-    for joint in target.tree.joints:
-        if joint.name not in pairs:
-            missing = [j.name for j in target.tree.joints if j.name not in pairs]
-            raise ConversionError(f"{source.name} to {target.name}: no joint is mapped to {', '.join(missing)}")
-        columns.append(own.index(pairs[joint.name][0]))
-        signs.append(pairs[joint.name][1])
+    own = [name for name, _, _ in source.tree.coordinates]
+    wanted = [name for name, _, _ in target.tree.coordinates]
+    missing = [name for name in wanted if name not in pairs or pairs[name][0] not in own]
+    if missing:
+        raise ConversionError(f"{source.name} to {target.name}: no joint is mapped to {', '.join(missing)}")
+    columns = [own.index(pairs[name][0]) for name in wanted]
+    signs = [pairs[name][1] for name in wanted]
     translation, rotation = _offset(source, target)
-    moved = pose.rotation @ torch.as_tensor(translation).to(pose.translation) + pose.translation
-    turned = pose.rotation @ torch.as_tensor(rotation).to(pose.rotation)
+    moved = rotate(pose.rotation, torch.as_tensor(translation).to(pose.translation)) + pose.translation
+    turned = compose(pose.rotation, torch.as_tensor(rotation).to(pose.rotation))
     joints = pose.joints[..., columns] * torch.tensor(signs).to(pose.joints)
     return HandPose(moved, turned, joints, target.name)
 

@@ -42,8 +42,8 @@ def link_meshes(link: Link, visual: bool = True) -> list[trimesh.Trimesh]:
     return meshes
 
 
-def primitive_mesh(shape: Capsule | Box) -> trimesh.Trimesh:
-    """A watertight mesh of a primitive, link frame."""
+def primitive_mesh(shape: Capsule | Box, sections: int = 24) -> trimesh.Trimesh:
+    """A watertight mesh of a primitive, link frame; round ones with that many `sections` each way."""
     pose = np.eye(4)
     if isinstance(shape, Box):
         pose[:3, :3], pose[:3, 3] = shape.rotation, shape.centre
@@ -53,7 +53,7 @@ def primitive_mesh(shape: Capsule | Box) -> trimesh.Trimesh:
     if length == 0:
         mesh = trimesh.creation.icosphere(subdivisions=3, radius=shape.radius)
     else:
-        mesh = trimesh.creation.capsule(length, shape.radius, count=(24, 24))
+        mesh = trimesh.creation.capsule(length, shape.radius, count=(sections, sections))
         mesh.apply_translation(-mesh.bounds.mean(0))  # trimesh 3 put the start at the origin, trimesh 4 the middle
         pose[:3, :3] = trimesh.geometry.align_vectors([0, 0, 1], axis / length)[:3, :3]
     pose[:3, 3] = (shape.start + shape.end) / 2

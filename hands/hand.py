@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import fields
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,10 @@ from .convert import convert_pose
 from .drawing import hand_mesh
 from .errors import HandError, JointLimitError
 from .kinematics import ExactBuffers, Kinematics, Links
+from .mano_model import ENVIRONMENT
 from .points import Boxes, Capsules, LinkPoints, place, signed_distance
 from .pose import HandPose
-from .spec import HandSpec, find_spec_file, read_spec
+from .spec import HandSpec, find_spec_file, read_spec, read_yaml
 
 
 class Hand(ExactBuffers):
@@ -47,12 +50,12 @@ class Hand(ExactBuffers):
         super().__init__()
         tree = spec.tree
         self.name, self.spec = spec.name, spec
-        self.joint_names = tuple(joint.name for joint in tree.joints)
+        self.joint_names = tuple(name for name, _, _ in tree.coordinates)
         self.link_names = tree.names
         self.fingertip_names = tuple(spec.fingertips)
-        self.kinematics = _kinematics(spec)
-        self.add_constant("lower", np.array([joint.lower for joint in tree.joints]))
-        self.add_constant("upper", np.array([joint.upper for joint in tree.joints]))
+        self.kinematics = self._make_kinematics(spec)
+        self.add_constant("lower", np.array([lower for _, lower, _ in tree.coordinates]))
+        self.add_constant("upper", np.array([upper for _, _, upper in tree.coordinates]))
         self.add_constant("rest", spec.rest)
         moving = [i for i, link in enumerate(tree.links) if link.joint is not None]
         tips = [self.link_names.index(link) for link, _ in spec.fingertips.values()]
@@ -75,6 +78,16 @@ class Hand(ExactBuffers):
     def num_joints(self) -> int:
         """J."""
         return len(self.joint_names)
+
+    @property
+    def title(self) -> str:
+        """The name for people: says so where the hand is only a stand-in for the one of that name."""
+        return self.name
+
+    @property
+    def has_visuals(self) -> bool:
+        """Whether `mesh` has more to draw than the collision shapes."""
+        return any(v.path.is_file() for link in self.spec.tree.links for v in link.visuals)
 
     @property
     def contact_candidates(self) -> LinkPoints:
@@ -188,6 +201,13 @@ class Hand(ExactBuffers):
             self.rest.new_zeros(*batch, 3), eye.expand(*batch, 3, 3), self.rest.expand(*batch, -1), self.name
         )
 
+    def _make_kinematics(self, spec: HandSpec) -> nn.Module:
+        if spec.backend == "torch":
+            return Kinematics(spec.tree)
+        from .pk_backend import PytorchKinematics
+
+        return PytorchKinematics(spec.tree, spec.source or spec.file, spec.prefix)
+
     def _hold(self, prefix: str, group: LinkPoints | Capsules | Boxes) -> type:
         for f in fields(group):
             self.add_constant(f"{prefix}_{f.name}", getattr(group, f.name).numpy())
@@ -208,20 +228,18 @@ def load_hand(name: str | Path) -> Hand:
         HandSpecError: no such hand, or something in its YAML or model file is wrong.
     """
     file = find_spec_file(name)
-    return Hand(_read_once(file, file.stat().st_mtime_ns))
+    return _read_once(file, file.stat().st_mtime_ns, os.environ.get(ENVIRONMENT))()
 
 
 @lru_cache(maxsize=32)
-def _read_once(file: Path, modified: int) -> HandSpec:
-    return read_spec(file)
+def _read_once(file: Path, modified: int, environment: str | None) -> Callable[[], Hand]:
+    """Makes hands of what the file says; `modified` and `environment` only tell one reading from another."""
+    content = read_yaml(file)
+    if content["kind"] == "mano":
+        from .mano import ManoHand, read_mano_spec
 
-
-def _kinematics(spec: HandSpec) -> nn.Module:
-    if spec.backend == "torch":
-        return Kinematics(spec.tree)
-    from .pk_backend import PytorchKinematics
-
-    return PytorchKinematics(spec.tree, spec.source or spec.file, spec.prefix)
+        return partial(ManoHand, read_mano_spec(content, file))
+    return partial(Hand, read_spec(content, file))
 
 
 @lru_cache(maxsize=32)

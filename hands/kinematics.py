@@ -118,14 +118,16 @@ class _Walk(torch.autograd.Function):
         world = joints.new_empty(3, 4, len(unsort), joints.shape[1])  # [R | t] of each link, level by level
         world[:, :3, 0], world[:, 3, 0] = rotation, translation
         for first, last, gather in kin.levels:
-            out, own = world[:, :, first:last], local[:, :, first - 1 : last - 1]
             if gather is None:
                 up = world.index_select(2, kin.parent[first - 1 : last - 1].to(joints.device))
             else:
                 up = world[:, :, gather]
-            torch.mul(up[:, 0:1], own[0], out=out)
-            out.addcmul_(up[:, 1:2], own[1]).addcmul_(up[:, 2:3], own[2])
-            out[:, 3] += up[:, 3]
+            x, y, z, origin = up.split(1, dim=1)
+            along_x, along_y, along_z = local[:, :, first - 1 : last - 1].unbind()
+            out = world[:, :, first:last]
+            torch.mul(x, along_x, out=out)
+            out.addcmul_(y, along_y).addcmul_(z, along_z)
+            out[:, 3:].add_(origin)
         return world[:, :3].index_select(2, unsort), world[:, 3].index_select(1, unsort)
 
     @staticmethod

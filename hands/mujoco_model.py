@@ -7,12 +7,11 @@ from itertools import combinations
 
 import mujoco
 import numpy as np
-import torch
 import trimesh
+from scipy.spatial import ConvexHull, QhullError
 
 from .errors import HandError
 from .hand import Hand
-from .points import primitive_distances
 from .tree import Box, Capsule, Joint, Link
 
 _GEOM, _JOINT = mujoco.mjtGeom, mujoco.mjtJoint
@@ -65,6 +64,22 @@ def hand_spec(
     timestep: float = 0.002,
 ) -> mujoco.MjSpec:
     """As `hand_mjcf`, not compiled yet, to add things or write it out with `to_xml()`."""
+    balls = [joint.name for joint in hand.spec.tree.joints if joint.ball]
+    if balls:
+        raise HandError(f"{hand.name}: expected a hand of hinges and slides, found the ball joints {', '.join(balls)}")
+    spec = _bare_spec(hand, friction, timestep)
+    for first, second in hand.spec.tree.pairs or _apart(hand):
+        spec.add_pair(geomname1=first, geomname2=second, condim=1)
+    if servos:
+        for joint in hand.spec.tree.joints:
+            _add_servo(spec, joint, kp, force)
+    if object_pieces is not None:
+        _add_object(spec, object_pieces, object_mass, friction)
+    return spec
+
+
+def _bare_spec(hand: Hand, friction: float, timestep: float) -> mujoco.MjSpec:
+    """Options, bodies, joints and shapes, without contacts inside the hand."""
     spec = mujoco.MjSpec()
     spec.modelname = hand.name
     spec.compiler.degree = False
@@ -76,20 +91,10 @@ def hand_spec(
     for link in hand.spec.tree.links:
         above = bodies[link.parent] if link.parent else spec.worldbody
         bodies[link.name] = _add_link(above, link, friction)
-    for link in hand.spec.tree.links:
-        if link.joint and link.joint.mimic:
-            driver, gear, offset = link.joint.mimic
-            spec.add_equality(
-                type=mujoco.mjtEq.mjEQ_JOINT, name1=link.joint.name, name2=driver, data=[offset, gear] + [0.0] * 9,
-                objtype=mujoco.mjtObj.mjOBJ_JOINT,
-            )  # fmt: skip
-    for first, second in hand.spec.tree.pairs or _apart(hand):
-        spec.add_pair(geomname1=first, geomname2=second, condim=1)
-    if servos:
-        for joint in hand.spec.tree.joints:
-            _add_servo(spec, joint, kp, force)
-    if object_pieces is not None:
-        _add_object(spec, object_pieces, object_mass, friction)
+    for joint in (link.joint for link in hand.spec.tree.links if link.joint and link.joint.mimic):
+        driver, gear, offset = joint.mimic
+        equality = spec.add_equality(type=mujoco.mjtEq.mjEQ_JOINT, name1=joint.name, name2=driver)
+        equality.data[:2] = offset, gear
     return spec
 
 
@@ -132,8 +137,8 @@ def _add_servo(spec: mujoco.MjSpec, joint: Joint, kp: float, force: float) -> No
 
 
 def _add_object(spec: mujoco.MjSpec, pieces: Sequence[trimesh.Trimesh], mass: float, friction: float) -> None:
-    volumes = np.array([piece.convex_hull.volume for piece in pieces])
-    if len(pieces) == 0 or not (volumes > 0).all():
+    volumes = np.array([_volume(piece) for piece in pieces])
+    if len(pieces) == 0 or not (volumes > 1e-12).all():  # a thousandth of a cubic millimetre
         raise HandError(f"object_pieces: expected convex pieces with a volume, found volumes {volumes.tolist()}")
     body = spec.worldbody.add_body(name="object")
     body.add_freejoint(name="object")
@@ -147,25 +152,33 @@ def _add_object(spec: mujoco.MjSpec, pieces: Sequence[trimesh.Trimesh], mass: fl
 
 
 def _apart(hand: Hand) -> list[tuple[str, str]]:
-    """Pairs of primitives on links that are no neighbours and do not touch in the rest posture."""
-    tree, exact = hand.spec.tree, Hand(hand.spec).double()
-    links = exact.forward_kinematics(exact.rest_pose())
-    samples = exact.surface(2000)
-    world = exact.place(links, samples)
-    distances = primitive_distances(links, exact.capsules, exact.boxes, world)
-    shapes = [(i, c.name) for i, k in enumerate(tree.links) for c in k.capsules]
-    shapes += [(i, b.name) for i, k in enumerate(tree.links) for b in k.boxes]
-    pairs = []
-    for (a, (i, first)), (b, (j, second)) in combinations(enumerate(shapes), 2):
-        near = i == j or tree.parents[i] == j or tree.parents[j] == i
-        gap = torch.minimum(_least(distances[samples.link == i, b]), _least(distances[samples.link == j, a]))
-        if not near and gap > 0:
-            pairs.append((first, second))
-    return pairs
+    """Pairs of shapes on links that are no neighbours and that MuJoCo finds apart in the rest posture."""
+    tree = hand.spec.tree
+    shapes = [(i, shape.name) for i, link in enumerate(tree.links) for shape in (*link.capsules, *link.boxes)]
+    pairs = [
+        (first, second)
+        for (i, first), (j, second) in combinations(shapes, 2)
+        if i != j and tree.parents[i] != j and tree.parents[j] != i
+    ]
+    spec = _bare_spec(hand, friction=1.0, timestep=0.002)
+    for first, second in pairs:
+        spec.add_pair(geomname1=first, geomname2=second)
+    model = spec.compile()
+    data = mujoco.MjData(model)
+    values = dict(zip(hand.joint_names, hand.rest.tolist(), strict=True))
+    for joint in (link.joint for link in tree.links if link.joint):
+        driver, gear, offset = joint.mimic or (joint.name, 1.0, 0.0)
+        data.joint(joint.name).qpos[0] = gear * values[driver] + offset
+    mujoco.mj_forward(model, data)
+    touching = {frozenset(model.geom(int(g)).name for g in data.contact.geom[k]) for k in range(data.ncon)}
+    return [pair for pair in pairs if frozenset(pair) not in touching]
 
 
-def _least(distances: torch.Tensor) -> torch.Tensor:
-    return distances.amin() if len(distances) else torch.tensor(torch.inf)
+def _volume(piece: trimesh.Trimesh) -> float:
+    try:
+        return float(ConvexHull(piece.vertices).volume)
+    except QhullError:  # all points in one plane
+        return 0.0
 
 
 def _quat(rotation: np.ndarray) -> np.ndarray:

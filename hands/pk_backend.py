@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .errors import HandSpecError
 from .kinematics import Links
+from .products import compose, rotate
 from .tree import Tree
 
 
@@ -59,6 +60,5 @@ class PytorchKinematics(nn.Module):
         n = len(self.frames)
         turned, moved = world[..., :3, :3].reshape(*batch, n, 3, 3), world[..., :3, 3].reshape(*batch, n, 3)
         return Links(
-            rotation.unsqueeze(-3) @ turned,
-            (rotation.unsqueeze(-3) @ moved.unsqueeze(-1)).squeeze(-1) + translation.unsqueeze(-2),
+            compose(rotation.unsqueeze(-3), turned), rotate(rotation.unsqueeze(-3), moved) + translation.unsqueeze(-2)
         )

@@ -9,17 +9,18 @@ import torch
 from torch import Tensor
 
 from .kinematics import Links
+from .products import compose
 
 _Rigid = TypeVar("_Rigid", "LinkPoints", "Capsules", "Boxes")
 
 
 class _OnDevice:
     def to(self: _Rigid, *args: Any, **kwargs: Any) -> _Rigid:
-        """Moves or casts the coordinates, as `Tensor.to`; the link indices follow to the device only."""
+        """Moves or casts the coordinates, as `Tensor.to`; indices follow to the device only."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         moved = {k: v.to(*args, **kwargs) for k, v in values.items() if v.is_floating_point()}
         device = next(iter(moved.values())).device
-        return replace(self, **moved, link=values["link"].to(device))
+        return replace(self, **moved, **{k: v.to(device) for k, v in values.items() if k not in moved})
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def primitive_distances(links: Links, capsules: Capsules, boxes: Boxes, points: 
         distances.append(torch.linalg.vector_norm(nearest, dim=-1) - capsules.radius.to(points))
     if len(boxes.link):
         centre = place(links, boxes.link, boxes.centre).unsqueeze(-3)
-        turned = links.rotation[..., boxes.link.to(points.device), :, :] @ boxes.rotation.to(points)
+        turned = compose(links.rotation[..., boxes.link.to(points.device), :, :], boxes.rotation.to(points))
         offset = points.unsqueeze(-2) - centre
         inside = (offset.unsqueeze(-1) * turned.unsqueeze(-4)).sum(-2)  # box frame
         excess = inside.abs() - boxes.half.to(points)

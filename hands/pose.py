@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..geometry.rotations import rotmat_to_rotvec, rotvec_to_rotmat, slerp
+from .products import compose, rotate
 
 
 @dataclass(frozen=True)
@@ -77,18 +78,17 @@ class HandPose:
 
     def relative_to(self, reference: HandPose) -> HandPose:
         """This pose seen from the root frame of `reference` (broadcasts); joints are unchanged."""
-        world_from_ref = reference.rotation
-        offset = (self.translation - reference.translation).unsqueeze(-1)
+        ref_from_world = reference.rotation.mT
         return replace(
             self,
-            translation=(world_from_ref.mT @ offset).squeeze(-1),
-            rotation=world_from_ref.mT @ self.rotation,
+            translation=rotate(ref_from_world, self.translation - reference.translation),
+            rotation=compose(ref_from_world, self.rotation),
         )
 
     def moved_by(self, rotation: Tensor, translation: Tensor) -> HandPose:
         """The pose after `x -> rotation @ x + translation` of the world; (..., 3, 3) and (..., 3), broadcast."""
-        moved = (rotation @ self.translation.unsqueeze(-1)).squeeze(-1) + translation
-        return replace(self, translation=moved, rotation=rotation @ self.rotation)
+        moved = rotate(rotation, self.translation) + translation
+        return replace(self, translation=moved, rotation=compose(rotation, self.rotation))
 
     def interpolate(self, other: HandPose, progress: Tensor) -> HandPose:
         """Straight line in translation and joints, slerp in rotation.

@@ -22,7 +22,7 @@ _KEYS = {
         *("name", "kind", "source", "links", "strip_prefix", "root", "palm_links", "exclude", "fingertips", "palmar"),
         *("contact_links", "rest", "limits", "maps", "root_offset", "backend"),
     ),
-    "mano": ("name", "kind", "model", "palm_links", "palmar", "contact_links", "rest"),
+    "mano": ("name", "kind", "model", "palm_links", "fingertips", "palmar", "contact_links"),
 }
 
 
@@ -100,18 +100,25 @@ def read_yaml(file: Path) -> dict[str, Any]:
     return content
 
 
-def read_spec(file: Path) -> HandSpec:
-    """Reads the YAML of a hand of kind `tree` and the model file that it names.
+def read_spec(content: Mapping[str, Any], file: Path) -> HandSpec:
+    """The YAML of a hand of kind `tree`, joined with the model file that it names.
 
     Raises:
         HandSpecError: with file and key, what was expected and what was found, and the nearest name that exists.
     """
-    content = read_yaml(file)
+    tree = _read_tree(content, file)
+    return assemble(content, tree.rooted_at(content.get("root", tree.links[0].name)), file)
+
+
+def assemble(content: Mapping[str, Any], tree: Tree, file: Path) -> HandSpec:
+    """Checks what the YAML says against the tree, and puts both together.
+
+    Raises:
+        HandSpecError: as `read_spec`.
+    """
     for key in ("fingertips", "contact_links"):
         if key not in content:
             raise HandSpecError(f"{file}: missing key {key!r}")
-    tree = _read_tree(content, file)
-    tree = tree.rooted_at(content.get("root", tree.links[0].name))
     tree = tree.without_geometry(_names(content, "exclude", file, tree.names))
     tree = tree.with_limits(_limits(content.get("limits", {}), file))
     _check_limits(tree, file)
@@ -236,16 +243,16 @@ def _palmar(content: Mapping[str, Any], file: Path, tree: Tree) -> dict[str, np.
 
 
 def _rest(content: Mapping[str, Any], file: Path, tree: Tree) -> np.ndarray:
-    joints = tree.joints
+    ranges = {name: (lower, upper) for name, lower, upper in tree.coordinates}
     for name, value in content.items():
-        joint = next(j for j in joints if j.name == _one_of(name, [j.name for j in joints], f"{file}: rest"))
-        if not joint.lower <= value <= joint.upper:
-            raise HandSpecError(f"{file}: rest: {name}: expected {joint.lower} to {joint.upper}, found {value}")
-    return np.array([content.get(j.name, np.clip(0.0, j.lower, j.upper)) for j in joints], dtype=np.float64)
+        lower, upper = ranges[_one_of(name, ranges, f"{file}: rest")]
+        if not lower <= value <= upper:
+            raise HandSpecError(f"{file}: rest: {name}: expected {lower} to {upper}, found {value}")
+    return np.array([content.get(name, np.clip(0.0, *ranges[name])) for name in ranges], dtype=np.float64)
 
 
 def _maps(content: Mapping[str, Any], file: Path, tree: Tree) -> dict[str, dict[str, tuple[str, float]]]:
-    own = [joint.name for joint in tree.joints]
+    own = [name for name, _, _ in tree.coordinates]
     maps: dict[str, dict[str, tuple[str, float]]] = {}
     for other, joints in content.items():
         maps[other] = {}

@@ -29,6 +29,7 @@ class Joint:
         slide: the joint translates along the axis instead of turning about it.
         anchor: (3,), metres, link frame, a point on the axis.
         mimic: (name of the driving joint, multiplier, offset), or None for a joint of its own.
+        ball: three coordinates, the rotation as axis-angle, each within the range; `axis` means nothing.
         damping, armature, frictionloss: passive dynamics for the simulation, SI units.
     """
 
@@ -42,6 +43,7 @@ class Joint:
     damping: float = 0.1
     armature: float = 0.001
     frictionloss: float = 0.001
+    ball: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,15 @@ class Tree:
     def joints(self) -> tuple[Joint, ...]:
         """The joints with a value of their own, in link order."""
         return tuple(link.joint for link in self.links if link.joint and not link.joint.mimic)
+
+    @property
+    def coordinates(self) -> tuple[tuple[str, float, float], ...]:
+        """(name, lower, upper) of each joint value: one per hinge or slide, three per ball."""
+        return tuple(
+            (name, joint.lower, joint.upper)
+            for joint in self.joints
+            for name in ([f"{joint.name}_{c}" for c in "xyz"] if joint.ball else [joint.name])
+        )
 
     def rooted_at(self, root: str) -> Tree:
         """The subtree below `root`, which becomes the origin; its own joint and offset are dropped."""

@@ -36,7 +36,9 @@ class MotionNet(MotionModel):
         object_feature: whether the object's cloud is seen (the text of section 4.3 has it, equation 2 does not).
         gravity: whether the direction of the world's z axis is seen. Not in the paper: in the palm's frame a model
             cannot know what is up, and reaches rise above a table.
-        time_to_go: whether the time left until the last frame is seen. Off, as in the paper.
+        time_to_go: whether the time left until the last frame is seen. Equation 2 does not have it, but the paper's
+            protocol gives the number of frames (section 5.3), every interpolation uses it, and without it a model
+            cannot know from a start pose how fast this reach will be.
         dropout: probability in the trunk.
     """
 
@@ -50,7 +52,7 @@ class MotionNet(MotionModel):
         joint_attention: bool = True,
         object_feature: bool = True,
         gravity: bool = True,
-        time_to_go: bool = False,
+        time_to_go: bool = True,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
@@ -121,6 +123,6 @@ class MotionNet(MotionModel):
             motion.append(self._motion_vector(features))
             gate.append(self._gate_vector(features))
             offsets.append(pose_to_offsets(batch.future, batch.past[:, -1]))
-        self.motion.fit(torch.cat(motion))
-        self.gate_input.fit(torch.cat(gate))
-        self.offsets.fit(torch.cat(offsets))
+        self.motion.fit(torch.cat(motion), floor=0.02)  # 2 cm, 2 cm/s, about 1 degree
+        self.gate_input.fit(torch.cat(gate), floor=0.02)
+        self.offsets.fit(torch.cat(offsets), floor=1e-3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +15,9 @@ from rich.table import Table
 
 from ...geometry.meshes import mesh_hash
 from ...hands.hand import Hand, load_hand
-from .grasps import GENERATOR_VERSION, SHIPPED, ObjectGrasps, find_grasps, join_grasps, load_grasps, save_grasps
+from .grasps import GENERATOR_VERSION, SHIPPED, ObjectGrasps, join_grasps, load_grasps, save_grasps
 from .objects import convex_pieces, object_mesh, object_names
+from .search import find_grasps
 
 _ROUNDS = 8
 
@@ -61,7 +61,6 @@ def generate(
     joined = [join_grasps([load_grasps(shards / f"{n}-{s}.npz")[n] for s in seeds]) for n in names]
     path = out / "grasps.npz"
     _write(path, joined, body, steps)
-    (out / "grasps.json").write_text(json.dumps({"seeds": list(seeds), "steps": steps, "hand": body.name}, indent=1))
     _report(joined)
     return path
 

@@ -7,12 +7,13 @@ centred in x and y. The recipe is deterministic; nothing is downloaded and there
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 import trimesh
 from manifold3d import CrossSection, Manifold, OpType
+from numpy.typing import ArrayLike
 
 from ..errors import DataError, UnknownName
 
@@ -94,8 +95,8 @@ def _revolved(*profile: tuple[float, float]) -> Manifold:
     return Manifold.revolve(CrossSection([np.array(profile)]), _SEGMENTS)
 
 
-def _ball(radius: float, centre: Sequence[float], segments: int = 16) -> Manifold:
-    return Manifold.sphere(radius, segments).translate(tuple(centre))
+def _ball(radius: float, centre: ArrayLike, segments: int = 16) -> Manifold:
+    return Manifold.sphere(radius, segments).translate(np.asarray(centre, np.float64))
 
 
 def _tube(centres: np.ndarray, radii: np.ndarray, segments: int = 12) -> Manifold:
@@ -111,8 +112,8 @@ def _rounded_box(x: float, y: float, z: float, radius: float) -> Manifold:
     return Manifold.batch_hull([_ball(radius, half * s, 8) for s in signs])
 
 
-def _ellipsoid(axes: Sequence[float], centre: Sequence[float], segments: int = 24) -> Manifold:
-    return Manifold.sphere(1.0, segments).scale(tuple(axes)).translate(tuple(centre))
+def _ellipsoid(axes: ArrayLike, centre: ArrayLike, segments: int = 24) -> Manifold:
+    return Manifold.sphere(1.0, segments).scale(np.asarray(axes, np.float64)).translate(np.asarray(centre, np.float64))
 
 
 # ----------------------------------------------------------------------------------------------------------- recipes

@@ -18,8 +18,14 @@ class Standardise(nn.Module):
         self.register_buffer("sd", torch.ones(shape))
 
     @torch.no_grad()
-    def fit(self, samples: Tensor, floor: float = 1e-3) -> None:
-        """Takes mean and standard deviation from (S, *shape); constant features get `floor`, not a blow-up."""
+    def fit(self, samples: Tensor, floor: float) -> None:
+        """Takes mean and standard deviation from (S, *shape).
+
+        Args:
+            samples: (S, *shape).
+            floor: smallest standard deviation used. A feature that hardly varies in the training data must not turn
+                into a huge number where it varies a little more.
+        """
         self.mean.copy_(samples.mean(0))
         self.sd.copy_(samples.std(0).clamp_min(floor))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import lightning as L
 import pytest
 import torch
+import wandb
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from PIL import Image
@@ -20,7 +21,7 @@ from PIL import Image
 from dexzoo.experiments import run
 from dexzoo.experiments.folders import RunError
 from dexzoo.experiments.load import load_run, load_weights, read_checkpoint
-from dexzoo.experiments.results import KEYS, read_results
+from dexzoo.experiments.results import KEYS, group_rows, read_results
 
 TINY = [
     "experiment=smoke",
@@ -54,6 +55,7 @@ def finished(tmp_path_factory) -> tuple[Path, str]:
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.chdir(root)
         patch.setenv("WANDB_MODE", "offline")
+        wandb.teardown()  # it keeps the mode of its first run in a process
         command("logger=wandb")
     return only_run(root), printed.getvalue()
 
@@ -258,6 +260,19 @@ def _assert_same(ours: object, theirs: object) -> None:
         [_assert_same(*pair) for pair in zip(ours, theirs, strict=True)]
     else:
         assert ours == theirs
+
+
+@pytest.mark.slow
+def test_two_processes_leave_one_run(tmp_path):
+    args = [*TINY, "name=ddp", "trainer=ddp", "trainer.accelerator=cpu", "trainer.limit_test_batches=null"]
+    args += ["data.eval_batch_size=1", "figures.moments=2"]
+    done = subprocess.run([sys.executable, run.__file__, *args], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = read_results(only_run(tmp_path, "ddp") / "results.parquet")
+    for (_, _), group in group_rows(rows, "method", "refine").items():
+        assert len({row["clip"] for row in group}) == len(group) == 5
+    assert done.stdout.count("mean ± standard deviation over clips") == 1
+    assert done.stdout.count("W&B:") == 1
 
 
 def test_a_sweep_ends_with_one_merged_table(tmp_path, monkeypatch, capsys):

@@ -161,10 +161,33 @@ def test_a_float32_hand_follows_a_float64_pose_and_autocast_leaves_it_alone():
     assert links.translation.dtype == torch.float64
     expected = exact.forward_kinematics(pose)
     torch.testing.assert_close(links.translation, expected.translation, rtol=0, atol=1e-7)
+    single = pose.to(torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        points = hand.keypoints(hand.forward_kinematics(pose.to(torch.float32)))
-    assert points.dtype == torch.float32
+        points = hand.keypoints(hand.forward_kinematics(single))
+        distance = hand.signed_distance(hand.forward_kinematics(single), single.translation[:, None] + 0.1)
+        relative = single.relative_to(single[:1])
+    for found in (points, distance, relative.rotation, relative.translation):
+        assert found.dtype == torch.float32
     torch.testing.assert_close(points.double(), exact.keypoints(expected), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("move", [True, False])
+def test_everything_follows_the_device_of_the_pose(move):
+    """The meta device stands for a GPU: an operation that mixes devices fails on it alike."""
+    hand = load_hand("shadow").to("meta") if move else load_hand("shadow")
+    pose = load_hand("shadow").rest_pose(4).to("meta")
+    joints = pose.joints.clone().requires_grad_()
+    links = hand.kinematics(pose.rotation, pose.translation, joints)
+    found = (
+        hand.keypoints(links),
+        hand.place(links, hand.surface(20)),
+        hand.place(links, hand.contact_candidates),
+        hand.signed_distance(links, torch.empty(4, 7, 3, device="meta")),
+        hand.clamp(joints),
+    )
+    assert {x.device.type for x in found} == {"meta"}
+    (gradient,) = torch.autograd.grad(sum(x.sum() for x in found), joints)
+    assert gradient.shape == (4, 22)
 
 
 def test_double_is_exact_again_after_float():

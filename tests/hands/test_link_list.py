@@ -39,7 +39,7 @@ def test_smallest_hand(tmp_path):
         ([], "links: expected a list of links"),
         (
             [PALM, {**FINGER, "parent": "plam"}],
-            "'finger': expected a parent that comes before it; did you mean 'palm'?",
+            "expected a parent that comes before it; did you mean 'palm'?",
         ),
         ([{**PALM, "parent": "x"}, FINGER], "'palm': expected no parent, it is the root, found 'x'"),
         ([PALM, {**FINGER, "capsule": []}], "unknown key 'capsule'; did you mean 'capsules'?"),

@@ -16,7 +16,7 @@ LEARNED = {
     "one_expert": lambda hand: MotionNet(hand, n_points=24, hidden=64, dropout=0.0, num_experts=1),
     "no_attention": lambda hand: MotionNet(hand, n_points=24, hidden=64, dropout=0.0, joint_attention=False),
     "no_object": lambda hand: MotionNet(hand, n_points=24, hidden=64, dropout=0.0, object_feature=False),
-    "time_to_go": lambda hand: MotionNet(hand, n_points=24, hidden=64, dropout=0.0, time_to_go=True, gravity=False),
+    "equation_2": lambda hand: MotionNet(hand, n_points=24, hidden=64, dropout=0.0, time_to_go=False, gravity=False),
 }
 MODELS = LEARNED | {"hold": HoldStill, "linear": Linear, "minimum_jerk": MinimumJerk, "timed": TimedInterpolation}
 
@@ -100,12 +100,14 @@ def test_every_parameter_gets_a_gradient(learned, hand, batch):
 def test_overfits_eight_windows(learned, hand, batch):
     loss = MotionLoss(hand, {"keypoints": 100.0, "joints": 5.0})
     optimiser = torch.optim.Adam(learned.parameters(), lr=3e-3)
+    errors = []
     for _ in range(120):
         optimiser.zero_grad()
         value, terms = loss(learned(batch), batch.future, batch.past)
         value.backward()
         optimiser.step()
-    assert terms["keypoints"] < 0.004
+        errors.append(terms["keypoints"].item())
+    assert errors[-1] < 0.01 < errors[0] / 5
 
 
 def test_saved_and_loaded_is_the_same(learned, hand, batch, tmp_path, request):

@@ -1,0 +1,38 @@
+"""Checkpoints stay whole, and the random numbers of a step follow from where it stands."""
+
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from dexzoo.experiments.callbacks import AtomicCheckpoints, StepSeed
+
+
+def test_a_save_that_fails_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    path, writer = tmp_path / "last.ckpt", AtomicCheckpoints()
+    writer.save_checkpoint({"step": torch.tensor(1)}, path)
+
+    def half(checkpoint, part, *_):
+        with open(part, "wb") as file:
+            file.write(b"half")
+        raise OSError("killed")
+
+    monkeypatch.setattr("lightning.fabric.plugins.io.torch_io._atomic_save", half)
+    with pytest.raises(OSError, match="killed"):
+        writer.save_checkpoint({"step": torch.tensor(2)}, path)
+    assert torch.load(path, weights_only=True) == {"step": torch.tensor(1)}
+
+
+def _draw(seed: int, epoch: int, batch: int, rank: int = 0) -> tuple[float, float, float]:
+    trainer = SimpleNamespace(current_epoch=epoch, global_rank=rank)
+    StepSeed(seed).on_train_batch_start(trainer, None, None, batch)
+    return torch.rand(()).item(), np.random.rand(), random.random()  # noqa: NPY002
+
+
+def test_random_numbers_of_a_step():
+    places = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 0, 1)]
+    draws = [_draw(*place) for place in places]
+    assert [_draw(*place) for place in places] == draws
+    assert len({number for draw in draws for number in draw}) == 3 * len(places)
