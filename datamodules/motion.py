@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -30,7 +31,8 @@ class MotionDataModule(LightningDataModule, ABC):
         num_workers: loader processes; 0 is fastest while the model is small, a batch takes about a millisecond.
         seed: of order, speeds and noise; a run is repeated bit for bit by the same seed.
         n_object_points: points in each object's cloud.
-        passes_per_epoch: times that every window is seen in one epoch.
+        min_windows_per_epoch: an epoch deals all windows as often as it takes to reach this number, so that its length
+            in steps does not shrink to nothing on a few recordings.
         speed_range: (low, high) of the speeds that training windows are played at; None plays them as recorded.
         history_noise: noise on the past of training windows; None leaves it true.
         mixed_fps: allows clips of different frame rates.
@@ -52,7 +54,7 @@ class MotionDataModule(LightningDataModule, ABC):
         num_workers: int = 0,
         seed: int = 0,
         n_object_points: int = 1024,
-        passes_per_epoch: int = 1,
+        min_windows_per_epoch: int = 20_000,
         speed_range: Sequence[float] | None = None,
         history_noise: HistoryNoise | None = None,
         mixed_fps: bool = False,
@@ -60,7 +62,7 @@ class MotionDataModule(LightningDataModule, ABC):
         super().__init__()
         self.hand, self.batch_size, self.eval_batch_size = hand, batch_size, eval_batch_size
         self.num_workers, self.seed, self.n_object_points = num_workers, seed, n_object_points
-        self.passes_per_epoch, self.mixed_fps = passes_per_epoch, mixed_fps
+        self.min_windows_per_epoch, self.mixed_fps = min_windows_per_epoch, mixed_fps
         self.speed_range = None if speed_range is None else (float(speed_range[0]), float(speed_range[1]))
         self.history_noise = history_noise
         self._split: Split | None = None
@@ -137,7 +139,8 @@ class MotionDataModule(LightningDataModule, ABC):
         """Windows of the training clips."""
         noise = [self.history_noise] if self.history_noise else []
         dataset = WindowDataset(ClipStore.of(self.train), self.seed, self.speed_range, noise)
-        sampler = WindowSampler(dataset, self.seed, self.passes_per_epoch)
+        passes = max(1, math.ceil(self.min_windows_per_epoch / len(dataset)))
+        sampler = WindowSampler(dataset, self.seed, passes)
         return self._loader(dataset, self.batch_size, sampler)
 
     def val_dataloader(self) -> DataLoader[ClipBatch] | list[DataLoader[ClipBatch]]:

@@ -125,8 +125,10 @@ class RealDexMotion(MotionDataModule):
         how = self._how()
         if how == "paper":
             return by_object(samples, REALDEX_VAL, REALDEX_TEST)
-        if self.fold == "all":
-            raise DataError(f"data.fold: expected one of {self.fold_ids()}, found 'all', which only run.py can go through")
+        if isinstance(self.fold, str):
+            raise DataError(
+                f"data.fold: expected one of {self.fold_ids()}, found 'all', which only run.py can go through"
+            )
         self.split_group = how.removesuffix("s")
         return by_fold(samples, self.split_group, self.fold, self.n_folds, self.n_val)
 

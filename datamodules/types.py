@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -72,8 +72,9 @@ class MotionSample:
     flags: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
 class _OnDevice:
-    def to(self: _Batch, *args: object, **kwargs: object) -> _Batch:
+    def to(self: _Batch, *args: Any, **kwargs: Any) -> _Batch:
         """Moves every tensor and pose, as `Tensor.to`; Lightning calls it."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(

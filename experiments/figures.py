@@ -90,8 +90,13 @@ class ClipScene:
         self.hand, self.sample, self.prediction, self.size = hand, sample, prediction, size
         cloud = sample.object_points.double().numpy()
         self.object = load_mesh(sample.mesh) if sample.mesh else points_mesh(cloud, 0.003)
-        ends = [0, len(sample.pose.joints) - 1]
-        content = [mesh for frame in ends for mesh in self._meshes(sample.pose, frame, _TRUTH)]
+        last = len(sample.pose.joints) - 1
+        poses = [pose for pose in (sample.pose, prediction) for _ in range(3)]
+        content = [
+            mesh
+            for pose, frame in zip(poses, [0, last // 2, last] * 2, strict=True)
+            for mesh in self._meshes(pose, frame, _TRUTH)
+        ]
         way = (sample.pose.translation[-1] - sample.pose.translation[0]).double().numpy()
         self.camera = Camera.framing(content, _from_the_side(way))
 
@@ -99,20 +104,20 @@ class ClipScene:
         """Pictures at even times: truth above, prediction below."""
         frames = np.linspace(0, len(self.sample.pose.joints) - 1, moments).round().astype(int)
         times = [f"{frame / self.sample.fps:.2f} s" for frame in frames]
-        rows = [
-            np.hstack([np.vstack([_text(t, self.size), self.truth(f)]) for t, f in zip(times, frames, strict=True)]),
-            np.hstack([self.predicted(frame) for frame in frames]),
-        ]
-        width = rows[0].shape[1]
-        return np.vstack([_text(heading, width), _text("truth", width), rows[0], _text(method, width), rows[1]])
+        panels = _without_margins([self.truth(f) for f in frames] + [self.predicted(f) for f in frames])
+        truth, predicted = np.hstack(panels[:moments]), np.hstack(panels[moments:])
+        clock, width = np.hstack([_text(time, panels[0].shape[1]) for time in times]), truth.shape[1]
+        return np.vstack([_text(heading, width), clock, _text("truth", width), truth, _text(method, width), predicted])
 
     def film(self, fps: float, heading: str, method: str) -> list[Picture]:
         """Frames in real time: truth on the left, prediction on the right; the last one is held for a second."""
         last, step = len(self.sample.pose.joints) - 1, self.sample.fps / fps
         frames = sorted({*np.arange(0, last, step).round().astype(int), last})
-        top = np.hstack([_text("truth", self.size), _text(method, self.size)])
-        title = _text(heading, 2 * self.size)
-        pictures = [np.vstack([title, top, np.hstack([self.truth(f), self.predicted(f)])]) for f in frames]
+        panels = _without_margins([self.truth(f) for f in frames] + [self.predicted(f) for f in frames])
+        width = panels[0].shape[1]
+        top = np.vstack([_text(heading, 2 * width), np.hstack([_text("truth", width), _text(method, width)])])
+        pairs = zip(panels[: len(frames)], panels[len(frames) :], strict=True)
+        pictures = [np.vstack([top, np.hstack(pair)]) for pair in pairs]
         return pictures + [pictures[-1]] * round(fps)
 
     def truth(self, frame: int) -> Picture:
@@ -168,6 +173,14 @@ def _from_the_side(way: NDArray) -> NDArray:
     side = np.cross(way, [0.0, 0.0, 1.0])
     side = side / np.linalg.norm(side) if np.linalg.norm(side) > 1e-3 else np.array([1.0, 0.0, 0.0])
     return side + np.array([0.0, 0.0, 0.5])
+
+
+def _without_margins(pictures: Sequence[Picture], room: int = 6) -> list[Picture]:
+    """The pictures without the borders that are white in all of them, but for `room` pixels."""
+    drawn = np.argwhere((np.stack(pictures) < 255).any(axis=(0, 3)))
+    (top, left), (bottom, right) = drawn.min(0), drawn.max(0)
+    rows, columns = slice(max(top - room, 0), bottom + room), slice(max(left - room, 0), right + room)
+    return [picture[rows, columns] for picture in pictures]
 
 
 def _text(text: str, width: int) -> Picture:

@@ -35,6 +35,11 @@ points and what is missing, and draws frames and contact points. A complete exam
 Instead of `source`, `links:` may list the chain in the YAML itself, as `specs/shadow_e3m5.yaml` does. Joints that
 mimic others, fixed joints and slides are understood. Collision shapes become capsules and boxes: a cylinder the capsule
 inside it, a mesh its bounding box; the check says which. Joint order is depth first, children in the order of the file.
+
+MANO
+----
+`mano` needs the licensed model file: `load_hand("mano")` says where to get it. `python -m dexzoo.hands.mano_standin
+MANO_RIGHT.pkl` writes a generated stand-in with the same keys and shapes for trying things; `Hand.title` calls it so.
 """
 
 from .errors import ConversionError, HandError, HandSpecError, JointLimitError

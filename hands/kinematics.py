@@ -9,6 +9,7 @@ elementwise, so neither autocast nor TF32 touches their precision.
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,8 +150,8 @@ class _Walk(torch.autograd.Function):
         kin, (R, p) = ctx.kin, ctx.saved_tensors
         force = torch.zeros_like(p) if force is None else force
         S = force.unsqueeze(1) * p.unsqueeze(0)
-        if turning is not None:
-            S = S + (turning.unsqueeze(1) * R.unsqueeze(0)).sum(2)
+        for k in range(0 if turning is None else 3):
+            S.addcmul_(turning[:, None, k], R[None, :, k])
         beyond = kin.constant("beyond", p)
         torque = beyond @ torch.stack([S[2, 1] - S[1, 2], S[0, 2] - S[2, 0], S[1, 0] - S[0, 1]])
         pushed = beyond @ force
@@ -165,6 +166,8 @@ class _Walk(torch.autograd.Function):
             index = kin.driver_in_order.to(p.device)
             value = value.new_zeros(ctx.num_joints, value.shape[1]).index_add(0, index, value)
         total = force.sum(1)
+        if not ctx.needs_input_grad[0]:
+            return None, total, value, None
         about_root = S.sum(2) - total.unsqueeze(1) * p[None, :, 0]
         return (about_root.unsqueeze(2) * R[None, :, :, 0]).sum(1), total, value, None
 
@@ -179,6 +182,10 @@ class _Walk(torch.autograd.Function):
 
         out = _Walk.apply(*(fold(x, dim) for x, dim in zip(args[:3], in_dims[:3], strict=True)), args[3])
         return tuple(x.unflatten(-1, (-1, size)) for x in out), (4, 3)  # type: ignore[return-value]
+
+
+# Function.apply asks for the signature on every call; finding it out anew takes as long as a level of the walk.
+_Walk.forward.__signature__ = inspect.signature(_Walk.forward)  # type: ignore[attr-defined]
 
 
 def _local(values: Tensor, kin: Kinematics) -> Tensor:
@@ -207,18 +214,20 @@ def _level_order(tree: Tree) -> list[int]:
 
 
 def _levels(tree: Tree, order: list[int]) -> list[tuple[int, int, slice | None]]:
-    """(first, last, slice of the parents) of each level in level order; None where the parents are no slice."""
+    """(first, last, parents) of each level in level order.
+
+    The parents are a slice of the level above, one each or one for all; None where they have to be gathered one by one.
+    """
     position = {link: i for i, link in enumerate(order)}
     parents = [-1] + [position[tree.parents[i]] for i in order[1:]]
     levels: list[tuple[int, int, slice | None]] = []
     first, above = 1, (0, 1)
     while first < len(order):
         last = next((i for i in range(first, len(order)) if parents[i] >= above[1]), len(order))
-        found = parents[first:last]
-        gather = None
-        if found == list(range(above[0], above[0] + len(found))) or above == (0, 1):
-            gather = slice(above[0], above[0] + min(len(found), above[1] - above[0]))
-        levels.append((first, last, gather))
+        one_each = parents[first:last] == list(range(above[0], above[0] + last - first))
+        one_for_all = above[1] - above[0] == 1
+        count = last - first if one_each else 1
+        levels.append((first, last, slice(above[0], above[0] + count) if one_each or one_for_all else None))
         first, above = last, (first, last)
     return levels
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,13 +43,13 @@ class HandPose:
             joints=function(self.joints),
         )
 
-    def __getitem__(self, index: object) -> HandPose:
+    def __getitem__(self, index: Any) -> HandPose:
         """Indexes the batch dimensions, from the front; write `pose[:, -1]`, not `pose[..., -1]`."""
         if index is Ellipsis or (isinstance(index, tuple) and any(part is Ellipsis for part in index)):
             raise IndexError("a HandPose is indexed from the front: `...` would reach into the vectors themselves")
         return self.map(lambda x: x[index])
 
-    def to(self, *args: object, **kwargs: object) -> HandPose:
+    def to(self, *args: Any, **kwargs: Any) -> HandPose:
         """Moves or casts, as `Tensor.to`."""
         return self.map(lambda x: x.to(*args, **kwargs))
 

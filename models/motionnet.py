@@ -1,4 +1,4 @@
-"""MotionNet: autoregressive reach-to-grasp motion of a dexterous hand (RealDex, IJCAI-24, section 4.3, equations 1-3)."""
+"""MotionNet: autoregressive reach-to-grasp motion of a dexterous hand (RealDex, IJCAI-24, section 4.3)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from .blocks.standardise import Standardise
 
 
 class MotionNet(MotionModel):
-    """M_in = (F^J_{t-4:t}, phi_{t-4:t}, P^h_t, velocity of P^h_t, F^h_tgt, d^h_t)  ->  offsets of phi_{t+1:t+10} from t.
+    """M_in = (F^J_{t-4:t}, phi_{t-4:t}, P^h_t, its velocity, F^h_tgt, d^h_t) -> offsets of phi_{t+1:t+10} from t.
 
-    Joint coordinates of five frames pass a sinusoidal code and self-attention over the joints (F^J); the surface points
-    of the goal pose and the object's cloud pass a PointNet each; everything is expressed in the frame of the current
-    palm. A gate on velocity, displacement and distance to the goal blends the weights of `num_experts` experts (the
-    paper names a gating mechanism and gives no details; this one follows the Neural State Machine that it cites).
+    Equations 1 to 3 of the paper: joint coordinates of five frames pass a sinusoidal code and self-attention over the
+    joints (F^J); the surface points of the goal pose and the object's cloud pass a PointNet each; everything is expressed
+    in the frame of the current palm. A gate on velocity, displacement and distance to the goal blends the weights of
+    `num_experts` experts: the paper names a gating mechanism and gives no details, this one follows the Neural State
+    Machine that it cites.
 
     Args:
         hand: the hand; its joint order, limits and surface points are those of the model.
@@ -79,7 +80,11 @@ class MotionNet(MotionModel):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, state: MotionState) -> HandPose:
-        """Predicts the frames t+1..t+10 of each window as HandPose (B, 10), world frame."""
+        """Predicts the frames t+1..t+10 of each window as HandPose (B, 10), world frame.
+
+        Raises:
+            ValueError: the model sees the object, and there is no cloud.
+        """
         features = self._features(state)
         encoded = [
             self.motion(self._motion_vector(features)),
@@ -87,7 +92,7 @@ class MotionNet(MotionModel):
             self.target_encoder(features.target_points),
         ]
         if self.object_encoder is not None:
-            encoded.append(self.object_encoder(features.object_points[:, : self.n_object_points]))
+            encoded.append(self.object_encoder(_some(features.object_points)[:, : self.n_object_points]))
         hidden = self.entry(torch.cat(encoded, dim=-1))
         blend = self.blend(features)
         for layer in self.trunk:
@@ -126,3 +131,12 @@ class MotionNet(MotionModel):
         self.motion.fit(torch.cat(motion), floor=0.02)  # 2 cm, 2 cm/s, about 1 degree
         self.gate_input.fit(torch.cat(gate), floor=0.02)
         self.offsets.fit(torch.cat(offsets), floor=1e-3)
+
+
+def _some(points: Tensor) -> Tensor:
+    if not points.shape[-2]:
+        raise ValueError(
+            "object_points: expected at least one point, found none; this model sees the object: give it a mesh "
+            "(data.object_points=mesh), or train one that does not (model.network.object_feature=false)"
+        )
+    return points

@@ -30,7 +30,7 @@ class DemoMotion(MotionDataModule):
     Args:
         hand: the hand of the grasps; the file that ships is for `shadow`.
         clips: in total, shared out evenly over the objects.
-        seed: of the clips, and of order and noise in training.
+        clip_seed: of the clips. Apart from `seed`, so that training seeds are compared on the same clips.
         objects: names of the objects used; all by default.
         test_objects: of these, those held out for the test.
         val_objects: of these, those for validation; there may be none.
@@ -47,7 +47,7 @@ class DemoMotion(MotionDataModule):
         hand: str = "shadow",
         *,
         clips: int = 1500,
-        seed: int = 0,
+        clip_seed: int = 0,
         objects: Sequence[str] | None = None,
         test_objects: Sequence[str] = TEST_OBJECTS,
         val_objects: Sequence[str] = VAL_OBJECTS,
@@ -55,14 +55,14 @@ class DemoMotion(MotionDataModule):
         settings: ReachSettings | None = None,
         **base: object,
     ) -> None:
-        super().__init__(hand, seed=seed, **base)  # type: ignore[arg-type]
+        super().__init__(hand, **base)  # type: ignore[arg-type]
         self.objects = tuple(objects or object_names())
         for name in (*self.objects, *test_objects, *val_objects):
             if name not in object_names():
                 raise UnknownName("demo object", name, object_names())
         if clips < len(self.objects):
             raise DataError(f"clips: expected at least one for each of {len(self.objects)} objects, found {clips}")
-        self.clips = clips
+        self.clips, self.clip_seed = clips, clip_seed
         self.test_objects = tuple(name for name in test_objects if name in self.objects)
         self.val_objects = tuple(name for name in val_objects if name in self.objects)
         self.grasps = Path(grasps) if grasps else SHIPPED
@@ -83,7 +83,9 @@ class DemoMotion(MotionDataModule):
         counts = {name: share + (i < rest) for i, name in enumerate(self.objects)}
         samples: list[MotionSample] = []
         for name in track(self.objects, "demo clips", transient=True):
-            samples += self._samples_of(name, object_clips(hand, grasps[name], counts[name], self.seed, self.settings))
+            samples += self._samples_of(
+                name, object_clips(hand, grasps[name], counts[name], self.clip_seed, self.settings)
+            )
         return samples
 
     def split(self, samples: Sequence[MotionSample]) -> Split:

@@ -70,7 +70,8 @@ class HoldStill(Interpolation):
 
     def progress(self, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """No progress."""
-        return (torch.zeros_like(time),) * 3
+        still = torch.zeros_like(time)
+        return still, still, still
 
 
 class Linear(Interpolation):
@@ -78,7 +79,7 @@ class Linear(Interpolation):
 
     def progress(self, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Progress = time."""
-        return (time,) * 3
+        return time, time, time
 
 
 class MinimumJerk(Interpolation):
@@ -86,7 +87,8 @@ class MinimumJerk(Interpolation):
 
     def progress(self, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Progress of the quintic."""
-        return (time**3 * (10 - 15 * time + 6 * time**2),) * 3
+        progress = time**3 * (10 - 15 * time + 6 * time**2)
+        return progress, progress, progress
 
 
 class TimedInterpolation(Interpolation):

@@ -1,4 +1,4 @@
-"""A gate that blends the weights of experts (Starke et al. 2019, Neural State Machine for character-scene interactions)."""
+"""A gate that blends the weights of experts (Neural State Machine; Starke et al. 2019)."""
 
 from __future__ import annotations
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -56,8 +57,9 @@ class MotionSynthesis(L.LightningModule):
         self.trainable = any(p.requires_grad for p in self.network.parameters())
         if self.trainable and (loss is None or optimizer is None):
             raise ValueError(f"model {method!r} has parameters: it needs `loss` and `optimizer`")
-        self.loss = MotionLoss(self.hand, loss) if loss else None
-        self.make_optimizer, self.make_scheduler = optimizer, scheduler
+        self.loss = MotionLoss(self.hand, loss or {})
+        self.make_optimizer: Any = optimizer
+        self.make_scheduler: Any = scheduler
         self.goal_refine, self.given_frames, self.method = tuple(goal_refine), given_frames, method
         self.config: dict[str, Any] = {}
         self.data_facts: dict[str, Any] = {}
@@ -77,7 +79,7 @@ class MotionSynthesis(L.LightningModule):
             self.network.fit_statistics(self._data.train, _windows(self._data))
             self.fitted.fill_(True)
 
-    def training_step(self, batch: MotionBatch, _: int) -> Tensor:
+    def training_step(self, batch: MotionBatch, batch_idx: int) -> Tensor:
         """Loss of one batch of windows; every term is logged."""
         total, terms = self.loss(self.network(batch), batch.future, batch.past)
         size = len(batch.clip)
@@ -85,7 +87,7 @@ class MotionSynthesis(L.LightningModule):
         self.log_dict({f"train/{k}": v for k, v in terms.items()}, batch_size=size, on_step=False, on_epoch=True)
         return total
 
-    def validation_step(self, batch: ClipBatch, _: int) -> None:
+    def validation_step(self, batch: ClipBatch, batch_idx: int) -> None:
         """Free rollout to the true goal."""
         _, errors = self.evaluate(batch, self.goal_refine[0])
         means = {f"val/{key}": errors[key].mean() for key in ("mpjpe_cm", "mpjpe_palm_cm", "mpjpe_fingers_cm")}
@@ -95,12 +97,15 @@ class MotionSynthesis(L.LightningModule):
         """Empties the results of an earlier test."""
         self.results, self.rollouts = [], {}
 
-    def test_step(self, batch: ClipBatch, _: int) -> None:
+    def test_step(self, batch: ClipBatch, batch_idx: int) -> None:
         """Rollouts in every mode of `goal_refine`, and teacher-forced where the model learns."""
-        for mode in (*self.goal_refine, *(("teacher_forced",) if self.trainable else ())):
+        modes: list[GoalRefine | Literal["teacher_forced"]] = [*self.goal_refine]
+        if self.trainable:
+            modes.append("teacher_forced")
+        for mode in modes:
             pose, errors = self.evaluate(batch, mode, distance=self.distance)
             for i, name in enumerate(batch.names):
-                row = {"method": self.method, "refine": mode, "clip": name}
+                row: dict[str, Any] = {"method": self.method, "refine": mode, "clip": name}
                 self.results.append(row | {key: float(value[i]) for key, value in errors.items()})
                 if mode == self.goal_refine[0]:
                     self.rollouts[name] = pose[i, : int(batch.length[i])].to("cpu")
@@ -119,7 +124,7 @@ class MotionSynthesis(L.LightningModule):
 
     @torch.no_grad()
     def evaluate(
-        self, batch: ClipBatch, mode: str, distance: ObjectDistance | None = None
+        self, batch: ClipBatch, mode: GoalRefine | Literal["teacher_forced"], distance: ObjectDistance | None = None
     ) -> tuple[HandPose, dict[str, Tensor]]:
         """Synthesises the clips and compares them with the truth.
 
@@ -132,7 +137,6 @@ class MotionSynthesis(L.LightningModule):
             The clips, HandPose (B, T), given frames included, and the errors of `motion_errors`, (B,) each, over the
             frames after the given ones.
         """
-        forced = mode == "teacher_forced"
         given = batch.pose[:, : self.given_frames]
         truth = batch.pose[:, self.given_frames :]
         synthesised = self.network.rollout(
@@ -141,8 +145,8 @@ class MotionSynthesis(L.LightningModule):
             batch.length - self.given_frames,
             batch.object_points,
             batch.fps,
-            goal_refine="off" if forced else mode,
-            truth=truth if forced else None,
+            goal_refine="off" if mode == "teacher_forced" else mode,
+            truth=truth if mode == "teacher_forced" else None,
         )
         frame = torch.arange(truth.shape[1], device=batch.length.device)
         mask = frame < (batch.length - self.given_frames)[:, None]
@@ -174,10 +178,11 @@ class MotionSynthesis(L.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses weights of another hand.
+        """Refuses weights that do not fit this run.
 
         Raises:
-            ValueError: the checkpoint was not made by dexzoo, or for another hand or joint order.
+            ValueError: the checkpoint was not made by dexzoo, is of another hand or joint order, or a training would
+                be resumed on other clips than it began with.
         """
         facts = checkpoint.get("dexzoo")
         if facts is None:
@@ -187,6 +192,12 @@ class MotionSynthesis(L.LightningModule):
             raise ValueError(
                 f"the checkpoint is for the hand {facts['hand']!r} with {len(theirs)} joints, this run uses "
                 f"{self.hand.name!r} with {len(mine)}; run with hand={facts['hand']}"
+            )
+        resumed = self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING
+        if resumed and facts["split_hash"] != self.data_facts["split_hash"]:
+            raise ValueError(
+                "the checkpoint was trained on another set or split of clips than this run has; resume with the data "
+                "it began with, or start a new training from its weights with init_from=RUN"
             )
 
 

@@ -106,9 +106,10 @@ def test_metrics_json_and_csv(finished):
 
 def test_pictures_show_moments_side_by_side(finished):
     folder, _ = finished
-    assert Image.open(folder / "figures/strip_p50.png").width == 3 * 96
-    film = Image.open(folder / "figures/film_p50.gif")
-    assert film.width == 2 * 96
+    strip, film = (Image.open(folder / f"figures/{name}") for name in ("strip_p50.png", "film_p50.gif"))
+    assert strip.width % 3 == film.width % 2 == 0
+    assert strip.width <= 3 * 96  # borders that are white in all pictures are cut off
+    assert film.width <= 2 * 96
     assert film.n_frames >= 3
 
 

@@ -27,7 +27,9 @@ def test_point_error_has_a_finite_gradient_where_points_coincide():
 def test_rotation_error_is_the_chord(angle):
     """||R - 1||_F / sqrt(2) = 2 sin(angle / 2)."""
     turned = rotvec_to_rotmat(torch.tensor([angle, 0.0, 0.0], dtype=torch.float64))
-    assert rotation_error(turned, torch.eye(3, dtype=torch.float64)).item() == pytest.approx(2 * math.sin(angle / 2), rel=1e-4)
+    assert rotation_error(turned, torch.eye(3, dtype=torch.float64)).item() == pytest.approx(
+        2 * math.sin(angle / 2), rel=1e-4
+    )
 
 
 def test_joint_error_and_limit_excess():
@@ -79,7 +81,9 @@ def test_perfect_prediction_costs_nothing(poses):
 
 
 def test_unknown_term_is_named():
-    with pytest.raises(ValueError, match=r"loss.weights: unknown terms \['keypoint'\], expected some of \['translation'"):
+    with pytest.raises(
+        ValueError, match=r"loss.weights: unknown terms \['keypoint'\], expected some of \['translation'"
+    ):
         MotionLoss(load_hand("shadow"), {"keypoint": 1.0})
 
 

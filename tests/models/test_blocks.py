@@ -18,9 +18,7 @@ def test_encoding_is_sine_and_cosine_of_every_wavelength():
     encoding = SinusoidalEncoding(n_frequencies=3, longest=1.0, shortest=0.25)
     code = encoding(torch.tensor([0.1, -0.2, 0.3]))
     wavelengths = [1.0, 0.5, 0.25]
-    expected = [
-        f(2 * math.pi * x / w) for x in (0.1, -0.2, 0.3) for f in (math.sin, math.cos) for w in wavelengths
-    ]
+    expected = [f(2 * math.pi * x / w) for x in (0.1, -0.2, 0.3) for f in (math.sin, math.cos) for w in wavelengths]
     torch.testing.assert_close(code, torch.tensor(expected), atol=1e-6, rtol=0)
 
 
@@ -110,7 +108,9 @@ def test_features_are_those_of_the_definition(hand, batch):
     torch.testing.assert_close(features.velocity, (now - before) @ current.rotation * 30, atol=1e-3, rtol=0)
     torch.testing.assert_close(features.displacement.norm(dim=-1), (goal - now).norm(dim=-1), **close)
     torch.testing.assert_close(features.object_points, to_palm(batch.object_points), **close)
-    torch.testing.assert_close(features.goal_distance[:, 0], (batch.goal.translation - current.translation).norm(dim=-1))
+    torch.testing.assert_close(
+        features.goal_distance[:, 0], (batch.goal.translation - current.translation).norm(dim=-1)
+    )
     torch.testing.assert_close(features.time_to_go[:, 0] * 30, batch.time_to_go)
     torch.testing.assert_close(current.rotation @ features.up[..., None], torch.eye(3)[2].expand(8, 3)[..., None])
 

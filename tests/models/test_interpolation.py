@@ -21,7 +21,9 @@ def test_hold_still_stays(hand, clips):
     torch.testing.assert_close(out.joints, pose.joints[:, :1].expand(-1, 20, -1))
 
 
-@pytest.mark.parametrize(("model", "curve"), [(Linear, lambda u: u), (MinimumJerk, lambda u: 10 * u**3 - 15 * u**4 + 6 * u**5)])
+@pytest.mark.parametrize(
+    ("model", "curve"), [(Linear, lambda u: u), (MinimumJerk, lambda u: 10 * u**3 - 15 * u**4 + 6 * u**5)]
+)
 def test_paths_follow_their_curve(hand, clips, model, curve):
     pose, out = roll(model(hand), clips)
     share = curve(torch.arange(1, 21) / 20)[None, :, None]

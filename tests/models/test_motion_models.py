@@ -58,9 +58,7 @@ def test_rollout_of_a_batch_equals_rollouts_alone(model, batch):
     together = model.rollout(batch.past, batch.goal, count, batch.object_points, batch.fps)
     for i in (0, 4):
         one = slice(i, i + 1)
-        alone = model.rollout(
-            batch.past[one], batch.goal[one], count[one], batch.object_points[one], batch.fps[one]
-        )
+        alone = model.rollout(batch.past[one], batch.goal[one], count[one], batch.object_points[one], batch.fps[one])
         n = int(count[i])
         torch.testing.assert_close(together.joints[i, :n], alone.joints[0, :n], atol=1e-5, rtol=0)
         torch.testing.assert_close(together.translation[i, :n], alone.translation[0, :n], atol=1e-5, rtol=0)
