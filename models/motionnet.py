@@ -22,8 +22,8 @@ class MotionNet(MotionModel):
     """M_in = (F^J_{t-4:t}, phi_{t-4:t}, P^h_t, its velocity, F^h_tgt, d^h_t) -> offsets of phi_{t+1:t+10} from t.
 
     Equations 1 to 3 of the paper: joint coordinates of five frames pass a sinusoidal code and self-attention over the
-    joints (F^J); the surface points of the goal pose and the object's cloud pass a PointNet each; everything is expressed
-    in the frame of the current palm. A gate on velocity, displacement and distance to the goal blends the weights of
+    joints (F^J); the surface points of the goal pose and the cloud of the object pass a PointNet each; everything is in
+    the frame of the current palm. A gate on velocity, displacement and distance to the goal blends the weights of
     `num_experts` experts: the paper names a gating mechanism and gives no details, this one follows the Neural State
     Machine that it cites.
 

@@ -97,7 +97,7 @@ def object_file(name: str) -> Path:
         except OSError as error:
             raise DataError(f"cache: can't write to {path.parent} ({error.strerror}); set DEXZOO_CACHE") from error
         with os.fdopen(handle, "wb") as file:
-            file.write(mesh.export(file_type="stl"))
+            mesh.export(file, file_type="stl")
         os.replace(temporary, path)
     return path
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import mujoco
@@ -109,7 +109,7 @@ def _check_equal(hand: Hand, chain: pk.Chain, joints: torch.Tensor) -> None:
             raise RuntimeError(f"the chains differ at {name}: nothing to compare")
 
 
-def _interleaved(contestants: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
+def _interleaved(contestants: Mapping[str, Callable[[], object]], seconds: float) -> dict[str, float]:
     """Median milliseconds of each, taking turns, so that a busy machine slows all alike."""
     for run in contestants.values():
         run()
