@@ -141,6 +141,8 @@ class MotionDataModule(LightningDataModule, ABC):
         dataset = WindowDataset(ClipStore.of(self.train), self.seed, self.speed_range, noise)
         passes = max(1, math.ceil(self.min_windows_per_epoch / len(dataset)))
         sampler = WindowSampler(dataset, self.seed, passes)
+        if self.trainer is not None:
+            sampler.set_epoch(self.trainer.current_epoch)  # a resumed run draws its first indices before Lightning does
         return self._loader(dataset, self.batch_size, sampler)
 
     def val_dataloader(self) -> DataLoader[ClipBatch] | list[DataLoader[ClipBatch]]:

@@ -27,15 +27,24 @@ def rows(quick: bool) -> list[dict[str, object]]:
 
     Ours gives rotations and translations of all 23 links at a root pose; pytorch_kinematics gives its 4x4 matrices at
     the origin, from a URDF of the same chain; MuJoCo loops `mj_kinematics` over the batch. That the first two agree is
-    checked before they are timed.
+    checked before they are timed. All run on one core: MuJoCo's loop has no other way, and threads that wait for one
+    another make any busy machine look slow.
 
     Args:
         quick: fewer repetitions (under 20 s on two cores).
     """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _measure(0.5 if quick else 3.0)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _measure(seconds: float) -> list[dict[str, object]]:
     hand = load_hand("shadow")
     chain = pk.build_chain_from_urdf(to_urdf(hand.spec.tree).encode()).to(dtype=torch.float32)
     model = hand_mjcf(hand)
-    seconds = 0.5 if quick else 3.0
     found = []
     for batch in BATCHES:
         joints = _joints(hand, batch)
