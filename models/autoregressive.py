@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..datamodules.types import FUTURE, PAST, MotionBatch, MotionSample, MotionState
 from ..hands.hand import Hand, LinkPoints
 from ..hands.pose import HandPose
+from .blocks.material_points import MaterialPoints
 from .goal_refine import GoalRefine, refine
 
 
@@ -19,10 +20,21 @@ class MotionModel(nn.Module, ABC):
 
     A subclass gives `forward`; it inherits the autoregressive `rollout`, or overrides it where the whole path is known
     at once.
+
+    Args:
+        hand: the hand that moves.
+        n_points: surface points P^h.
     """
 
-    hand: Hand
-    surface: LinkPoints
+    def __init__(self, hand: Hand, n_points: int) -> None:
+        super().__init__()
+        self.hand = hand
+        self.points = MaterialPoints(hand.surface(n_points))
+
+    @property
+    def surface(self) -> LinkPoints:
+        """Surface points P^h, fixed to links."""
+        return self.points()
 
     def fit_statistics(self, clips: Sequence[MotionSample], windows: Iterable[MotionBatch]) -> None:
         """Takes what the model must know of the training clips, or of windows on them; by default nothing."""

@@ -56,9 +56,7 @@ class MotionNet(MotionModel):
         time_to_go: bool = True,
         dropout: float = 0.1,
     ) -> None:
-        super().__init__()
-        self.hand = hand
-        self.surface = hand.surface(n_points)
+        super().__init__(hand, n_points)
         self.n_object_points = n_object_points
         self.gravity, self.time_to_go = gravity, time_to_go
         n_pose = 9 + hand.num_joints

@@ -24,9 +24,7 @@ class Interpolation(MotionModel):
     """
 
     def __init__(self, hand: Hand) -> None:
-        super().__init__()
-        self.hand = hand
-        self.surface = hand.surface(1)
+        super().__init__(hand, n_points=1)
 
     @abstractmethod
     def progress(self, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,6 +9,7 @@ from dexzoo.geometry.rotations import rotvec_to_rotmat
 from dexzoo.models.blocks.attention import JointAttention
 from dexzoo.models.blocks.encoding import SinusoidalEncoding
 from dexzoo.models.blocks.gating import BlendedLinear, Gate
+from dexzoo.models.blocks.material_points import MaterialPoints
 from dexzoo.models.blocks.motion_features import motion_features, offsets_to_pose, pose_to_offsets
 from dexzoo.models.blocks.pointnet import PointNet
 from dexzoo.models.blocks.standardise import Standardise
@@ -131,3 +132,11 @@ def test_features_do_not_depend_on_where_the_world_is(hand, batch, gravity):
     one, two = (vars(motion_features(hand, surface, b)) for b in (batch, moved))
     for name in one.keys() - (set() if gravity else {"up"}):
         torch.testing.assert_close(one[name], two[name], atol=1e-4, rtol=1e-4)
+
+
+def test_material_points_come_back_from_a_state_dict(hand):
+    block, other = MaterialPoints(hand.surface(9)), MaterialPoints(hand.surface(9, seed=1))
+    assert not torch.equal(block().position, other().position)
+    other.load_state_dict(block.state_dict())
+    assert torch.equal(block().position, other().position)
+    assert torch.equal(block().link, other().link)
