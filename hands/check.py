@@ -31,7 +31,8 @@ _PLAIN = {"box": SIMPLE, "padding": (0, 1, 0, 0), "pad_edge": False, "title_just
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the check; returns 1 and prints the reason where the hand cannot be loaded."""
-    parser = argparse.ArgumentParser(prog="python -m dexzoo.hands.check", description=__doc__.splitlines()[0])
+    summary = (__doc__ or "").partition("\n")[0]
+    parser = argparse.ArgumentParser(prog="python -m dexzoo.hands.check", description=summary)
     parser.add_argument("hand", help="a shipped hand (shadow, shadow_e3m5, mano) or the path of a YAML file")
     parser.add_argument("--out", type=Path, help="picture to write; default: NAME.png in the current folder")
     options = parser.parse_args(arguments)

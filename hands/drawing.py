@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import trimesh
 
@@ -26,7 +28,7 @@ def hand_mesh(tree: Tree, rotation: np.ndarray, translation: np.ndarray, visual:
     for link, R, t in zip(tree.links, rotation, translation, strict=True):
         for part in link_meshes(link, visual):
             parts.append(trimesh.Trimesh(part.vertices @ R.T + t, part.faces, process=False))
-    return trimesh.util.concatenate(parts)
+    return cast(trimesh.Trimesh, trimesh.util.concatenate(parts))
 
 
 def link_meshes(link: Link, visual: bool = True) -> list[trimesh.Trimesh]:
@@ -55,6 +57,6 @@ def primitive_mesh(shape: Capsule | Box, sections: int = 24) -> trimesh.Trimesh:
     else:
         mesh = trimesh.creation.capsule(length, shape.radius, count=(sections, sections))
         mesh.apply_translation(-mesh.bounds.mean(0))  # trimesh 3 put the start at the origin, trimesh 4 the middle
-        pose[:3, :3] = trimesh.geometry.align_vectors([0, 0, 1], axis / length)[:3, :3]
+        pose[:3, :3] = np.asarray(trimesh.geometry.align_vectors([0, 0, 1], axis / length))[:3, :3]
     pose[:3, 3] = (shape.start + shape.end) / 2
     return mesh.apply_transform(pose)

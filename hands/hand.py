@@ -45,6 +45,8 @@ class Hand(ExactBuffers):
     lower: Tensor
     upper: Tensor
     rest: Tensor
+    _keypoint_link: Tensor
+    _keypoint_position: Tensor
 
     def __init__(self, spec: HandSpec) -> None:
         super().__init__()

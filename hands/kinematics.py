@@ -64,6 +64,11 @@ class ExactBuffers(nn.Module):
 class Kinematics(ExactBuffers):
     """World transforms of all links from the root's transform and the joint values."""
 
+    unsort: Tensor
+    parent: Tensor
+    driver: Tensor
+    driver_in_order: Tensor
+
     def __init__(self, tree: Tree) -> None:
         super().__init__()
         order = _level_order(tree)
@@ -150,8 +155,9 @@ class _Walk(torch.autograd.Function):
         kin, (R, p) = ctx.kin, ctx.saved_tensors
         force = torch.zeros_like(p) if force is None else force
         S = force.unsqueeze(1) * p.unsqueeze(0)
-        for k in range(0 if turning is None else 3):
-            S.addcmul_(turning[:, None, k], R[None, :, k])
+        if turning is not None:
+            for k in range(3):
+                S.addcmul_(turning[:, None, k], R[None, :, k])
         beyond = kin.constant("beyond", p)
         torque = beyond @ torch.stack([S[2, 1] - S[1, 2], S[0, 2] - S[2, 0], S[1, 0] - S[0, 1]])
         pushed = beyond @ force
@@ -237,9 +243,9 @@ def _forward_constants(moving: list[Link]) -> dict[str, np.ndarray]:
     parts = np.zeros((3, 3, 4, len(moving), 1))  # constant, sine, cosine
     slide, gear, offset = np.zeros((3, len(moving), 1)), np.ones((len(moving), 1)), np.zeros((len(moving), 1))
     for i, link in enumerate(moving):
-        turning = link.joint is not None and not link.joint.slide
-        K = _cross_matrix(link.joint.axis) if turning else np.zeros((3, 3))
-        anchor = link.joint.anchor if turning else np.zeros(3)
+        K, anchor = np.zeros((3, 3)), np.zeros(3)
+        if link.joint is not None and not link.joint.slide:
+            K, anchor = _cross_matrix(link.joint.axis), link.joint.anchor
         for part, R in enumerate((link.rotation @ (np.eye(3) + K @ K), link.rotation @ K, -link.rotation @ K @ K)):
             parts[part, :, :3, i, 0], parts[part, :, 3, i, 0] = R, -R @ anchor  # turn about the anchor
         parts[0, :, 3, i, 0] += link.translation + link.rotation @ anchor

@@ -82,7 +82,7 @@ def _joint(entry: Mapping[str, Any], where: str) -> Joint:
     if mimic is not None:
         _check_keys(mimic, ("joint", "multiplier", "offset"), ("joint",), f"{where}: mimic")
         mimic = (str(mimic["joint"]), float(mimic.get("multiplier", 1)), float(mimic.get("offset", 0)))
-    passive = {key: float(entry[key]) for key in ("damping", "armature", "frictionloss") if key in entry}
+    passive: dict[str, Any] = {k: float(entry[k]) for k in ("damping", "armature", "frictionloss") if k in entry}
     slide = bool(entry.get("slide", False))
     return Joint(str(entry["name"]), axis / np.linalg.norm(axis), lower, upper, slide, mimic=mimic, **passive)
 

@@ -104,6 +104,12 @@ class ManoHand(Hand):
     hands_mean: Tensor
     components: Tensor
     rest_wrist: Tensor
+    _template: Tensor
+    _joints: Tensor
+    _pose_blend: Tensor
+    _weights: Tensor
+    _parents: Tensor
+    _tips: Tensor
 
     def __init__(self, spec: ManoSpec) -> None:
         super().__init__(spec)

@@ -91,10 +91,11 @@ def _bare_spec(hand: Hand, friction: float, timestep: float) -> mujoco.MjSpec:
     for link in hand.spec.tree.links:
         above = bodies[link.parent] if link.parent else spec.worldbody
         bodies[link.name] = _add_link(above, link, friction)
-    for joint in (link.joint for link in hand.spec.tree.links if link.joint and link.joint.mimic):
-        driver, gear, offset = joint.mimic
-        equality = spec.add_equality(type=mujoco.mjtEq.mjEQ_JOINT, name1=joint.name, name2=driver)
-        equality.data[:2] = offset, gear
+    for joint in (link.joint for link in hand.spec.tree.links if link.joint):
+        if joint.mimic:
+            driver, gear, offset = joint.mimic
+            equality = spec.add_equality(type=mujoco.mjtEq.mjEQ_JOINT, name1=joint.name, name2=driver)
+            equality.data[:2] = offset, gear
     return spec
 
 

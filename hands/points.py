@@ -12,9 +12,10 @@ from torch import Tensor
 from .kinematics import Links
 from .products import compose
 
-_Rigid = TypeVar("_Rigid", "LinkPoints", "Capsules", "Boxes")
+_Rigid = TypeVar("_Rigid", bound="_OnDevice")
 
 
+@dataclass(frozen=True)
 class _OnDevice:
     def to(self: _Rigid, *args: Any, **kwargs: Any) -> _Rigid:
         """Moves or casts the coordinates, as `Tensor.to`; indices follow to the device only."""

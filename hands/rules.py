@@ -166,7 +166,7 @@ def _share(n: int, weights: np.ndarray) -> np.ndarray:
 
 def _area(shape: Capsule | Box) -> float:
     if isinstance(shape, Capsule):
-        return 2 * np.pi * shape.radius * (np.linalg.norm(shape.end - shape.start) + 2 * shape.radius)
+        return float(2 * np.pi * shape.radius * (np.linalg.norm(shape.end - shape.start) + 2 * shape.radius))
     x, y, z = shape.half
     return float(8 * (x * y + y * z + z * x))
 

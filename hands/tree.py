@@ -123,8 +123,8 @@ class Tree:
             if len(set(values)) < len(values):
                 double = next(v for v in values if values.count(v) > 1)
                 raise HandSpecError(f"{self.source}: expected every {kind} name once, found {double!r} twice")
-        for joint in (link.joint for link in self.links if link.joint and link.joint.mimic):
-            driver = joint.mimic[0]
+        for joint in (link.joint for link in self.links if link.joint):
+            driver = joint.mimic[0] if joint.mimic else joint.name
             if driver not in joints:
                 raise HandSpecError(f"{self.source}: joint {joint.name!r} mimics {driver!r}; {nearest(driver, joints)}")
 

@@ -38,7 +38,7 @@ def read_urdf(path: Path) -> Tree:
             name = _attribute(_child(joint, end, path), "link", path)
             if name not in names:
                 raise HandSpecError(f"{path}: joint {joint.get('name')!r}: no {end} {name!r}; {nearest(name, names)}")
-        child = joint.find("child").get("link")  # type: ignore[union-attr]
+        child = _attribute(_child(joint, "child", path), "link", path)
         if child in above:
             raise HandSpecError(f"{path}: link {child!r}: expected one joint above it, found two")
         above[child] = joint
@@ -109,8 +109,8 @@ def _joint(element: ET.Element, path: Path) -> Joint | None:
 def _primitive(collision: ET.Element, name: str, path: Path, link: str) -> tuple[Capsule | Box, str]:
     geometry = _child(collision, "geometry", path)
     centre, rotation = _pose(collision)
-    shape = next(iter(geometry), None)
-    kind = "nothing" if shape is None else shape.tag
+    shape = next(iter(geometry), ET.Element("nothing"))
+    kind = shape.tag
     if kind == "box":
         return Box(centre, rotation, _numbers(shape, "size", None, path, 3) / 2, name), ""
     if kind == "sphere":

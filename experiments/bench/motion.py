@@ -7,35 +7,34 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import cycle
 
 import hydra
 import torch
 from hydra import compose, initialize_config_module
 
-from dexzoo.datamodules import DemoMotion
-from dexzoo.datamodules.windows import ClipStore, WindowDataset
-from dexzoo.models import MotionSynthesis
+from ...datamodules import DemoMotion, MotionBatch
+from ...datamodules.windows import ClipStore, WindowDataset
+from ...models import MotionSynthesis
 
 
 def rows(quick: bool) -> list[dict]:
     """The rows of the table; times are medians of one run, in ms, on one thread."""
     torch.set_num_threads(1)
-    data = DemoMotion(clips=120 if quick else 600, batch_size=256)
-    data.prepare_data()
-    data.setup("fit")
-    task = _task(data)
+    task, data = _as_configured(clips=120 if quick else 600)
     repeats = 5 if quick else 30
     return [*_training(task, data, repeats), *_rollouts(task, data, repeats), *_scaling(quick)]
 
 
-def _task(data: DemoMotion) -> MotionSynthesis:
+def _as_configured(clips: int) -> tuple[MotionSynthesis, DemoMotion]:
+    """The model and the data of `run.py model=motionnet data=demo`, with that many clips and batches of 256 windows."""
     with initialize_config_module("dexzoo.experiments.conf", version_base=None):
-        task = hydra.utils.instantiate(compose("config").model, hand="shadow")
+        cfg = compose("config", [f"data.clips={clips}", "data.batch_size=256"])
+        task, data = hydra.utils.instantiate(cfg.model, hand=cfg.hand), hydra.utils.instantiate(cfg.data)
+    data.prepare_data()
     task.network.fit_statistics(data.train, [next(iter(data.train_dataloader()))])
-    return task
+    return task, data
 
 
 def _row(case: str, ours_ms: float, peer: str, peer_ms: float) -> dict:
@@ -52,8 +51,13 @@ def _median_ms(function: Callable[[], object], repeats: int) -> float:
     return statistics.median(times)
 
 
+def _endless(loader: Iterable[MotionBatch]) -> Iterator[MotionBatch]:
+    while True:
+        yield from loader
+
+
 def _training(task: MotionSynthesis, data: DemoMotion, repeats: int) -> Iterator[dict]:
-    batches = cycle(data.train_dataloader())
+    batches = _endless(data.train_dataloader())
     optimiser = torch.optim.AdamW(task.network.parameters(), lr=1e-4)
 
     def step() -> None:
@@ -63,7 +67,7 @@ def _training(task: MotionSynthesis, data: DemoMotion, repeats: int) -> Iterator
         optimiser.step()
 
     step_ms, data_ms = _median_ms(step, repeats), _median_ms(lambda: next(batches), repeats)
-    yield _row(f"training step, 256 windows ({256e3 / step_ms:.0f} windows/s)", step_ms, "1 s", 1000.0)
+    yield _row(f"training step, 256 windows ({256e3 / step_ms:.0f} windows/s)", step_ms, "a second: steps/s", 1000.0)
     yield _row(f"data of the step ({data_ms / step_ms:.1%} of it)", data_ms, "whole step", step_ms)
 
 
@@ -97,19 +101,15 @@ def _scaling(quick: bool) -> Iterator[dict]:
 def measure(base: int, factor: int) -> None:
     """Prints fetch time in ms, size of the clips and peak memory of this process in MB; run in a process of its own."""
     torch.set_num_threads(1)
-    data = DemoMotion(clips=base, batch_size=256)
-    data.prepare_data()
-    data.setup("fit")
-    task = _task(data)
+    task, data = _as_configured(base)
     # The same clips under other names: copies in memory, as other clips would be.
     samples = [replace(s, pose=s.pose.map(torch.clone)) for s in data.train for _ in range(factor)]
     store = ClipStore.of(samples)
     windows = WindowDataset(store)
-    order = torch.randperm(len(windows)).tolist()
-    batches = [order[i : i + 256] for i in range(0, 256 * 20, 256)]
-    times = iter(batches)
-    fetch_ms = _median_ms(lambda: windows.__getitems__(next(times)), 10)
-    batch = windows.__getitems__(batches[-1])
+    indices = [torch.randint(len(windows), (256,)).tolist() for _ in range(11)]
+    fetches = iter(indices)
+    fetch_ms = _median_ms(lambda: windows.__getitems__(next(fetches)), 10)
+    batch = windows.__getitems__(indices[0])
     task.loss(task.network(batch), batch.future, batch.past)[0].backward()
     tensors = (store.pose.translation, store.pose.rotation, store.pose.joints, store.object_points)
     clips_mb = sum(t.nbytes for t in tensors) / 1e6
