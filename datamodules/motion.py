@@ -49,7 +49,7 @@ class MotionDataModule(LightningDataModule, ABC):
         self,
         hand: str = "shadow",
         *,
-        batch_size: int = 256,
+        batch_size: int = 128,
         eval_batch_size: int = 64,
         num_workers: int = 0,
         seed: int = 0,

@@ -65,7 +65,7 @@ class RealDexMotion(MotionDataModule):
         hand: str = "shadow",
         *,
         split: str = "auto",
-        fold: int | Literal["all"] = "all",
+        fold: int | Literal["all"] = 0,
         n_folds: int = 3,
         n_val: int = 0,
         models: str | Path | None = None,

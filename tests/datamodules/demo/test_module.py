@@ -83,13 +83,13 @@ def test_second_load_reads_the_cache_and_is_equal(data, monkeypatch):
 
 
 def test_another_seed_gives_other_clips(data):
-    other = DemoMotion(**(TINY | {"seed": 1, "clips": 3}))
+    other = DemoMotion(**(TINY | {"clip_seed": 1, "clips": 3}))
     other.setup()
     assert not torch.equal(other.train[0].goal.joints, data.train[0].goal.joints)
 
 
 def _load_and_print_hash(queue):
-    module = DemoMotion(**(TINY | {"clips": 6, "seed": 2}))
+    module = DemoMotion(**(TINY | {"clips": 6, "clip_seed": 2}))
     module.setup()
     queue.put((module.split_hash, float(sum(s.pose.to_vector().double().sum() for s in module.train))))
 
