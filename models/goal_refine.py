@@ -18,6 +18,12 @@ WINDOW = FUTURE
 """Frames before the last one in which the pull grows from 0 to 1."""
 
 
+def check_mode(mode: str) -> None:
+    """Raises ValueError where `mode` is none of `GoalRefine`."""
+    if mode not in get_args(GoalRefine):
+        raise ValueError(f"goal_refine: expected one of {get_args(GoalRefine)}, found {mode!r}")
+
+
 def arrival_weights(frames_left: Tensor) -> Tensor:
     """Share of the way to the goal, 0 before the last WINDOW frames and 1 at the last one, evenly decelerating.
 
@@ -48,8 +54,7 @@ def refine(
     Raises:
         ValueError: unknown mode.
     """
-    if mode not in get_args(GoalRefine):
-        raise ValueError(f"goal_refine: expected one of {get_args(GoalRefine)}, found {mode!r}")
+    check_mode(mode)
     if mode == "off":
         return chunk
     goal = goal[:, None]

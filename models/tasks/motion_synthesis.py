@@ -23,7 +23,7 @@ from ...losses import MotionLoss
 from ...metrics.evaluate import motion_errors
 from ...metrics.object_distance import ObjectDistance
 from ..autoregressive import MotionModel
-from ..goal_refine import GoalRefine
+from ..goal_refine import GoalRefine, check_mode
 
 
 class MotionSynthesis(L.LightningModule):
@@ -38,6 +38,9 @@ class MotionSynthesis(L.LightningModule):
         goal_refine: the modes evaluated in the test; the first one is what validation uses.
         given_frames: true frames at the start of a clip that a rollout is given; they are excluded from the errors.
         method: the name in tables.
+
+    Raises:
+        ValueError: an unknown mode, or a model with parameters without `loss` and `optimizer`.
     """
 
     def __init__(
@@ -52,6 +55,8 @@ class MotionSynthesis(L.LightningModule):
         method: str = "model",
     ) -> None:
         super().__init__()
+        for mode in goal_refine:
+            check_mode(mode)
         self.hand = load_hand(hand)
         self.network = network(hand=self.hand)
         self.trainable = any(p.requires_grad for p in self.network.parameters())

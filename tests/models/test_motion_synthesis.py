@@ -127,6 +127,11 @@ def test_training_is_not_resumed_on_other_clips(checkpoint, clips, tmp_path):
         make_trainer(tmp_path).fit(MotionSynthesis(TINY, "shadow", LOSS, ADAM), other, ckpt_path=checkpoint)
 
 
+def test_an_unknown_mode_is_refused_before_training():
+    with pytest.raises(ValueError, match=r"goal_refine: expected one of .*, found 'snap'"):
+        MotionSynthesis(TINY, "shadow", LOSS, ADAM, goal_refine=("off", "snap"))
+
+
 def test_a_model_with_parameters_needs_a_loss():
     with pytest.raises(ValueError, match="model 'net' has parameters: it needs `loss` and `optimizer`"):
         MotionSynthesis(TINY, "shadow", method="net")
