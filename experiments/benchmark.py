@@ -31,7 +31,7 @@ def names() -> list[str]:
 
 
 def measure(name: str, quick: bool) -> dict[str, Any]:
-    """Runs one benchmark.
+    """Runs one benchmark, on one thread.
 
     Returns:
         `benchmark`, `machine` and `rows`, ready for JSON.
@@ -45,6 +45,7 @@ def measure(name: str, quick: bool) -> dict[str, Any]:
             f"benchmark: expected one of {', '.join(names())}, found {name!r}"
             + (f"; did you mean {match!r}?" if match else "")
         )
+    torch.set_num_threads(1)  # with more, a busy machine turns the ratios into noise
     rows = importlib.import_module(f"dexzoo.experiments.bench.{name}").rows(quick)
     return {"benchmark": name, "machine": machine(), "rows": [complete(row) for row in rows]}
 

@@ -33,15 +33,7 @@ def rows(quick: bool) -> list[dict[str, object]]:
     Args:
         quick: fewer repetitions (under 20 s on two cores).
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return _measure(0.5 if quick else 3.0)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _measure(seconds: float) -> list[dict[str, object]]:
+    seconds = 0.5 if quick else 3.0
     hand = load_hand("shadow")
     chain = pk.build_chain_from_urdf(to_urdf(hand.spec.tree).encode()).to(dtype=torch.float32)
     model = hand_mjcf(hand)

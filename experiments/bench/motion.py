@@ -20,8 +20,7 @@ from ...models import MotionSynthesis
 
 
 def rows(quick: bool) -> list[dict]:
-    """The rows of the table; times are medians of one run, in ms, on one thread."""
-    torch.set_num_threads(1)
+    """The rows of the table; times are medians of one run, in ms."""
     task, data = _as_configured(clips=120 if quick else 600)
     repeats = 5 if quick else 30
     return [*_training(task, data, repeats), *_rollouts(task, data, repeats), *_scaling(quick)]
