@@ -120,7 +120,8 @@ class MotionSynthesis(L.LightningModule):
         if self.trainer.world_size > 1:
             gathered: list[Any] = [None] * self.trainer.world_size
             torch.distributed.all_gather_object(gathered, self.results)
-            self.results = [row for rows in gathered for row in rows]
+            # Ranks get equal numbers of clips, so some come twice.
+            self.results = [*{(row["refine"], row["clip"]): row for rows in gathered for row in rows}.values()]
         for mode in dict.fromkeys(row["refine"] for row in self.results):
             rows = [row for row in self.results if row["refine"] == mode]
             prefix = "test" if mode == self.goal_refine[0] else f"test_{mode}"
