@@ -9,6 +9,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,11 +57,20 @@ def cached(kind: str, key: str, make: Callable[[], Arrays]) -> Arrays:
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             _log.warning("cache: %s is unreadable (%s) and is made again", path, error)
     arrays = make()
-    _write(path, arrays)
+    write_whole(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
     return arrays
 
 
-def _write(path: Path, arrays: Arrays) -> None:
+def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Writes a file of the cache under another name and renames it, so that it is there as a whole or not at all.
+
+    Args:
+        path: the file; its folder is made.
+        write: puts the content into an open file.
+
+    Raises:
+        DataError: the folder can't be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
@@ -70,7 +80,7 @@ def _write(path: Path, arrays: Arrays) -> None:
         ) from error
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, path)

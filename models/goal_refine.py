@@ -74,9 +74,9 @@ def _fit(
 ) -> HandPose:
     """200 Adam steps of rate 5e-3 on wrist and joints, with GOAL's weights where their referents exist for a hand.
 
-    20 x points + 0.1 x joints to the goal's + 20 x (wrist rotation + 0.02 x joints) to the network's. Body, left hand
-    and gaze have no counterpart; GOAL's term on the offsets between hand and object equals the points' for a still
-    object.
+    20 x points + 0.1 x joints to the goal's + 20 x (wrist rotation + 0.02 x joints) to those of the blended poses that
+    it starts from. Body, left hand and gaze have no counterpart; GOAL's term on the offsets between hand and object
+    equals the points' for a still object.
     """
     start = chunk.interpolate(goal, weights)
     step = torch.zeros(*chunk.shape, 6 + chunk.joints.shape[-1], device=targets.device, dtype=targets.dtype)
@@ -96,8 +96,7 @@ def _fit(
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    fitted = _stepped(start, (step * active).detach())
-    return fitted
+    return _stepped(start, (step * active).detach())
 
 
 def _stepped(start: HandPose, step: Tensor) -> HandPose:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from torch import Tensor
 from ...geometry.sdf import DistanceGrid
 from ...hands.hand import Hand
 from ...hands.pose import HandPose
-from ..cache import Arrays, cache_dir, cached, content_key
+from ..cache import Arrays, cache_dir, cached, content_key, write_whole
 from ..errors import DataError
 from .grasps import ObjectGrasps
 from .motions import Reaches, ReachSettings, acceptable, plan_reaches
@@ -91,14 +89,7 @@ def object_file(name: str) -> Path:
     mesh = object_mesh(name)
     path = cache_dir() / "demo_objects" / content_key(mesh.vertices.tobytes(), mesh.faces.tobytes()) / f"{name}.stl"
     if not path.exists():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        except OSError as error:
-            raise DataError(f"cache: can't write to {path.parent} ({error.strerror}); set DEXZOO_CACHE") from error
-        with os.fdopen(handle, "wb") as file:
-            mesh.export(file, file_type="stl")
-        os.replace(temporary, path)
+        write_whole(path, lambda file: mesh.export(file, file_type="stl"))
     return path
 
 
