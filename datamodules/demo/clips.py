@@ -10,10 +10,10 @@ import torch
 import trimesh
 from torch import Tensor
 
+from ...geometry.cache import Arrays, cache_dir, cached, content_key, write_whole
 from ...geometry.sdf import DistanceGrid
 from ...hands.hand import Hand
 from ...hands.pose import HandPose
-from ..cache import Arrays, cache_dir, cached, content_key, write_whole
 from ..errors import DataError
 from .grasps import ObjectGrasps
 from .motions import Reaches, ReachSettings, acceptable, plan_reaches

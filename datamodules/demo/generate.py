@@ -14,9 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ...geometry.meshes import mesh_hash
+from ...geometry.solids import convex_pieces
 from ...hands.hand import Hand, load_hand
 from .grasps import GENERATOR_VERSION, SHIPPED, ObjectGrasps, join_grasps, load_grasps, save_grasps
-from .objects import convex_pieces, object_mesh, object_names
+from .objects import object_mesh, object_names
 from .search import find_grasps
 
 _ROUNDS = 8

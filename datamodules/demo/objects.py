@@ -15,12 +15,10 @@ import trimesh
 from manifold3d import CrossSection, Manifold, OpType
 from numpy.typing import ArrayLike
 
-from ..errors import DataError, UnknownName
+from ..errors import UnknownName
 
 TEST_OBJECTS = ("jar", "tea_box", "spray")
 VAL_OBJECTS = ("bowl", "banana")
-HULL_RATIO = 1.06
-"""An object whose convex hull is less than 6 % larger than itself collides as its hull."""
 
 _SEGMENTS = 32
 
@@ -53,33 +51,6 @@ def object_mesh(name: str) -> trimesh.Trimesh:
     return trimesh.Trimesh(
         np.asarray(surface.vert_properties, np.float64)[:, :3], np.asarray(surface.tri_verts, np.int64), process=False
     )
-
-
-def convex_pieces(mesh: trimesh.Trimesh) -> list[np.ndarray]:
-    """Corners of convex pieces that together cover the object, for collision in a physics engine.
-
-    The hull alone where it is less than `HULL_RATIO` times the volume, else CoACD's approximate decomposition
-    (Wei et al., SIGGRAPH 2022; threshold 0.08, at most 16 pieces).
-
-    Returns:
-        One (n, 3) float32 array of hull vertices for each piece, metres.
-
-    Raises:
-        DataError: the package `coacd` is needed and not installed.
-    """
-    hull = mesh.convex_hull
-    if hull.volume / mesh.volume < HULL_RATIO:
-        return [np.asarray(hull.vertices, np.float32)]
-    try:
-        import coacd
-    except ImportError as error:
-        raise DataError(
-            'convex pieces of a hollow object need the package coacd: pip install "dexzoo[coacd]"'
-        ) from error
-    coacd.set_log_level("error")
-    whole = coacd.Mesh(mesh.vertices, mesh.faces)
-    parts = coacd.run_coacd(whole, threshold=0.08, max_convex_hull=16, decimate=True, max_ch_vertex=64, seed=0)
-    return [np.asarray(trimesh.convex.convex_hull(vertices).vertices, np.float32) for vertices, _ in parts]
 
 
 def _check_name(name: str) -> None:

@@ -7,15 +7,14 @@ import pytest
 import trimesh
 
 from dexzoo.datamodules.demo.objects import (
-    HULL_RATIO,
     TEST_OBJECTS,
     VAL_OBJECTS,
-    convex_pieces,
     object_mesh,
     object_names,
     object_split,
 )
 from dexzoo.datamodules.errors import DataError
+from dexzoo.geometry.solids import HULL_RATIO, convex_pieces
 
 
 @pytest.mark.parametrize("name", object_names())

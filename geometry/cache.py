@@ -14,11 +14,13 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DataError
-
 Arrays = dict[str, NDArray]
 
 _log = logging.getLogger(__name__)
+
+
+class CacheError(ValueError):
+    """The cache can't be written."""
 
 
 def cache_dir() -> Path:
@@ -47,7 +49,7 @@ def cached(kind: str, key: str, make: Callable[[], Arrays]) -> Arrays:
         make: called without arguments when the entry is absent or unreadable.
 
     Raises:
-        DataError: the cache can't be written.
+        CacheError: the cache can't be written.
     """
     path = cache_dir() / kind / f"{key}.npz"
     if path.exists():
@@ -69,13 +71,13 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         write: puts the content into an open file.
 
     Raises:
-        DataError: the folder can't be written.
+        CacheError: the folder can't be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
     except OSError as error:
-        raise DataError(
+        raise CacheError(
             f"cache: can't write to {path.parent} ({error.strerror}); set DEXZOO_CACHE to a folder that can be written"
         ) from error
     try:

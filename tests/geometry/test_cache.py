@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dexzoo.datamodules import cache
-from dexzoo.datamodules.cache import Arrays, cached, content_key
-from dexzoo.datamodules.errors import DataError
+from dexzoo.geometry import cache
+from dexzoo.geometry.cache import Arrays, CacheError, cached, content_key
 
 FORK = multiprocessing.get_context("fork")
 
@@ -92,5 +91,5 @@ def test_keys_tell_contents_apart(tmp_path: Path) -> None:
 def test_a_cache_that_cannot_be_written_names_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("DEXZOO_CACHE", str(tmp_path / "file"))
-    with pytest.raises(DataError, match=r"can't write to .*file/kind \(.*\); set DEXZOO_CACHE"):
+    with pytest.raises(CacheError, match=r"can't write to .*file/kind \(.*\); set DEXZOO_CACHE"):
         cached("kind", "key", lambda: {"a": np.arange(3)})

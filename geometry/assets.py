@@ -1,0 +1,154 @@
+"""What metrics, simulations and samplers need of an object, made once per mesh and kept in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from manifold3d import Manifold
+from numpy.typing import NDArray
+
+from .cache import Arrays, cached, content_key
+from .meshes import load_mesh, mesh_hash
+from .sdf import DistanceGrid, SignedDistance
+from .solids import convex_pieces, make_solid, manifold_of, mesh_of, unite_pieces
+
+_KIND = "objects-1"  # the number goes up whenever the same mesh would give another asset
+_NODES = 60
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectAsset:
+    """An object in its mesh's frame and unit; whoever scales it multiplies lengths, so one asset serves every scale.
+
+    Make one with `ObjectAsset.from_file` or `from_mesh`. Grid, pieces and search structures are made at first use;
+    pickling an asset leaves the search structures out.
+
+    Attributes:
+        name: for messages and tables.
+        mesh: as it was given.
+        solid: one closed surface without inner walls; distances and volumes are taken to it.
+        repairs: what was done to the mesh to get there, one sentence each.
+        key: hash of what it was made from.
+    """
+
+    name: str
+    mesh: trimesh.Trimesh
+    solid: trimesh.Trimesh
+    repairs: tuple[str, ...]
+    key: str
+    _given: tuple[NDArray[np.float32], ...] | None = None
+
+    @classmethod
+    def from_file(cls, path: str | Path, name: str | None = None, decompose: bool = False) -> ObjectAsset:
+        """Reads a mesh file; see `from_mesh`.
+
+        Raises:
+            MeshError: the file cannot be read, or `from_mesh` refuses the mesh.
+        """
+        return cls.from_mesh(load_mesh(path), name or str(path), decompose=decompose)
+
+    @classmethod
+    def from_mesh(
+        cls,
+        mesh: trimesh.Trimesh,
+        name: str = "object",
+        pieces: Sequence[NDArray[np.floating]] | None = None,
+        decompose: bool = False,
+    ) -> ObjectAsset:
+        """Prepares a mesh.
+
+        Args:
+            mesh: any unit; closed, or made of closed parts. Convex parts are taken for a convex decomposition.
+            name: for messages and tables.
+            pieces: corners of convex pieces for simulation, each (n, 3), unit and frame of the mesh.
+            decompose: the solid is the union of CoACD's pieces, for a mesh that is not closed.
+
+        Raises:
+            MeshError: the mesh bounds no solid; the message says what would help. See `make_solid`.
+        """
+        key = content_key(
+            "asset", mesh_hash(mesh), decompose, *[np.asarray(p, np.float32).tobytes() for p in pieces or ()]
+        )
+        given = None if pieces is None else [np.asarray(p, np.float32) for p in pieces]
+        entry = cached(_KIND, f"{key}-solid", lambda: _make(mesh, name, given, decompose))
+        solid = trimesh.Trimesh(entry["vertices"], entry["faces"], process=False)
+        return cls(name, mesh, solid, tuple(entry["repairs"].tolist()), key, _split(entry))
+
+    @cached_property
+    def manifold(self) -> Manifold:
+        """The solid, for booleans."""
+        return manifold_of(self.solid, self.name)
+
+    @cached_property
+    def distance(self) -> SignedDistance:
+        """Exact signed distance to the solid, unit of the mesh."""
+        return SignedDistance(self.solid)
+
+    @cached_property
+    def grid(self) -> DistanceGrid:
+        """Signed distance to the solid at about 64 nodes along its longest side, for culling."""
+        spacing = float(self.solid.extents.max()) / _NODES
+        entry = self._cached("grid", lambda: DistanceGrid(self.solid, spacing, 2 * spacing).state())
+        return DistanceGrid.from_state(entry)
+
+    @cached_property
+    def pieces(self) -> tuple[NDArray[np.float32], ...]:
+        """Corners of convex pieces, each (n, 3), unit and frame of the mesh: given, the hull, or CoACD's.
+
+        Raises:
+            MeshError: CoACD is needed and not installed.
+        """
+        if self._given is not None:
+            return self._given
+        return _split(self._cached("pieces", lambda: _joined(convex_pieces(self.solid)))) or ()
+
+    @cached_property
+    def volume(self) -> float:
+        """Of the solid, cubed unit of the mesh."""
+        return float(self.manifold.volume())
+
+    @cached_property
+    def centre_of_mass(self) -> NDArray[np.float64]:
+        """(3,) of the solid with uniform density, frame of the mesh."""
+        return np.asarray(self.solid.center_mass, np.float64)
+
+    @cached_property
+    def radius(self) -> float:
+        """Largest distance of the solid's vertices from the middle of its bounding box, unit of the mesh."""
+        return float(np.linalg.norm(self.solid.vertices - self.solid.bounds.mean(0), axis=1).max())
+
+    def __getstate__(self) -> dict[str, object]:
+        fields = ("name", "mesh", "solid", "repairs", "key", "_given")
+        return {name: self.__dict__[name] for name in fields}
+
+    def _cached(self, what: str, make: Callable[[], Arrays]) -> Arrays:
+        return cached(_KIND, f"{self.key}-{what}", make)
+
+
+def _make(mesh: trimesh.Trimesh, name: str, given: list[NDArray[np.float32]] | None, decompose: bool) -> Arrays:
+    if decompose:
+        given = given or convex_pieces(mesh)
+        solid = unite_pieces(given, name=name)
+        repairs = [f"replaced by the union of {len(given)} convex pieces"]
+    else:
+        solid, parts, repairs = make_solid(mesh, name)
+        if given is None and parts is not None:
+            given = [np.asarray(part.vertices, np.float32) for part in parts]
+    surface = mesh_of(solid)
+    arrays = {"vertices": surface.vertices, "faces": surface.faces, "repairs": np.array(repairs, dtype=np.str_)}
+    return arrays | ({} if given is None else _joined(given))
+
+
+def _joined(pieces: Sequence[NDArray[np.float32]]) -> Arrays:
+    return {"pieces": np.concatenate(list(pieces)), "piece_sizes": np.array([len(p) for p in pieces])}
+
+
+def _split(entry: Arrays) -> tuple[NDArray[np.float32], ...] | None:
+    if "pieces" not in entry:
+        return None
+    return tuple(np.split(entry["pieces"], np.cumsum(entry["piece_sizes"])[:-1]))

@@ -1,0 +1,79 @@
+"""The input of every metric of grasps: poses of one hand at one object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from ..geometry.assets import ObjectAsset
+from ..hands.hand import Hand
+from ..hands.kinematics import Links
+from ..hands.pose import HandPose
+
+
+@dataclass(frozen=True, eq=False)
+class Grasps:
+    """B grasps of one object by one hand, in the object's frame.
+
+    A pose that is not finite stays in the batch and gets NaN from every metric.
+
+    Attributes:
+        hand: the hand; its collision shapes are what is measured.
+        pose: HandPose (B,), metres, object frame.
+        object: the object in its mesh's own unit.
+        scale: (B,), metres per unit of the mesh: the object of grasp b is the mesh times scale[b]. 1 by default.
+
+    Raises:
+        ValueError: the pose has another hand or batch shape, or a scale is not positive.
+    """
+
+    hand: Hand
+    pose: HandPose
+    object: ObjectAsset
+    scale: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        pose = self.pose
+        if pose.hand != self.hand.name:
+            raise ValueError(f"pose: expected one of {self.hand.name!r}, found one of {pose.hand!r}; see Hand.convert")
+        if len(pose.shape) != 1 or pose.joints.shape[-1] != self.hand.num_joints:
+            raise ValueError(
+                f"pose: expected batch shape (B,) and {self.hand.num_joints} joints, found {tuple(pose.shape)} and "
+                f"{pose.joints.shape[-1]}"
+            )
+        scale = torch.ones(len(self)) if self.scale is None else torch.as_tensor(self.scale)
+        if scale.ndim == 0:
+            scale = scale.expand(len(self))
+        if scale.shape != (len(self),) or not (scale.isfinite() & (scale > 0)).all():
+            raise ValueError(f"scale: expected {len(self)} positive numbers, found {scale.tolist()[:5]}")
+        object.__setattr__(self, "pose", pose.map(lambda x: x.detach().double().cpu()))
+        object.__setattr__(self, "scale", scale.detach().double().cpu())
+
+    def __len__(self) -> int:
+        return self.pose.shape[0]
+
+    def __getitem__(self, index: slice | Tensor) -> Grasps:
+        """Some of the grasps; a slice, or a (N,) index or mask."""
+        return Grasps(self.hand, self.pose[index], self.object, self.scales[index])
+
+    @property
+    def scales(self) -> Tensor:
+        """(B,) float64, metres per unit of the mesh."""
+        assert self.scale is not None  # set in __post_init__
+        return self.scale
+
+    @cached_property
+    def valid(self) -> Tensor:
+        """(B,) bool: the pose is finite."""
+        pose = self.pose
+        return torch.stack(
+            [x.flatten(1).isfinite().all(1) for x in (pose.translation, pose.rotation, pose.joints)]
+        ).all(0)
+
+    @cached_property
+    def links(self) -> Links:
+        """World transforms of the hand's links, object frame, metres, float64; NaN for a pose that is not finite."""
+        return self.hand.forward_kinematics(self.pose)
