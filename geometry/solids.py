@@ -71,7 +71,8 @@ def make_solid(mesh: trimesh.Trimesh, name: str = "mesh") -> tuple[Manifold, lis
             "trimesh's mesh.simplify_quadric_decimation(face_count=100_000) for example"
         )
     parts, repairs = _closed_parts(mesh, name)
-    volumes = np.array([part.volume for part in parts])
+    with np.errstate(invalid="ignore"):  # trimesh computes the centre of mass along with it
+        volumes = np.array([part.volume for part in parts])
     if (volumes < 0).all():
         parts = [_inverted(part) for part in parts]
         repairs.append("turned inside out")
