@@ -1,13 +1,15 @@
 """The harness of all benchmarks: `python experiments/benchmark.py NAME [--quick] [--json FILE]`.
 
 A benchmark is a file `experiments/bench/NAME.py` with `rows(quick: bool) -> list[dict]`; every row has the keys `case`,
-`ours_ms`, `peer` (what it is compared with) and `peer_ms`, medians of one run; `ratio` = peer_ms / ours_ms.
+`ours_ms`, `peer` (what it is compared with) and `peer_ms`, medians of one run; `ratio` = peer_ms / ours_ms. A suite may
+take `root`, a folder of data; rows with a count of something beside the time (`grasps`, `faces`) are drawn by `--plot`.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import json
 import os
 import platform
@@ -15,7 +17,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from matplotlib.figure import Figure
 from rich.table import Table
 
 from dexzoo.experiments.errors import nearest, plain_errors
@@ -23,6 +27,8 @@ from dexzoo.experiments.results import console, new_table
 
 SUITES = Path(__file__).parent / "bench"
 KEYS = ("case", "ours_ms", "peer", "peer_ms", "ratio")
+COUNTS = ("grasps", "faces", "clips")
+"""Keys of rows that belong to a series: how the time grows with the count."""
 
 
 def names() -> list[str]:
@@ -30,14 +36,19 @@ def names() -> list[str]:
     return sorted(path.stem for path in SUITES.glob("*.py") if path.stem != "__init__")
 
 
-def measure(name: str, quick: bool) -> dict[str, Any]:
+def measure(name: str, quick: bool, **options: Any) -> dict[str, Any]:
     """Runs one benchmark, on one thread.
+
+    Args:
+        name: of the suite.
+        quick: less exact, in under 40 s.
+        options: further arguments of the suite's `rows`.
 
     Returns:
         `benchmark`, `machine` and `rows`, ready for JSON.
 
     Raises:
-        ValueError: no such benchmark, or rows that lack a key.
+        ValueError: no such benchmark, an option that it does not have, or rows that lack a key.
     """
     if name not in names():
         match = nearest(name, names())
@@ -46,8 +57,10 @@ def measure(name: str, quick: bool) -> dict[str, Any]:
             + (f"; did you mean {match!r}?" if match else "")
         )
     torch.set_num_threads(1)  # with more, a busy machine turns the ratios into noise
-    rows = importlib.import_module(f"dexzoo.experiments.bench.{name}").rows(quick)
-    return {"benchmark": name, "machine": machine(), "rows": [complete(row) for row in rows]}
+    suite = importlib.import_module(f"dexzoo.experiments.bench.{name}")
+    for option in set(options) - set(inspect.signature(suite.rows).parameters):
+        raise ValueError(f"--{option}: the benchmark {name!r} does not have this option")
+    return {"benchmark": name, "machine": machine(), "rows": [complete(row) for row in suite.rows(quick, **options)]}
 
 
 def complete(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,6 +102,27 @@ def as_table(result: Mapping[str, Any]) -> Table:
     return table
 
 
+def growth_plot(result: Mapping[str, Any], path: Path) -> None:
+    """Milliseconds against each count that the rows have, both logarithmic: a straight line at slope 0 costs the same.
+
+    Raises:
+        ValueError: no row has a count.
+    """
+    rows = result["rows"]
+    counts = [key for key in dict.fromkeys(key for row in rows for key in row) if key in COUNTS]
+    if not counts:
+        raise ValueError(f"--plot: no row of {result['benchmark']!r} has a count to draw the times against")
+    figure = Figure(figsize=(5 * len(counts), 3.5), layout="tight")
+    for ax, count in zip(np.atleast_1d(figure.subplots(1, len(counts))), counts, strict=True):
+        counted = [row for row in rows if count in row]
+        for case in dict.fromkeys(row["case"] for row in counted):
+            points = [(row[count], row["ours_ms"]) for row in counted if row["case"] == case]
+            ax.loglog(*zip(*points, strict=True), "o-", label=case)
+        ax.set(xlabel=count, ylabel="ms", ylim=(0.1, None))
+        ax.legend()
+    figure.savefig(path, dpi=120)
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
@@ -109,9 +143,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("name", help=f"one of {', '.join(names())}")
     parser.add_argument("--quick", action="store_true", help="under 40 s, less exact")
     parser.add_argument("--json", type=Path, metavar="FILE", help="writes the numbers to FILE as well")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draws how the cost grows")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="data to measure on, where the benchmark takes any")
     args = parser.parse_args(argv)
-    result = measure(args.name, args.quick)
+    result = measure(args.name, args.quick, **({"root": args.root} if args.root else {}))
     console().print(as_table(result))
+    if args.plot:
+        growth_plot(result, args.plot)
     if args.json:
         args.json.write_text(json.dumps(result, indent=1) + "\n")
 

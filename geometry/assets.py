@@ -12,6 +12,7 @@ import trimesh
 from manifold3d import Manifold
 from numpy.typing import NDArray
 
+from .blocks import Blocks
 from .cache import Arrays, cached, content_key
 from .meshes import load_mesh, mesh_hash
 from .sdf import DistanceGrid, SignedDistance
@@ -85,9 +86,14 @@ class ObjectAsset:
         return manifold_of(self.solid, self.name)
 
     @cached_property
+    def blocks(self) -> Blocks:
+        """The solid in disjoint blocks of few faces, for booleans with small bodies; unit of the mesh."""
+        return Blocks.of(self.manifold)
+
+    @cached_property
     def distance(self) -> SignedDistance:
         """Exact signed distance to the solid, unit of the mesh."""
-        return SignedDistance(self.solid)
+        return SignedDistance(self.solid, grid=self.grid)
 
     @cached_property
     def grid(self) -> DistanceGrid:

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 
 from .meshes import MeshError, check_mesh
-from .sdf_backends import build_backend
+from .sdf_backends import Backend, WarpBackend, build_backend
 
 _CHUNK = 1 << 17  # nodes of a grid per query
 _MAX_NODES = 1 << 28  # 1 GB of float32
+_SMALL = 1 << 12  # nodes of a grid that needs no coarse one first
+_COARSER = 4
 
 
 class SignedDistance:
@@ -35,12 +37,15 @@ class SignedDistance:
         tensor([-0.7000,  1.0000])
     """
 
-    def __init__(self, mesh: trimesh.Trimesh, backend: str = "warp") -> None:
+    def __init__(self, mesh: trimesh.Trimesh, backend: str = "warp", grid: DistanceGrid | None = None) -> None:
         """Prepares the search.
 
         Args:
             mesh: metres, in the frame in which points will be given; faces counter-clockwise from outside.
-            backend: "warp" (default; follows the device of the points), "igl" or "trimesh" (both on the CPU).
+            backend: "warp" (default; follows the device of the points), "igl" or "trimesh" (both on the CPU), or
+                "kaolin" (CUDA).
+            grid: of the same mesh, which has to be closed. The result is the same; warp finds the sign ten times as
+                fast, because near a node it is the node's unless the surface lies between. The others ignore it.
 
         Raises:
             MeshError: the mesh has no faces, vertices that are not finite, or is closed and inside out.
@@ -58,7 +63,10 @@ class SignedDistance:
         # Centred and scaled to 1, float32 is good to 1e-7 of the size, wherever the mesh lies and in whatever unit.
         scaled = (vertices - self._centre) / self._scale
         self._triangles = torch.from_numpy(scaled[mesh.faces])
-        self._query = build_backend(backend, scaled, mesh.faces)
+        self._query, self._grid = build_backend(backend, scaled, mesh.faces), grid
+        if grid is not None and isinstance(self._query, WarpBackend):
+            origin = (grid.origin.cpu().numpy() - self._centre) / self._scale
+            self._query.use_grid(grid.values.cpu().numpy() / self._scale, origin, grid.spacing / self._scale)
 
     def __call__(self, points: Tensor) -> Tensor:
         """Signed distance.
@@ -83,9 +91,19 @@ class SignedDistance:
         distance = _signed_distance(flat, self._triangles[face].to(flat.dtype), inside)
         return (torch.where(finite.squeeze(-1), distance, torch.nan) * self._scale).reshape(points.shape[:-1])
 
-    def __reduce__(self) -> tuple[type, tuple[trimesh.Trimesh, str]]:
+    @property
+    def frame(self) -> tuple[NDArray[np.float64], float]:
+        """Centre (3,) and scale: the backend searches at (point - centre) / scale."""
+        return self._centre, self._scale
+
+    @property
+    def search(self) -> Backend:
+        """The backend, for a kernel that searches by itself."""
+        return self._query
+
+    def __reduce__(self) -> tuple[type, tuple[trimesh.Trimesh, str, DistanceGrid | None]]:
         """Pickles the mesh; the search is built again on the other side, for a worker process say."""
-        return type(self), (self.mesh, self.backend)
+        return type(self), (self.mesh, self.backend, self._grid)
 
 
 class DistanceGrid(nn.Module):
@@ -107,7 +125,7 @@ class DistanceGrid(nn.Module):
     def __init__(
         self, mesh: trimesh.Trimesh, spacing: float = 0.004, margin: float = 0.1, backend: str = "warp"
     ) -> None:
-        """Fills the grid: about 3 s per million nodes on one core.
+        """Fills the grid: about 2 s per million nodes on one core.
 
         Args:
             mesh: metres; see `SignedDistance`.
@@ -119,17 +137,13 @@ class DistanceGrid(nn.Module):
             MeshError: the mesh cannot be used.
             ValueError: the backend is not there, or spacing and margin make no grid of sensible size.
         """
-        distance = SignedDistance(mesh, backend)
-        lower, upper = mesh.bounds
-        shape = _grid_shape(upper - lower, spacing, margin)
-        origin = (lower + upper) / 2 - spacing * (np.array(shape) - 1) / 2
-        nodes = np.arange(np.prod(shape))
-        parts = []
-        for start in range(0, len(nodes), _CHUNK):
-            index = np.stack(np.unravel_index(nodes[start : start + _CHUNK], shape), axis=-1)
-            parts.append(distance(torch.from_numpy(origin + spacing * index).float()))
         super().__init__()
-        self._set(torch.cat(parts).reshape(shape), torch.from_numpy(origin).float(), spacing)
+        distance = SignedDistance(mesh, backend)
+        shape, origin = _grid_box(mesh, spacing, margin)
+        if mesh.is_watertight and np.prod(shape) > _SMALL:  # a coarse grid gives most signs of the fine one
+            self._set(*_sampled(distance, *_grid_box(mesh, _COARSER * spacing, margin), _COARSER * spacing))
+            distance = SignedDistance(mesh, backend, self)
+        self._set(*_sampled(distance, shape, origin, spacing))
 
     def forward(self, points: Tensor) -> Tensor:
         """Interpolated signed distance; (..., 3) metres in the frame of the mesh -> (...) metres, differentiable."""
@@ -209,6 +223,25 @@ def _signed_distance(points: Tensor, triangles: Tensor, inside: Tensor) -> Tenso
     along_normal = (gap * normal).sum(-1)
     length = torch.linalg.vector_norm(torch.where(on.unsqueeze(-1), normal, gap), dim=-1)
     return torch.where(on, along_normal, torch.where(inside, -length, length))
+
+
+def _grid_box(mesh: trimesh.Trimesh, spacing: float, margin: float) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
+    """Number of nodes along each axis, and the first node."""
+    lower, upper = mesh.bounds
+    shape = _grid_shape(upper - lower, spacing, margin)
+    return shape, (lower + upper) / 2 - spacing * (np.array(shape) - 1) / 2
+
+
+def _sampled(
+    distance: SignedDistance, shape: tuple[int, int, int], origin: NDArray[np.float64], spacing: float
+) -> tuple[Tensor, Tensor, float]:
+    """Values at the nodes, origin and spacing."""
+    nodes = np.arange(np.prod(shape))
+    parts = []
+    for start in range(0, len(nodes), _CHUNK):
+        index = np.stack(np.unravel_index(nodes[start : start + _CHUNK], shape), axis=-1)
+        parts.append(distance(torch.from_numpy(origin + spacing * index).float()))
+    return torch.cat(parts).reshape(shape), torch.from_numpy(origin).float(), spacing
 
 
 def _grid_shape(extent: NDArray[np.float64], spacing: float, margin: float) -> tuple[int, int, int]:

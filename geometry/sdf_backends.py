@@ -1,4 +1,4 @@
-"""Who finds the nearest face and the sign: warp (CPU and CUDA), igl or trimesh (CPU).
+"""Who finds the nearest face and the sign: warp (CPU and CUDA), igl or trimesh (CPU), kaolin (CUDA).
 
 A backend is built from vertices (V, 3) float64, centred and scaled to about 1, and faces (F, 3). Called with points
 (N, 3) in the same coordinates, finite and without gradient, it returns the nearest face (N,) int64 and whether the
@@ -28,10 +28,16 @@ class WarpBackend:
     def __init__(self, vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> None:
         self._vertices, self._faces = vertices.astype(np.float32), faces.astype(np.int32).ravel()
         self._lower, self._upper = self._vertices.min(0), self._vertices.max(0)
+        self._grid: tuple[NDArray[np.float32], NDArray[np.float64], float] | None = None
         self._meshes: dict[str, Any] = {}  # wp.Mesh by device
+        self._solids: dict[str, Any] = {}
+
+    def use_grid(self, values: NDArray[np.floating], origin: NDArray[np.float64], spacing: float) -> None:
+        """Takes signs from now on where it can from the signed distance `values` (X, Y, Z) at the nodes of a grid."""
+        self._grid = np.ascontiguousarray(values, np.float32), origin, spacing
 
     def __call__(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        from .warp_kernels import nearest_face, wp
+        from .warp_kernels import nearest_face, nearest_face_of_solid, wp
 
         points = points.float().contiguous()
         device = str(wp.device_from_torch(points.device))
@@ -39,11 +45,29 @@ class WarpBackend:
         inside = torch.empty(len(points), dtype=torch.bool, device=points.device)
         stream = wp.stream_from_torch(torch.cuda.current_stream(points.device)) if points.is_cuda else None
         with wp.ScopedStream(stream):
-            mesh = self._mesh(device)
-            inputs = [mesh.id, wp.from_torch(points, dtype=wp.vec3), wp.vec3(*self._lower), wp.vec3(*self._upper)]
-            outputs = [wp.from_torch(face), wp.from_torch(inside)]
-            wp.launch(nearest_face, len(points), inputs=inputs, outputs=outputs, device=device)
+            arrays = [wp.from_torch(points, dtype=wp.vec3), wp.from_torch(face), wp.from_torch(inside)]
+            if self._grid is None:
+                box = [wp.vec3(*self._lower), wp.vec3(*self._upper)]
+                inputs = [self._mesh(device).id, arrays[0], *box, *arrays[1:]]
+                wp.launch(nearest_face, len(points), inputs=inputs, device=device)
+            else:
+                wp.launch(nearest_face_of_solid, len(points), inputs=[self.solid(device), *arrays], device=device)
         return face.long(), inside
+
+    def solid(self, device: str) -> Any:
+        """What `warp_kernels.Solid` holds, on a device; after `use_grid`."""
+        from .warp_kernels import Solid, wp
+
+        if self._grid is None:
+            raise ValueError("a solid needs the grid of its signed distance: call use_grid first")
+        if device not in self._solids:
+            values, origin, spacing = self._grid
+            solid = Solid()
+            solid.mesh = self._mesh(device).id
+            solid.lower, solid.upper, solid.origin = (wp.vec3(*x) for x in (self._lower, self._upper, origin))
+            solid.nodes, solid.spacing = wp.array(values, dtype=wp.float32, ndim=3, device=device), spacing
+            self._solids[device] = solid
+        return self._solids[device]
 
     def _mesh(self, device: str) -> Any:
         from .warp_kernels import wp
@@ -84,7 +108,40 @@ class TrimeshBackend:
         return torch.as_tensor(face, device=points.device), inside.to(points.device)
 
 
-_BACKENDS = {"warp": ("warp", WarpBackend), "igl": ("igl", IglBackend), "trimesh": ("rtree", TrimeshBackend)}
+class KaolinBackend:
+    """NVIDIA kaolin on CUDA: every point against every face in one kernel, in float32; fast for meshes of few faces.
+
+    Not on the package index (the name there is a placeholder): installed from NVIDIA's wheels, see kaolin's
+    documentation. Signs are exact winding numbers of ours, because kaolin's `check_sign` casts rays and errs where
+    surfaces overlap. It returns squared distances, of which only the face is used.
+    """
+
+    def __init__(self, vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> None:
+        from kaolin.metrics.trianglemesh import point_to_mesh_distance  # type: ignore[reportMissingImports]
+
+        if not torch.cuda.is_available():
+            raise ValueError("backend: 'kaolin' needs a CUDA device, and there is none; 'warp' runs on the CPU as well")
+        self._nearest, self._faces = point_to_mesh_distance, torch.from_numpy(faces)
+        self._vertices = torch.from_numpy(vertices).float()
+        self._triangles = torch.from_numpy(vertices[faces])
+
+    def __call__(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        device = points.device if points.is_cuda else torch.device("cuda")
+        self._vertices, self._faces, self._triangles = (
+            x.to(device) for x in (self._vertices, self._faces, self._triangles)
+        )
+        local = points.to(device)
+        _, face, _ = self._nearest(local.float()[None].contiguous(), self._vertices[None], self._faces)
+        inside = winding_number(local, self._triangles.to(local)) > 0.5
+        return face[0].long().to(points.device), inside.to(points.device)
+
+
+_BACKENDS = {
+    "warp": ("warp", WarpBackend),
+    "igl": ("igl", IglBackend),
+    "trimesh": ("rtree", TrimeshBackend),
+    "kaolin": ("kaolin", KaolinBackend),
+}
 
 
 def installed_backends() -> list[str]:

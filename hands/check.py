@@ -22,7 +22,7 @@ from ..geometry.render import Camera, frame_mesh, points_mesh, render_scene
 from .errors import HandError
 from .hand import Hand, load_hand
 from .kinematics import Links
-from .points import primitive_distances
+from .solids import rest_overlaps
 
 _GREY, _RED, _GREEN, _BLUE = (0.75, 0.75, 0.78), (0.85, 0.1, 0.1), (0.1, 0.6, 0.2), (0.1, 0.25, 0.9)
 _SURFACE_POINTS = 1024
@@ -100,26 +100,12 @@ def findings(hand: Hand) -> list[str]:
         a, b = divmod(int(gap.argmin()), len(keypoints))
         names = [hand.link_names[int(hand.penetration_keypoints.link[k])] for k in (a, b)]
         notes.append(f"keypoints of {names[0]} and {names[1]} are {1e3 * gap.min():.0f} mm apart at rest: under 20 mm")
-    depth = -primitive_distances(links, hand.capsules, hand.boxes, keypoints)
-    owner = np.concatenate([hand.capsules.link.numpy(), hand.boxes.link.numpy()])
-    for k, row in zip(hand.penetration_keypoints.link.tolist(), depth.tolist(), strict=True):
-        for other, value in zip(owner, row, strict=True):
-            if value > 0 and not _related(hand, k, int(other)):
-                notes.append(f"{hand.link_names[k]} and {hand.link_names[int(other)]} overlap at rest")
+    for first, second, depth in rest_overlaps(hand):
+        notes.append(
+            f"{first} and {second} overlap by {1e3 * depth:.1f} mm at rest; if that is how the hand is built, write "
+            f"`overlaps: [[{first}, {second}]]`"
+        )
     return list(dict.fromkeys(notes))
-
-
-def _related(hand: Hand, a: int, b: int) -> bool:
-    """Neighbours in the tree, not counting links without a shape, may overlap."""
-    tree = hand.spec.tree
-
-    def solid_parent(i: int) -> int:
-        i = tree.parents[i]
-        while i > 0 and not (tree.links[i].capsules or tree.links[i].boxes):
-            i = tree.parents[i]
-        return i
-
-    return a == b or solid_parent(a) == b or solid_parent(b) == a
 
 
 def picture(hand: Hand, size: int = 480) -> np.ndarray:

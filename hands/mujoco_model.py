@@ -114,11 +114,14 @@ def _add_link(above: mujoco.MjsBody, link: Link, friction: float) -> mujoco.MjsB
             frictionloss=joint.frictionloss,
         )  # fmt: skip
     for shape in (*link.capsules, *link.boxes):
-        body.add_geom(**_geom(shape), contype=1, conaffinity=0, condim=3, friction=[friction, 0.005, 0.001], group=4)
+        body.add_geom(
+            **shape_geom(shape), contype=1, conaffinity=0, condim=3, friction=[friction, 0.005, 0.001], group=4
+        )
     return body
 
 
-def _geom(shape: Capsule | Box) -> dict:
+def shape_geom(shape: Capsule | Box) -> dict:
+    """Arguments of `MjsBody.add_geom` that make a primitive, in the frame of its link."""
     if isinstance(shape, Box):
         return {
             "name": shape.name, "type": _GEOM.mjGEOM_BOX, "size": shape.half, "pos": shape.centre,

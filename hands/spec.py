@@ -20,9 +20,9 @@ _KINDS = ("tree", "mano")
 _KEYS = {
     "tree": (
         *("name", "kind", "source", "links", "strip_prefix", "root", "palm_links", "exclude", "fingertips", "palmar"),
-        *("contact_links", "rest", "limits", "maps", "root_offset", "backend"),
+        *("contact_links", "rest", "limits", "maps", "root_offset", "backend", "overlaps"),
     ),
-    "mano": ("name", "kind", "model", "palm_links", "fingertips", "palmar", "contact_links"),
+    "mano": ("name", "kind", "model", "palm_links", "fingertips", "palmar", "contact_links", "overlaps"),
 }
 
 
@@ -44,6 +44,7 @@ class HandSpec:
         backend: "torch" or "pytorch_kinematics".
         source: the URDF or MJCF file, None where the chain is in the YAML.
         prefix: what was taken off the names in it.
+        overlaps: pairs of links whose overlap is the hand's build and not measured, beside neighbours.
     """
 
     name: str
@@ -59,6 +60,7 @@ class HandSpec:
     backend: str = "torch"
     source: Path | None = None
     prefix: str = ""
+    overlaps: tuple[tuple[str, str], ...] = ()
 
 
 def find_spec_file(name: str | Path) -> Path:
@@ -138,6 +140,7 @@ def assemble(content: Mapping[str, Any], tree: Tree, file: Path) -> HandSpec:
         backend=_one_of(content.get("backend", "torch"), ("torch", "pytorch_kinematics"), f"{file}: backend"),
         source=source_path(content["source"], file) if "source" in content else None,
         prefix=str(content.get("strip_prefix", "")),
+        overlaps=_overlaps(content.get("overlaps", []), file, tree),
     )
 
 
@@ -217,6 +220,19 @@ def _check_contacts(tree: Tree, links: tuple[str, ...], file: Path) -> None:
         if not (tree[name].capsules or tree[name].boxes):
             solid = [link.name for link in tree.links if link.capsules or link.boxes]
             raise HandSpecError(f"{file}: contact_links: {name!r} has no collision shape; {nearest(name, solid)}")
+
+
+def _overlaps(content: Any, file: Path, tree: Tree) -> tuple[tuple[str, str], ...]:
+    solid = [link.name for link in tree.links if link.capsules or link.boxes]
+    pairs = []
+    if not isinstance(content, list):
+        raise HandSpecError(f"{file}: overlaps: expected a list of pairs [link, other link], found {content!r}")
+    for entry in content:
+        if not isinstance(entry, list) or len(entry) != 2 or entry[0] == entry[1]:
+            raise HandSpecError(f"{file}: overlaps: expected pairs [link, other link], found {entry!r}")
+        first, second = (_one_of(name, solid, f"{file}: overlaps") for name in entry)
+        pairs.append((first, second))
+    return tuple(pairs)
 
 
 def _fingertips(content: Any, file: Path, tree: Tree) -> dict[str, tuple[str, np.ndarray]]:

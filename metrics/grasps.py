@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,12 +15,14 @@ from ..hands.hand import Hand
 from ..hands.kinematics import Links
 from ..hands.pose import HandPose
 
+_Result = TypeVar("_Result")
+
 
 @dataclass(frozen=True, eq=False)
 class Grasps:
     """B grasps of one object by one hand, in the object's frame.
 
-    A pose that is not finite stays in the batch and gets NaN from every metric.
+    A grasp with a pose or scale that is not finite stays in the batch and gets NaN from every metric.
 
     Attributes:
         hand: the hand; its collision shapes are what is measured.
@@ -34,6 +38,7 @@ class Grasps:
     pose: HandPose
     object: ObjectAsset
     scale: Tensor | None = None
+    _results: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         pose = self.pose
@@ -47,8 +52,10 @@ class Grasps:
         scale = torch.ones(len(self)) if self.scale is None else torch.as_tensor(self.scale)
         if scale.ndim == 0:
             scale = scale.expand(len(self))
-        if scale.shape != (len(self),) or not (scale.isfinite() & (scale > 0)).all():
-            raise ValueError(f"scale: expected {len(self)} positive numbers, found {scale.tolist()[:5]}")
+        good = (scale.isfinite() & (scale > 0)) | scale.isnan()
+        if scale.shape != (len(self),) or not good.all():
+            found = scale[~good].tolist()[:3] or f"shape {tuple(scale.shape)}"
+            raise ValueError(f"scale: expected {len(self)} positive numbers, found {found}")
         object.__setattr__(self, "pose", pose.map(lambda x: x.detach().double().cpu()))
         object.__setattr__(self, "scale", scale.detach().double().cpu())
 
@@ -67,13 +74,18 @@ class Grasps:
 
     @cached_property
     def valid(self) -> Tensor:
-        """(B,) bool: the pose is finite."""
+        """(B,) bool: pose and scale are finite."""
         pose = self.pose
-        return torch.stack(
-            [x.flatten(1).isfinite().all(1) for x in (pose.translation, pose.rotation, pose.joints)]
-        ).all(0)
+        parts = (pose.translation, pose.rotation.flatten(1), pose.joints, self.scales[:, None])
+        return torch.cat(parts, dim=1).isfinite().all(1)
 
     @cached_property
     def links(self) -> Links:
         """World transforms of the hand's links, object frame, metres, float64; NaN for a pose that is not finite."""
         return self.hand.forward_kinematics(self.pose)
+
+    def once(self, key: Hashable, make: Callable[[Grasps], _Result]) -> _Result:
+        """What `make` returns for these grasps, made at the first call: several columns share one simulation."""
+        if key not in self._results:
+            self._results[key] = make(self)
+        return self._results[key]

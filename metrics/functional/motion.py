@@ -81,11 +81,13 @@ def vertex_offset(pred: Tensor, target: Tensor, reduce: Literal["mean", "max"] =
         (B,), metres.
 
     Raises:
-        ValueError: the shapes differ, or `reduce` is neither "mean" nor "max".
+        ValueError: the shapes differ, there is no point, or `reduce` is neither "mean" nor "max".
     """
     _check_same_shape(pred, target, "(B, V, 3)")
     if reduce not in ("mean", "max"):
         raise ValueError(f"reduce: expected 'mean' or 'max', found {reduce!r}")
+    if not pred.shape[1]:
+        raise ValueError(f"pred and target: expected at least one point per hand, found {tuple(pred.shape)}")
     distance = _length(pred - target)
     return distance.mean(-1) if reduce == "mean" else distance.amax(-1)
 
@@ -202,7 +204,12 @@ def last_valid_frame(mask: Tensor) -> Tensor:
 
     Returns:
         (B,), int64; T - 1 for a clip without a valid frame, whose value the caller has to replace by NaN.
+
+    Raises:
+        ValueError: T is 0.
     """
+    if not mask.shape[1]:
+        raise ValueError(f"mask: expected at least one frame, found {tuple(mask.shape)}")
     return mask.shape[1] - 1 - mask.flip(1).int().argmax(1)
 
 

@@ -18,6 +18,13 @@ from dexzoo.geometry.sdf import DistanceGrid, SignedDistance, closest_point
 BACKENDS = [
     pytest.param(name, marks=pytest.mark.skipif(not find_spec(module), reason=f"{module} is not installed"))
     for name, module in (("warp", "warp"), ("igl", "igl"), ("trimesh", "rtree"))
+] + [
+    pytest.param(
+        "kaolin",
+        marks=pytest.mark.skipif(
+            not (find_spec("kaolin") and torch.cuda.is_available()), reason="needs NVIDIA's kaolin and a GPU"
+        ),
+    )
 ]
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
 HALF = np.array([0.05, 0.1, 0.15])
@@ -148,6 +155,18 @@ def test_closest_point_agrees_with_trimesh_and_bears_degenerate_triangles() -> N
     assert closest_point(torch.zeros(1, 3), dot).tolist() == [[1, 1, 1]]
 
 
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+def test_a_grid_changes_nothing_but_the_time(size: float) -> None:
+    parts = [trimesh.creation.torus(0.1, 0.03), box((0.02, 0.0, 0.0))]  # overlapping, with walls inside
+    mesh = trimesh.util.concatenate(parts).apply_scale(size)
+    plain = SignedDistance(mesh)
+    fast = SignedDistance(mesh, grid=DistanceGrid(mesh, 0.008 * size, 0.016 * size))
+    near = torch.from_numpy(mesh.sample(3000, seed=0)) + 0.002 * size * torch.randn(3000, 3).double()
+    points = torch.cat([size * cloud(3000, 0.2), near])
+    assert torch.equal(fast(points), plain(points))
+    assert torch.equal(pickle.loads(pickle.dumps(fast))(points), plain(points))
+
+
 def test_it_pickles() -> None:
     distance = SignedDistance(box())
     points = cloud(10)
@@ -167,8 +186,10 @@ dexzoo.geometry.sdf.SignedDistance(trimesh.creation.box())(torch.zeros(1, 3))
 
 
 def test_an_unknown_backend_is_named() -> None:
-    with pytest.raises(ValueError, match=r"expected one of warp \| igl \| trimesh \(installed: .*\), found 'kaolin'"):
-        SignedDistance(box(), "kaolin")
+    with pytest.raises(
+        ValueError, match=r"expected one of warp \| igl \| trimesh \| kaolin \(installed: .*\), found 'vdb'"
+    ):
+        SignedDistance(box(), "vdb")
 
 
 def test_a_backend_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,22 @@ def test_scaled_motion(scale: float, clips: tuple[Tensor, Tensor]) -> None:
     np.testing.assert_allclose(functional.average_variance_error(scale * target, target, MASK), expected, atol=1e-12)
 
 
+def test_frozen_prediction(clips: tuple[Tensor, Tensor]) -> None:
+    """Closed form: a hand that stays at its first pose has no variance, so AVE = |var(target)|, wherever it stays."""
+    _, target = clips
+    variance = np.stack([c[:n].numpy().var(0, ddof=1) for c, n in zip(target, LENGTHS, strict=True)])
+    found = functional.average_variance_error(target[:, :1].expand_as(target), target, MASK)
+    np.testing.assert_allclose(found, np.linalg.norm(variance, axis=-1).mean(-1), rtol=1e-12)
+
+
+def test_no_clip_is_no_value() -> None:
+    points, mask = torch.zeros(0, T, K, 3), torch.zeros(0, T, dtype=torch.bool)
+    found = [metric(points, points, mask) for metric in SEQUENCE]
+    found += [functional.vertex_offset(points[:, 0], points[:, 0], reduce) for reduce in ("mean", "max")]
+    found.append(functional.min_distance(points[:, 0], lambda x: x[..., 0]))
+    assert [value.shape for value in found] == [(0,)] * 6
+
+
 def test_sinusoid() -> None:
     """Closed form: a sine of amplitude A over whole periods has variance A^2/2 * T/(T-1); mirrored, MPJPE is 4A/pi."""
     frames, amplitude = 1000, 0.2
@@ -246,6 +262,11 @@ POINTS, RIGHT = torch.zeros(2, 5, 4, 3), torch.ones(2, 5, dtype=torch.bool)
         (lambda: functional.rotation_error(POINTS, POINTS, RIGHT), r"\(B, T, 3, 3\), found \(2, 5, 4, 3\) and"),
         (lambda: functional.vertex_offset(POINTS, POINTS), r"expected \(B, V, 3\), found \(2, 5, 4, 3\)"),
         (lambda: functional.vertex_offset(POINTS[0], POINTS[0], "sum"), r"reduce: .*'mean' or 'max', found 'sum'"),
+        (
+            lambda: functional.vertex_offset(*2 * [POINTS[0, :, :0]], "max"),
+            r"at least one point per hand, found \(5, 0, 3",
+        ),
+        (lambda: functional.last_valid_frame(RIGHT[:, :0]), r"mask: expected at least one frame, found \(2, 0\)"),
         (lambda: functional.min_distance(POINTS, lambda x: x[..., 0]), r"points: expected \(B, H, 3\), found"),
         (
             lambda: functional.min_distance(POINTS[0, :, :0], torch.sum),

@@ -1,0 +1,198 @@
+"""Metrics of grasps against what the field runs today: milliseconds per grasp, one process, medians of one run.
+
+The peers are our own legacy modes, which do the work of the scripts in use (`docs/metrics.md`), V-HACD of every grasp's
+object included, as those run it; the whole 6-D hull for Q1; and `trimesh.proximity` for the distances. What is made
+once per object has rows of its own.
+
+The grasps are 20 of each of three objects: of the demo data, or with `--root` of a DexGraspNet folder.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import trimesh
+from torch import Tensor
+
+from ...datamodules.demo.grasps import load_grasps as load_demo_grasps
+from ...datamodules.demo.objects import object_mesh
+from ...geometry.assets import ObjectAsset
+from ...geometry.sdf import DistanceGrid
+from ...geometry.solids import make_solid
+from ...hands import load_hand
+from ...hands.grasp_files import load_grasps
+from ...metrics.columns import TABLE3, grasp_errors
+from ...metrics.functional.contact import contact
+from ...metrics.functional.penetration import penetration_depth
+from ...metrics.functional.q1 import q1
+from ...metrics.functional.simulation import sim_displacement, success_six_directions
+from ...metrics.functional.volumes import hand_object_volume, self_intersection_volume
+from ...metrics.grasps import Grasps
+
+_OBJECTS, _PER_OBJECT = 3, 20
+_PEER_PER_OBJECT = 4  # the peers take seconds per grasp
+_DEMO = ("mug", "banana", "bottle")
+_SURFACE_POINTS = 2048
+
+Metric = Callable[[Grasps], Tensor]
+
+
+def rows(quick: bool, root: Path | None = None) -> list[dict]:
+    """The rows of the table; times are per grasp where the case does not say otherwise.
+
+    Args:
+        quick: fewer grasps and repetitions.
+        root: folder of DexGraspNet with `dataset` and `meshdata`; the demo grasps by default.
+    """
+    batches = demo_grasps() if root is None else dexgraspnet_grasps(root)
+    if quick:
+        batches = [some(batch, 5) for batch in batches]
+    few = [some(batch, 1 if quick else _PEER_PER_OBJECT) for batch in batches]
+    repeats = 1 if quick else 3
+    return [
+        *_set_up(batches),
+        *_table3(batches, few, repeats),
+        *_others(batches, few, repeats),
+        *_in_grasps(batches[0], quick),
+        *_in_faces(quick),
+    ]
+
+
+def demo_grasps(per_object: int = _PER_OBJECT) -> list[Grasps]:
+    """Some of the shipped demo grasps of each of three objects."""
+    hand, shipped = load_hand("shadow"), load_demo_grasps()
+    found = []
+    for name in _DEMO:
+        asset = ObjectAsset.from_mesh(object_mesh(name), f"demo {name}", pieces=shipped[name].pieces)
+        found.append(some(Grasps(hand, shipped[name].pose, asset), per_object))
+    return found
+
+
+def dexgraspnet_grasps(root: Path, per_object: int = _PER_OBJECT) -> list[Grasps]:
+    """Some grasps of each of the first three objects of a DexGraspNet folder.
+
+    Raises:
+        ValueError: there are none.
+    """
+    hand = load_hand("shadow")
+    found = []
+    for path in sorted((root / "dataset").glob("*.npy"))[:_OBJECTS]:
+        (grasps,) = load_grasps(path, hand, "dexgraspnet")
+        asset = ObjectAsset.from_file(root / "meshdata" / grasps.object / "coacd" / "decomposed.obj", grasps.object)
+        found.append(some(Grasps(hand, grasps.pose, asset, grasps.scale), per_object))
+    if not found:
+        raise ValueError(f"{root}: expected dataset/*.npy and meshdata/ of DexGraspNet, found no grasp file")
+    return found
+
+
+def some(grasps: Grasps, count: int) -> Grasps:
+    """`count` grasps, evenly spread over all."""
+    return grasps[torch.from_numpy(np.linspace(0, len(grasps) - 1, min(count, len(grasps))).astype(np.int64))]
+
+
+def _set_up(batches: list[Grasps]) -> Iterator[dict]:
+    """What is made once per object and then kept in the cache: the solid, the grid."""
+
+    def make(asset: ObjectAsset) -> None:
+        make_solid(asset.mesh)
+        DistanceGrid(asset.solid, asset.grid.spacing, 2 * asset.grid.spacing)
+
+    times = [_once(partial(make, batch.object)) for batch in batches]
+    yield _row("set-up of an object: solid and grid (ms per object)", statistics.median(times))
+
+
+def _table3(batches: list[Grasps], few: list[Grasps], repeats: int) -> Iterator[dict]:
+    """The columns of RealDex's Table 3 one by one, then all together."""
+    field = "field's script"
+    ours: dict[str, tuple[Metric, str | None, Metric | None]] = {
+        "penetration depth": (penetration_depth, field, partial(penetration_depth, mode="legacy_gtta")),
+        "self-intersection volume": (lambda g: self_intersection_volume(g.hand, g.pose), None, None),
+        "hand-object volume": (hand_object_volume, field, partial(hand_object_volume, mode="legacy_vox5")),
+        "simulated displacement": (lambda g: sim_displacement(g).displacement, field, _bullet),
+    }
+    peers = 0.0
+    for case, (function, peer, script) in ours.items():
+        peer_ms = _per_grasp(script, few, 1) if script else None
+        peers += peer_ms or 0
+        yield _row(case, _per_grasp(function, batches, repeats), peer, peer_ms)
+    together = _per_grasp(lambda g: next(iter(grasp_errors(_fresh(g), TABLE3).values())), batches, repeats)
+    yield _row("these four together", together, "field's three scripts", peers)
+
+
+def _others(batches: list[Grasps], few: list[Grasps], repeats: int) -> Iterator[dict]:
+    depth = _per_grasp(penetration_depth, batches, repeats)
+    yield _row("penetration depth", depth, f"trimesh.proximity, {_SURFACE_POINTS} points", _per_grasp(_trimesh, few, 1))
+    yield _row("penetration depth, certified", _per_grasp(partial(penetration_depth, certify=True), batches, repeats))
+    yield _row("Q1", _per_grasp(q1, batches, repeats), "whole hull", _per_grasp(partial(q1, whole_hull=True), few, 1))
+    yield _row("contact", _per_grasp(contact, batches, repeats))
+    six = partial(sim_displacement, gravity="six")
+    yield _row("six directions, 0.146 s", _per_grasp(lambda g: six(g).displacement, batches, repeats))
+    yield _row("six directions, 1.667 s", _per_grasp(lambda g: success_six_directions(g).displacement, few, 1))
+
+
+def _in_grasps(batch: Grasps, quick: bool) -> Iterator[dict]:
+    """Table 3 of more and more grasps of one object: linear cost is a constant per grasp."""
+    for count in (10, 30) if quick else (30, 100, 300, 1000):
+        many = _fresh(batch[torch.arange(count) % len(batch)])
+        ms = _once(lambda many=many: grasp_errors(many, TABLE3)) / count
+        yield _row("Table 3 in grasps", ms) | {"grasps": count}
+
+
+def _in_faces(quick: bool) -> Iterator[dict]:
+    """Penetration and volume at a ball of more and more faces, by the grasps of the demo's can."""
+    hand, pose = load_hand("shadow"), load_demo_grasps()["can"].pose[:20]
+    for subdivisions in (3, 4) if quick else (3, 4, 5, 6, 7):
+        ball = trimesh.creation.icosphere(subdivisions, radius=0.04).apply_translation([0, 0, 0.0575])
+        grasps = Grasps(hand, pose, ObjectAsset.from_mesh(ball, "ball"))
+        for case, function in (("penetration depth", penetration_depth), ("hand-object volume", hand_object_volume)):
+            yield _row(f"{case} in faces", _per_grasp(function, [grasps], 3)) | {"faces": len(ball.faces)}
+
+
+def _bullet(grasps: Grasps) -> Tensor:
+    """The peers decompose the object anew for every grasp."""
+    from ...metrics.functional.bullet import forget_decompositions
+
+    found = []
+    for i in range(len(grasps)):
+        forget_decompositions()
+        found.append(sim_displacement(grasps[i : i + 1], mode="legacy_bullet").displacement)
+    return torch.cat(found)
+
+
+def _trimesh(grasps: Grasps) -> Tensor:
+    points = grasps.hand.place(grasps.links, grasps.hand.surface(_SURFACE_POINTS)) / grasps.scales[:, None, None]
+    depth = [trimesh.proximity.signed_distance(grasps.object.solid, p.numpy()).max() for p in points]
+    return torch.tensor(depth).clamp(min=0) * grasps.scales
+
+
+def _fresh(grasps: Grasps) -> Grasps:
+    """The same grasps, nothing computed yet."""
+    return grasps[:]
+
+
+def _per_grasp(function: Metric, batches: list[Grasps], repeats: int) -> float:
+    """Median over repetitions of the mean milliseconds per grasp; the first run, which fills caches, does not count."""
+
+    def run() -> None:
+        for batch in batches:
+            function(_fresh(batch))
+
+    if repeats > 1:
+        run()
+    return statistics.median(_once(run) for _ in range(repeats)) / sum(map(len, batches))
+
+
+def _once(function: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    function()
+    return 1e3 * (time.perf_counter() - start)
+
+
+def _row(case: str, ours_ms: float, peer: str | None = None, peer_ms: float | None = None) -> dict:
+    return {"case": case, "ours_ms": ours_ms, "peer": peer, "peer_ms": peer_ms}

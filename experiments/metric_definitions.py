@@ -1,0 +1,145 @@
+"""One grasp, many definitions: `python experiments/metric_definitions.py --out docs [--root DIR]`.
+
+Measures the same grasps by each definition that the field uses, on three kinds of meshes, draws
+`metric_definitions.png` and prints the tables of `docs/metrics.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import trimesh
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from rich.progress import Progress
+from torch import Tensor
+
+from dexzoo.experiments.bench.metrics import demo_grasps, dexgraspnet_grasps
+from dexzoo.experiments.errors import plain_errors
+from dexzoo.experiments.results import console
+from dexzoo.metrics.functional.penetration import penetration_depth
+from dexzoo.metrics.functional.simulation import sim_displacement
+from dexzoo.metrics.functional.volumes import hand_object_volume
+from dexzoo.metrics.grasps import Grasps
+
+Definition = Callable[[Grasps], Tensor]
+Values = dict[tuple[str, str, str], NDArray[np.float64]]
+"""Values of all grasps in the reported unit, by quantity, definition and kind of mesh."""
+
+DEFINITIONS: dict[str, dict[str, Definition]] = {
+    "depth, cm": {
+        "exact": partial(penetration_depth, certify=True),
+        "dexzoo default": penetration_depth,
+        "object in hand": partial(penetration_depth, direction="object_to_hand"),
+        "contacts of MuJoCo": partial(penetration_depth, engine="contact"),
+        "vertices, ray parity in mm": partial(penetration_depth, mode="legacy_obman"),
+        "vertices, ray parity in m": partial(penetration_depth, mode="legacy_gtta"),
+    },
+    "hand-object volume, cm³": {
+        "dexzoo default (exact)": hand_object_volume,
+        "solid voxels, 5 mm": partial(hand_object_volume, mode="voxel_solid"),
+        "surface voxels, 5 mm": partial(hand_object_volume, mode="legacy_vox5"),
+    },
+    "displacement, cm": {
+        "dexzoo default (MuJoCo, friction 3)": lambda grasps: sim_displacement(grasps).displacement,
+        "friction 1": lambda grasps: sim_displacement(grasps, friction=1.0).displacement,
+        "friction 0.6": lambda grasps: sim_displacement(grasps, friction=0.6).displacement,
+        "mean of six directions": lambda grasps: sim_displacement(grasps, gravity="six").displacement,
+        "PyBullet, triangle mesh hand": lambda grasps: sim_displacement(grasps, mode="legacy_bullet").displacement,
+    },
+}
+_PER_SI = {"depth, cm": 1e2, "hand-object volume, cm³": 1e6, "displacement, cm": 1e2}
+_SMALL = 0.0008  # metres, longest edge of the small triangles: about 0.2 mm^2, as in scans
+
+
+def mesh_kinds(root: Path | None, per_object: int) -> dict[str, list[Grasps]]:
+    """Grasps by the kind of mesh that their objects have."""
+    clean = demo_grasps(per_object)
+    kinds = {"demo data, clean mesh": clean, "demo data, small triangles": [_with_small_triangles(g) for g in clean]}
+    if root is not None:
+        kinds["DexGraspNet, convex pieces"] = dexgraspnet_grasps(root, per_object)
+    return kinds
+
+
+def _with_small_triangles(grasps: Grasps) -> Grasps:
+    """The same object with triangles of a scan's size; its shape, solid and pieces do not change."""
+    fine = trimesh.Trimesh(*trimesh.remesh.subdivide_to_size(*_arrays(grasps.object.solid), _SMALL), process=True)
+    asset = replace(grasps.object, mesh=fine, key=f"{grasps.object.key}-fine")
+    return Grasps(grasps.hand, grasps.pose, asset, grasps.scales)
+
+
+def _arrays(mesh: trimesh.Trimesh) -> tuple[NDArray, NDArray]:
+    return np.asarray(mesh.vertices), np.asarray(mesh.faces)
+
+
+def measure(kinds: Mapping[str, Sequence[Grasps]]) -> Values:
+    """Every quantity by every definition on every kind of mesh."""
+    found: Values = {}
+    with Progress(transient=True) as progress:
+        task = progress.add_task("", total=len(kinds) * sum(map(len, DEFINITIONS.values())))
+        for quantity, definitions in DEFINITIONS.items():
+            for name, function in definitions.items():
+                for kind, batches in kinds.items():
+                    progress.update(task, description=f"{name}: {kind}")
+                    values = torch.cat([function(grasps) for grasps in batches])
+                    found[quantity, name, kind] = _PER_SI[quantity] * values.numpy()
+                    progress.advance(task)
+    return found
+
+
+def as_markdown(values: Values) -> str:
+    """A table per quantity: mean (median) over grasps."""
+    lines = []
+    for quantity, definitions in DEFINITIONS.items():
+        kinds = list(dict.fromkeys(kind for _, _, kind in values))
+        lines += ["", f"| {quantity} | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]
+        for name in definitions:
+            cells = (values[quantity, name, kind] for kind in kinds)
+            lines.append(f"| {name} | {' | '.join(f'{x.mean():.3f} ({np.median(x):.3f})' for x in cells)} |")
+    return "\n".join(lines)
+
+
+def draw(values: Values, path: Path) -> None:
+    """One panel per quantity, one dot per grasp, the mean as a bar."""
+    kinds = list(dict.fromkeys(kind for _, _, kind in values))
+    figure = Figure(figsize=(8, 10), layout="constrained")
+    heights = [len(definitions) for definitions in DEFINITIONS.values()]
+    panels = figure.subplots(len(DEFINITIONS), 1, gridspec_kw={"height_ratios": heights})
+    rng = np.random.default_rng(0)
+    for ax, (quantity, definitions) in zip(panels, DEFINITIONS.items(), strict=True):
+        for row, name in enumerate(definitions):
+            for k, kind in enumerate(kinds):
+                x = values[quantity, name, kind]
+                y = row + 0.25 * (k - (len(kinds) - 1) / 2)
+                ax.plot(x, y + rng.uniform(-0.07, 0.07, len(x)), ".", ms=4, alpha=0.5, c=f"C{k}", mew=0)
+                ax.plot([x.mean()] * 2, [y - 0.11, y + 0.11], c=f"C{k}", lw=2.5, label=None if row else kind)
+        ax.set(xlabel=quantity, yticks=range(len(definitions)), yticklabels=list(definitions))
+        ax.set_xscale("symlog", linthresh=0.01)
+        ax.set_xlim(left=0)
+        ax.invert_yaxis()
+    panels[0].legend(loc="lower right", fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
+@plain_errors
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Measures the same grasps by each definition in use.")
+    parser.add_argument("--out", type=Path, default=Path("docs"), help="folder for metric_definitions.png")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="DexGraspNet's folder, with dataset/ and meshdata/")
+    parser.add_argument("--per-object", type=int, default=20, help="grasps of each of three objects")
+    args = parser.parse_args(argv)
+    values = measure(mesh_kinds(args.root, args.per_object))
+    args.out.mkdir(parents=True, exist_ok=True)
+    draw(values, args.out / "metric_definitions.png")
+    console().print(as_markdown(values), markup=False, highlight=False)
+
+
+if __name__ == "__main__":
+    main()

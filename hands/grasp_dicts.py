@@ -1,0 +1,134 @@
+"""Grasps of DexGraspNet and UniDexGrasp: dicts that give each joint's value under its name (`spec/datasets.md` 3, 5.1).
+
+Both write the pose of the palm body as Euler angles about fixed axes (R = Rz Ry Rx, keys WRJRx, WRJRy, WRJRz) and a
+translation in metres (WRJTx, WRJTy, WRJTz). Joints may be outside their limits: nothing is clamped.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..geometry.rotations import euler_to_rotmat
+from .errors import nearest
+from .grasp_set import GraspFileError, GraspSet, check_scales
+from .hand import Hand
+from .pose import HandPose
+from .unpickle import PickleFileError, load_npy, load_npz
+
+_ROTATION = ("WRJRx", "WRJRy", "WRJRz")
+_TRANSLATION = ("WRJTx", "WRJTy", "WRJTz")
+
+
+def read_dexgraspnet(path: Path, hand: Hand) -> GraspSet:
+    """Reads `<object_code>.npy`: an array of dicts with `qpos` and `scale`; other keys are left alone.
+
+    Raises:
+        GraspFileError, PickleFileError: the file is none of that kind.
+    """
+    array = load_npy(path)
+    if array.dtype != object or array.ndim != 1 or not len(array):
+        what = "no grasp" if array.shape == (0,) else f"an array of {array.dtype} of shape {array.shape}"
+        raise GraspFileError(f"{path}: expected an array of dicts, one per grasp, found {what}")
+    rows, table = np.arange(len(array)), [_table(entry, f"{path}, row {i}") for i, entry in enumerate(array)]
+    pose = _poses([entry["qpos"] for entry in table], lambda i: f"{path}, row {i}, qpos", hand)
+    scale = np.array([_number(entry["scale"], f"{path}, row {i}, scale") for i, entry in enumerate(table)])
+    check_scales(scale, f"{path}, scale", rows)
+    return GraspSet(path.stem, pose, torch.from_numpy(scale), torch.from_numpy(rows), (path,))
+
+
+def read_unidexgrasp(paths: Sequence[Path], hand: Hand) -> GraspSet:
+    """Reads the files of one object, `<source>/<Category-id>/<number>.npz`: `qpos`, `scale` (its reciprocal), `plane`.
+
+    Rows are the files' numbers, or their places in the list where a name is no number.
+
+    Raises:
+        GraspFileError, PickleFileError: a file is none of that kind.
+    """
+    table = [_unidexgrasp(path) for path in paths]
+    pose = _poses([entry["qpos"].item() for entry in table], lambda i: f"{paths[i]}, qpos", hand)
+    rows = np.array([int(p.stem) if p.stem.isdecimal() else i for i, p in enumerate(paths)], np.int64)
+    inverse = np.array([_number(e["scale"], f"{p}, scale") for e, p in zip(table, paths, strict=True)])
+    check_scales(inverse, f"{paths[0].parent}, scale", rows)
+    plane = torch.from_numpy(np.stack([entry["plane"].astype(np.float64) for entry in table]))
+    name = "/".join(paths[0].resolve().parent.parts[-2:])
+    return GraspSet(name, pose, torch.from_numpy(1 / inverse), torch.from_numpy(rows), tuple(paths), plane)
+
+
+def _unidexgrasp(path: Path) -> Mapping[str, np.ndarray]:
+    try:
+        entry = load_npz(path)
+    except zlib.error as error:
+        raise PickleFileError(f"{path}: expected a .npz archive, found a damaged one ({error})") from error
+    _check_keys(entry, ("qpos", "scale", "plane"), str(path))
+    if entry["qpos"].shape != ():
+        raise GraspFileError(f"{path}, qpos: expected one dict, found an array of shape {entry['qpos'].shape}")
+    if entry["plane"].shape != (4,) or entry["plane"].dtype.kind not in "fiu":
+        found = f"{entry['plane'].dtype} of shape {entry['plane'].shape}"
+        raise GraspFileError(f"{path}, plane: expected four numbers, normal and offset, found {found}")
+    return entry
+
+
+def _table(entry: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(entry, Mapping):
+        raise GraspFileError(f"{where}: expected a dict with qpos and scale, found {_kind(entry)}")
+    _check_keys(entry, ("qpos", "scale"), where)
+    return entry
+
+
+def _check_keys(entry: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
+    for key in keys:
+        if key not in entry:
+            raise GraspFileError(f"{where}: missing key {key!r}; {nearest(key, entry)}")
+
+
+def _poses(tables: Sequence[Any], where: Callable[[int], str], hand: Hand) -> HandPose:
+    """HandPose (N,) of N dicts; their keys may be in any order and have a prefix that ends in a colon."""
+    names = (*hand.joint_names, *_ROTATION, *_TRANSLATION)
+    keys = _keys(tables[0], names, where(0), hand)
+    values = np.empty((len(tables), len(names)))
+    for i, table in enumerate(tables):
+        if not isinstance(table, Mapping) or table.keys() != set(keys):
+            keys = _keys(table, names, where(i), hand)
+        try:
+            values[i] = [table[key] for key in keys]
+            strange = np.isnan(values[i]).any()  # numpy takes None for NaN
+        except (TypeError, ValueError):
+            strange = True
+        if strange:
+            values[i] = [_number(table[key], f"{where(i)}, {key}") for key in keys]
+    joints, euler, translation = (torch.from_numpy(x) for x in np.split(values, [-6, -3], axis=1))
+    return HandPose(translation, euler_to_rotmat(euler, "xyz"), joints, hand.name)
+
+
+def _keys(table: Any, names: Sequence[str], where: str, hand: Hand) -> list[str]:
+    """The keys of a dict that belong to `names`."""
+    if not isinstance(table, Mapping):
+        raise GraspFileError(f"{where}: expected a dict of values by joint name, found {_kind(table)}")
+    bare = {str(key).rpartition(":")[2]: key for key in table}
+    expected = f"{where}: expected the joints of hand {hand.name!r}, WRJR[xyz] and WRJT[xyz]"
+    for name in names:
+        if name not in bare:
+            raise GraspFileError(f"{expected}, found no {name!r}; {nearest(name, bare)}")
+    for name in bare:
+        if name not in names:
+            raise GraspFileError(f"{expected}, found {name!r}; {nearest(name, names)}")
+    return [bare[name] for name in names]
+
+
+def _number(value: Any, where: str) -> float:
+    try:
+        return float(np.asarray("" if value is None else value, np.float64).reshape(()))
+    except (TypeError, ValueError) as error:
+        raise GraspFileError(f"{where}: expected a number, found {_kind(value)}") from error
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    return "None" if value is None else f"{type(value).__name__} {str(value)[:40]!r}"

@@ -1,0 +1,194 @@
+"""Our own format of grasps, `dexzoo`: one `.npz` without pickles.
+
+It has N grasps of K objects with a hand of J joints:
+
+| key           | shape     |                                                                                   |
+|---|---|---|
+| `version`     | ()        | 1                                                                                 |
+| `hand`        | ()        | name of the hand, as in its YAML                                                  |
+| `joint_names` | (J,)      | any order: joints are matched by name                                             |
+| `objects`     | (K,)      | names                                                                             |
+| `object`      | (N,)      | which of them each grasp is of                                                    |
+| `translation` | (N, 3)    | metres, origin of the hand's root frame, in the object's frame                    |
+| `rotation`    | (N, 3, 3) | object_from_hand                                                                  |
+| `joints`      | (N, J)    | radians                                                                           |
+| `scale`       | (N,)      | metres per unit of the object's mesh                                              |
+| `plane`       | (N, 4)    | optional; unit normal and offset (metres) of a table, object frame; NaN for none  |
+| `row`         | (N,)      | optional; which grasp of the original file it is; by default its place in this one |
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .errors import nearest
+from .grasp_set import GraspFileError, GraspSet, check_scales
+from .hand import Hand
+from .pose import HandPose
+
+VERSION = 1
+
+_NUMBERS = "fiu"
+_LOOSE = 1e-3  # how far from orthonormal a rotation may be
+
+
+def save_grasps(path: str | Path, grasps: Sequence[GraspSet], hand: Hand) -> None:
+    """Writes grasps of one hand in the format `dexzoo`, to be read as they are; see the table above.
+
+    Raises:
+        GraspFileError: no grasps, two sets of one object, or poses of another hand.
+    """
+    path = Path(path)
+    if not grasps:
+        raise GraspFileError(f"{path}: expected at least one set of grasps to write, found none")
+    check_different(grasps)
+    for part in grasps:
+        if part.pose.hand != hand.name:
+            raise GraspFileError(f"{path}: expected grasps of hand {hand.name!r}, found ones of {part.pose.hand!r}")
+    pose = HandPose.cat([part.pose for part in grasps]).to("cpu", torch.float64)
+    arrays: dict[str, np.ndarray] = {
+        "version": np.array(VERSION),
+        "hand": np.array(hand.name),
+        "joint_names": np.array(hand.joint_names),
+        "objects": np.array([part.object for part in grasps]),
+        "object": np.repeat(np.arange(len(grasps)), [len(part) for part in grasps]),
+        "translation": pose.translation.numpy(),
+        "rotation": pose.rotation.numpy(),
+        "joints": pose.joints.numpy(),
+        "scale": torch.cat([part.scale.double() for part in grasps]).numpy(),
+        "row": torch.cat([part.rows for part in grasps]).numpy(),
+    }
+    if any(part.plane is not None for part in grasps):
+        arrays["plane"] = np.concatenate([_plane(part) for part in grasps])
+    _write(path, arrays)
+
+
+def _plane(part: GraspSet) -> np.ndarray:
+    return np.full((len(part), 4), np.nan) if part.plane is None else part.plane.double().numpy()
+
+
+def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        os.chmod(name, 0o644)  # mkstemp makes files that nobody else may read
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def check_different(grasps: Sequence[GraspSet]) -> None:
+    """Raises GraspFileError where two sets are of one object."""
+    seen: dict[str, GraspSet] = {}
+    for part in grasps:
+        if part.object in seen:
+            files = " and ".join(str(file) for other in (seen[part.object], part) for file in other.files[:1])
+            raise GraspFileError(f"object {part.object!r}: expected one set of grasps, found two: {files}".rstrip(": "))
+        seen[part.object] = part
+
+
+def read_dexzoo(path: Path, hand: Hand) -> list[GraspSet]:
+    """Reads a file of the format `dexzoo`: one set per object that has grasps, in the order of the file.
+
+    Raises:
+        GraspFileError: the file is damaged, of another hand, or not as the table above says.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise GraspFileError(f"{path}: expected an .npz of plain arrays, found a damaged file ({error})") from error
+    _check_header(arrays, path, hand)
+    names = _array(arrays, "objects", (None,), path, "U").tolist()
+    index = _object_index(arrays, names, path)
+    whole = _all_grasps(arrays, len(index), path, hand)
+    return [_part(whole, name, torch.from_numpy(index == k)) for k, name in enumerate(names) if (index == k).any()]
+
+
+def _object_index(arrays: dict[str, np.ndarray], names: list[str], path: Path) -> np.ndarray:
+    index = _array(arrays, "object", (None,), path, "iu")
+    if not len(index):
+        raise GraspFileError(f"{path}, object: expected at least one grasp, found none")
+    wrong = index[(index < 0) | (index >= len(names))]
+    if len(wrong):
+        raise GraspFileError(f"{path}, object: expected numbers from 0 to {len(names) - 1}, found {wrong[0]}")
+    return index
+
+
+def _all_grasps(arrays: dict[str, np.ndarray], n: int, path: Path, hand: Hand) -> GraspSet:
+    """The grasps of all objects as one set."""
+    order = _joint_order(_array(arrays, "joint_names", (None,), path, "U").tolist(), path, hand)
+    joints = _array(arrays, "joints", (n, len(order)), path)[:, order]
+    rotation = _array(arrays, "rotation", (n, 3, 3), path)
+    _check_rotations(rotation, path)
+    rows = _array(arrays, "row", (n,), path, "iu") if "row" in arrays else np.arange(n)
+    scale = _array(arrays, "scale", (n,), path)
+    check_scales(scale, f"{path}, scale", rows)
+    pose = HandPose(_tensor(_array(arrays, "translation", (n, 3), path)), _tensor(rotation), _tensor(joints), hand.name)
+    plane = _tensor(_array(arrays, "plane", (n, 4), path)) if "plane" in arrays else None
+    return GraspSet("", pose, _tensor(scale), torch.from_numpy(rows.astype(np.int64)), (path,), plane)
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(array.astype(np.float64))
+
+
+def _part(whole: GraspSet, name: str, mask: torch.Tensor) -> GraspSet:
+    part = whole[mask]
+    known = part.plane is not None and not part.plane.isnan().all()
+    return GraspSet(name, part.pose, part.scale, part.rows, part.files, part.plane if known else None)
+
+
+def _check_header(arrays: dict[str, np.ndarray], path: Path, hand: Hand) -> None:
+    version = int(_array(arrays, "version", (), path, "iu"))
+    if version != VERSION:
+        raise GraspFileError(f"{path}, version: expected {VERSION}, found {version}; it needs another dexzoo")
+    name = str(_array(arrays, "hand", (), path, "U"))
+    if name != hand.name:
+        raise GraspFileError(f"{path}, hand: expected {hand.name!r}, found {name!r}; read it with that hand")
+
+
+def _joint_order(found: list[str], path: Path, hand: Hand) -> list[int]:
+    """Columns of the file in the order of the hand's joints."""
+    where = f"{path}, joint_names: expected the joints of hand {hand.name!r}"
+    for name in found:
+        if name not in hand.joint_names or found.count(name) > 1:
+            again = " twice" if found.count(name) > 1 else ""
+            raise GraspFileError(f"{where}, found {name!r}{again}; {nearest(name, hand.joint_names)}")
+    for name in hand.joint_names:
+        if name not in found:
+            raise GraspFileError(f"{where}, found no {name!r}; {nearest(name, found)}")
+    return [found.index(name) for name in hand.joint_names]
+
+
+def _array(
+    arrays: dict[str, np.ndarray], key: str, shape: tuple[int | None, ...], path: Path, kinds: str = _NUMBERS
+) -> np.ndarray:
+    if key not in arrays:
+        raise GraspFileError(f"{path}: missing key {key!r}; {nearest(key, arrays)}")
+    array = arrays[key]
+    fits = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
+    if not fits or array.dtype.kind not in kinds:
+        wanted = f"{'text' if kinds == 'U' else 'whole numbers' if kinds == 'iu' else 'numbers'} of shape "
+        sizes = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
+        raise GraspFileError(f"{path}, {key}: expected {wanted}{sizes}, found {array.dtype} of shape {array.shape}")
+    return array
+
+
+def _check_rotations(rotation: np.ndarray, path: Path) -> None:
+    error = np.abs(rotation @ rotation.swapaxes(1, 2) - np.eye(3)).max((1, 2))
+    wrong = np.flatnonzero((error > _LOOSE) | (np.linalg.det(rotation) < 0))  # NaN is neither
+    if len(wrong):
+        found = np.round(rotation[wrong[0]], 3).tolist()
+        raise GraspFileError(f"{path}, rotation: expected rotation matrices, found {found} at grasp {wrong[0]}")

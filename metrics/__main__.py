@@ -1,0 +1,141 @@
+"""Command line of the metrics of grasps: `python -m dexzoo.metrics list` and `python -m dexzoo.metrics evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from ..geometry.cache import cache_dir
+from ..hands.grasp_files import FORMATS
+from .columns import METRICS, TABLE3
+from .tool.evaluate import evaluate
+from .tool.plan import EvaluationError, Settings
+from .tool.summary import metric_table, wide_console
+
+_EXAMPLES = """examples:
+  python -m dexzoo.metrics evaluate data/dataset --mesh data/meshdata --format dexgraspnet --out results --workers 2
+  python -m dexzoo.metrics list
+
+without a data set, on the demo grasps:
+  python -m dexzoo.datamodules.demo export --out demo
+  python -m dexzoo.metrics evaluate demo/grasps.npz --mesh demo/meshes --out demo/results --limit 5
+"""
+_EVALUATE = """Measures every grasp of a file or folder and writes to --out:
+
+  grasps.parquet    one row per grasp: object, row in its file, scale, and a column per number, unit in its name
+  summary.json      mean, sd, median, n, n_nan of every column, per object and over all grasps; settings; definitions
+  histograms.png    the distribution of every column
+  worst.png         the ten worst grasps by --worst, with their numbers
+  shards/           finished chunks: a run that was stopped goes on where it was when started again
+
+A grasp without a value (a pose that is not finite, for example) is NaN in grasps.parquet and counts in n_nan.
+Joint values outside their limits are measured as they are. What is computed once per object is kept in
+$DEXZOO_CACHE ({cache}).
+"""
+_STOPPED = 130  # what shells say after Ctrl-C
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command; 0 is success, 1 an input that cannot be used or an object without values, 2 a wrong command."""
+    given = _parser().parse_args(arguments)
+    if given.command == "list":
+        wide_console().print(metric_table())
+        return 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that workers are ended there as well
+    try:
+        return _evaluate(given)
+    except (ValueError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"stopped; finished chunks are kept in {given.out}/shards: the same command goes on", file=sys.stderr)
+        return _STOPPED
+
+
+def _evaluate(given: argparse.Namespace) -> int:
+    metrics = tuple(METRICS) if given.metrics == ["all"] else tuple(given.metrics)
+    settings = Settings(given.hand, metrics, given.legacy, given.decompose, given.limit, given.chunk)
+    runner = "ray" if given.ray else "local"
+    workers = given.workers or (None if given.ray else 1)
+    found = evaluate(
+        *(given.grasps, given.mesh, given.out, settings),
+        format=given.format, workers=workers, runner=runner, worst=given.worst, pictures=not given.no_pictures,
+    )  # fmt: skip
+    if found.failures:
+        counts = f"{len(found.failures)} of {len(found.objects)} objects have no values (reasons above)"
+        raise EvaluationError(f"{counts}; the others are in {given.out}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="python -m dexzoo.metrics", description="Metrics of grasps.", epilog=_EXAMPLES, formatter_class=raw
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="every metric: columns, units, direction, definition, source")
+    command = commands.add_parser(
+        "evaluate",
+        help="measure the grasps of a file or folder",
+        description=_EVALUATE.format(cache=cache_dir()),
+        epilog=_EXAMPLES,
+        formatter_class=raw,
+    )
+    _add_inputs(command)
+    _add_measures(command)
+    _add_machines(command)
+    return parser
+
+
+def _add_inputs(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("grasps", type=Path, metavar="GRASPS", help="a file of grasps, or a folder of such files")
+    add(
+        *("--mesh", "-m"), type=Path, required=True,
+        help="the object's mesh, or a folder with NAME/coacd/decomposed.obj, NAME.obj|.stl|.ply|.off or NAME/*.obj "
+        "for every object",
+    )  # fmt: skip
+    add("--out", "-o", type=Path, required=True, help="folder for the results")
+    add("--hand", default="shadow", help="shadow, shadow_e3m5, mano, or the path of a YAML; default: shadow")
+    add("--format", choices=FORMATS, help="of the grasps; default: the one that the files have")
+    add("--limit", type=_positive, metavar="N", help="at most N grasps of each object, evenly spaced; default: all")
+    add(
+        "--decompose", action="store_true",
+        help="take the union of CoACD's convex pieces for the object, where a mesh is not closed",
+    )  # fmt: skip
+
+
+def _add_measures(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add(
+        "--metrics", nargs="+", default=list(TABLE3), metavar="NAME", choices=[*METRICS, "all"],
+        help=f"names from `list`, or all; default: {' '.join(TABLE3)}",
+    )  # fmt: skip
+    add("--legacy", action="store_true", help="add columns that repeat the flaws of the scripts in use; see `list`")
+    add("--worst", metavar="COLUMN", help="whose ten worst grasps are drawn; default: penetration_cm")
+    add("--no-pictures", action="store_true", help="tables only")
+
+
+def _add_machines(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add(
+        "--workers", type=_positive, metavar="N", help="processes, of one thread each; default: 1. With --ray: all CPUs"
+    )
+    add(
+        "--ray", action="store_true",
+        help="hand the chunks to the running Ray cluster (ray start, or RAY_ADDRESS), or else to one on this machine "
+        "with --workers CPUs; all nodes must see GRASPS, --mesh and --out under the same paths. Needs dexzoo[ray]",
+    )  # fmt: skip
+    add("--chunk", type=_positive, default=64, metavar="N", help="grasps measured at once; default: 64")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

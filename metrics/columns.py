@@ -1,0 +1,105 @@
+"""Metrics of grasps by name: the one list from which tables, the command line and `GraspMetrics` are made."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import Tensor
+from torchmetrics import Metric, MetricCollection
+
+from . import grasp
+from .grasp import GraspMetric
+from .grasps import Grasps
+
+METRICS: dict[str, tuple[type[GraspMetric], ...]] = {
+    "penetration": (grasp.PenetrationDepth,),
+    "object_penetration": (grasp.ObjectPenetration,),
+    "self_intersection": (grasp.SelfIntersectionVolume,),
+    "self_intersection_depth": (grasp.SelfIntersectionDepth,),
+    "hand_object": (grasp.HandObjectVolume,),
+    "sim_displacement": (
+        grasp.SimDisplacement,
+        grasp.SimHeld1,
+        grasp.SimHeld2,
+        grasp.SimHeld3,
+        grasp.SimRotation,
+        grasp.SimInitialDepth,
+        grasp.SimEjected,
+        grasp.SimFailed,
+    ),
+    "sim_displacement_six": (grasp.SimDisplacementSix,),
+    "six_directions": (grasp.SixDirectionSuccess, grasp.SixDirectionContact),
+    "q1": (grasp.Q1, grasp.ValidQ1),
+    "contact": (grasp.ContactRatio, grasp.LinkContact, grasp.Gap),
+}
+"""Columns by the name under which they are asked for; the columns of one name share their work."""
+
+LEGACY: dict[str, tuple[type[GraspMetric], ...]] = {
+    "penetration": (grasp.LegacyPenetration,),
+    "hand_object": (grasp.LegacyHandObjectVolume,),
+    "sim_displacement": (grasp.LegacySimDisplacement,),
+}
+"""The same as the field's scripts compute it, flaws included: columns of their own, never mixed with ours."""
+
+TABLE3 = ("self_intersection", "hand_object", "penetration", "sim_displacement")
+"""What RealDex, Table 3 reports; its s.i.vol can be read as either volume, so both are there."""
+
+
+def columns(metrics: Sequence[str] = TABLE3, legacy: bool = False) -> list[type[GraspMetric]]:
+    """The classes of some metrics, in their order, each followed by its legacy version where that is wanted.
+
+    Raises:
+        ValueError: a name that is not in `METRICS`; the message gives the nearest.
+    """
+    for name in metrics:
+        if name not in METRICS:
+            close = difflib.get_close_matches(name, METRICS, n=1, cutoff=0.3)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"metrics: expected some of {', '.join(METRICS)}, found {name!r}{hint}")
+    chosen = list(dict.fromkeys(metrics))
+    return [column for name in chosen for column in (*METRICS[name], *(LEGACY.get(name, ()) if legacy else ()))]
+
+
+def grasp_errors(grasps: Grasps, metrics: Sequence[str] = TABLE3, legacy: bool = False) -> dict[str, Tensor]:
+    """One value per grasp and column.
+
+    Args:
+        grasps: B grasps of one object.
+        metrics: names in `METRICS`.
+        legacy: add the columns of `LEGACY`.
+
+    Returns:
+        Columns by key, (B,) float64, in the unit that the key says; NaN where a grasp has no value.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    return {column.key: column().measure(grasps) * column.per_si for column in columns(metrics, legacy)}
+
+
+class GraspMetrics(MetricCollection):
+    """The columns of RealDex, Table 3, under the keys of `grasp_errors`.
+
+    As input to `update`: `Grasps`, B grasps of one object; call it once per object.
+
+    Args:
+        metrics: names in `METRICS`; Table 3 by default.
+        legacy: add the columns of `LEGACY`.
+        output: as `SampleMetric`; with "summary" the keys get the suffixes `_mean`, `_sd`, `_n` and `_n_nan`.
+        prefix: put before the keys, such as "test/".
+
+    Raises:
+        ValueError: an unknown name.
+    """
+
+    def __init__(
+        self,
+        metrics: Sequence[str] = TABLE3,
+        legacy: bool = False,
+        output: Literal["mean", "summary"] = "mean",
+        prefix: str | None = None,
+    ) -> None:
+        made: dict[str, Metric | MetricCollection] = {c.key: c(output=output) for c in columns(metrics, legacy)}
+        super().__init__(made, prefix=prefix, compute_groups=False)  # see MotionMetrics

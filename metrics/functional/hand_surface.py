@@ -1,0 +1,151 @@
+"""The surface of a hand's capsules and boxes as charts, maps of rectangles of which every part has a known size.
+
+A chart maps (u, v) to o + u A + v B + R n with n = (N + u C + v D) / |N + u C + v D|, which is the outward normal too:
+a face of a box has R = 0, a quarter of a cylinder A along its axis and D around it, and a part of a sphere C and D, as
+a face of a cube blown up to the sphere. N has length 1; C and D are 0 or orthonormal to each other and to N.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from ...hands.points import Boxes, Capsules
+
+
+@dataclass(frozen=True)
+class Charts:
+    """The surface of all primitives of a hand.
+
+    Attributes:
+        link: (K,), int64.
+        origin, across, along, normal, turn_across, turn_along: (K, 3), o, A, B, N, C and D; link frame, metres.
+        radius: (K,), R, metres.
+        centre, half: (K, 2), the rectangle of (u, v).
+    """
+
+    link: Tensor
+    origin: Tensor
+    across: Tensor
+    along: Tensor
+    normal: Tensor
+    turn_across: Tensor
+    turn_along: Tensor
+    radius: Tensor
+    centre: Tensor
+    half: Tensor
+
+    @classmethod
+    def of(cls, capsules: Capsules, boxes: Boxes) -> Charts:
+        """Charts that cover the whole surface of every primitive, float64."""
+        capsules, boxes = capsules.to(torch.float64), boxes.to(torch.float64)
+        parts = [_box(boxes, axis, sign) for axis in range(3) for sign in (-1, 1)] if len(boxes.link) else []
+        if len(capsules.link):
+            parts += [*_sides(capsules), *_caps(capsules, capsules.start, -1), *_caps(capsules, capsules.end, 1)]
+        return cls(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(cls)))
+
+    def __len__(self) -> int:
+        return len(self.link)
+
+    def __getitem__(self, index: Tensor) -> Charts:
+        """Some of the charts, in the order of `index`."""
+        return Charts(*(getattr(self, f.name)[index] for f in fields(self)))
+
+    def point(self, uv: Tensor) -> Tensor:
+        """(K, 3): one point on each chart, at `uv` (K, 2); link frame, metres."""
+        u, v = uv[:, :1], uv[:, 1:]
+        away = self.normal + u * self.turn_across + v * self.turn_along
+        normal = away / torch.linalg.vector_norm(away, dim=1, keepdim=True)
+        return self.origin + u * self.across + v * self.along + self.radius[:, None] * normal
+
+    def reach(self) -> Tensor:
+        """(K,) metres: no point of a chart is farther from its middle."""
+        return torch.linalg.vector_norm(self._sizes(), dim=1)
+
+    def squared(self) -> Charts:
+        """The same surface in charts that are about as wide as they are long."""
+        sizes = self._sizes()
+        across, along = ((sizes / sizes.flip(1)).round().clamp(1, 32).long()).unbind(1)
+        index = torch.repeat_interleave(torch.arange(len(self)), across * along)
+        nth = torch.cat([torch.arange(n) for n in (across * along).tolist()])
+        parts = self[index]
+        place = torch.stack([nth % across[index], nth // across[index]], dim=1)
+        half = parts.half / torch.stack([across, along], dim=1)[index]
+        return replace(parts, centre=parts.centre - parts.half + half * (2 * place + 1), half=half)
+
+    def _sizes(self) -> Tensor:
+        """(K, 2): bounds of how far the surface goes from the middle to the sides of the rectangle, metres."""
+        straight = torch.stack([self.across.square().sum(1), self.along.square().sum(1)], dim=1)
+        round_ = torch.stack([self.turn_across.square().sum(1), self.turn_along.square().sum(1)], dim=1)
+        return (straight + round_ * self.radius[:, None] ** 2).sqrt() * self.half
+
+
+def _box(boxes: Boxes, axis: int, sign: int) -> Charts:
+    normal = sign * boxes.rotation[:, :, axis]
+    a, b = ((axis + k) % 3 for k in (1, 2))
+    return _chart(
+        boxes.link,
+        boxes.centre + normal * boxes.half[:, axis, None],
+        normal,
+        across=boxes.rotation[:, :, a] * boxes.half[:, a, None],
+        along=boxes.rotation[:, :, b] * boxes.half[:, b, None],
+    )
+
+
+def _sides(capsules: Capsules) -> list[Charts]:
+    """Four quarters of each cylinder."""
+    x, y, _ = _frames(capsules.end - capsules.start).unbind(-1)
+    middle, across = (capsules.start + capsules.end) / 2, (capsules.end - capsules.start) / 2
+    return [
+        _chart(capsules.link, middle, normal, across=across, turn_along=turn, radius=capsules.radius)
+        for normal, turn in ((x, y), (y, x), (-x, y), (-y, x))
+    ]
+
+
+def _caps(capsules: Capsules, end: Tensor, sign: int) -> list[Charts]:
+    """Five faces of half a cube on each half sphere."""
+    x, y, z = _frames(capsules.end - capsules.start).unbind(-1)
+    top = _chart(capsules.link, end, sign * z, turn_across=x, turn_along=y, radius=capsules.radius)
+    rim = [
+        _chart(
+            *(capsules.link, end, normal),
+            turn_across=turn,
+            turn_along=sign * z,
+            radius=capsules.radius,
+            rectangle=(0, 0.5, 1, 0.5),
+        )
+        for normal, turn in ((x, y), (y, x), (-x, y), (-y, x))
+    ]
+    return [top, *rim]
+
+
+def _chart(
+    link: Tensor,
+    origin: Tensor,
+    normal: Tensor,
+    across: Tensor | None = None,
+    along: Tensor | None = None,
+    turn_across: Tensor | None = None,
+    turn_along: Tensor | None = None,
+    radius: Tensor | None = None,
+    rectangle: tuple[float, float, float, float] = (0, 0, 1, 1),
+) -> Charts:
+    """Charts whose parameters that are not given vanish; `rectangle` is centre and half sizes."""
+    zero = torch.zeros_like(origin)
+    vectors = [zero if x is None else x for x in (across, along, turn_across, turn_along)]
+    bounds = origin.new_tensor(rectangle).expand(len(link), 4)
+    size = zero[:, 0] if radius is None else radius
+    return Charts(
+        link, origin, vectors[0], vectors[1], normal, vectors[2], vectors[3], size, bounds[:, :2], bounds[:, 2:]
+    )
+
+
+def _frames(axis: Tensor) -> Tensor:
+    """(C, 3, 3) rotations whose third column is along the axes (C, 3); any for an axis of length 0."""
+    length = torch.linalg.vector_norm(axis, dim=1, keepdim=True)
+    z = torch.where(length > 0, axis / length.clamp(min=1e-30), axis.new_tensor([0.0, 0.0, 1.0]))
+    x = torch.linalg.cross(torch.eye(3).to(z)[z.abs().argmin(1)], z)
+    x = x / torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    return torch.stack([x, torch.linalg.cross(z, x), z], dim=-1)

@@ -1,0 +1,65 @@
+"""Mean depth over the points of one surface that are inside the other, on samples that are the same in every run."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from ...geometry.assets import ObjectAsset
+from ...geometry.sampling import sample_surface
+from ...hands.points import primitive_distances
+from ..grasps import Grasps
+
+HAND_POINTS = 2048
+OBJECT_POINTS = 20000
+
+
+def mean_depth_in_object(grasps: Grasps) -> Tensor:
+    """Mean depth of the hand's surface where it is in the object, on 2048 points spread by area.
+
+    Returns:
+        (B,), metres, float64; 0 where no point is inside. The poses have to be finite.
+    """
+    points = grasps.hand.place(grasps.links, grasps.hand.surface(HAND_POINTS).to("cpu", torch.float64))
+    points = points / grasps.scales[:, None, None]
+    near = grasps.object.grid(points) < 2 * grasps.object.grid.spacing  # it is off by less than one
+    depth = torch.zeros_like(points[..., 0])
+    depth[near] = -grasps.object.distance(points[near])
+    return _mean_of_positive(depth) * grasps.scales
+
+
+def mean_depth_in_hand(grasps: Grasps) -> Tensor:
+    """Mean depth of the object's surface where it is in the hand, on 20000 points spread by area.
+
+    Returns:
+        (B,), metres, float64; 0 where no point is inside. The poses have to be finite.
+    """
+    hand, (points, tree) = grasps.hand, _object_points(grasps.object)
+    capsules, boxes = hand.capsules.to("cpu", torch.float64), hand.boxes.to("cpu", torch.float64)
+    centre = torch.cat([(capsules.start + capsules.end) / 2, boxes.centre])
+    length = torch.linalg.vector_norm(capsules.end - capsules.start, dim=1)
+    reach = torch.cat([length / 2 + capsules.radius, torch.linalg.vector_norm(boxes.half, dim=1)])
+    link = torch.cat([capsules.link, boxes.link])
+    depths = []
+    for b, scale in enumerate(grasps.scales.tolist()):
+        links = grasps.links[b]
+        middle = (links.rotation[link] @ centre.unsqueeze(-1)).squeeze(-1) + links.translation[link]
+        balls = tree.query_ball_point((middle / scale).numpy(), (reach / scale).numpy())
+        near = sorted(set().union(*balls))
+        distance = primitive_distances(links, capsules, boxes, points[near] * scale)
+        depths.append(_mean_of_positive(-distance.amin(-1)))
+    return torch.stack(depths) if depths else grasps.scales.new_zeros(0)
+
+
+@lru_cache(maxsize=8)
+def _object_points(asset: ObjectAsset) -> tuple[Tensor, cKDTree]:
+    points, _, _ = sample_surface(asset.solid.vertices, asset.solid.faces, OBJECT_POINTS)
+    return torch.from_numpy(points), cKDTree(points)
+
+
+def _mean_of_positive(depth: Tensor) -> Tensor:
+    """(..., n) -> (...)."""
+    return depth.clamp(min=0).sum(-1) / (depth > 0).sum(-1).clamp(min=1)

@@ -1,0 +1,155 @@
+"""Q1, the epsilon quality of Ferrari and Canny ("Planning Optimal Grasps", ICRA 1992): the largest wrench, in the
+worst direction, that contact forces of unit normal force resist."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..grasps import Grasps
+from .contact import grasp_contacts
+from .wrench_hull import inner_radius, whole_hull_radius
+
+Array = NDArray[np.float64]
+_ALONG_Z = 1e-4
+
+
+def q1(
+    grasps: Grasps,
+    m: int = 8,
+    mu: float = 1.0,
+    torque_scale: float = 10.0,
+    threshold: float = 0.01,
+    torque_about: Literal["origin", "centre_of_mass"] = "origin",
+    whole_hull: bool = False,
+) -> Tensor:
+    """Q1 as UniDexGrasp defines it (Xu et al., CVPR 2023), with hand and object in one frame.
+
+    Every link within the threshold of the object, or inside, is one contact, at its nearest or deepest point. The hull
+    is that of the wrenches of the contacts' friction cones (`cone_wrenches`) and of no wrench. Q1 is the distance from
+    0 to its nearest facet, at most 1; it is 0 where the hull is flat or has 0 on its boundary, which is to say without
+    force closure, and without contacts.
+
+    The cones have m sides, of which the first is level with the object's z axis: turning the object frame changes the
+    value a little. About "origin" moving it does too, so compare only objects whose frames were chosen alike.
+
+    Args:
+        grasps: B grasps.
+        m: sides of the friction cones.
+        mu: friction coefficient.
+        torque_scale: of torques in newton metres against forces in newtons, 1 / metres.
+        threshold: metres between a link and the object.
+        torque_about: the object frame's origin, or the centre of mass of the object's solid.
+        whole_hull: make the whole hull, for comparison: the same value, more slowly.
+
+    Returns:
+        (B,), higher is better; NaN for a pose that is not finite.
+
+    Raises:
+        ValueError: a parameter is out of its range.
+    """
+    if torque_about not in ("origin", "centre_of_mass"):
+        raise ValueError(f"torque_about: expected 'origin' or 'centre_of_mass', found {torque_about!r}")
+    _check_cone(m, mu, torque_scale)
+    contacts = grasp_contacts(grasps, threshold)
+    lever = contacts.point
+    if torque_about == "centre_of_mass":
+        lever = lever - grasps.scales[:, None, None] * torch.from_numpy(grasps.object.centre_of_mass)
+    arrays = zip(lever.numpy(), contacts.normal.numpy(), contacts.mask.numpy(), strict=True)
+    radius = whole_hull_radius if whole_hull else inner_radius
+    values = [min(1.0, radius(cone_wrenches(p[k], n[k], m, mu, torque_scale))) for p, n, k in arrays]
+    return torch.where(grasps.valid, torch.tensor(values, dtype=torch.float64), torch.nan)
+
+
+def contact_q1(points: Array, normals: Array, m: int = 8, mu: float = 1.0, torque_scale: float = 10.0) -> float:
+    """Q1 of given contacts.
+
+    Args:
+        points: (K, 3), metres, from the point that torques are about.
+        normals: (K, 3), unit; all outward or all inward, which makes no difference for even m.
+        m, mu, torque_scale: as `q1`.
+
+    Raises:
+        ValueError: the shapes differ, or a parameter is out of its range.
+
+    Example:
+        >>> axes = np.vstack([np.eye(3), -np.eye(3)])
+        >>> round(float(contact_q1(0.1 * axes, axes)), 4)
+        0.8165
+    """
+    return min(1.0, inner_radius(cone_wrenches(points, normals, m, mu, torque_scale)))
+
+
+def cone_wrenches(points: Array, normals: Array, m: int = 8, mu: float = 1.0, torque_scale: float = 10.0) -> Array:
+    """The edges of the friction cones as wrenches (f, torque_scale * p x f), with f = n + mu (cos t u + sin t v).
+
+    The angles t are 0 and m - 1 equal steps further, u is (-n_y, n_x, 0) made unit, or x where n is along z to 1e-4,
+    and v is u x n.
+
+    Args:
+        points, normals, m, mu, torque_scale: as `contact_q1`.
+
+    Returns:
+        (K * m, 6).
+
+    Raises:
+        ValueError: the shapes differ, or a parameter is out of its range.
+    """
+    points, normals = np.asarray(points, np.float64), np.asarray(normals, np.float64)
+    if points.shape != normals.shape or points.ndim != 2 or points.shape[1] != 3:
+        raise ValueError(f"points and normals: expected two of shape (K, 3), found {points.shape} and {normals.shape}")
+    _check_cone(m, mu, torque_scale)
+    u = np.stack([-normals[:, 1], normals[:, 0], np.zeros(len(normals))], 1)
+    length = np.linalg.norm(u, axis=1, keepdims=True)
+    level = np.array([1.0, 0.0, 0.0]) - normals[:, :1] * normals
+    # wider than rounding, or the search's last digits would turn the cones of contacts on flat tops
+    u = np.where(length > _ALONG_Z, u / np.maximum(length, _ALONG_Z), level)
+    v = np.cross(u, normals)
+    angle = 2 * np.pi * np.arange(m)[:, None] / m
+    force = normals[:, None] + mu * (np.cos(angle) * u[:, None] + np.sin(angle) * v[:, None])
+    return np.concatenate([force, torque_scale * np.cross(points[:, None], force)], -1).reshape(-1, 6)
+
+
+def valid_q1(
+    q1: Tensor,
+    penetration: Tensor,
+    table_penetration: Tensor | None = None,
+    max_penetration: float = 0.005,
+    max_table_penetration: float = 0.01,
+) -> Tensor:
+    """Q1 of the grasps that hardly penetrate, 0 for the others: what UniDexGrasp calls valid Q1.
+
+    Args:
+        q1: (B,).
+        penetration: (B,), metres, of hand and object.
+        table_penetration: (B,), metres, of hand and table; None where there is no table.
+        max_penetration: metres; the penetration has to be less.
+        max_table_penetration: metres, likewise.
+
+    Returns:
+        (B,); NaN where an argument is NaN.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    depths = [(penetration, max_penetration, "penetration")]
+    if table_penetration is not None:
+        depths.append((table_penetration, max_table_penetration, "table_penetration"))
+    for depth, limit, name in depths:
+        if depth.shape != q1.shape:
+            raise ValueError(f"{name}: expected one value per Q1, {tuple(q1.shape)}, found {tuple(depth.shape)}")
+        q1 = torch.where(depth.isnan() | q1.isnan(), torch.nan, torch.where(depth < limit, q1, 0.0))
+    return q1
+
+
+def _check_cone(m: int, mu: float, torque_scale: float) -> None:
+    if m < 3:
+        raise ValueError(f"m: expected at least 3 sides of a friction cone, found {m}")
+    if not 0 <= mu < float("inf"):
+        raise ValueError(f"mu: expected a friction coefficient of at least 0, found {mu}")
+    if not 0 < torque_scale < float("inf"):
+        raise ValueError(f"torque_scale: expected a positive number, found {torque_scale}")

@@ -1,0 +1,80 @@
+"""The collision shapes of a hand in one form, for what is done to all of them at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...hands.hand import Hand
+
+
+@dataclass(frozen=True)
+class RoundedBoxes:
+    """The primitives of a hand in one form: all points within `radius` of a box, which for a capsule is a segment.
+
+    Attributes:
+        link: (C,), int64.
+        centre: (C, 3), metres, link frame.
+        rotation: (C, 3, 3), link_from_box.
+        half: (C, 3), half sizes, metres.
+        radius: (C,), metres.
+    """
+
+    link: Tensor
+    centre: Tensor
+    rotation: Tensor
+    half: Tensor
+    radius: Tensor
+
+    @classmethod
+    def of(cls, hand: Hand) -> RoundedBoxes:
+        """The capsules, along z, then the boxes of a hand, float64."""
+        capsules, boxes = (x.to("cpu", torch.float64) for x in (hand.capsules, hand.boxes))
+        along = capsules.end - capsules.start
+        half = torch.zeros_like(along)
+        half[:, 2] = torch.linalg.vector_norm(along, dim=-1) / 2
+        return cls(
+            torch.cat([capsules.link, boxes.link]),
+            torch.cat([(capsules.start + capsules.end) / 2, boxes.centre]),
+            torch.cat([_frames(along), boxes.rotation]),
+            torch.cat([half, boxes.half]),
+            torch.cat([capsules.radius, torch.zeros_like(boxes.half[:, 0])]),
+        )
+
+    def samples(self, step: float) -> tuple[Tensor, Tensor]:
+        """Points on the surfaces, about `step` apart, corners among them: (N, 3), box frame, and their boxes (N,)."""
+        points, owner = [], []
+        for i, (half, radius) in enumerate(zip(self.half, self.radius, strict=True)):
+            counts = ((half + radius) * (2 / step)).ceil().clamp(min=2).long().tolist()
+            axes = [torch.linspace(-1, 1, n + 1, dtype=torch.float64) for n in counts]
+            lattice = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+            lattice = lattice[(lattice.abs() == 1).any(-1)] * (half + radius)
+            points.append(project(lattice, half, radius))
+            owner.append(torch.full((len(lattice),), i))
+        return torch.cat(points), torch.cat(owner)
+
+
+def project(points: Tensor, half: Tensor, radius: Tensor) -> Tensor:
+    """Nearest points on the surfaces of rounded boxes; (..., 3), box frame, with half (..., 3) and radius (...)."""
+    points, half = torch.broadcast_tensors(points, half)
+    core = torch.minimum(torch.maximum(points, -half), half)
+    out = points - core
+    length = torch.linalg.vector_norm(out, dim=-1, keepdim=True)
+    radius = radius.unsqueeze(-1)
+    rounded = core + radius * out / length.clamp(min=1e-300)
+    # Inside a box, to its nearest face; on the axis of a capsule, which runs along z, to any side.
+    axis = torch.where(radius > 0, 0, (half - core.abs()).argmin(-1, keepdim=True))
+    reach = torch.where(radius > 0, radius, half.take_along_dim(axis, -1))
+    side = torch.where(core.take_along_dim(axis, -1) < 0, -reach, reach)
+    return torch.where(length > 0, rounded, core.scatter(-1, axis, side))
+
+
+def _frames(axes: Tensor) -> Tensor:
+    """Rotations (C, 3, 3) whose third column points along each axis (C, 3); any rotation for a zero axis."""
+    z = torch.nn.functional.normalize(axes, dim=-1)
+    z = torch.where((z == 0).all(-1, keepdim=True), z.new_tensor([0.0, 0.0, 1.0]), z)
+    least = torch.eye(3).to(z)[z.abs().argmin(-1)]
+    x = torch.nn.functional.normalize(torch.linalg.cross(least, z), dim=-1)
+    return torch.stack([x, torch.linalg.cross(z, x), z], dim=-1)

@@ -1,0 +1,95 @@
+"""How far a hand runs through itself: volume and depth of what its links share though they are no neighbours."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from manifold3d import Manifold, OpType
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...hands.hand import Hand
+from ...hands.kinematics import Links
+from ...hands.pose import HandPose
+from ...hands.solids import hand_solids
+
+Reduce = Literal["union", "sum_pairs"]
+
+
+def self_intersection_volume(hand: Hand, pose: HandPose, reduce: Reduce = "union") -> Tensor:
+    """Volume of the region that at least two links cover which are no neighbours (`spec/metrics.md` 2.2).
+
+    Neighbours, links without a shape not counted, overlap by design, and so may the pairs that the hand's YAML lists
+    as `overlaps`; all others are apart at rest in every shipped hand, so no baseline is subtracted. Which pairs overlap
+    is decided in closed form; only those are intersected, as solids of exactly their primitives' volumes.
+
+    Args:
+        hand: its collision shapes are what is measured.
+        pose: HandPose (B,).
+        reduce: "union" counts every place once; "sum_pairs" once for every pair that covers it.
+
+    Returns:
+        (B,) float64, m^3, exactly 0 where no pair overlaps, NaN for a pose that is not finite.
+
+    Raises:
+        ValueError: unknown `reduce`, or another batch shape.
+        HandError: the pose is one of another hand, or the hand has no collision shapes.
+    """
+    if reduce not in get_args(Reduce):
+        raise ValueError(f"reduce: expected 'union' or 'sum_pairs', found {reduce!r}")
+    links, gaps = _gaps(hand, pose)
+    solids = hand_solids(hand)
+    volumes = np.where(np.isfinite(gaps).all(1), 0.0, np.nan)
+    for b in np.flatnonzero((gaps < 0).any(1) & np.isfinite(volumes)):
+        pairs = solids.pairs[gaps[b] < 0]
+        frames = _frames(links, int(b))
+        placed = {int(i): solids.manifolds[i].transform(frames[solids.link[i]]) for i in np.unique(pairs)}
+        shared = [placed[int(i)] ^ placed[int(j)] for i, j in pairs]
+        volumes[b] = union_volume(shared) if reduce == "union" else sum(part.volume() for part in shared)
+    return torch.from_numpy(volumes)
+
+
+def self_intersection_depth(hand: Hand, pose: HandPose) -> Tensor:
+    """Deepest overlap of two links that are no neighbours: the least translation that parts their two primitives.
+
+    Args:
+        hand: its collision shapes are what is measured.
+        pose: HandPose (B,).
+
+    Returns:
+        (B,) float64, metres, 0 where no pair overlaps, NaN for a pose that is not finite.
+
+    Raises:
+        ValueError: another batch shape.
+        HandError: the pose is one of another hand, or the hand has no collision shapes.
+    """
+    _, gaps = _gaps(hand, pose)
+    depth = np.max(-gaps, axis=1, initial=0.0)
+    return torch.from_numpy(np.where(np.isfinite(gaps).all(1), depth, np.nan))
+
+
+def union_volume(parts: list[Manifold]) -> float:
+    """Volume of the union of solids, some of which may be empty."""
+    solid = [part for part in parts if not part.is_empty()]
+    if len(solid) < 2:
+        return solid[0].volume() if solid else 0.0
+    return Manifold.batch_boolean(solid, OpType.Add).volume()
+
+
+def _gaps(hand: Hand, pose: HandPose) -> tuple[Links, NDArray[np.float64]]:
+    """The links, and (B, P) gaps of pairs of primitives, NaN in rows of poses that are not finite."""
+    if len(pose.shape) != 1:
+        raise ValueError(f"pose: expected batch shape (B,), found {tuple(pose.shape)}")
+    pose = pose.map(lambda x: x.detach().double().cpu())
+    links, solids = hand.forward_kinematics(pose), hand_solids(hand)
+    valid = torch.cat([pose.translation, pose.rotation.flatten(1), pose.joints], dim=1).isfinite().all(1)
+    gaps = np.full((len(valid), len(solids.pairs)), np.nan)
+    gaps[valid.numpy()] = solids.gaps(links[valid])
+    return links, gaps
+
+
+def _frames(links: Links, b: int) -> NDArray[np.float64]:
+    """(L, 3, 4) transforms [R | t] of the links of one hand."""
+    return torch.cat([links.rotation[b], links.translation[b].unsqueeze(-1)], dim=-1).numpy()

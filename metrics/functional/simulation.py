@@ -1,0 +1,276 @@
+"""Does an object stay in a hand that stands still? Rigid-body simulation in MuJoCo (`spec/metrics.md` 2.4, 2.5).
+
+The hand is a rigid obstacle at the given pose: it doesn't squeeze, and friction acts only through the load that gravity
+makes and the push of a residual penetration. The displacement of an object that isn't held is that of a free fall, so a
+mean over grasps is close to a success rate in disguise: report the fraction below 1, 2 and 3 cm as well, and name the
+engine, because no two engines agree within 0.1 cm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..grasps import Grasps
+from . import actuated
+from .arena import Array, Physics
+from .fall import Fall, Moved, Scene, fall
+
+Gravity = Sequence[float] | Tensor | np.ndarray | Literal["six"]
+
+G = 9.8
+"""m/s^2, of the six directions and of the default gravity."""
+DURATION = 35 / 240
+"""Seconds that the peers simulate."""
+FIXED_DURATION = 5 / 3
+"""Seconds of the six directions with a fixed hand, as in DexGraspNet's validator."""
+EJECTED = 1.05
+"""An object that moved further than this many free falls was pushed out by an overlap."""
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What an object did in each hand; (B,) CPU tensors, NaN or False where the pose is not finite.
+
+    With `gravity="six"` displacement and rotation are means over the directions, the speed is the largest, and a flag
+    is set if it is in any direction (`contact_at_end`: in all).
+
+    Attributes:
+        displacement: metres, of the centre of mass between start and end; the free fall where the simulation failed.
+        rotation: radians, between start and end; NaN where the simulation failed.
+        peak_speed: m/s, the largest of the centre of mass at any step; NaN where the simulation failed.
+        initial_depth: metres, deepest contact before the first step, 0 without one.
+        contact_at_end: the hand touches the object in its last pose.
+        ejected: moved further than 1.05 free falls, pushed out by an overlap.
+        failed: the simulation diverged.
+    """
+
+    displacement: Tensor
+    rotation: Tensor
+    peak_speed: Tensor
+    initial_depth: Tensor
+    contact_at_end: Tensor
+    ejected: Tensor
+    failed: Tensor
+
+
+def sim_displacement(
+    grasps: Grasps,
+    gravity: Gravity = (0.0, G, 0.0),
+    duration: float = DURATION,
+    timestep: float = 0.002,
+    friction: float = 3.0,
+    mass: float = 1.0,
+    threads: int | None = None,
+    mode: Literal["exact", "legacy_bullet"] = "exact",
+) -> Simulation:
+    """How far the object moves under gravity within `duration`, the hand standing still.
+
+    Args:
+        grasps: B grasps.
+        gravity: (3,), m/s^2, object frame; or "six": mean over 9.8 m/s^2 along the six half axes.
+        duration: seconds.
+        timestep: seconds; 1/240 has not converged.
+        friction: sliding friction of hand and object (the larger of two counts, both have this one).
+        mass: kilograms; the result doesn't depend on it.
+        threads: of MuJoCo, None for one per processor; the result doesn't depend on it.
+        mode: "legacy_bullet" is what GraspTTA and ObMan do, in PyBullet: triangle-mesh hand, V-HACD, vertex mean as
+            centre of mass, 1/240 s. `timestep`, `friction` and `threads` mean nothing there.
+
+    Returns:
+        See `Simulation`; a pose that is not finite gives NaN, a simulation that diverged its free fall and `failed`.
+
+    Raises:
+        ValueError: a setting that is no finite number, or not positive; an unknown mode.
+        MeshError: the object's pieces have no volume.
+        ImportError: PyBullet is needed and not installed.
+    """
+    directions = _directions(gravity)
+    _check_positive(duration=duration, timestep=timestep, friction=friction, mass=mass)
+    if mode == "legacy_bullet":
+        from .bullet import bullet_fall
+
+        fallen = bullet_fall(_known(grasps), directions, duration, mass)
+    elif mode == "exact":
+        physics = Physics(timestep, friction, mass)
+        fallen = fall(_known(grasps), directions, _steps(duration, timestep), physics, threads)
+    else:
+        raise ValueError(f"mode: expected 'exact' or 'legacy_bullet', found {mode!r}")
+    return _summary(fallen, grasps.valid)
+
+
+@dataclass(frozen=True)
+class SixDirections:
+    """What became of the object under a pull along +x, -x, +y, -y, +z, -z of its frame; CPU tensors.
+
+    A pose that is not finite has NaN (False for a flag) everywhere, and so no success.
+
+    Attributes:
+        displacement: (B, 6), metres, of the centre of mass; NaN where the simulation failed.
+        rotation: (B, 6), radians; NaN likewise.
+        contact_left: (B, 6), bool, the hand touches the object at the end, DexGraspNet's rule of success.
+        failed: (B,), bool, a simulation diverged.
+        initial_depth: (B,), metres, deepest contact in the given pose.
+        limits: displacement (metres), rotation (radians) and initial depth (metres) of the protocol.
+    """
+
+    displacement: Tensor
+    rotation: Tensor
+    contact_left: Tensor
+    failed: Tensor
+    initial_depth: Tensor
+    limits: tuple[float, float, float]
+
+    def success(self, distance: float | None = None, angle: float | None = None) -> Tensor:
+        """Whether the object stayed in all six directions.
+
+        Args:
+            distance: metres, that it may move; None for the protocol's: 0.02 fixed, 0.05 actuated.
+            angle: radians, that it may turn; None for the protocol's: any angle fixed, 15 degrees actuated.
+
+        Returns:
+            (B,), bool; False where a simulation failed, or the initial depth is above the protocol's (1 cm actuated).
+        """
+        distance = self.limits[0] if distance is None else distance
+        angle = self.limits[1] if angle is None else angle
+        stayed = (self.displacement < distance) & (self.rotation < angle)
+        return stayed.all(1) & ~self.failed & (self.initial_depth <= self.limits[2])
+
+    def success_contact(self) -> Tensor:
+        """(B,), bool: the hand still touches the object at the end of all six, DexGraspNet's rule."""
+        return self.contact_left.all(1) & ~self.failed
+
+
+def success_six_directions(
+    grasps: Grasps,
+    protocol: Literal["fixed", "actuated"] = "fixed",
+    duration: float | None = None,
+    timestep: float = 0.002,
+    friction: float = 3.0,
+    threads: int | None = None,
+    pregrasp: Tensor | None = None,
+    squeeze: Tensor | None = None,
+) -> SixDirections:
+    """Pulls the object along the six half axes of its frame, one at a time.
+
+    "fixed" is the simulation of `sim_displacement` for 1.667 s: the hand is rigid and doesn't squeeze, which is hard on
+    grasps that need it. "actuated" is DexGraspBench's test: a hand with servos closes from `pregrasp` to the grasp and
+    squeezes towards `squeeze` (0.4 s each), then the object (0.1 kg, friction 0.6 and 0.02) is pulled with its weight
+    for 2 s; displacement and rotation count from the given pose. Most data sets hold the grasp alone: without the two
+    postures every joint opens and goes on closing along `actuated.closing_direction`, the one that moves furthest by
+    0.1 radians each way.
+
+    Args:
+        grasps: B grasps.
+        protocol: "fixed" or "actuated".
+        duration: seconds; None for the protocol's, 1.667 fixed and 2 actuated.
+        timestep, friction: of the fixed protocol; the actuated one has 4 ms and 0.6.
+        threads: of MuJoCo, None for one per processor.
+        pregrasp, squeeze: (B, J), radians, postures of the actuated protocol.
+
+    Raises:
+        ValueError: unknown protocol, postures that don't fit, or a setting that is not positive.
+        HandError: the hand of the actuated protocol has ball joints.
+    """
+    _check_positive(duration=1.0 if duration is None else duration, timestep=timestep, friction=friction)
+    known = _known(grasps)
+    if protocol == "fixed":
+        steps = _steps(duration or FIXED_DURATION, timestep)
+        moved: Moved = fall(known, _directions("six"), steps, Physics(timestep, friction), threads)
+        limits = (0.02, float("inf"), float("inf"))
+    elif protocol == "actuated":
+        postures = _postures(grasps, pregrasp, squeeze)
+        pulls = _directions("six") / G
+        moved = actuated.squeeze_and_pull(known, *postures, pulls, duration or actuated.DURATION, threads)
+        limits = (0.05, float(np.radians(15)), 0.01)
+    else:
+        raise ValueError(f"protocol: expected 'fixed' or 'actuated', found {protocol!r}")
+    return SixDirections(
+        displacement=_spread(moved.displacement, grasps.valid),
+        rotation=_spread(moved.rotation, grasps.valid),
+        contact_left=_spread(moved.contact, grasps.valid),
+        failed=_spread(np.asarray(moved.failed.any(1)), grasps.valid),
+        initial_depth=_spread(moved.initial_depth, grasps.valid),
+        limits=limits,
+    )
+
+
+def _postures(grasps: Grasps, pregrasp: Tensor | None, squeeze: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Pregrasp and squeeze of the valid grasps, (b, J)."""
+    known = _known(grasps)
+    for name, posture in (("pregrasp", pregrasp), ("squeeze", squeeze)):
+        if posture is not None and posture.shape != grasps.pose.joints.shape:
+            expected = tuple(grasps.pose.joints.shape)
+            raise ValueError(f"{name}: expected joints of shape {expected}, found {tuple(posture.shape)}")
+    direction, joints = actuated.closing_direction(known), known.pose.joints
+    return (
+        joints - actuated.OPEN * direction if pregrasp is None else pregrasp.double()[grasps.valid],
+        joints + actuated.SQUEEZE * direction if squeeze is None else squeeze.double()[grasps.valid],
+    )
+
+
+def contact_depth(grasps: Grasps) -> Tensor:
+    """Depth of the deepest contact that MuJoCo finds between the hand's shapes and the object's convex pieces.
+
+    It is the least translation that separates the two convex shapes: for a shallow overlap the depth of penetration,
+    in a thin wall up to half its thickness.
+
+    Returns:
+        (B,), metres, 0 without a contact, NaN for a pose that is not finite.
+    """
+    return _spread(Scene(_known(grasps), Physics()).depth(), grasps.valid)
+
+
+def _summary(fallen: Fall, valid: Tensor) -> Simulation:
+    displacement = np.where(fallen.failed, fallen.free, fallen.displacement)
+    values = {
+        "displacement": displacement.mean(1),
+        "rotation": fallen.rotation.mean(1),
+        "peak_speed": fallen.peak_speed.max(1),
+        "initial_depth": fallen.initial_depth,
+        "contact_at_end": fallen.contact.all(1),
+        "ejected": (displacement > EJECTED * fallen.free).any(1),
+        "failed": fallen.failed.any(1),
+    }
+    return Simulation(**{name: _spread(value, valid) for name, value in values.items()})
+
+
+def _known(grasps: Grasps) -> Grasps:
+    """Those with a finite pose; the same object, with its forward kinematics, if all are."""
+    return grasps if grasps.valid.all() else grasps[grasps.valid]
+
+
+def _spread(values: np.ndarray, valid: Tensor) -> Tensor:
+    """Values of the valid grasps at their places among all; NaN, or False, at the others."""
+    known = torch.from_numpy(np.ascontiguousarray(values))
+    empty = False if known.dtype == torch.bool else float("nan")
+    out = torch.full((len(valid), *known.shape[1:]), empty, dtype=known.dtype)
+    out[valid] = known
+    return out
+
+
+def _directions(gravity: Gravity) -> Array:
+    """(D, 3), m/s^2."""
+    if isinstance(gravity, str):
+        if gravity != "six":
+            raise ValueError(f"gravity: expected three numbers or 'six', found {gravity!r}")
+        return G * np.concatenate([sign * np.eye(3)[i : i + 1] for i in range(3) for sign in (1, -1)])
+    vector = np.asarray(gravity, np.float64)
+    if vector.shape != (3,) or not np.isfinite(vector).all():
+        raise ValueError(f"gravity: expected three finite numbers or 'six', found {vector.tolist()}")
+    return vector[None]
+
+
+def _steps(duration: float, timestep: float) -> int:
+    return max(1, round(duration / timestep))
+
+
+def _check_positive(**settings: float) -> None:
+    for name, value in settings.items():
+        if not (np.isfinite(value) and value > 0):
+            raise ValueError(f"{name}: expected a positive number, found {value}")

@@ -1,0 +1,39 @@
+"""How deep a hand is in the table that its object lies on."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...hands.products import compose, rotate
+from ..grasps import Grasps
+from .rounded_boxes import RoundedBoxes
+
+
+def table_penetration(grasps: Grasps, plane: Tensor) -> Tensor:
+    """Depth of the hand's lowest point below a plane, in closed form: UniDexGrasp's tpen.
+
+    Args:
+        grasps: B grasps.
+        plane: (B, 4) or (4,), the upward unit normal n and the offset b, metres, object frame: a point x is n . x + b
+            above the table.
+
+    Returns:
+        (B,), metres, 0 for a hand above the table; NaN for a pose that is not finite.
+
+    Raises:
+        ValueError: the plane has another shape, or a normal is not of length 1.
+    """
+    if plane.shape not in ((4,), (len(grasps), 4)):
+        raise ValueError(f"plane: expected (4,) or ({len(grasps)}, 4), found {tuple(plane.shape)}")
+    plane = plane.double().cpu().expand(len(grasps), 4)
+    normal, offset = plane[:, None, :3], plane[:, 3:]
+    length = torch.linalg.vector_norm(plane[:, :3], dim=-1)
+    if not ((length - 1).abs() < 1e-3).all() or not offset.isfinite().all():
+        raise ValueError(f"plane: expected a unit normal and an offset in metres, found {plane.tolist()[:3]}")
+    shapes, links = RoundedBoxes.of(grasps.hand), grasps.links
+    rotation = compose(links.rotation[:, shapes.link], shapes.rotation)
+    centre = links.translation[:, shapes.link] + rotate(links.rotation[:, shapes.link], shapes.centre)
+    reach = (rotate(rotation.mT, normal).abs() * shapes.half).sum(-1) + shapes.radius
+    depth = (reach - (centre * normal).sum(-1) - offset).amax(-1).clamp(min=0)
+    return torch.where(grasps.valid, depth, torch.nan)

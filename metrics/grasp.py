@@ -1,0 +1,329 @@
+"""Metrics of grasps: thin torchmetrics classes over `dexzoo.metrics.functional`, all fed with `Grasps`.
+
+A class is one column of a table: `key` is its name there, with the unit; the first sentence of its docstring is its
+definition. `update(grasps)` takes a batch of grasps of one object; call it once per object: the mean is over grasps.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from .base import SampleMetric
+from .functional.contact import Contact, contact
+from .functional.diversity import Diversity, diversity
+from .functional.penetration import penetration_depth
+from .functional.q1 import q1, valid_q1
+from .functional.simulation import Simulation, SixDirections, sim_displacement, success_six_directions
+from .functional.volumes import hand_object_volume, self_intersection_depth, self_intersection_volume
+from .grasps import Grasps
+
+_DEGREES = 180 / torch.pi
+
+
+class GraspMetric(SampleMetric):
+    """A column: one value per grasp, its mean and spread over all grasps seen.
+
+    As input to `update`: `Grasps`, B grasps of one object.
+    """
+
+    key: ClassVar[str]
+    """Name of the column, with its unit."""
+    source: ClassVar[str]
+    """Who defined it."""
+    higher_is_better: ClassVar[bool | None] = False  # type: ignore[assignment]
+
+    @abstractmethod
+    def measure(self, grasps: Grasps) -> Tensor:
+        """(B,) values in SI units, NaN where there is none."""
+
+    def update(self, grasps: Grasps) -> None:
+        """Adds a batch of grasps of one object."""
+        self.add(self.measure(grasps))
+
+    @classmethod
+    def definition(cls) -> str:
+        """The first sentence of the docstring."""
+        return (cls.__doc__ or "").split(":")[0].replace("\n", " ").strip()
+
+
+class PenetrationDepth(GraspMetric):
+    """Depth of the deepest point of the hand below the object's surface: cm, lower is better.
+
+    Source: "p.dist" of RealDex (Liu et al., IJCAI 2024), Table 3; definition in `functional.penetration`.
+
+    Args:
+        certify: the true maximum to 0.05 mm instead of the refined one.
+        output: as `SampleMetric`.
+    """
+
+    key, unit, per_si, source = "penetration_cm", "cm", 1e2, "RealDex, Table 3 (p.dist)"
+
+    def __init__(self, certify: bool = False, output: Literal["mean", "summary"] = "mean") -> None:
+        super().__init__(output)
+        self.certify = certify
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        return penetration_depth(grasps, certify=self.certify)
+
+
+class ObjectPenetration(GraspMetric):
+    """Depth of the deepest point of the object below the hand's surface: cm, lower is better."""
+
+    key, unit, per_si, source = "object_penetration_cm", "cm", 1e2, "UniDexGrasp (pen), DexGraspNet"
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        return grasps.once(self.key, lambda g: penetration_depth(g, direction="object_to_hand"))
+
+
+class LegacyPenetration(GraspMetric):
+    """Depth as the scripts in use compute it, fed metres (small triangles lose their hits): cm, lower is better."""
+
+    key, unit, per_si, source = "penetration_legacy_cm", "cm", 1e2, "GraspTTA's evaluation, metres"
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        return penetration_depth(grasps, mode="legacy_gtta")
+
+
+class SelfIntersectionVolume(GraspMetric):
+    """Volume that two or more links of the hand share, neighbours left out: cm^3, lower is better."""
+
+    key, unit, per_si, source = "self_intersection_cm3", "cm^3", 1e6, "RealDex, Table 3 (s.i.vol, as its text reads)"
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        return self_intersection_volume(grasps.hand, grasps.pose)
+
+
+class SelfIntersectionDepth(GraspMetric):
+    """Depth of the deepest overlap of two links that are no neighbours: cm, lower is better."""
+
+    key, unit, per_si, source = "self_intersection_depth_cm", "cm", 1e2, "DexGraspBench (self penetration)"
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        return self_intersection_depth(grasps.hand, grasps.pose)
+
+
+class HandObjectVolume(GraspMetric):
+    """Volume of the hand inside the object: cm^3, lower is better."""
+
+    key, unit, per_si, source = "hand_object_cm3", "cm^3", 1e6, "Hasson et al., CVPR 2019 (intersection volume)"
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        return hand_object_volume(grasps)
+
+
+class LegacyHandObjectVolume(GraspMetric):
+    """Volume as the scripts in use count it, 5 mm cells of the object's surface in the hand: cm^3, lower is better."""
+
+    key, unit, per_si, source = "hand_object_legacy_cm3", "cm^3", 1e6, "obman, GraspTTA (voxels)"
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        return hand_object_volume(grasps, mode="legacy_vox5")
+
+
+def _simulated(grasps: Grasps) -> Simulation:
+    return grasps.once("simulation", sim_displacement)
+
+
+class SimDisplacement(GraspMetric):
+    """Distance that the object moves in 0.146 s of gravity with the hand stiff: cm, lower is better.
+
+    Bounded by free fall, 10.4 cm: it is close to a rate of success in disguise, so read `SimHeld` beside it.
+    """
+
+    key, unit, per_si, source = "sim_displacement_cm", "cm", 1e2, "RealDex, Table 3 (sim.disp); Hasson et al. 2019"
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        return _simulated(grasps).displacement
+
+
+class SimHeld1(GraspMetric):
+    """Share of grasps whose object moves less than 1 cm in the simulation of `SimDisplacement`: higher is better."""
+
+    key, unit, source, higher_is_better = "sim_held_1cm", "share", "dexzoo", True
+    limit: ClassVar[float] = 0.01
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        moved = _simulated(grasps).displacement
+        return torch.where(moved.isnan(), moved, (moved < self.limit).double())
+
+
+class SimHeld2(SimHeld1):
+    """Share of grasps whose object moves less than 2 cm in the simulation of `SimDisplacement`: higher is better."""
+
+    key, limit = "sim_held_2cm", 0.02
+
+
+class SimHeld3(SimHeld1):
+    """Share of grasps whose object moves less than 3 cm in the simulation of `SimDisplacement`: higher is better."""
+
+    key, limit, source = "sim_held_3cm", 0.03, "GraspTTA (stable grasps)"
+
+
+class SimRotation(GraspMetric):
+    """Angle by which the object turns in the simulation of `SimDisplacement`: degrees, lower is better."""
+
+    key, unit, per_si, source = "sim_rotation_deg", "deg", _DEGREES, "dexzoo"
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        return _simulated(grasps).rotation
+
+
+class SimInitialDepth(GraspMetric):
+    """Depth of the deepest contact when the simulation of `SimDisplacement` begins: cm, lower is better.
+
+    A deep start pushes the object out, so a displacement means little without it.
+    """
+
+    key, unit, per_si, source = "sim_initial_depth_cm", "cm", 1e2, "dexzoo"
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        return _simulated(grasps).initial_depth
+
+
+class SimEjected(GraspMetric):
+    """Share of grasps whose object moves farther than free fall, pushed out by overlap: lower is better."""
+
+    key, unit, source = "sim_ejected", "share", "dexzoo"
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        return _share(_simulated(grasps).ejected, grasps)
+
+
+class SimFailed(GraspMetric):
+    """Share of grasps whose simulation diverged and counts as a free fall: lower is better."""
+
+    key, unit, source = "sim_failed", "share", "dexzoo"
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        return _share(_simulated(grasps).failed, grasps)
+
+
+class SimDisplacementSix(GraspMetric):
+    """`SimDisplacement`, mean over gravity along the six axes of the object: cm, lower is better."""
+
+    key, unit, per_si, source = "sim_displacement_six_cm", "cm", 1e2, "dexzoo"
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        return sim_displacement(grasps, gravity="six").displacement
+
+
+class LegacySimDisplacement(GraspMetric):
+    """Displacement as the scripts in use simulate it, in Bullet: cm, lower is better. Needs `dexzoo[legacy]`."""
+
+    key, unit, per_si, source = "sim_displacement_legacy_cm", "cm", 1e2, "obman, GraspTTA (PyBullet)"
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        return sim_displacement(grasps, mode="legacy_bullet").displacement
+
+
+def _six(grasps: Grasps) -> SixDirections:
+    return grasps.once("six directions", success_six_directions)
+
+
+class SixDirectionSuccess(GraspMetric):
+    """Share of grasps that keep the object within 2 cm for 1.67 s of gravity along all six axes: higher is better."""
+
+    key, unit, source, higher_is_better = "six_success", "share", "Isaac test of DexGraspNet, by displacement", True
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        return _share(_six(grasps).success(), grasps)
+
+
+class SixDirectionContact(GraspMetric):
+    """Share of grasps with contact left after 1.67 s of gravity along each of the six axes: higher is better."""
+
+    key, unit, source, higher_is_better = "six_contact_left", "share", "DexGraspNet (isaac_validator)", True
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        return _share(_six(grasps).contact_left.all(-1), grasps)
+
+
+class Q1(GraspMetric):
+    """Radius of the largest ball of wrenches that the contacts resist, capped at 1: higher is better."""
+
+    key, unit, source, higher_is_better = "q1", "1", "Ferrari and Canny 1992; parameters of UniDexGrasp", True
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        return grasps.once(self.key, q1)
+
+
+class ValidQ1(GraspMetric):
+    """Q1, but 0 where the object is 0.5 cm or more inside the hand: higher is better."""
+
+    key, unit, source, higher_is_better = "valid_q1", "1", "UniDexGrasp (valid q1; no table here)", True
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        return valid_q1(Q1().measure(grasps), ObjectPenetration().measure(grasps))
+
+
+def _touch(grasps: Grasps) -> Contact:
+    return grasps.once("contact", contact)
+
+
+class ContactRatio(GraspMetric):
+    """Share of grasps with a part of the hand within 5 mm of the object: higher is better."""
+
+    key, unit, source, higher_is_better = "contact_ratio", "share", "GraspTTA (contact)", True
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        return _share(_touch(grasps).in_contact, grasps)
+
+
+class LinkContact(GraspMetric):
+    """Share of the hand's links within 5 mm of the object: neither direction is better as such."""
+
+    key, unit, source, higher_is_better = "link_contact", "share", "dexzoo", None
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        return _touch(grasps).link_fraction
+
+
+class Gap(GraspMetric):
+    """Signed distance from the hand to the object, negative inside: cm, zero is best."""
+
+    key, unit, per_si, source, higher_is_better = "gap_cm", "cm", 1e2, "dexzoo", None
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        return _touch(grasps).distance
+
+
+class TranslationDiversity(GraspMetric):
+    """Standard deviation of the palm's position among the grasps of an object: cm, higher is more diverse.
+
+    Here a sample is an object: `update` takes all grasps of one, and the mean is over objects.
+    """
+
+    key, unit, per_si, source, higher_is_better = "diversity_translation_cm", "cm", 1e2, "spread in object frame", True
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        return _spread(grasps).translation.reshape(1)
+
+
+class RotationDiversity(TranslationDiversity):
+    """Standard deviation of the palm's rotation among the grasps of an object: degrees, higher is more diverse."""
+
+    key, unit, per_si = "diversity_rotation_deg", "deg", _DEGREES
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        return _spread(grasps).rotation.reshape(1)
+
+
+class JointDiversity(TranslationDiversity):
+    """Mean standard deviation of joint values among the grasps of an object: degrees, higher is more diverse."""
+
+    key, unit, per_si = "diversity_joints_deg", "deg", _DEGREES
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        return _spread(grasps).joints.reshape(1)
+
+
+def _spread(grasps: Grasps) -> Diversity:
+    return grasps.once("diversity", lambda g: diversity(g.hand, g.pose))
+
+
+def _share(flags: Tensor, grasps: Grasps) -> Tensor:
+    return torch.where(grasps.valid, flags.double(), torch.nan)

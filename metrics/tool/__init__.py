@@ -1,0 +1,11 @@
+"""The command `python -m dexzoo.metrics evaluate`: measures files of grasps and writes tables and pictures.
+
+`evaluate.py` is the whole run; `meshes.py` finds the mesh of an object, `plan.py` cuts the work into chunks, `work.py`
+measures them here, in processes or on a Ray cluster, `shards.py` keeps what is finished, `summary.py` and `pictures.py`
+say what came out.
+"""
+
+from .evaluate import Evaluation, evaluate
+from .plan import EvaluationError, Settings
+
+__all__ = ["Evaluation", "EvaluationError", "Settings", "evaluate"]

@@ -1,0 +1,136 @@
+"""Pictures of an evaluation: a page of histograms, and the worst grasps with their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+import trimesh
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from ...geometry.meshes import load_mesh
+from ...geometry.render import Camera, render_scene
+from ...hands.hand import Hand
+from ...hands.pose import HandPose
+from ..grasp import GraspMetric
+from .summary import Columns, better, format_spread
+
+Picture = NDArray[np.uint8]
+
+_HAND, _OBJECT = (0.35, 0.50, 0.85), (0.80, 0.66, 0.45)
+_ACROSS, _LINE = 5, 15
+_BINS = 30
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One grasp to be drawn.
+
+    Attributes:
+        pose: single HandPose, object frame, metres.
+        mesh: file of the object.
+        scale: metres per unit of the mesh.
+        text: lines under the picture.
+    """
+
+    pose: HandPose
+    mesh: Path
+    scale: float
+    text: tuple[str, ...]
+
+
+def worst_rows(values: NDArray[np.float64], column: type[GraspMetric], count: int = 10) -> list[int]:
+    """Indices of the worst values, the worst first; grasps without a value are none of them."""
+    known = np.flatnonzero(~np.isnan(values))
+    key = values[known] if column.higher_is_better else -values[known]
+    return known[np.argsort(key, kind="stable")][:count].tolist()
+
+
+def draw_histograms(path: Path, columns: Columns, chosen: Sequence[type[GraspMetric]], title: str) -> None:
+    """Draws the distribution of each column, with its median as a line; one page."""
+    across = min(4, len(chosen))
+    down = -(-len(chosen) // across)
+    figure = Figure(figsize=(3.2 * across, 2.5 * down + 0.5), layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    panels = figure.subplots(down, across, squeeze=False).ravel()
+    for axes, column in zip(panels, chosen, strict=False):
+        _histogram(axes, columns[column.key], column)
+    for axes in panels[len(chosen) :]:
+        axes.set_axis_off()
+    figure.savefig(path, dpi=120)
+
+
+def _histogram(axes, values: NDArray[np.float64], column: type[GraspMetric]) -> None:
+    known = values[~np.isnan(values)]
+    direction = "" if better(column) == "-" else f", {better(column)} is better"
+    missing = f", {len(values) - len(known)} without a value" if len(known) < len(values) else ""
+    axes.set_title(f"{column.key}\nn = {len(known)}{missing}{direction}", fontsize=8)
+    axes.tick_params(labelsize=7)
+    axes.spines[["top", "right"]].set_visible(False)
+    if not len(known):
+        return
+    if column.unit == "share":
+        axes.set_xlim(-0.1, 1.1)
+    axes.hist(known, bins=_BINS, range=_range(known, column), color=_HAND)
+    if column.unit != "share":  # the median of ones and zeros says nothing
+        axes.axvline(np.median(known), color="black", linewidth=1)
+
+
+def _range(known: NDArray[np.float64], column: type[GraspMetric]) -> tuple[float, float]:
+    low, high = (0.0, 1.0) if column.unit == "share" else (float(known.min()), float(known.max()))
+    room = 0.0 if high - low > 1e-9 else 0.5 * max(abs(high), 1e-3)  # all values are the same
+    return low - room, high + room
+
+
+def draw_worst(path: Path, hand: Hand, scenes: Sequence[Scene], heading: str, size: int = 320) -> None:
+    """Draws grasps side by side, five in a row, each with its numbers below it."""
+    panels = [np.vstack([_draw(hand, scene, size), _text(scene.text, size)]) for scene in scenes]
+    height = max(panel.shape[0] for panel in panels)
+    panels = [_padded(panel, height, size) for panel in panels]
+    panels += [_padded(np.zeros((0, size, 3), np.uint8), height, size)] * (-len(panels) % min(_ACROSS, len(panels)))
+    across = min(_ACROSS, len(panels))
+    rows = [np.hstack(panels[i : i + across]) for i in range(0, len(panels), across)]
+    imageio.imwrite(path, np.vstack([_text((heading,), across * size), *rows]), extension=".png")
+
+
+def caption(name: str, row: int, values: Mapping[str, float]) -> tuple[str, ...]:
+    """Lines that say which grasp it is and what its numbers are."""
+    return f"{name}", f"grasp {row}", *(f"{key}  {format_spread(value)}" for key, value in values.items())
+
+
+def _draw(hand: Hand, scene: Scene, size: int) -> Picture:
+    thing: trimesh.Trimesh = load_mesh(scene.mesh).copy()
+    thing.apply_scale(scene.scale)
+    parts = [(hand.mesh(scene.pose), _HAND), (thing, _OBJECT)]
+    return render_scene(parts, Camera.framing(parts, _beside(scene.pose)), (size, size))
+
+
+def _beside(pose: HandPose) -> NDArray[np.float64]:
+    """Direction to the camera: across the line from object to hand, so that neither hides the other."""
+    way = pose.translation.double().numpy()
+    side = np.cross(way, [0.0, 0.0, 1.0])
+    if np.linalg.norm(side) < 1e-3 * np.linalg.norm(way) or not np.linalg.norm(way):
+        side = np.array([1.0, 0.0, 0.0])
+    return side / np.linalg.norm(side) + np.array([0.0, 0.0, 0.4])
+
+
+def _text(lines: Sequence[str], width: int) -> Picture:
+    """Lines of text, cut where they are too long."""
+    image = Image.new("RGB", (width, _LINE * len(lines) + 6), "white")
+    font = ImageFont.load_default(11)
+    for i, line in enumerate(lines):
+        while len(line) > 1 and font.getlength(line) > width - 8:
+            line = line[:-2] + "…"
+        ImageDraw.Draw(image).text((4, 2 + i * _LINE), line, fill=(40, 40, 40), font=font)
+    return np.asarray(image)
+
+
+def _padded(panel: Picture, height: int, width: int) -> Picture:
+    padded = np.full((height, width, 3), 255, np.uint8)
+    padded[: panel.shape[0]] = panel
+    return padded

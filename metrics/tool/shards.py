@@ -1,0 +1,107 @@
+"""Results on disk: one parquet file per chunk, there as a whole or not at all, and the table made of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from .plan import Chunk, EvaluationError
+
+_META = b"dexzoo"
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Has a file written under another name and renames it, so that a killed run leaves no half file.
+
+    Raises:
+        EvaluationError: the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+        os.close(handle)
+    except OSError as error:
+        raise EvaluationError(f"{path.parent}: cannot write there ({error.strerror}); give another --out") from error
+    try:
+        write(Path(name))
+        os.chmod(name, 0o644)  # mkstemp makes files that nobody else may read
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_shard(chunk: Chunk, columns: Mapping[str, NDArray[np.float64]], repairs: Sequence[str]) -> None:
+    """Writes a chunk's result: object, row and scale of each grasp, then the columns."""
+    table = grasp_table(chunk, columns)
+    meta = json.dumps({"key": chunk.key, "repairs": list(repairs)})
+    write_whole(chunk.shard, lambda path: pq.write_table(table.replace_schema_metadata({_META: meta}), path))
+
+
+def grasp_table(chunk: Chunk, columns: Mapping[str, NDArray[np.float64]]) -> pa.Table:
+    """One row per grasp of a chunk."""
+    names = pa.array([chunk.object] * len(chunk), pa.string())
+    return pa.table({"object": names, "row": chunk.rows, "scale": chunk.scale, **columns})
+
+
+def is_finished(chunk: Chunk) -> bool:
+    """Whether the chunk's shard is there and whole.
+
+    Raises:
+        EvaluationError: it is there, of other grasps or another mesh.
+    """
+    meta = _read_meta(chunk.shard)
+    if meta and meta["key"] != chunk.key:
+        raise EvaluationError(
+            f"{chunk.shard.parent.parent}: holds results of other grasps, or of another mesh, of object "
+            f"{chunk.object!r}; give another --out, or delete {chunk.shard.parent} to measure again"
+        )
+    return bool(meta)
+
+
+def repairs_of(chunk: Chunk) -> tuple[str, ...]:
+    """What the finished chunk's shard says was done to the object's mesh."""
+    return tuple(_read_meta(chunk.shard).get("repairs", ()))
+
+
+def read_shard(chunk: Chunk) -> pa.Table:
+    """The table of a finished chunk."""
+    return pq.read_table(chunk.shard).replace_schema_metadata(None)
+
+
+def check_settings(out: Path, facts: Mapping[str, object]) -> None:
+    """Writes settings.json; results of other settings are never mixed with new ones.
+
+    Raises:
+        EvaluationError: `out` holds results of other settings; the message lists the differences.
+    """
+    file, shards = out / "settings.json", out / "shards"
+    if file.exists() and any(shards.glob("*.parquet")):
+        try:
+            there = json.loads(file.read_text())
+        except ValueError:
+            there = {}
+        differ = [key for key in facts if there.get(key) != facts[key]]
+        changed = [f"{key} ({there.get(key)!r} there, {facts[key]!r} now)" for key in differ]
+        if changed:
+            raise EvaluationError(
+                f"{out}: holds results of other settings: {'; '.join(changed)}; give another --out, or delete {shards} "
+                "to measure again"
+            )
+    write_whole(file, lambda path: path.write_text(json.dumps(facts, indent=1) + "\n"))
+
+
+def _read_meta(path: Path) -> dict:
+    """What was written beside a shard's table; nothing where there is no shard, or a damaged one."""
+    try:
+        return json.loads((pq.read_schema(path).metadata or {}).get(_META, b"{}"))
+    except (OSError, pa.ArrowInvalid):
+        return {}

@@ -1,0 +1,211 @@
+"""Measures chunks: in this process, in several, or on a Ray cluster. All write the same shards, bit for bit."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing.connection import wait as wait_for
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from ...geometry.assets import ObjectAsset
+from ...geometry.meshes import MeshError
+from ...hands.hand import load_hand
+from ...hands.pose import HandPose
+from ..columns import grasp_errors
+from ..grasps import Grasps
+from .plan import Chunk, EvaluationError
+from .shards import write_shard
+
+Job = TypeVar("Job")
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What became of a chunk.
+
+    Attributes:
+        object: its object.
+        count: grasps in it.
+        repairs: what was done to the object's mesh.
+        failure: why the object cannot be measured; its shard is then not written.
+    """
+
+    object: str
+    count: int
+    repairs: tuple[str, ...] = ()
+    failure: str = ""
+
+
+def measure_chunk(chunk: Chunk) -> Measured:
+    """Measures the grasps of a chunk and writes its shard, on one thread.
+
+    A grasp with a number that is not finite gets NaN in all columns.
+    """
+    with _one_thread():
+        try:
+            asset = _asset(chunk.mesh, chunk.object, chunk.settings.decompose)
+            columns = grasp_errors(_grasps(chunk, asset), chunk.settings.metrics, chunk.settings.legacy)
+        except MeshError as error:
+            return Measured(chunk.object, len(chunk), failure=str(error))
+    write_shard(chunk, {key: value.numpy() for key, value in columns.items()}, asset.repairs)
+    return Measured(chunk.object, len(chunk), asset.repairs)
+
+
+@lru_cache(maxsize=1)  # chunks come object by object, and an asset's search structures are large
+def _asset(mesh: Path, name: str, decompose: bool) -> ObjectAsset:
+    return ObjectAsset.from_file(mesh, name, decompose)
+
+
+def _grasps(chunk: Chunk, asset: ObjectAsset) -> Grasps:
+    hand, to_tensor = load_hand(chunk.settings.hand), torch.from_numpy
+    pose = HandPose(to_tensor(chunk.translation), to_tensor(chunk.rotation), to_tensor(chunk.joints), hand.name)
+    return Grasps(hand, pose, asset, to_tensor(chunk.scale))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums of several threads differ in the last bits from those of one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+# ------------------------------------------------------------------------------------------------------ where it runs
+
+
+def run_here(chunks: Iterable[Chunk]) -> Iterator[Measured]:
+    """One after the other, in this process."""
+    return map(measure_chunk, chunks)
+
+
+def run_processes(chunks: Iterable[Chunk], workers: int) -> Iterator[Measured]:
+    """In new processes of one thread each; in the order in which they finish.
+
+    Raises:
+        EvaluationError: a process died.
+    """
+    before = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")  # a fork would copy the locks of torch's and warp's threads
+    with _environment(dict.fromkeys(_THREADS, "1")):
+        pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
+        try:
+            yield from _bounded(
+                chunks,
+                lambda chunk: pool.submit(measure_chunk, chunk),
+                lambda jobs: wait(jobs, return_when=FIRST_COMPLETED)[0],
+                lambda job: job.result(),
+                room=2 * workers,
+            )
+        except BrokenProcessPool as error:
+            raise EvaluationError(
+                "a worker process died, perhaps for lack of memory; finished chunks are kept: run the command again, "
+                "with fewer --workers"
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in set(multiprocessing.active_children()) - before:  # where it was interrupted
+                child.terminate()
+
+
+def run_ray(chunks: Iterable[Chunk], workers: int | None) -> Iterator[Measured]:
+    """As tasks of the Ray cluster that is running, or else of one on this machine with `workers` CPUs.
+
+    Raises:
+        EvaluationError: Ray is not installed, or lost a task.
+    """
+    ray = _import_ray()
+    mine = not ray.is_initialized()
+    if mine:
+        _start_ray(ray, workers)
+    task = ray.remote(num_cpus=1)(measure_chunk)
+    room = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+    try:
+        yield from _bounded(chunks, task.remote, lambda jobs: ray.wait(list(jobs))[0], ray.get, room)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None  # what measure_chunk raised, without Ray's trace around it
+    except ray.exceptions.RayError as error:
+        raise EvaluationError(f"Ray lost a task; finished chunks are kept: run the command again. {error}") from error
+    finally:
+        if mine:
+            ray.shutdown()
+
+
+def _import_ray() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a warning that means nothing to us
+    try:
+        import ray
+    except ImportError as error:
+        raise EvaluationError('--ray needs the package ray: pip install "dexzoo[ray]"') from error
+    return ray
+
+
+def _start_ray(ray: Any, workers: int | None) -> None:
+    quiet = {"logging_level": "ERROR", "log_to_driver": False}
+    try:
+        ray.init(address="auto", **quiet)
+    except ConnectionError:
+        ray.init(address="local", num_cpus=workers, include_dashboard=False, **quiet)
+
+
+def _bounded(
+    chunks: Iterable[Chunk],
+    submit: Callable[[Chunk], Job],
+    some: Callable[[set[Job]], Iterable[Job]],
+    result: Callable[[Job], Measured],
+    room: int,
+) -> Iterator[Measured]:
+    """Results as they come, with at most `room` chunks under way."""
+    jobs: set[Job] = set()
+    waiting = iter(chunks)
+    while True:
+        for chunk in waiting:
+            jobs.add(submit(chunk))
+            if len(jobs) == room:
+                break
+        if not jobs:
+            return
+        done = list(some(jobs))
+        jobs.difference_update(done)
+        yield from map(result, done)
+
+
+def _start_worker() -> None:
+    """Leaves Ctrl-C to the parent, and ends with it even where the parent is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for([parent.sentinel])
+        os._exit(1)
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Sets variables of the environment, for new processes."""
+    before = {key: os.environ.get(key) for key in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            os.environ.pop(key)
+            os.environ.update({} if value is None else {key: value})

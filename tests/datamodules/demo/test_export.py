@@ -1,0 +1,39 @@
+"""The exported demo: every shipped grasp and every mesh as it is, in files that the evaluation reads."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dexzoo.datamodules.demo.__main__ import main
+from dexzoo.datamodules.demo.export import export
+from dexzoo.datamodules.demo.grasps import load_grasps
+from dexzoo.datamodules.demo.objects import object_mesh, object_names
+from dexzoo.datamodules.errors import UnknownName
+from dexzoo.geometry.meshes import load_mesh
+from dexzoo.hands import grasp_files, load_hand
+
+
+def test_grasps_and_meshes_come_back_as_they_are(tmp_path: Path) -> None:
+    grasps, meshes = export(tmp_path / "demo")
+    shipped = load_grasps()
+    found = grasp_files.load_grasps(grasps, load_hand("shadow"))
+    assert [part.object for part in found] == list(object_names())
+    for part in found:
+        for field in ("translation", "rotation", "joints"):
+            assert torch.equal(getattr(part.pose, field), getattr(shipped[part.object].pose, field).double())
+        assert (part.scale == 1).all()
+        mesh, original = load_mesh(meshes / f"{part.object}.obj"), object_mesh(part.object)
+        np.testing.assert_array_equal(mesh.vertices, original.vertices)
+        np.testing.assert_array_equal(mesh.faces, original.faces)
+
+
+def test_some_objects_and_the_command_that_measures_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["export", "--out", str(tmp_path), "--objects", "mug", "can"])
+    assert sorted(path.name for path in (tmp_path / "meshes").iterdir()) == ["can.obj", "mug.obj"]
+    assert f"evaluate {tmp_path / 'grasps.npz'} --mesh {tmp_path / 'meshes'}" in capsys.readouterr().out
+    with pytest.raises(UnknownName, match="found 'mugg'; did you mean 'mug'"):
+        export(tmp_path, ["mugg"])
+    with pytest.raises(SystemExit, match=r"error: demo object: .*did you mean 'mug'"):
+        main(["export", "--out", str(tmp_path), "--objects", "mugg"])

@@ -1,0 +1,417 @@
+"""The evaluation tool: closed-form values, resuming, what it refuses, and the same bits wherever it runs."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import statistics
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import imageio.v3 as imageio
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+import trimesh
+from rich.console import Console
+
+from dexzoo.hands.grasp_files import GraspSet, save_grasps
+from dexzoo.metrics import __main__ as command
+from dexzoo.metrics.columns import METRICS
+from dexzoo.metrics.grasp import Gap, ValidQ1
+from dexzoo.metrics.tool import EvaluationError, Settings, evaluate, work
+from dexzoo.metrics.tool.meshes import find_mesh, find_meshes
+from dexzoo.metrics.tool.pictures import worst_rows
+from dexzoo.metrics.tool.plan import limited
+from dexzoo.metrics.tool.summary import column_stats
+
+from .small_hands import ball, fixed_hand, pose_at
+
+SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
+RADIUS = 0.01
+COUNTS = {"cube": 10, "sem/slab-1": 7}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEXZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+class Given:
+    """A hand that is a ball, two boxes in a unit of their own, and grasps above them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.hand = folder, fixed_hand(folder / "hand", ball((0, 0, 0), RADIUS))
+        self.meshes, self.grasps, self.out = folder / "meshes", folder / "grasps", folder / "out"
+        self.write_mesh("cube.obj", trimesh.creation.box((2, 2, 2)))
+        self.write_mesh("sem-slab-1/coacd/decomposed.obj", trimesh.creation.box((4, 4, 2)))
+        for name, count in COUNTS.items():
+            self.write_grasps(name, count)
+
+    def write_mesh(self, name: str, mesh: trimesh.Trimesh) -> None:
+        (self.meshes / name).parent.mkdir(parents=True, exist_ok=True)
+        mesh.export(self.meshes / name)
+
+    def write_grasps(self, name: str, count: int, shift: float = 0.0) -> None:
+        """Grasp n is n + 0.2 mm above a box of half-height 20 + n mm; the second one is not known."""
+        n = torch.arange(count, dtype=torch.float64)
+        scale = 0.02 + 1e-3 * n
+        pose = pose_at(self.hand, torch.stack([0 * n, 0 * n, scale + RADIUS + 1e-3 * n + 2e-4 + shift], -1))
+        pose.translation[1] = torch.nan
+        part = GraspSet(name, pose, scale, torch.arange(count) + 100)
+        save_grasps(self.grasps / f"{name.replace('/', '-')}.npz", [part], self.hand)
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(str(self.hand.spec.file), ("contact",), chunk=4)
+
+    def run(self, **changes):
+        options = {"out": self.out, "settings": self.settings, "pictures": False, "console": Console(quiet=True)}
+        return evaluate(self.grasps, self.meshes, **(options | changes))
+
+    def main(self, *words: str) -> int:
+        given = [f"--mesh={self.meshes}", f"--out={self.out}", f"--hand={self.hand.spec.file}", "--metrics", "contact"]
+        return command.main(["evaluate", str(self.grasps), *given, "--chunk=4", "--no-pictures", *words])
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Given:
+    return Given(tmp_path)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the shards that are measured in this process."""
+    done: list[str] = []
+    real = work.measure_chunk
+
+    def counted(chunk):
+        done.append(chunk.shard.name)
+        return real(chunk)
+
+    monkeypatch.setattr(work, "measure_chunk", counted)
+    return done
+
+
+def different(a: Path, b: Path) -> list[str]:
+    """Columns of two results that are not the same bit for bit."""
+    one, two = pq.read_table(a / "grasps.parquet"), pq.read_table(b / "grasps.parquet")
+    assert one.schema == two.schema
+    numbers = [name for name in one.column_names if name != "object"]
+    found = [name for name in numbers if one[name].to_numpy().tobytes() != two[name].to_numpy().tobytes()]
+    return found if one["object"] == two["object"] else ["object", *found]
+
+
+class TestNumbers:
+    def test_every_grasp_has_its_gap_in_the_order_of_the_input(self, given: Given) -> None:
+        found = given.run()
+        table = pq.read_table(given.out / "grasps.parquet")
+        assert table.column_names[:3] == ["object", "row", "scale"]
+        assert table["object"].to_pylist() == [name for name, count in COUNTS.items() for _ in range(count)]
+        assert table["row"].to_pylist() == [100 + n for count in COUNTS.values() for n in range(count)]
+        np.testing.assert_allclose(table["scale"], [0.02 + 1e-3 * n for c in COUNTS.values() for n in range(c)])
+        expected = [0.1 * n + 0.02 if n != 1 else np.nan for count in COUNTS.values() for n in range(count)]
+        np.testing.assert_allclose(table["gap_cm"], expected, atol=1e-5)
+        touches = [np.nan if np.isnan(gap) else gap < 0.5 for gap in expected]
+        np.testing.assert_array_equal(table["contact_ratio"], touches)
+        assert found.table.schema == table.schema
+        np.testing.assert_array_equal(found.table["gap_cm"], table["gap_cm"])
+        assert all(file.exists() for file in found.files)
+
+    def test_the_summary_counts_grasps_and_those_without_a_value(self, given: Given) -> None:
+        given.run()
+        summary = json.loads((given.out / "summary.json").read_text())
+        values = {name: [0.1 * n + 0.02 for n in range(count) if n != 1] for name, count in COUNTS.items()}
+        pooled = [x for each in values.values() for x in each]
+        for stats, known, missing in (
+            (summary["overall"]["gap_cm"], pooled, 2),
+            *((summary["objects"][name]["gap_cm"], known, 1) for name, known in values.items()),
+        ):
+            assert stats["mean"] == pytest.approx(statistics.mean(known), abs=1e-5)
+            assert stats["sd"] == pytest.approx(statistics.stdev(known), abs=1e-5)
+            assert stats["median"] == pytest.approx(statistics.median(known), abs=1e-5)
+            assert (stats["n"], stats["n_nan"]) == (len(known), missing)
+        assert summary["columns"]["gap_cm"]["unit"] == "cm"
+        assert summary["columns"]["contact_ratio"]["higher_is_better"] is True
+        assert summary["settings"]["metrics"] == ["contact"]
+
+    def test_statistics_of_none_and_one(self) -> None:
+        nothing = column_stats(np.array([np.nan, np.nan]))
+        assert np.isnan([nothing["mean"], nothing["sd"], nothing["median"]]).all()
+        assert (nothing["n"], nothing["n_nan"]) == (0, 2)
+        one = column_stats(np.array([3.0]))
+        assert (one["mean"], one["median"], one["n"]) == (3, 3, 1)
+        assert np.isnan(one["sd"])
+
+    def test_a_limit_takes_grasps_from_first_to_last(self, given: Given) -> None:
+        part = GraspSet("a", pose_at(given.hand, torch.zeros(10, 3)), torch.ones(10), torch.arange(10))
+        assert limited(part, 4).rows.tolist() == [0, 3, 6, 9]
+        assert limited(part, 10) is part
+        found = given.run(settings=Settings(str(given.hand.spec.file), ("contact",), limit=3))
+        assert found.table["row"].to_pylist() == [100, 104, 109, 100, 103, 106]
+
+    def test_what_is_printed(self, given: Given, capsys: pytest.CaptureFixture[str]) -> None:
+        assert given.main() == 0
+        printed = capsys.readouterr().out
+        assert "17 grasps of 2 objects" in printed
+        assert "2 grasps hold numbers that are not finite" in printed
+        assert "sem/slab-1" in printed
+        overall = next(line for line in printed.splitlines() if line.startswith(" contact_ratio"))
+        assert overall.split() == ["contact_ratio", "share", "higher", "0.53", "±", "0.52", "1.00", "15", "2"]
+
+
+class TestResuming:
+    def test_only_what_is_missing_is_measured(self, given: Given, calls: list[str], tmp_path: Path) -> None:
+        given.run()
+        assert len(calls) == 5  # 4 + 4 + 2 and 4 + 3 grasps
+        before, shards = (given.out / "grasps.parquet").read_bytes(), sorted((given.out / "shards").iterdir())
+        calls.clear()
+        given.run()
+        assert calls == []
+        for shard in shards[1], shards[4]:
+            shard.unlink()
+        shards[0].write_bytes(shards[0].read_bytes()[:100])
+        given.run()
+        assert sorted(calls) == [shards[i].name for i in (0, 1, 4)]
+        assert (given.out / "grasps.parquet").read_bytes() == before
+
+    def test_a_stopped_run_goes_on(self, given: Given, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+        real, done = work.measure_chunk, []
+
+        def stopped(chunk):
+            if len(done) == 2:
+                raise KeyboardInterrupt
+            done.append(chunk)
+            return real(chunk)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(work, "measure_chunk", stopped)
+            assert given.main() == 130
+        assert "the same command goes on" in capsys.readouterr().err
+        assert len(list((given.out / "shards").iterdir())) == 2
+        done.clear()
+        monkeypatch.setattr(work, "measure_chunk", lambda chunk: done.append(chunk) or real(chunk))
+        assert given.main() == 0
+        assert len(done) == 3
+        assert "8 grasps are measured already" in capsys.readouterr().out
+        given.run(out=given.folder / "at once")
+        assert different(given.out, given.folder / "at once") == []
+
+    def test_another_object_is_added(self, given: Given, calls: list[str]) -> None:
+        given.run()
+        calls.clear()
+        given.write_grasps("new", 2)
+        given.write_mesh("new.stl", trimesh.creation.box((2, 2, 2)))
+        assert list(given.run().objects) == ["cube", "new", "sem/slab-1"]
+        assert calls == ["new-000000.parquet"]
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"metrics": ("contact", "q1")}, r"metrics \(\['contact'\] there, \['contact', 'q1'\] now\)"),
+            ({"legacy": True}, r"legacy \(False there, True now\)"),
+            ({"limit": 3}, r"limit \(None there, 3 now\)"),
+            ({"chunk": 5}, r"chunk \(4 there, 5 now\)"),
+        ],
+    )
+    def test_other_settings_are_refused(self, given: Given, change: dict, message: str) -> None:
+        given.run()
+        with pytest.raises(EvaluationError, match=rf"holds results of other settings: {message}; give another --out"):
+            given.run(settings=replace(given.settings, **change))
+
+    def test_another_hand_of_the_same_name_is_refused(self, given: Given) -> None:
+        given.run()
+        fixed_hand(given.folder / "hand", ball((0, 0, 0), 2 * RADIUS))
+        with pytest.raises(EvaluationError, match=r"other settings: hand_key \('\w+' there"):
+            given.run()
+
+    def test_other_grasps_and_another_mesh_are_refused(self, given: Given) -> None:
+        given.run()
+        given.write_grasps("cube", 10, shift=0.001)
+        with pytest.raises(EvaluationError, match=r"other grasps, or of another mesh, of object 'cube'; give another"):
+            given.run()
+        given.write_grasps("cube", 10)
+        given.run()
+        given.write_mesh("sem-slab-1/coacd/decomposed.obj", trimesh.creation.box((4, 4, 3)))
+        with pytest.raises(EvaluationError, match="of object 'sem/slab-1'"):
+            given.run()
+
+
+class TestWhereItRuns:
+    def test_two_processes_give_the_same_bits_as_this_one(self, given: Given) -> None:
+        given.run()
+        given.run(out=given.folder / "two", workers=2)
+        assert different(given.out, given.folder / "two") == []
+
+    @pytest.mark.slow
+    def test_an_error_in_a_process_reaches_the_caller(self, given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+        (given.folder / "file").write_text("")
+        monkeypatch.setenv("DEXZOO_CACHE", str(given.folder / "file" / "below"))
+        with pytest.raises(ValueError, match="can't write to"):
+            given.run(workers=2)
+
+    @pytest.mark.slow
+    def test_ray_gives_the_same_bits_and_skips_what_is_there(self, given: Given) -> None:
+        pytest.importorskip("ray")
+        given.run()
+        two = given.folder / "ray"
+        given.run(out=two, workers=2, runner="ray")
+        assert different(given.out, two) == []
+        kept, gone = sorted((two / "shards").iterdir())[:2]
+        stamp = kept.stat().st_mtime_ns
+        gone.unlink()
+        given.run(out=two, workers=2, runner="ray")
+        assert (kept.stat().st_mtime_ns, gone.exists()) == (stamp, True)
+        assert different(given.out, two) == []
+
+    def test_ray_that_is_not_installed_is_named(self, given: Given, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+        monkeypatch.setitem(__import__("sys").modules, "ray", None)
+        assert given.main("--ray") == 1
+        assert 'pip install "dexzoo[ray]"' in capsys.readouterr().err
+
+
+class TestPictures:
+    def test_they_are_written_and_not_blank(self, given: Given) -> None:
+        given.run(worst="gap_cm", pictures=True)
+        for name in ("histograms.png", "worst.png"):
+            picture = imageio.imread(given.out / name)[..., :3]
+            assert picture.shape[0] > 100
+            assert (picture < 200).any(-1).mean() > 0.01
+        blue, brown = ((picture.astype(int) @ weights) > 40 for weights in ([-1, 0, 1], [1, 0, -1]))
+        assert blue.mean() > 0.002  # the hand
+        assert brown.mean() > 0.02  # the object
+
+    def test_the_worst_come_first_by_the_direction_of_the_column(self) -> None:
+        values = np.array([0.2, np.nan, 0.9, 0.5])
+        assert worst_rows(values, Gap, 2) == [2, 3]
+        assert worst_rows(values, ValidQ1) == [0, 3, 2]
+        assert worst_rows(np.full(3, np.nan), Gap) == []
+
+
+class TestMeshes:
+    def test_where_meshes_are_looked_for(self, tmp_path: Path) -> None:
+        cube = trimesh.creation.box((1, 1, 1))
+        for name in ("a/coacd/decomposed.obj", "b.stl", "c/only.ply", "sem-d-1.obj", "e-2/coacd/decomposed.obj"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            cube.export(tmp_path / name)
+        names = {"a": "a/coacd/decomposed.obj", "b": "b.stl", "c": "c/only.ply", "sem/d-1": "sem-d-1.obj"}
+        for name, file in {**names, "core/e-2": "e-2/coacd/decomposed.obj"}.items():
+            assert find_mesh(tmp_path, name) == tmp_path / file
+        assert find_meshes(tmp_path / "b.stl", ["anything"]) == {"anything": tmp_path / "b.stl"}
+
+    def test_what_is_not_found_is_named(self, tmp_path: Path) -> None:
+        for name in ("mug/a.obj", "mug/b.obj", "bottle.obj"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text("")
+        searched = r"searched <name>/coacd/decomposed\.obj, .* with name botle; did you mean 'bottle'"
+        with pytest.raises(EvaluationError, match=rf"mesh of object 'botle', found none; {searched}"):
+            find_mesh(tmp_path, "botle")
+        with pytest.raises(EvaluationError, match=r"mug: expected one mesh, found 2: a\.obj, b\.obj"):
+            find_mesh(tmp_path, "mug")
+        with pytest.raises(EvaluationError, match=r"expected a folder, because the grasps are of 2 objects \(a, b"):
+            find_meshes(tmp_path / "bottle.obj", ["a", "b"])
+        with pytest.raises(EvaluationError, match="found nothing there"):
+            find_meshes(tmp_path / "nowhere", ["a"])
+
+    def test_repairs_are_said_once_also_when_going_on(self, given: Given, capsys: pytest.CaptureFixture[str]) -> None:
+        inside_out = trimesh.creation.box((2, 2, 2))
+        inside_out.invert()
+        given.write_mesh("cube.obj", inside_out)
+        for _ in range(2):
+            assert given.main() == 0
+            assert capsys.readouterr().out.count("note mesh of cube: turned inside out") == 1
+
+    def test_an_open_mesh_costs_its_object_only_and_the_exit_status(self, given: Given, capsys) -> None:
+        box = trimesh.creation.box((2, 2, 2))
+        given.write_mesh("cube.obj", trimesh.Trimesh(box.vertices, box.faces[3:], process=False))
+        assert given.main() == 1
+        said = capsys.readouterr()
+        assert said.out.count("object cube has no values: ") == 1
+        assert "expected a closed surface" in said.out
+        assert "1 of 2 objects have no values" in said.err
+        table = pq.read_table(given.out / "grasps.parquet")
+        assert np.isnan(table["gap_cm"]).tolist() == [True] * 10 + [False, True] + [False] * 5
+        summary = json.loads((given.out / "summary.json").read_text())
+        assert list(summary["failures"]) == ["cube"]
+        assert summary["objects"]["cube"]["gap_cm"]["mean"] is None
+        given.write_mesh("cube.obj", box)
+        assert given.main() == 0  # mended, it goes on
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"no real samples at {SHARED}")
+@pytest.mark.parametrize(
+    ("grasps", "meshes", "objects"),
+    [
+        ("dexgraspnet_sample/dataset", "dexgraspnet_sample/meshdata", 3),
+        ("unidexgrasp_sample/datasetv4.1", "unidexgrasp_sample/meshdatav3_scaled", 1),
+    ],
+)
+def test_real_grasps_touch_their_objects(grasps: str, meshes: str, objects: int, tmp_path: Path) -> None:
+    """In other scales, frames or Euler angles they would not (`spec/datasets.md` 3.6: within 10 mm deep, 2 mm off)."""
+    settings = Settings(metrics=("contact",), limit=8)
+    found = evaluate(SHARED / grasps, SHARED / meshes, tmp_path, settings, console=Console(quiet=True), pictures=False)
+    gap = found.table["gap_cm"].to_numpy()
+    assert len(gap) == 8 * len(found.objects) == 8 * objects
+    assert -1.0 < gap.min() <= gap.max() < 0.2
+
+
+class TestCommand:
+    def test_errors_are_one_message_and_a_status(self, given: Given, capsys: pytest.CaptureFixture[str]) -> None:
+        for words, message in (
+            (("--worst", "q1"), "--worst: expected one of the columns contact_ratio"),
+            (("--hand", "shadw"), "no hand 'shadw'; did you mean 'shadow'"),
+            (("--hand", "shadow"), "hand: expected 'shadow', found 'fixed'"),
+            (("--mesh", "nowhere"), "nowhere: expected a mesh file or a folder of meshes"),
+            (("--format", "dexgraspnet"), "looks like the format 'dexzoo'"),
+            (("--out", str(given.hand.spec.file / "below")), "give another --out"),
+        ):
+            assert given.main(*words) == 1
+            said = capsys.readouterr().err
+            assert said.startswith("error: ")
+            assert message in said
+            assert "Traceback" not in said
+
+    @pytest.mark.parametrize("words", [("--metrics", "penetratio"), ("--limit", "0"), ("--workers", "two"), ("--x",)])
+    def test_a_wrong_command_has_status_2(self, given: Given, words: tuple[str, ...], capsys) -> None:
+        with pytest.raises(SystemExit) as stopped:
+            given.main(*words)
+        assert stopped.value.code == 2
+        assert words[0] in capsys.readouterr().err
+
+    def test_the_list_has_every_metric_and_column(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert command.main(["list"]) == 0
+        printed = capsys.readouterr().out
+        for name, group in METRICS.items():
+            assert f" {name} " in printed
+            for column in group:
+                assert f" {column.key} " in printed
+                assert column.definition().split(",")[0][:40] in printed
+
+    @pytest.mark.parametrize("words", [["--help"], ["evaluate", "--help"]])
+    def test_the_examples_of_the_help_are_commands(self, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit) as stopped:
+            command.main(words)
+        assert stopped.value.code == 0
+        printed = capsys.readouterr().out
+        start = "  python -m dexzoo.metrics "
+        examples = [line.removeprefix(start) for line in printed.splitlines() if line.startswith(start)]
+        assert len(examples) == 3
+        for example in examples:
+            assert command._parser().parse_args(shlex.split(example)).command in ("evaluate", "list")
+
+
+def test_all_means_every_metric(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Settings] = []
+
+    def evaluated(grasps, mesh, out, settings, **_):
+        asked.append(settings)
+        return SimpleNamespace(failures={})
+
+    monkeypatch.setattr(command, "evaluate", evaluated)
+    assert given.main("--metrics", "all") == 0
+    assert asked[0].metrics == tuple(METRICS)
