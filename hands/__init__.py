@@ -27,7 +27,7 @@ points and what is missing, and draws frames and contact points. A complete exam
     # optional:
     palm_links: [palm]             # links without penetration keypoints; default: the root
     exclude: [screw]               # links whose collision shapes are ignored
-    overlaps: [[left, right]]      # links that overlap by build: not counted as self-intersection, as neighbours are not
+    overlaps: [[left, right]]      # links that overlap by build: no self-intersection, as neighbours are none
     limits: {left_joint: [-0.1, 1.6]}
     maps: {shadow: {left_joint: [FFJ2, 1]}}            # joint: [joint of the other hand, sign], for Hand.convert
     root_offset: {shadow: {translation: [0, 0, 0.03], rpy: [0, 0, 0]}}   # the other's root frame in this root frame

@@ -1,4 +1,4 @@
-"""Grasps of DexGraspNet and UniDexGrasp: dicts that give each joint's value under its name (`spec/datasets.md` 3, 5.1).
+"""Grasps of DexGraspNet and UniDexGrasp: dicts that give each joint's value under its name.
 
 Both write the pose of the palm body as Euler angles about fixed axes (R = Rz Ry Rx, keys WRJRx, WRJRy, WRJRz) and a
 translation in metres (WRJTx, WRJTy, WRJTz). Joints may be outside their limits: nothing is clamped.

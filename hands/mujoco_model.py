@@ -45,7 +45,7 @@ def hand_mjcf(
         timestep: seconds.
 
     Returns:
-        The compiled model. Integrator implicitfast, elliptic cones, impratio 10 (`spec/demo-data.md` 3).
+        The compiled model. Integrator implicitfast, elliptic cones, impratio 10.
 
     Raises:
         HandError: the hand is not made of hinges and slides, or a piece has no volume.

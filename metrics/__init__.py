@@ -1,11 +1,32 @@
-"""Metrics: pure functions over batches in `functional`, torchmetrics classes here, and `motion_errors` over both.
+"""Metrics: pure functions over batches in `functional`, torchmetrics classes here, and tables over both.
 
-Functions take and return SI units and give one value per sample; the classes and the keys of `motion_errors` are in
-the units that their docstring or suffix says.
+`motion_errors` and `MotionMetrics` are for reaches, `grasp_errors` and `GraspMetrics` for grasps. Functions take and
+return SI units and give one value per sample; the classes and the keys of tables are in the units that their docstring
+or suffix says. What the field's other definitions would give is in `docs/metrics.md`.
 """
 
 from .base import SampleMetric
+from .columns import LEGACY, METRICS, TABLE3, GraspMetrics, grasp_errors
 from .evaluate import motion_errors, motion_inputs
+from .grasp import (
+    Q1,
+    ContactRatio,
+    Gap,
+    GraspMetric,
+    HandObjectVolume,
+    JointDiversity,
+    LinkContact,
+    ObjectPenetration,
+    PenetrationDepth,
+    RotationDiversity,
+    SelfIntersectionDepth,
+    SelfIntersectionVolume,
+    SimDisplacement,
+    SixDirectionSuccess,
+    TranslationDiversity,
+    ValidQ1,
+)
+from .grasps import Grasps
 from .motion import (
     MPJPE,
     AverageVarianceError,
@@ -18,15 +39,37 @@ from .motion import (
 from .object_distance import ObjectDistance
 
 __all__ = [
+    "LEGACY",
+    "METRICS",
     "MPJPE",
+    "Q1",
+    "TABLE3",
     "AverageVarianceError",
+    "ContactRatio",
+    "Gap",
+    "GraspMetric",
+    "GraspMetrics",
+    "Grasps",
+    "HandObjectVolume",
+    "JointDiversity",
+    "LinkContact",
     "MinDistance",
     "MinDistanceError",
     "MotionMetrics",
     "ObjectDistance",
+    "ObjectPenetration",
     "PaperAverageVarianceError",
+    "PenetrationDepth",
+    "RotationDiversity",
     "SampleMetric",
+    "SelfIntersectionDepth",
+    "SelfIntersectionVolume",
+    "SimDisplacement",
+    "SixDirectionSuccess",
+    "TranslationDiversity",
+    "ValidQ1",
     "VertexOffset",
+    "grasp_errors",
     "motion_errors",
     "motion_inputs",
 ]

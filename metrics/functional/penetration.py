@@ -9,11 +9,11 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from ..depth.hand_in_object import hand_in_object
+from ..depth.mean_depth import mean_depth_in_hand, mean_depth_in_object
+from ..depth.object_in_hand import object_in_hand
+from ..depth.ray_parity import vertex_depth
 from ..grasps import Grasps
-from .hand_in_object import hand_in_object
-from .mean_depth import mean_depth_in_hand, mean_depth_in_object
-from .object_in_hand import object_in_hand
-from .ray_parity import vertex_depth
 
 Direction = Literal["hand_to_object", "object_to_hand", "max"]
 Reduce = Literal["max", "mean"]

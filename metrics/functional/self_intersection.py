@@ -19,7 +19,7 @@ Reduce = Literal["union", "sum_pairs"]
 
 
 def self_intersection_volume(hand: Hand, pose: HandPose, reduce: Reduce = "union") -> Tensor:
-    """Volume of the region that at least two links cover which are no neighbours (`spec/metrics.md` 2.2).
+    """Volume of the region that at least two links cover which are no neighbours.
 
     Neighbours, links without a shape not counted, overlap by design, and so may the pairs that the hand's YAML lists
     as `overlaps`; all others are apart at rest in every shipped hand, so no baseline is subtracted. Which pairs overlap

@@ -1,4 +1,4 @@
-"""Does an object stay in a hand that stands still? Rigid-body simulation in MuJoCo (`spec/metrics.md` 2.4, 2.5).
+"""Does an object stay in a hand that stands still? Rigid-body simulation in MuJoCo.
 
 The hand is a rigid obstacle at the given pose: it doesn't squeeze, and friction acts only through the load that gravity
 makes and the push of a residual penetration. The displacement of an object that isn't held is that of a free fall, so a
@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from ..grasps import Grasps
-from . import actuated
-from .arena import Array, Physics
-from .fall import Fall, Moved, Scene, fall
+from ..simulation import actuated
+from ..simulation.arena import Array, Physics
+from ..simulation.fall import Fall, Moved, Scene, fall
 
 Gravity = Sequence[float] | Tensor | np.ndarray | Literal["six"]
 
@@ -78,7 +78,7 @@ def sim_displacement(
         timestep: seconds; 1/240 has not converged.
         friction: sliding friction of hand and object (the larger of two counts, both have this one).
         mass: kilograms; the result doesn't depend on it.
-        threads: of MuJoCo, None for one per processor; the result doesn't depend on it.
+        threads: of MuJoCo, None for as many as torch uses; the result doesn't depend on it.
         mode: "legacy_bullet" is what GraspTTA and ObMan do, in PyBullet: triangle-mesh hand, V-HACD, vertex mean as
             centre of mass, 1/240 s. `timestep`, `friction` and `threads` mean nothing there.
 
@@ -93,7 +93,7 @@ def sim_displacement(
     directions = _directions(gravity)
     _check_positive(duration=duration, timestep=timestep, friction=friction, mass=mass)
     if mode == "legacy_bullet":
-        from .bullet import bullet_fall
+        from ..simulation.bullet import bullet_fall
 
         fallen = bullet_fall(_known(grasps), directions, duration, mass)
     elif mode == "exact":
@@ -170,7 +170,7 @@ def success_six_directions(
         protocol: "fixed" or "actuated".
         duration: seconds; None for the protocol's, 1.667 fixed and 2 actuated.
         timestep, friction: of the fixed protocol; the actuated one has 4 ms and 0.6.
-        threads: of MuJoCo, None for one per processor.
+        threads: of MuJoCo, None for as many as torch uses.
         pregrasp, squeeze: (B, J), radians, postures of the actuated protocol.
 
     Raises:

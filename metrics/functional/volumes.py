@@ -27,7 +27,7 @@ def hand_object_volume(
 
     Args:
         grasps: B grasps of one object.
-        mode: "exact" is the volume of the union of the links' intersections with the solid (`spec/metrics.md` 2.3);
+        mode: "exact" is the volume of the union of the links' intersections with the solid;
             "voxel_solid" counts the voxels whose centres are inside of both; "legacy_vox5" is the number that the
             literature calls so, about 50 times the volume on good grasps: see `surface_voxel_volume`.
         pitch: side of a voxel, metres; "exact" has none.

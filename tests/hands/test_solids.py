@@ -76,7 +76,7 @@ def test_shipped_hands_are_apart_at_rest(hand: Hand) -> None:
 
 
 def test_neighbours_overlap_by_design() -> None:
-    """`spec/metrics.md` 2.2: 38 cm^3, so they must not count."""
+    """38 cm^3, so they must not count."""
     hand = load_hand("shadow")
     solids = placed(hand, torch.zeros(22))
     shared = sum(m.volume() for m in solids) - Manifold.batch_boolean(solids, OpType.Add).volume()

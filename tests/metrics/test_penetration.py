@@ -18,10 +18,10 @@ from dexzoo.geometry.sdf import SignedDistance
 from dexzoo.hands import Hand, HandPose, load_hand
 from dexzoo.hands.drawing import primitive_mesh
 from dexzoo.hands.unpickle import load_npy
+from dexzoo.metrics.depth.hand_in_object import TOLERANCE
+from dexzoo.metrics.depth.ray_parity import hand_vertices, ray_parity
 from dexzoo.metrics.functional import penetration
-from dexzoo.metrics.functional.hand_in_object import TOLERANCE
 from dexzoo.metrics.functional.penetration import penetration_depth
-from dexzoo.metrics.functional.ray_parity import hand_vertices, ray_parity
 from dexzoo.metrics.grasps import Grasps
 from tests.metrics.small_hands import ball, box, capsule, fixed_hand, pose_at
 

@@ -15,9 +15,9 @@ from scipy.spatial.transform import Rotation
 
 from dexzoo.geometry.assets import ObjectAsset
 from dexzoo.geometry.meshes import MeshError
-from dexzoo.metrics.functional import arena
 from dexzoo.metrics.functional.simulation import contact_depth, sim_displacement, success_six_directions
 from dexzoo.metrics.grasps import Grasps
+from dexzoo.metrics.simulation import arena
 from tests.metrics.small_hands import ball, box, fixed_hand, pose_at
 
 HALF = 0.03
@@ -156,7 +156,7 @@ def test_pinch_that_penetrates_holds(grasp):
 
 
 def test_overlap_ejects(grasp):
-    """5 mm of overlap throw the cube 6.1 cm at 0.42 m/s (`spec/metrics.md`, trap 9b)."""
+    """5 mm of overlap throw the cube 6.1 cm at 0.42 m/s."""
     out = sim_displacement(grasp(plate(1, -HALF + 0.005)), gravity=NONE)
     assert out.initial_depth.item() == pytest.approx(0.005, abs=1e-6)
     assert out.displacement.item() == pytest.approx(0.061, rel=0.05)

@@ -16,9 +16,9 @@ from scipy.spatial.transform import Rotation
 from dexzoo.geometry.assets import ObjectAsset
 from dexzoo.hands import HandPose, load_hand
 from dexzoo.hands.unpickle import load_npy
-from dexzoo.metrics.functional import actuated, bullet
 from dexzoo.metrics.functional.simulation import contact_depth, sim_displacement, success_six_directions
 from dexzoo.metrics.grasps import Grasps
+from dexzoo.metrics.simulation import actuated, bullet
 from tests.metrics.small_hands import ball, box, fixed_hand, pose_at
 
 HALF, G = 0.03, 9.8
@@ -205,7 +205,7 @@ def real() -> list[Grasps]:
 
 @needs_sample
 def test_real_grasps_hold_in_simulation(real):
-    """`spec/metrics.md` 4: mean 0.091 cm over its five objects, median 0.03 cm, 99 % below 1 cm."""
+    """A reference measurement: mean 0.091 cm over its five objects, median 0.03 cm, 99 % below 1 cm."""
     out = torch.cat([sim_displacement(grasps).displacement for grasps in real]) * 100
     assert 0.02 < out.mean() < 0.15
     assert out.median() == pytest.approx(0.03, abs=0.02)

@@ -352,7 +352,7 @@ class TestMeshes:
     ],
 )
 def test_real_grasps_touch_their_objects(grasps: str, meshes: str, objects: int, tmp_path: Path) -> None:
-    """In other scales, frames or Euler angles they would not (`spec/datasets.md` 3.6: within 10 mm deep, 2 mm off)."""
+    """In other scales, frames or Euler angles they would not (the right one: within 10 mm deep, 2 mm off)."""
     settings = Settings(metrics=("contact",), limit=8)
     found = evaluate(SHARED / grasps, SHARED / meshes, tmp_path, settings, console=Console(quiet=True), pictures=False)
     gap = found.table["gap_cm"].to_numpy()

@@ -397,7 +397,7 @@ def test_solid_voxels_count_centres_in_both(tmp_path: Path, brick: ObjectAsset, 
 
 
 def test_voxels_of_a_mesh_are_those_of_its_surface() -> None:
-    """`spec/grasp-generation.md` 8.2: 602 of 1331 for a cube at a tenth of its side. trimesh fills it on request."""
+    """602 of 1331 for a cube at a tenth of its side. trimesh fills it on request."""
     cube = trimesh.creation.box((1, 1, 1))
     assert len(surface_voxels(cube, 0.1)) == 602
     assert len(cube.voxelized(0.1).fill().points) == 1331
@@ -430,7 +430,7 @@ def test_wrong_arguments_are_refused(grasps: Grasps, shadow: Hand) -> None:
 
 # DexGraspNet's own grasps
 
-SAMPLES = {  # cm^3 as printed in `spec/metrics.md` 4: self-intersection, hand and object
+SAMPLES = {  # cm^3 as printed: self-intersection, hand and object
     "core-mug-8570d9a8d24cb0acbebd3c0c0c70fb03": (0.06, 0.043),
     "ddg-gd_banana_poisson_002": (0.27, 0.012),
     "sem-Bottle-437678d4bc6be981c8724d5673a063a6": (0.06, 0.025),

@@ -1,6 +1,6 @@
 """The displacement that the scripts of ObMan and GraspTTA compute, in PyBullet: for a row beside published numbers.
 
-Written from the description in `spec/metrics.md` 1, flaws included: the hand is a shell of triangles, the object turns
+Written from a description, flaws included: the hand is a shell of triangles, the object turns
 about the mean of its mesh's vertices instead of its centre of mass, and 1/240 s has not converged. PyBullet is the
 optional extra "legacy".
 """

@@ -12,9 +12,9 @@ from ...hands.drawing import primitive_mesh
 from ...hands.hand import Hand
 from ..grasps import Grasps
 
-_RAY = np.array([0.4395064455, 0.617598629942, 0.652231566745])
+_RAY = np.array([0.4395, 0.6176, 0.6522])
 _PARALLEL = 1e-7  # of the doubled area that a triangle shows to the ray, in whatever unit: the flaw
-_GUARD = 0.1 * _PARALLEL  # added to that area against a division by zero: moves hits of small triangles
+_GUARD = 0.1 * _PARALLEL  # those scripts add this to it against division by zero, which moves hits of small triangles
 _SECTIONS = 16  # of a capsule: 3894 vertices for the Shadow hand
 _PAIRS = 1 << 22  # of a vertex and a triangle held at once
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 import mujoco
 import numpy as np
+import torch
 from mujoco.rollout import Rollout
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
@@ -108,7 +108,7 @@ def _arena(order: _Order) -> Arena:
 
 
 def _bare(timestep: float) -> mujoco.MjSpec:
-    """An empty world with the options of `spec/metrics.md` 2.4. Gravity is applied as a force, see `forces`."""
+    """An empty world with the options of every simulation here. Gravity is applied as a force, see `forces`."""
     spec = mujoco.MjSpec()
     option = spec.option
     option.timestep, option.impratio, option.gravity = timestep, 10, np.zeros(3)
@@ -182,12 +182,12 @@ def run(
         controls: (N, T, C), the inputs at each step; constant if T is 1.
         spec: which inputs, bits of mjtState.
         steps: how many.
-        threads: None for one per processor that this process may use.
+        threads: None for as many as torch uses.
 
     Yields:
         (n, steps, S), the state after each step of the next n worlds. A world that diverged stops at an earlier time.
     """
-    count = min(threads or _processors(), max(len(models), 1))
+    count = min(threads or torch.get_num_threads(), max(len(models), 1))
     data = [mujoco.MjData(models[0]) for _ in range(count if len(models) else 0)]
     rows = max(count, _NUMBERS // (steps * (controls.shape[2] + states.shape[1])))
     with Rollout(nthread=count if count > 1 else 0) as pool:
@@ -197,8 +197,3 @@ def run(
             every = np.broadcast_to(chosen, (len(chosen), steps, chosen.shape[2]))
             states_after, _ = pool.rollout(list(models[part]), data, states[part], every, control_spec=spec)
             yield np.asarray(states_after, np.float64)
-
-
-def _processors() -> int:
-    """As many as this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

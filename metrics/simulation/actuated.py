@@ -1,4 +1,4 @@
-"""Does a hand that squeezes hold the object? DexGraspBench's protocol (`spec/metrics.md` 1 and 2.5) in MuJoCo.
+"""Does a hand that squeezes hold the object? DexGraspBench's protocol in MuJoCo.
 
 The hand has its joints and a position servo in each; it closes from a pregrasp to the grasp, squeezes, and then the
 object is pulled along six directions with its own weight. Its root stands still.

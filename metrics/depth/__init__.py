@@ -1,0 +1,1 @@
+"""How `functional.penetration` finds depths: branch and bound on exact shapes, and the scripts of the field."""

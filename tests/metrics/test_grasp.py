@@ -1,0 +1,131 @@
+"""Classes of grasp metrics: each is its function in its unit, accumulates as any metric here does, and shares work."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from dexzoo.geometry.assets import ObjectAsset
+from dexzoo.hands import HandPose, load_hand
+from dexzoo.metrics import grasp as classes
+from dexzoo.metrics.columns import LEGACY, METRICS, TABLE3, GraspMetrics, columns, grasp_errors
+from dexzoo.metrics.grasp import GraspMetric
+from dexzoo.metrics.grasps import Grasps
+from tests.oracles.motion import mean_and_sd
+
+ALL = [column for group in (*METRICS.values(), *LEGACY.values()) for column in group]
+
+
+@pytest.fixture(scope="module")
+def batches(tmp_path_factory: pytest.TempPathFactory) -> list[Grasps]:
+    """Grasps of a ball and of a brick, shallow and deep; one of them is not finite."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("DEXZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
+    hand, found = load_hand("shadow"), []
+    for mesh, count in ((trimesh.creation.icosphere(2, radius=0.04), 3), (trimesh.creation.box((0.06, 0.05, 0.1)), 2)):
+        pose = hand.rest_pose(count).map(torch.clone)
+        depth = torch.linspace(0.055, 0.045, count)
+        translation = torch.stack([torch.zeros(count), depth, torch.full((count,), -0.08)], dim=-1)
+        found.append(
+            Grasps(hand, HandPose(translation, pose.rotation, pose.joints, hand.name), ObjectAsset.from_mesh(mesh))
+        )
+    found[0].pose.translation[2, 0] = torch.nan
+    yield found
+    patch.undo()
+
+
+@pytest.mark.parametrize("column", ALL, ids=lambda c: c.key)
+def test_key_says_the_unit_and_the_docstring_the_rest(column: type[GraspMetric]) -> None:
+    suffix = {"cm": "_cm", "cm^3": "_cm3", "deg": "_deg"}.get(column.unit, "")
+    assert column.key.endswith(suffix)
+    assert column.per_si == {"cm": 1e2, "cm^3": 1e6, "deg": 180 / np.pi}.get(column.unit, 1.0)
+    text = (column.__doc__ or "").lower()
+    better = {False: "lower is better", True: "higher is better", None: "best"}[column.higher_is_better]
+    assert better in text or (column.higher_is_better is None and "neither" in text)
+    assert column.source
+    assert 10 < len(column.definition()) < 120
+
+
+def test_keys_are_unique() -> None:
+    keys = [column.key for column in ALL]
+    assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize(
+    "column", [classes.PenetrationDepth, classes.SelfIntersectionVolume, classes.SimHeld2, classes.Q1]
+)
+def test_states_are_those_of_single_values(column: type[GraspMetric], batches: list[Grasps]) -> None:
+    values = np.concatenate([(column().measure(b) * column.per_si).numpy() for b in batches])
+    metric = column(output="summary")
+    for batch in batches:
+        metric.update(batch)
+    found = metric.compute()
+    expected = mean_and_sd(values)
+    np.testing.assert_allclose([float(found[k]) for k in ("mean", "sd", "n", "n_nan")], expected, rtol=1e-9)
+    assert expected[3] == 1
+
+
+def test_two_ranks_give_the_mean_over_all_grasps(batches: list[Grasps]) -> None:
+    alone, first, second = (classes.PenetrationDepth() for _ in range(3))
+    for batch in batches:
+        alone.update(batch)
+    first.update(batches[0])
+    second.update(batches[1])
+    first.merge_state(second)
+    assert first.compute() == alone.compute() > 0
+
+
+def test_collection_and_table_agree(batches: list[Grasps]) -> None:
+    collection = GraspMetrics(prefix="test/")
+    for batch in batches:
+        collection.update(batch)
+    found = collection.compute()
+    tables = [grasp_errors(batch) for batch in batches]
+    assert set(found) == {f"test/{key}" for key in tables[0]}
+    for key in tables[0]:
+        values = torch.cat([table[key] for table in tables])
+        assert values.isnan().sum() == 1
+        torch.testing.assert_close(found[f"test/{key}"], values.nanmean(), rtol=1e-9, atol=1e-12)
+
+
+def test_columns_of_one_metric_share_one_simulation(batches: list[Grasps], monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    simulate = classes.sim_displacement
+    monkeypatch.setattr(classes, "sim_displacement", lambda g: calls.append(len(g)) or simulate(g))
+    found = grasp_errors(batches[1][:], ["sim_displacement"])
+    assert calls == [2]
+    assert torch.equal(found["sim_held_3cm"] >= found["sim_held_2cm"], torch.tensor([True, True]))
+
+
+def test_legacy_columns_are_beside_ours_never_instead() -> None:
+    plain, both = columns(TABLE3), columns(TABLE3, legacy=True)
+    assert [c for c in both if c in plain] == plain
+    assert {c.key for c in set(both) - set(plain)} == {
+        "penetration_legacy_cm", "hand_object_legacy_cm3", "sim_displacement_legacy_cm"
+    }  # fmt: skip
+
+
+def test_valid_q1_is_q1_or_nothing(batches: list[Grasps]) -> None:
+    batch = batches[0][:2]
+    raw, valid = (column().measure(batch) for column in (classes.Q1, classes.ValidQ1))
+    deep = classes.ObjectPenetration().measure(batch) >= 0.005
+    assert torch.equal(valid, torch.where(deep, 0.0, raw))
+
+
+def test_diversity_counts_objects(batches: list[Grasps]) -> None:
+    metric = classes.TranslationDiversity(output="summary")
+    for batch in batches:
+        metric.update(batch)
+    found = metric.compute()
+    spread = [100 * np.std([0.055, 0.05], ddof=1), 100 * np.std([0.055, 0.045], ddof=1)]  # the third of three is NaN
+    assert (int(found["n"]), int(found["n_nan"])) == (2, 0)
+    assert float(found["mean"]) == pytest.approx(np.mean(spread), rel=1e-6)
+
+
+def test_an_unknown_name_gives_the_nearest() -> None:
+    with pytest.raises(
+        ValueError, match=r"metrics: expected some of penetration, .* found 'penetraton'; did you mean 'penetration'"
+    ):
+        columns(["penetraton"])
