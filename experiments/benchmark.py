@@ -118,7 +118,7 @@ def growth_plot(result: Mapping[str, Any], path: Path) -> None:
         for case in dict.fromkeys(row["case"] for row in counted):
             points = [(row[count], row["ours_ms"]) for row in counted if row["case"] == case]
             ax.loglog(*zip(*points, strict=True), "o-", label=case)
-        ax.set(xlabel=count, ylabel="ms", ylim=(0.1, None))
+        ax.set(xlabel=count, ylabel="ms", ylim=(0.1, 1000))
         ax.legend()
     figure.savefig(path, dpi=120)
 

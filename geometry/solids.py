@@ -86,7 +86,7 @@ def make_solid(mesh: trimesh.Trimesh, name: str = "mesh") -> tuple[Manifold, lis
     return _checked(solid, name), [mesh_of(solid)] if len(parts) == 1 and is_convex(parts[0]) else None, repairs
 
 
-def unite_pieces(pieces: Sequence[NDArray[np.float64]], dilation: float = DILATION, name: str = "pieces") -> Manifold:
+def unite_pieces(pieces: Sequence[NDArray[np.floating]], dilation: float = DILATION, name: str = "pieces") -> Manifold:
     """Union of the hulls of convex pieces, each widened by a small cube so that neighbours overlap.
 
     Args:

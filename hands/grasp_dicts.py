@@ -6,7 +6,6 @@ translation in metres (WRJTx, WRJTy, WRJTz). Joints may be outside their limits:
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from .errors import nearest
 from .grasp_set import GraspFileError, GraspSet, check_scales
 from .hand import Hand
 from .pose import HandPose
-from .unpickle import PickleFileError, load_npy, load_npz
+from .unpickle import load_npy, load_npz
 
 _ROTATION = ("WRJRx", "WRJRy", "WRJRz")
 _TRANSLATION = ("WRJTx", "WRJTy", "WRJTz")
@@ -61,10 +60,7 @@ def read_unidexgrasp(paths: Sequence[Path], hand: Hand) -> GraspSet:
 
 
 def _unidexgrasp(path: Path) -> Mapping[str, np.ndarray]:
-    try:
-        entry = load_npz(path)
-    except zlib.error as error:
-        raise PickleFileError(f"{path}: expected a .npz archive, found a damaged one ({error})") from error
+    entry = load_npz(path)
     _check_keys(entry, ("qpos", "scale", "plane"), str(path))
     if entry["qpos"].shape != ():
         raise GraspFileError(f"{path}, qpos: expected one dict, found an array of shape {entry['qpos'].shape}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from copyreg import _reconstructor  # type: ignore[attr-defined]
@@ -154,7 +155,7 @@ def load_npz(path: str | Path) -> dict[str, np.ndarray]:
             for name in archive.namelist():
                 with archive.open(name) as member:
                     arrays[name.removesuffix(".npy")] = _read_npy(member, path, f"{path} [{name}]")
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
         raise PickleFileError(f"{path}: expected a .npz archive, found a broken zip file ({error})") from error
     return arrays
 

@@ -41,7 +41,8 @@ def vertex_depth(grasps: Grasps, per_metre: float) -> Tensor:
     for hand, scale in zip(placed, grasps.scales.tolist(), strict=True):
         object_ = trimesh.Trimesh(mesh.vertices * (scale * per_metre), mesh.faces, process=False)
         inside = hand[ray_parity(hand * per_metre, object_.triangles)] * per_metre
-        distance = trimesh.proximity.closest_point(object_, inside)[1] if len(inside) else np.zeros(1)
+        with np.errstate(divide="ignore", invalid="ignore"):  # trimesh, at triangles without an area
+            distance = trimesh.proximity.closest_point(object_, inside)[1] if len(inside) else np.zeros(1)
         depths.append(distance.max() / per_metre)
     return torch.tensor(depths, dtype=torch.float64)
 

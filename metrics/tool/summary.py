@@ -79,14 +79,16 @@ def overall_table(stats: Mapping[str, Stats], chosen: Sequence[type[GraspMetric]
 
 
 def object_table(each: Mapping[str, Mapping[str, Stats]], chosen: Sequence[type[GraspMetric]]) -> Table:
-    """One line per object: its grasps, and mean ± sd of each column."""
+    """One line per object: its grasps, and mean ± sd of the first column of each metric."""
+    leading = {group[0] for group in (*METRICS.values(), *LEGACY.values())}
+    chosen = [column for column in chosen if column in leading]
     shown = list(each)[:_MOST_OBJECTS]
     left = f"; {len(each) - len(shown)} more objects in summary.json" if len(shown) < len(each) else ""
     table = Table(title="objects", caption=f"mean ± standard deviation over an object's grasps{left}", **_STYLE)
-    table.add_column("object", overflow="fold")
+    table.add_column("object", no_wrap=True, min_width=12)
     table.add_column("grasps", justify="right")
     for column in chosen:
-        table.add_column(column.key, justify="right")
+        table.add_column(column.key, justify="right", overflow="fold")
     for name in shown:
         first = next(iter(each[name].values()))
         cells = (format_spread(each[name][c.key]["mean"], each[name][c.key]["sd"]) for c in chosen)
