@@ -41,6 +41,8 @@ MANO
 ----
 `mano` needs the licensed model file: `load_hand("mano")` says where to get it. `python -m dexzoo.hands.mano_standin
 MANO_RIGHT.pkl` writes a generated stand-in with the same keys and shapes for trying things; `Hand.title` calls it so.
+`mano_skeleton` needs no file: MANO's joints on the stand-in's body, for data whose angles are wanted and whose exact
+positions are not.
 """
 
 from .errors import ConversionError, HandError, HandSpecError, JointLimitError

@@ -221,7 +221,7 @@ class Hand(ExactBuffers):
 
 
 def load_hand(name: str | Path) -> Hand:
-    """A hand by name (`shadow`, `shadow_e3m5`, `mano`) or from the path of a YAML file.
+    """A hand by name (`shadow`, `shadow_e3m5`, `mano`, `mano_skeleton`) or from the path of a YAML file.
 
     The files are read once per process; every call returns a Hand of its own, so moving one to a device or dtype
     leaves the others alone.

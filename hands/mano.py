@@ -25,7 +25,7 @@ from ..geometry.sampling import sample_surface
 from .errors import HandError, HandSpecError
 from .hand import Hand
 from .kinematics import ExactBuffers, Links
-from .mano_model import NAMES, PARENTS, ManoModel, find_mano, read_mano
+from .mano_model import NAMES, PARENTS, ManoModel, find_mano, mano_model, read_mano
 from .points import LinkPoints
 from .pose import HandPose
 from .products import compose, rotate
@@ -217,10 +217,16 @@ class ManoHand(Hand):
 def read_mano_spec(content: Mapping[str, Any], file: Path) -> ManoSpec:
     """The YAML of a hand of kind `mano`, joined with the model file that it or the environment names.
 
+    `model: stand-in` makes the generated stand-in in memory: it needs no file.
+
     Raises:
         ManoModelNotFound: the licensed file is not there.
         HandSpecError: something is wrong in the YAML or in the model file.
     """
+    if content.get("model") == "stand-in":
+        from .mano_standin import standin
+
+        return _spec_of(mano_model(standin(), file), content, file)
     return _spec_of(read_mano(find_mano(content.get("model"), file)), content, file)
 
 

@@ -80,7 +80,7 @@ def find_mano(entry: str | None, spec: Path) -> Path:
         f"mano: expected the model file {_FILE}, found {found}. It may be used for non-commercial research and not be "
         f"passed on: register at https://mano.is.tue.mpg.de, download the models, unpack {_FILE}, and set "
         f"{ENVIRONMENT} to its path. To try things without it, `python -m dexzoo.hands.mano_standin {_FILE}` writes a "
-        "generated stand-in"
+        "generated stand-in; hand=mano_skeleton is a hand with MANO's joints that needs no file"
     )
 
 
@@ -91,9 +91,21 @@ def read_mano(file: Path) -> ManoModel:
         HandSpecError: a key is missing or has another shape; a left hand; a pickle with anything but arrays in it.
     """
     try:
-        content = load_pickle(file)
+        return mano_model(load_pickle(file), file)
     except PickleFileError as error:
         raise HandSpecError(str(error)) from error
+
+
+def mano_model(content: Any, file: Path) -> ManoModel:
+    """Checks the content of a model file.
+
+    Args:
+        content: the dict that the file holds.
+        file: where it came from, for messages.
+
+    Raises:
+        HandSpecError: as `read_mano`.
+    """
     arrays = {key: _array(content, key, shape, file) for key, shape in _SHAPES.items()}
     parents = tuple(int(p) for p in arrays["kintree_table"][0, 1:])
     if parents != PARENTS[1:]:

@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from dexzoo.datamodules import RealDexMotion
 from dexzoo.datamodules.errors import BadFile, DataError, DatasetNotFound, UnknownName
-from dexzoo.datamodules.realdex_recording import find_recordings
+from dexzoo.datamodules.realdex.recording import find_recordings
 from dexzoo.hands.hand import load_hand
 from dexzoo.hands.unpickle import PickleFileError, UnsafePickleError
 

@@ -1,0 +1,34 @@
+"""GRAB: reaches and grasps of people's hands, from the released sequences and from GrabNet's release."""
+
+from .files import GrabTree, find_tree
+from .frames import GRASP_RULES, MOTION_RULES, Selection, Signals
+from .grabnet import read_grabnet
+from .grasps import GraspList, read_grasps
+from .labels import ContactLabels, read_labels, touching
+from .module import GrabMotion
+from .reader import GrabReader
+from .sequence import GrabSequence, read_sequence
+from .skeleton import Person
+from .tracks import Tracks, read_tracks
+
+__all__ = [
+    "GRASP_RULES",
+    "MOTION_RULES",
+    "ContactLabels",
+    "GrabMotion",
+    "GrabReader",
+    "GrabSequence",
+    "GrabTree",
+    "GraspList",
+    "Person",
+    "Selection",
+    "Signals",
+    "Tracks",
+    "find_tree",
+    "read_grabnet",
+    "read_grasps",
+    "read_labels",
+    "read_sequence",
+    "read_tracks",
+    "touching",
+]

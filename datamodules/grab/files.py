@@ -1,0 +1,100 @@
+"""Where GRAB's files are: the tree, and the paths that sequences give relative to its root."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import BadFile, DatasetNotFound
+from ..splits import natural_key
+from .objects import SUBJECTS
+
+TREE = """
+<root>/grab/s1 ... s10/<object>_<action>[_<k>].npz
+<root>/tools/object_meshes/contact_meshes/<object>.ply
+<root>/tools/subject_meshes/{male,female}/<subject>_rhand.ply
+"""
+
+
+@dataclass(frozen=True)
+class GrabTree:
+    """The unpacked download.
+
+    Attributes:
+        root: folder that holds `grab` and `tools`.
+        sequences: the npz files, in natural order.
+    """
+
+    root: Path
+    sequences: tuple[Path, ...]
+
+    def inside(self, name: str, source: Path, key: str) -> Path:
+        """The file that a sequence names relative to the root.
+
+        Args:
+            name: what the sequence says, "tools/object_meshes/contact_meshes/mug.ply".
+            source: the sequence, for messages.
+            key: of `name` in it.
+
+        Raises:
+            BadFile: no such file, or a path or link that leaves the root.
+        """
+        path = self.root / name.replace("\\", "/")
+        hint = f"paths in GRAB's files begin at data.root, here {self.root}"
+        self.check_inside(path, source, key)
+        if not path.is_file():
+            raise BadFile(
+                source, "a path to a file of the data set", f"{name!r}, which is not there", key=key, hint=hint
+            )
+        return path
+
+    def check_inside(self, path: Path, source: Path, key: str = "") -> None:
+        """Refuses a path that leaves the root, by `..`, as an absolute one, or over a link."""
+        try:
+            real = path.resolve()
+            real.is_file()
+        except (OSError, RuntimeError, ValueError) as error:  # too long, a loop of links, no text
+            raise BadFile(source, "a path to a file of the data set", str(error)[:200], key=key) from error
+        if not real.is_relative_to(self.root.resolve()):
+            hint = "if a folder was moved and linked, copy it back or set data.root to the folder that holds all files"
+            raise BadFile(source, "a file inside data.root", f"one that leads to {real}", key=key, hint=hint)
+
+
+def find_tree(root: str | Path | None) -> GrabTree:
+    """Finds the sequences under `root`, the folder that holds `grab`, or under `grab` itself.
+
+    Raises:
+        DatasetNotFound: there are none.
+    """
+    if root is None:
+        raise _not_found(None, "data.root is not set")
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise _not_found(root, "not a folder" if root.exists() else "no such folder")
+    for base in (root, root.parent):  # GRAB's own scripts take the folder grab, others the one above
+        files = _sequences(base / "grab") if base == root or root.name == "grab" else []
+        if files:
+            return GrabTree(base, tuple(files))
+    inside = sorted(child.name for child in root.iterdir())
+    holds = f"it holds {', '.join(inside[:5])}" if inside else "it is empty"
+    raise _not_found(root, f"searched for grab/s*/*.npz and found none; {holds}")
+
+
+def _sequences(folder: Path) -> list[Path]:
+    files = [
+        path for path in folder.glob("s*/*.npz") if path.parent.name in SUBJECTS and not re.match(r"\.", path.name)
+    ]
+    return sorted(files, key=lambda path: natural_key(f"{path.parent.name}/{path.stem}"))
+
+
+def _not_found(root: Path | None, found: str) -> DatasetNotFound:
+    return DatasetNotFound(
+        "GRAB",
+        root,
+        found=found,
+        url="https://grab.is.tue.mpg.de (register, download, unpack with the authors' unzip_grab.py)",
+        licence="non-commercial research, not to be passed on",
+        tree=TREE,
+        setting="data.root=/path/to/GRAB, the folder that holds `grab` and `tools`; data.root=demo is a generated tree",
+    )

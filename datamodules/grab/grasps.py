@@ -1,0 +1,151 @@
+"""Static grasps of GRAB, in the object's frame: chosen from the sequences by a rule, or read from GrabNet's release."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...hands.pose import HandPose
+from ...hands.products import rotate
+from ..errors import DataError, UnknownName
+from ..types import GraspSample
+from .frames import GRASP_RULES
+from .objects import OBJECT_SPLITS, SPLITS, object_of, part_of
+from .reader import GrabReader
+from .tracks import Tracks
+
+_log = logging.getLogger(__name__)
+
+Clouds = Mapping[str, tuple[Tensor, Path | None]]
+"""Points and mesh file by the name that recordings use for an object."""
+
+
+@dataclass(frozen=True)
+class GraspList(Sequence[GraspSample]):
+    """n grasps as one block of arrays; a `GraspSample` is made when it is asked for, so a million fit in memory.
+
+    Attributes:
+        pose: HandPose (n,), object frame, float32.
+        recordings: "s1/mug_lift" ..., of the sequences.
+        recording: (n,), index into `recordings`.
+        frame: (n,), number or name of the frame.
+        clouds: points and mesh of each recording's object, by the first part of its name.
+        flags: of every sample.
+    """
+
+    pose: HandPose
+    recordings: tuple[str, ...]
+    recording: NDArray[np.int64]
+    frame: NDArray
+    clouds: Clouds
+    flags: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.recording)
+
+    @overload
+    def __getitem__(self, index: int) -> GraspSample: ...
+    @overload
+    def __getitem__(self, index: slice) -> GraspList: ...
+    def __getitem__(self, index: int | slice) -> GraspSample | GraspList:
+        if isinstance(index, slice):
+            return self.take(np.arange(len(self))[index])
+        recording = self.recordings[self.recording[index]]
+        stem = recording.split("/")[1]
+        points, mesh = self.clouds[stem.split("_")[0]]
+        name, shown = object_of(stem), f"{recording}/{self.frame[index]}"
+        return GraspSample(f"{name}/{shown}", name, self.pose[index], points, mesh, flags=self.flags)
+
+    def take(self, indices: NDArray[np.int64]) -> GraspList:
+        """The grasps with these indices."""
+        return replace(self, pose=self.pose[indices], recording=self.recording[indices], frame=self.frame[indices])
+
+    def part(self, part: str, split: str = "grab") -> GraspList:
+        """The grasps of one part of a split.
+
+        Args:
+            part: "train", "val" or "test".
+            split: "grab", "goal" or "saga_subjects", see `objects`.
+
+        Raises:
+            UnknownName: another part or split.
+        """
+        for what, name, known in (("part", part, ("train", "val", "test")), ("split", split, SPLITS)):
+            if name not in known:
+                raise UnknownName(what, name, known)
+        key = 1 if split in OBJECT_SPLITS else 0
+        own = [part_of(_names(recording)[key], split) == part for recording in self.recordings]
+        return self.take(np.flatnonzero(np.array(own, dtype=bool)[self.recording]))
+
+
+def read_grasps(
+    root: str | Path | None,
+    hand: str = "mano",
+    *,
+    frames: str = "goal_grasp",
+    side: str = "right",
+    every: int = 1,
+    object_points: str = "mesh",
+    n_object_points: int = 1024,
+    on_bad: str = "raise",
+) -> GraspList:
+    """Single frames of GRAB's sequences, all splits together: see `GraspList.part`.
+
+    Args:
+        root: as in `GrabMotion`.
+        hand: as in `GrabMotion`.
+        frames: "goal_grasp" (GOAL's GNet) or "grab" (every frame with contact), see `frames`.
+        side: "right" or "left", see `GrabMotion`.
+        every: keeps each n-th of the frames that fit, of neighbours 8 ms apart; 1 keeps all, as the sources do.
+        object_points: as in `GrabMotion`.
+        n_object_points: points in each object's cloud.
+        on_bad: as in `GrabMotion`.
+
+    Raises:
+        DatasetNotFound, BadFile: as `GrabMotion.load`.
+        UnknownName: another rule.
+        DataError: no frame fits, or `every` is not positive.
+    """
+    if frames not in GRASP_RULES:
+        raise UnknownName("frames", frames, (*GRASP_RULES,))
+    if every < 1:
+        raise DataError(f"every: expected 1 or more, found {every}")
+    reader = GrabReader(root, hand, side, object_points, n_object_points, on_bad)
+    poses, recordings, chosen, without = [], [], [], Counter()
+    clouds: dict[str, tuple[Tensor, Path | None]] = {}
+    for tracks in reader.tracks():
+        selection = GRASP_RULES[frames](tracks.signals)
+        if selection.reason:
+            without[selection.reason] += 1
+            continue
+        picked = selection.frames[::every]
+        poses.append(_in_object_frame(tracks, picked, reader))
+        recordings.append(tracks.recording)
+        chosen.append(picked)
+        clouds[tracks.path.stem.split("_")[0]] = reader.object(tracks)
+    for reason, count in without.most_common():
+        _log.info("GRAB: no grasp from %d sequences: %s", count, reason)
+    if not poses:
+        raise DataError(f"{reader.tree.root}: expected at least one grasp (frames={frames}), found {dict(without)}")
+    index = np.repeat(np.arange(len(chosen)), [len(picked) for picked in chosen])
+    return GraspList(HandPose.cat(poses), tuple(recordings), index, np.concatenate(chosen), clouds, reader.flags)
+
+
+def _in_object_frame(tracks: Tracks, frames: NDArray[np.int64], reader: GrabReader) -> HandPose:
+    pose = tracks.pose(frames, reader.person(tracks).rest[0], reader.hand.name)
+    rotation, translation = tracks.object_pose(frames)
+    return pose.moved_by(rotation.mT, -rotate(rotation.mT, translation))
+
+
+def _names(recording: str) -> tuple[str, str]:
+    """Subject and object."""
+    subject, stem = recording.split("/")
+    return subject, object_of(stem)

@@ -1,0 +1,81 @@
+"""GRAB's objects, subjects and contact labels: the one spelling of each name, and the published splits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..errors import DataError
+
+OBJECTS = (
+    *("airplane", "alarmclock", "apple", "banana", "binoculars", "bowl", "camera", "cubelarge", "cubemedium"),
+    *("cubesmall", "cup", "cylinderlarge", "cylindermedium", "cylindersmall", "doorknob", "duck", "elephant"),
+    *("eyeglasses", "flashlight", "flute", "fryingpan", "gamecontroller", "hammer", "hand", "headphones", "knife"),
+    *("lightbulb", "mouse", "mug", "phone", "piggybank", "pyramidlarge", "pyramidmedium", "pyramidsmall", "scissors"),
+    *("spherelarge", "spheremedium", "spheresmall", "stamp", "stanfordbunny", "stapler", "teapot", "toothbrush"),
+    *("toothpaste", "toruslarge", "torusmedium", "torussmall", "train", "watch", "waterbottle", "wineglass"),
+)
+"""The 51 objects, as the files are named."""
+ALIASES = {
+    "coffeemug": "mug",
+    "cubemiddle": "cubemedium",
+    "rubberduck": "duck",
+    "wristwatch": "watch",
+    "doorknob": "stamp",
+}
+"""Second names of one shape (meshes of equal extents). Splits made without them test on what was trained on."""
+SUBJECTS = tuple(f"s{number}" for number in range(1, 11))
+
+OBJECT_SPLITS = {
+    "grab": {
+        "val": ("apple", "toothbrush", "elephant", "hand"),
+        "test": ("mug", "wineglass", "camera", "binoculars", "fryingpan", "toothpaste"),
+    },
+    "goal": {
+        "val": ("fryingpan", "toothbrush", "elephant", "hand"),
+        "test": ("mug", "camera", "binoculars", "apple", "toothpaste"),
+    },
+}
+"""Objects held out: `grab` is GRAB's own split and GrabNet's, `goal` that of both networks of GOAL."""
+SUBJECT_SPLITS = {"saga_subjects": {"val": (), "test": ("s9", "s10")}}
+"""Subjects held out: that of SAGA's second stage, which has no validation part."""
+SPLITS = (*OBJECT_SPLITS, *SUBJECT_SPLITS)
+
+
+def object_of(sequence: str) -> str:
+    """The object that a sequence is about: the part of its name before the first "_", aliases merged.
+
+    Raises:
+        DataError: none of GRAB's objects.
+    """
+    name = sequence.split("_")[0].lower()
+    if name not in OBJECTS and name not in ALIASES:
+        raise DataError(
+            f"sequence {sequence!r}: expected a name that begins with one of GRAB's objects, found {name!r}"
+        )
+    return ALIASES.get(name, name)
+
+
+def intent_of(sequence: str) -> str:
+    """What the person does: "lift", "pass", "offhand", else "use"."""
+    return next((intent for intent in ("offhand", "lift", "pass") if intent in sequence), "use")
+
+
+def part_of(name: str, split: str) -> str:
+    """The part, "train", "val" or "test", that an object (or for `saga_subjects` a subject) belongs to."""
+    held_out = (OBJECT_SPLITS | SUBJECT_SPLITS)[split]
+    return next((part for part, names in held_out.items() if ALIASES.get(name, name) in names), "train")
+
+
+LEFT_FINGERS = tuple(range(26, 41))
+RIGHT_FINGERS = tuple(range(41, 56))
+RIGHT_FINGERS_NO_THUMB = tuple(range(41, 53))
+"""GOAL lists the thumb, 53 to 55, among the right fingers but does not use it."""
+RIGHT_HAND = (22, *RIGHT_FINGERS)
+"""Contact labels: 0 = none, 1 to 25 the body in SMPL-X's joint order (21 left hand, 22 right hand), then 15 fingers
+bones of each hand in MANO's order."""
+NUM_LABELS = 56
+
+
+def bits(labels: Iterable[int]) -> int:
+    """The set of labels as a number: bit k stands for label k."""
+    return sum(1 << label for label in set(labels))

@@ -1,0 +1,155 @@
+"""Sequences, subjects and objects of one side of GRAB, read with one policy on bad files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor
+
+from ...geometry.cache import cache_dir, content_key, write_whole
+from ...geometry.meshes import MeshError, load_mesh
+from ...hands.mano import ManoHand
+from ..clouds import object_cloud
+from ..errors import BadFile, UnknownName
+from .files import GrabTree, find_tree
+from .labels import ContactLabels, read_labels
+from .skeleton import Person, is_generic, mano_hand, person_of
+from .tracks import Tracks, read_tracks
+
+_log = logging.getLogger(__name__)
+
+
+class GrabReader:
+    """Reads sequences, subjects and objects of one side; the data module and `read_grasps` share it.
+
+    Args:
+        root: folder that holds `grab` and `tools`; "demo" is a generated tree.
+        hand: name or YAML of a hand with MANO's joints.
+        side: "right" or "left".
+        object_points: "mesh" or "none", see `GrabMotion`.
+        n_object_points: points in each object's cloud.
+        on_bad: "raise" or "skip".
+
+    Raises:
+        UnknownName: another side, `object_points` or `on_bad`.
+    """
+
+    def __init__(
+        self,
+        root: str | Path | None,
+        hand: str,
+        side: str = "right",
+        object_points: str = "mesh",
+        n_object_points: int = 1024,
+        on_bad: str = "raise",
+    ) -> None:
+        for what, name, known in (
+            ("data.side", side, ("right", "left")),
+            ("data.object_points", object_points, ("mesh", "none")),
+            ("data.on_bad", on_bad, ("raise", "skip")),
+        ):
+            if name not in known:
+                raise UnknownName(what, name, known)
+        self.root, self.hand_name, self.side, self.on_bad = root, hand, side, on_bad
+        self.object_points, self.n_object_points = object_points, n_object_points
+        self.is_demo = root is not None and str(root) == "demo"
+        self.skipped: list[str] = []
+        self._people: dict[str, Person] = {}
+        self._objects: dict[str, tuple[Tensor, Path | None]] = {}
+
+    @cached_property
+    def tree(self) -> GrabTree:
+        """The files; the demo tree is written when it is first asked for."""
+        if self.is_demo:
+            from ..demo.grab_tree import demo_tree
+
+            return find_tree(demo_tree())
+        return find_tree(self.root)
+
+    @cached_property
+    def hand(self) -> ManoHand:
+        """The hand that poses are of."""
+        return mano_hand(self.hand_name)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What a user must know of every sample."""
+        flags = {
+            "generic_skeleton": is_generic(self.hand),
+            "mano_stand_in": self.hand.stand_in and not is_generic(self.hand),
+            "mirrored_left_hand": self.side == "left",
+            "demo_data": self.is_demo,
+        }
+        return tuple(name for name, here in flags.items() if here)
+
+    def tracks(self) -> Iterator[Tracks]:
+        """All sequences, each read once into the cache, so that a killed run goes on where it was.
+
+        With `on_bad="skip"` a bad one is logged, noted in `skipped` and left out; a file that asks to execute code
+        stops the run in any case.
+        """
+        self.skipped = []
+        for path in track(self.tree.sequences, "GRAB", transient=True):
+            try:
+                tracks = read_tracks(self.tree, path, self.side)
+                self.person(tracks)  # a bad template or mesh is one of the sequence
+                self.object(tracks)
+                yield tracks
+            except BadFile as error:
+                if self.on_bad == "raise":
+                    raise
+                self.skipped.append(str(error))
+                _log.warning("left out: %s", error)
+        if self.skipped:
+            _log.warning("GRAB: left out %d of %d sequences", len(self.skipped), len(self.tree.sequences))
+
+    def person(self, tracks: Tracks) -> Person:
+        """The hand of the person in a sequence."""
+        if tracks.template not in self._people:
+            file = self.tree.inside(tracks.template, tracks.path, f"{self.side[0]}hand['vtemp']")
+            self._people[tracks.template] = person_of(self.hand, file, self.side == "left")
+        return self._people[tracks.template]
+
+    def object(self, tracks: Tracks) -> tuple[Tensor, Path | None]:
+        """Points of the object, (N, 3), metres, mesh frame, and its mesh; none with `object_points="none"`."""
+        if self.object_points == "none":
+            return torch.zeros(0, 3), None
+        if tracks.mesh not in self._objects:
+            file = self.tree.inside(tracks.mesh, tracks.path, "object['object_mesh']")
+            try:
+                mesh = mirrored_mesh(file) if self.side == "left" else file
+                self._objects[tracks.mesh] = object_cloud(mesh, self.n_object_points), mesh
+            except MeshError as error:
+                raise BadFile(file, "the mesh of an object", str(error)) from error
+        return self._objects[tracks.mesh]
+
+    def labels(self, tracks: Tracks) -> ContactLabels:
+        """Contact labels of every vertex, read now.
+
+        Raises:
+            BadFile: also where they are not of the object's mesh, which happens when the mesh was decimated.
+        """
+        labels = read_labels(tracks.path, len(tracks.touch))
+        mesh = load_mesh(self.tree.inside(tracks.mesh, tracks.path, "object['object_mesh']"))
+        if labels.object.shape[1] != len(mesh.vertices):
+            expected = f"a label for each of the {len(mesh.vertices)} vertices of {Path(tracks.mesh).name}"
+            hint = "labels are of the full mesh of the release, not of a decimated one"
+            found = str(labels.object.shape[1])
+            raise BadFile(tracks.path, expected, found, key="contact['object']", hint=hint)
+        return labels
+
+
+def mirrored_mesh(file: Path) -> Path:
+    """The mesh reflected, x -> -x, as a file in the cache: for scenes of a left hand."""
+    path = cache_dir() / "grab_mirrored" / content_key(file) / file.name
+    if not path.exists():
+        mesh = load_mesh(file)
+        mesh.apply_transform(np.diag([-1.0, 1.0, 1.0, 1.0]))  # turns the faces too
+        write_whole(path, lambda out: mesh.export(out, file_type=path.suffix[1:]))
+    return path

@@ -1,0 +1,203 @@
+"""One sequence of GRAB as released: an npz whose every key is a 0-d object array, its arrays checked one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...hands.unpickle import PickleFileError, UnsafePickleError, load_npz
+from ..errors import BadFile, DataError
+from .objects import intent_of, object_of
+
+FPS = 120.0
+ELBOWS = {"right": 17, "left": 18}
+"""Slot of `body_pose` that GOAL watches to find the start of a reach: it holds the *left* elbow (SMPL-X joint 18). For
+the left hand the mirrored slot."""
+LARGEST = 100.0
+"""Metres or radians: what is larger is in another unit or damaged."""
+_KEYS = ("framerate", "n_frames", "body", "object")
+
+
+@dataclass(frozen=True)
+class HandTrack:
+    """A hand of T frames as stored: MANO, relative to the flat hand (`flat_hand_mean=True`).
+
+    Attributes:
+        transl: (T, 3), metres; the wrist is J_0 + transl, J_0 of the subject's template.
+        global_orient: (T, 3), rotation vector, ordinary column convention.
+        fullpose: (T, 45), radians, axis-angle of the 15 finger joints (`hand_pose` holds PCA coefficients: not read).
+        vtemp: path of the subject's template, relative to the root of the data set.
+    """
+
+    transl: NDArray
+    global_orient: NDArray
+    fullpose: NDArray
+    vtemp: str
+
+
+@dataclass(frozen=True)
+class GrabSequence:
+    """A sequence of T frames at 120 fps, world frame, metres, z up.
+
+    Attributes:
+        path: the npz.
+        subject: "s1" to "s10", from the folder.
+        object: name of the object, aliases merged.
+        intent: "lift", "pass", "offhand" or "use".
+        side: which hand `hand` is.
+        hand: the hand.
+        object_rotvec: (T, 3), radians, of world_from_object in the column convention: not as stored.
+        object_translation: (T, 3).
+        object_mesh: path of the full mesh, relative to the root of the data set.
+        elbow: (T, 3), rotation vector, see `ELBOWS`.
+    """
+
+    path: Path
+    subject: str
+    object: str
+    intent: str
+    side: str
+    hand: HandTrack
+    object_rotvec: NDArray
+    object_translation: NDArray
+    object_mesh: str
+    elbow: NDArray
+
+    def __len__(self) -> int:
+        return len(self.object_translation)
+
+
+def read_sequence(path: Path, side: str = "right") -> GrabSequence:
+    """Reads a sequence without its contact labels, which are large: see `labels.read_labels`.
+
+    Args:
+        path: `grab/<subject>/<object>_<action>.npz`.
+        side: "right" or "left".
+
+    Raises:
+        BadFile: a damaged file, a missing key, a wrong shape or type, a number that is not finite; naming the key.
+        UnsafePickleError: the file asks to execute code.
+    """
+    block = f"{side[0]}hand"
+    items = read_items(path, (*_KEYS, block))
+    rate, n_frames = number_of(path, items, "framerate"), int(number_of(path, items, "n_frames"))
+    if rate != FPS:
+        raise BadFile(path, f"{FPS:g} frames per second", f"{rate:g}", key="framerate")
+    if n_frames < 2:
+        raise BadFile(path, "at least 2 frames", str(n_frames), key="n_frames")
+    body = _params(path, items, "body", n_frames, {"body_pose": 63})
+    hand = _params(path, items, block, n_frames, {"transl": 3, "global_orient": 3, "fullpose": 45})
+    thing = _params(path, items, "object", n_frames, {"transl": 3, "global_orient": 3})
+    slot = 3 * ELBOWS[side]
+    return GrabSequence(
+        path=path,
+        subject=path.parent.name,
+        object=_object(path),
+        intent=intent_of(path.stem),
+        side=side,
+        hand=HandTrack(**hand, vtemp=_text(path, items, block, "vtemp")),
+        object_rotvec=column_rotvec(thing["global_orient"]),
+        object_translation=thing["transl"],
+        object_mesh=_text(path, items, "object", "object_mesh"),
+        elbow=body["body_pose"][:, slot : slot + 3],
+    )
+
+
+def column_rotvec(global_orient: NDArray) -> NDArray:
+    """Rotation vector of world_from_object, for x_world = R x + t.
+
+    GRAB poses objects with row vectors, v R + t, so what it stores is the inverse of the usual rotation.
+
+    Args:
+        global_orient: (..., 3), radians, as stored.
+
+    Returns:
+        (..., 3), radians.
+    """
+    return -global_orient
+
+
+def read_items(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
+    """The values of some keys of an npz of 0-d object arrays.
+
+    Raises:
+        BadFile: the file is damaged, or a key is missing or no 0-d array.
+        UnsafePickleError: the file asks to execute code.
+    """
+    try:
+        arrays = load_npz(path, keys)
+    except UnsafePickleError:
+        raise
+    except PickleFileError as error:
+        raise BadFile(path, "a complete npz file", str(error)) from error
+    except Exception as error:  # zlib and zipfile raise whatever a damaged byte leads them to
+        raise BadFile(path, "a complete npz file", f"a damaged one ({type(error).__name__}: {error})") from error
+    for key in keys:
+        if key not in arrays:
+            raise BadFile(path, f"the keys {', '.join(keys)}", f"none called {key!r}", key=key)
+        if arrays[key].shape != ():
+            raise BadFile(path, "a 0-d object array", f"one of shape {arrays[key].shape}", key=key)
+    return {key: arrays[key].item() for key in keys}
+
+
+def _object(path: Path) -> str:
+    try:
+        return object_of(path.stem)
+    except DataError as error:
+        raise BadFile(path, "a name <object>_<action>.npz", str(error)) from error
+
+
+def number_of(path: Path, items: Mapping[str, Any], key: str) -> float:
+    """`items[key]` as a number; raises BadFile where it is none."""
+    value = items[key]
+    number = np.asarray(value if isinstance(value, int | float | np.number | np.ndarray) else None)
+    if number.shape not in ((), (1,)) or number.dtype.kind not in "iuf" or not np.isfinite(number).all():
+        raise BadFile(path, "a number", repr(value)[:80], key=key)
+    return float(number.ravel()[0])
+
+
+def _text(path: Path, items: Mapping[str, Any], block: str, key: str) -> str:
+    value = items[block].get(key)
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise BadFile(path, "a path relative to the root of GRAB", repr(value)[:80], key=f"{block}[{key!r}]")
+    return str(value)
+
+
+def _params(
+    path: Path, items: Mapping[str, Any], block: str, n_frames: int, widths: Mapping[str, int]
+) -> dict[str, NDArray]:
+    """`items[block]["params"]`: for each key (n_frames, width) finite numbers, as float64."""
+    content = items[block]
+    params = content.get("params") if isinstance(content, dict) else None
+    if not isinstance(params, dict):
+        found = _names(content) if isinstance(content, dict) else type(content).__name__
+        raise BadFile(path, "a dict with the key 'params', a dict", found, key=block)
+    arrays = {}
+    for key, width in widths.items():
+        where = f"{block}['params'][{key!r}]"
+        if key not in params:
+            raise BadFile(path, f"the keys {', '.join(widths)}", _names(params), key=where)
+        arrays[key] = _checked(path, where, params[key], (n_frames, width))
+    return arrays
+
+
+def _checked(path: Path, where: str, value: Any, shape: tuple[int, int]) -> NDArray:
+    array = value if isinstance(value, np.ndarray) else np.zeros(0)
+    if array.shape != shape or array.dtype.kind not in "fiu":
+        found = f"{array.shape} of {array.dtype}" if array is value else type(value).__name__
+        raise BadFile(path, f"{shape} numbers (frames by values)", found, key=where)
+    bad = np.argwhere(~(np.abs(array.astype(np.float64)) < LARGEST))  # NaN as well
+    if len(bad):
+        frame, column = bad[0]
+        found = f"{array[frame, column]} at frame {frame}, column {column}"
+        raise BadFile(path, f"finite numbers under {LARGEST:g} (metres, radians)", found, key=where)
+    return array.astype(np.float64)
+
+
+def _names(content: Mapping[Any, Any]) -> str:
+    return ", ".join(map(str, content))[:200] or "none"

@@ -1,0 +1,151 @@
+"""What is kept of a sequence: hand, object and touch in single precision, in the cache, for every frame rule.
+
+A pass over the release reads tens of GB, nearly all of it contact labels. Kept are 240 bytes of a frame, 390 MB for all
+1,334 sequences, at the full 120 fps, so that another rule for frames needs no second pass.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...geometry.cache import Arrays, cached, content_key
+from ...geometry.rotations import rotvec_to_rotmat
+from ...hands.pose import HandPose
+from ..errors import BadFile
+from .files import GrabTree
+from .frames import Signals, rotation_speed
+from .labels import mirrored, read_labels, touching
+from .objects import intent_of, object_of
+from .sequence import read_sequence
+
+CACHE = "grab_tracks_1"
+"""Folder in the cache; goes up when its content changes."""
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """A sequence of T frames, with `side` as a right hand: a left one comes with all its scene mirrored, x -> -x.
+
+    Attributes:
+        path: the npz.
+        hand: (T, 51), float32: transl 3, global_orient 3, fullpose 45, as in `HandTrack`.
+        object: (T, 6), float32: rotation vector of world_from_object (column convention), translation.
+        touch: (T,), uint64, as `labels.touching`.
+        elbow_speed: (T,), float32, as `frames.rotation_speed`.
+        template: of the subject's hand, relative to the root.
+        mesh: of the object, relative to the root.
+        side: the hand that was recorded.
+    """
+
+    path: Path
+    hand: NDArray[np.float32]
+    object: NDArray[np.float32]
+    touch: NDArray[np.uint64]
+    elbow_speed: NDArray[np.float32]
+    template: str
+    mesh: str
+    side: str
+
+    @property
+    def recording(self) -> str:
+        """ "s1/mug_lift", unique in the data set."""
+        return f"{self.path.parent.name}/{self.path.stem}"
+
+    @property
+    def subject(self) -> str:
+        """ "s1" to "s10"."""
+        return self.path.parent.name
+
+    @property
+    def object_name(self) -> str:
+        """Name of the object, aliases merged."""
+        return object_of(self.path.stem)
+
+    @property
+    def intent(self) -> str:
+        """ "lift", "pass", "offhand" or "use"."""
+        return intent_of(self.path.stem)
+
+    @property
+    def signals(self) -> Signals:
+        """For the rules of `frames`."""
+        return Signals(self.hand[:, :3], self.object[:, 3:], self.touch, self.elbow_speed)
+
+    def pose(self, frames: NDArray[np.int64], rest_wrist: NDArray, hand: str) -> HandPose:
+        """The hand in some frames.
+
+        Args:
+            frames: (n,), indices.
+            rest_wrist: (3,), metres, J_0 of the subject: the wrist is J_0 + transl.
+            hand: name of the hand that the poses are of.
+
+        Returns:
+            HandPose (n,), float32, world frame.
+        """
+        values = torch.from_numpy(self.hand[frames])
+        rotation = rotvec_to_rotmat(values[:, 3:6].double()).float()
+        return HandPose(values[:, :3] + torch.from_numpy(rest_wrist).float(), rotation, values[:, 6:], hand)
+
+    def object_pose(self, frames: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n, 3, 3) and (n, 3), float32, metres: world_from_object in some frames, column convention."""
+        values = torch.from_numpy(self.object[frames])
+        return rotvec_to_rotmat(values[:, :3].double()).float(), values[:, 3:]
+
+
+def read_tracks(tree: GrabTree, path: Path, side: str = "right") -> Tracks:
+    """A sequence from the cache, or read now.
+
+    The cache is keyed by the checksums in the directory of the zip file: a copy elsewhere is known again, and the
+    labels are not read to find out.
+
+    Raises:
+        BadFile: see `read_sequence` and `read_labels`.
+    """
+    tree.check_inside(path, path)
+    kept = cached(CACHE, content_key(path.stem, side, _checksums(path)), lambda: _arrays(path, side))
+    return Tracks(
+        path=path,
+        hand=kept["hand"],
+        object=kept["object"],
+        touch=kept["touch"],
+        elbow_speed=kept["elbow_speed"],
+        template=str(kept["names"][0]),
+        mesh=str(kept["names"][1]),
+        side=side,
+    )
+
+
+def _checksums(path: Path) -> list[tuple[str, int, int]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [(member.filename, member.CRC, member.file_size) for member in archive.infolist()]
+    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise BadFile(path, "a complete npz file", f"a broken zip file ({error})") from error
+
+
+def _arrays(path: Path, side: str) -> Arrays:
+    sequence = read_sequence(path, side)
+    touch = touching(read_labels(path, len(sequence)).object)
+    hand = np.hstack([sequence.hand.transl, sequence.hand.global_orient, sequence.hand.fullpose])
+    thing = np.hstack([sequence.object_rotvec, sequence.object_translation])
+    if side == "left":
+        hand, thing, touch = hand * _MIRROR_HAND, thing * _MIRROR_OBJECT, mirrored(touch)
+    return {
+        "hand": hand.astype(np.float32),
+        "object": thing.astype(np.float32),
+        "touch": touch,
+        "elbow_speed": rotation_speed(sequence.elbow).astype(np.float32),
+        "names": np.array([sequence.hand.vtemp, sequence.object_mesh]),
+    }
+
+
+_POINT, _ROTVEC = (-1.0, 1.0, 1.0), (1.0, -1.0, -1.0)
+"""A reflection x -> -x turns the rotation vector (x, y, z) into (x, -y, -z)."""
+_MIRROR_HAND = np.array([*_POINT, *_ROTVEC, *(15 * _ROTVEC)])
+_MIRROR_OBJECT = np.array([*_ROTVEC, *_POINT])

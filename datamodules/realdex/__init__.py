@@ -1,0 +1,17 @@
+"""RealDex as its authors publish it: zips or folders, TF files or `final_data.npy`, to clips and grasps."""
+
+from .contact import grasp_samples, surface_distance
+from .module import RealDexMotion
+from .recording import Recording, find_recordings, read_recording
+from .segments import SegmentRule, find_segments
+
+__all__ = [
+    "RealDexMotion",
+    "Recording",
+    "SegmentRule",
+    "find_recordings",
+    "find_segments",
+    "grasp_samples",
+    "read_recording",
+    "surface_distance",
+]

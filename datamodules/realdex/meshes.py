@@ -1,0 +1,60 @@
+"""Where the mesh of each object lies: in a folder, or in a zip, from which the cache takes a copy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...geometry.cache import cache_dir, content_key, write_whole
+from ..errors import BadFile
+from ..splits import object_name
+from .archive import DiskFolder, Folder, open_folder
+
+_LARGEST = 512 << 20
+"""Bytes of a mesh."""
+
+
+def find_meshes(root: Path, models: Path | None) -> dict[str, tuple[Folder, str]]:
+    """Folder and file of each object's mesh.
+
+    Args:
+        root: of the data set.
+        models: folder or zip of `<object>.obj`, at any depth in a zip; None means `<root>/models` or
+            `<root>/models.zip`.
+    """
+    place = models or next((p for p in (root / "models", root / "models.zip") if p.exists()), root / "models")
+    if not place.exists():
+        return {}
+    folder = open_folder(place)
+    return {object_name(Path(file).stem): (where, file) for where, file in _objs(folder, deep=place.is_file())}
+
+
+def mesh_file(root: Path, models: Path | None, name: str) -> Path:
+    """The mesh of an object as a file on disk.
+
+    Raises:
+        BadFile: there is none.
+    """
+    meshes = find_meshes(root, models)
+    if name not in meshes:
+        folder = models or root / "models"
+        found = f"{', '.join(sorted(meshes)) or 'no .obj'} there" if folder.exists() else "no such folder"
+        hint = "set data.models=<folder of the meshes>, or data.object_points=none to do without"
+        raise BadFile(folder / f"{name}.obj", f"the mesh of {name}", found, hint=hint)
+    folder, file = meshes[name]
+    if isinstance(folder, DiskFolder):
+        return folder.path / file
+    content = folder.read(file, _LARGEST)
+    path = cache_dir() / "realdex_meshes" / content_key(content) / f"{name}.obj"
+    if not path.exists():
+        write_whole(path, lambda copy: copy.write(content))
+    return path
+
+
+def _objs(folder: Folder, deep: bool) -> list[tuple[Folder, str]]:
+    found = []
+    for entry in folder.list():
+        if entry.endswith("/") and deep:
+            found += _objs(folder.child(entry), deep)
+        elif entry.lower().endswith(".obj"):
+            found.append((folder, entry))
+    return found

@@ -1,0 +1,93 @@
+"""Tables of numbers in text files, with blanks or commas between them."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BadFile
+from .archive import Folder
+
+LARGEST = 1000.0
+"""Metres or radians; what is beyond is damage, and may not fit float32."""
+LATEST = 1 << 62
+"""Nanoseconds, the year 2116: the difference of two stamps still fits."""
+
+
+def read_table(folder: Folder, name: str, columns: int, stamped: bool) -> tuple[NDArray[np.int64], NDArray]:
+    """Reads rows of numbers.
+
+    Args:
+        folder: where the file lies.
+        name: of the file.
+        columns: numbers in a row, the stamp not counted.
+        stamped: each row begins with a time stamp in nanoseconds; float64 would round it to 256 ns.
+
+    Returns:
+        Stamps (N,), int64, zeros where there are none; numbers (N, columns), finite.
+
+    Raises:
+        BadFile: absent, empty, another number of columns, or a number that is not finite or beyond LARGEST.
+    """
+    expected = f"rows of {'a stamp in ns and ' * stamped}{columns} numbers"
+    text = folder.read(name).replace(b",", b" ").decode("ascii", "replace")
+    try:
+        rows = _parse(text, columns, stamped)
+        _check_stamps(rows["stamp"])
+    except (ValueError, OverflowError) as error:
+        raise BadFile(folder.path / name, expected, str(error)) from error
+    if not len(rows):
+        raise BadFile(folder.path / name, expected, "an empty file")
+    values = rows["values"]
+    bad = np.argwhere(~(np.abs(values) < LARGEST))
+    if len(bad):
+        row, column = bad[0]
+        expected = "finite numbers" if not np.isfinite(values[row, column]) else f"numbers below {LARGEST:g}"
+        raise BadFile(folder.path / name, expected, f"{values[row, column]}", key=f"row {row}")
+    return rows["stamp"], values
+
+
+def read_stamps(folder: Folder, name: str) -> NDArray[np.int64]:
+    """(T,) time stamps in nanoseconds, the first number of each row; raises BadFile where there is none."""
+    lines = [line.replace(",", " ").split() for line in folder.read(name).decode("ascii", "replace").splitlines()]
+    try:
+        stamps = np.array([_nanoseconds(words[0]) for words in lines if words], dtype=np.int64)
+        _check_stamps(stamps)
+    except (ValueError, OverflowError) as error:
+        raise BadFile(folder.path / name, "a time stamp in ns in each row", str(error)) from error
+    if not len(stamps):
+        raise BadFile(folder.path / name, "a time stamp in ns in each row", "an empty file")
+    return stamps
+
+
+def _nanoseconds(word: str) -> int:
+    return int(word) if word.isdigit() else round(float(word))
+
+
+def _check_stamps(stamps: NDArray) -> None:
+    bad = stamps[~((stamps >= 0) & (stamps < LATEST))]
+    if len(bad):
+        raise ValueError(f"the stamp {bad[0]}")
+
+
+def _parse(text: str, columns: int, stamped: bool) -> NDArray:
+    kind = np.dtype([("stamp", np.int64), ("values", np.float64, (columns,))])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that the file is empty: the caller says so
+        if not stamped:
+            plain = np.loadtxt(io.StringIO(text), dtype=np.float64, ndmin=2)
+            if plain.size and plain.shape[1] != columns:
+                raise ValueError(f"{plain.shape[1]} in a row")
+            rows = np.zeros(len(plain) if plain.size else 0, kind)
+            rows["values"] = plain[: len(rows)]
+            return rows
+        try:
+            return np.atleast_1d(np.loadtxt(io.StringIO(text), dtype=kind))
+        except ValueError:
+            fields = [("stamp", np.float64), ("values", np.float64, (columns,))]  # stamps with a decimal point
+            rows = np.atleast_1d(np.loadtxt(io.StringIO(text), dtype=fields))
+            _check_stamps(rows["stamp"])
+            return rows.astype(kind)

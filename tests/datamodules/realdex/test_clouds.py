@@ -1,0 +1,118 @@
+"""Steps on clouds against closed forms, naive twins and scipy."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+from scipy.spatial.transform import Rotation
+
+from dexzoo.datamodules.realdex.clouds import (
+    carry,
+    crop,
+    fit_rigid,
+    hidden_point_removal,
+    icp,
+    remove_outliers,
+    thin_out,
+)
+
+
+def sphere(n: int, radius: float = 0.05, centre: tuple = (1.0, 0.2, 0.9)) -> np.ndarray:
+    """Points of a Fibonacci lattice."""
+    k = np.arange(n) + 0.5
+    z, angle = 1 - 2 * k / n, np.pi * (1 + 5**0.5) * k
+    ring = np.sqrt(1 - z * z)
+    return radius * np.stack([ring * np.cos(angle), ring * np.sin(angle), z], axis=1) + centre
+
+
+def test_a_carried_cloud_stays_where_it_is_on_the_object() -> None:
+    rng = np.random.default_rng(0)
+    turns = Rotation.random(5, random_state=2)
+    places = rng.normal(size=(5, 3))
+    on_object = rng.normal(size=(40, 3))
+    world = np.stack([turns[k].apply(on_object) + places[k] for k in range(5)])
+    np.testing.assert_allclose(carry(world[0], turns.as_matrix(), places), world, atol=1e-12)
+
+
+def test_a_crop_keeps_its_borders() -> None:
+    points = np.array([[0, 0, 0], [1, 1, 1], [0.5, 0.5, 1.01], [-0.01, 0.5, 0.5]])
+    assert crop(points, ((0, 0, 0), (1, 1, 1))).tolist() == [True, True, False, False]
+
+
+class TestHiddenPoints:
+    @pytest.mark.parametrize("eye", [(0.0, 0.2, 1.4), (2.0, -1.0, 0.5)])
+    def test_of_a_ball_the_cap_towards_the_eye_is_left(self, eye: tuple) -> None:
+        points = sphere(3000)
+        seen = np.zeros(3000, bool)
+        seen[hidden_point_removal(points, eye)] = True
+        normals = (points - [1.0, 0.2, 0.9]) / 0.05
+        slant = (normals * (eye - points)).sum(axis=1) / np.linalg.norm(eye - points, axis=1)
+        assert seen[slant > 0.2].mean() > 0.99
+        assert seen[slant < -0.2].mean() < 0.01
+
+    def test_seen_from_the_worlds_origin_it_is_another_cap(self) -> None:
+        """RealDex's error: the side towards the origin is kept, wherever the camera stands."""
+        points, eye = sphere(3000), np.array([2.0, 0.4, 1.8])
+        right, wrong = (set(hidden_point_removal(points, e).tolist()) for e in (eye, np.zeros(3)))
+        assert len(right & wrong) < 0.1 * len(right)
+
+    def test_few_points_are_all_seen(self) -> None:
+        assert hidden_point_removal(np.eye(3) + 1, (0, 0, 0)).tolist() == [0, 1, 2]
+        line = np.linspace(1, 2, 10)[:, None] * [1.0, 0.0, 0.0] + [0, 0, 1]
+        assert hidden_point_removal(line, (0, 0, 0)).tolist() == list(range(10))
+
+
+def test_a_voxel_keeps_the_mean_of_its_points() -> None:
+    points = np.random.default_rng(1).uniform(0, 0.01, (500, 3))
+    cells = defaultdict(list)
+    for point in points:
+        cells[tuple(int(x) for x in np.floor((point - points.min(axis=0)) / 0.002))].append(point)
+    expected = np.array([np.mean(cells[cell], axis=0) for cell in sorted(cells)])
+    np.testing.assert_allclose(thin_out(points, 0.002), expected, atol=1e-15)
+    assert thin_out(points[:0], 0.002).shape == (0, 3)
+
+
+def test_the_motion_of_pairs_is_that_of_scipy() -> None:
+    rng = np.random.default_rng(2)
+    source = rng.normal(size=(30, 3))
+    target = Rotation.random(random_state=3).apply(source) + [1, 2, 3] + 0.01 * rng.normal(size=(30, 3))
+    rotation, translation = fit_rigid(source, target)
+    expected, _ = Rotation.align_vectors(target - target.mean(axis=0), source - source.mean(axis=0))
+    np.testing.assert_allclose(rotation, expected.as_matrix(), atol=1e-9)
+    np.testing.assert_allclose(source.mean(axis=0) @ rotation.T + translation, target.mean(axis=0), atol=1e-12)
+
+
+def test_mirrored_points_are_turned_and_not_mirrored() -> None:
+    source = np.random.default_rng(4).normal(size=(30, 3))
+    rotation, _ = fit_rigid(source, source * [-1, 1, 1])
+    assert np.linalg.det(rotation) == pytest.approx(1.0)
+
+
+def test_a_small_motion_is_found_again() -> None:
+    target = np.random.default_rng(5).uniform(0, 0.2, (4000, 3))
+    turn, shift = Rotation.from_rotvec([0.001, -0.0015, 0.001]), np.array([3e-4, -2e-4, 2e-4])
+    source = turn.inv().apply(target[:3000] - shift)
+    rotation, translation = icp(source, target, 0.001, 10)
+    np.testing.assert_allclose(rotation, turn.as_matrix(), atol=1e-9)
+    np.testing.assert_allclose(translation, shift, atol=1e-9)
+
+
+def test_clouds_without_pairs_stay_where_they_are() -> None:
+    far = np.random.default_rng(6).normal(size=(50, 3))
+    for source, target in ((far, far + 100), (far[:2], far), (far[:0], far)):
+        rotation, translation = icp(source, target, 0.001, 10)
+        np.testing.assert_array_equal(rotation, np.eye(3))
+        np.testing.assert_array_equal(translation, np.zeros(3))
+
+
+def test_outliers_are_those_of_a_table_of_all_distances() -> None:
+    rng = np.random.default_rng(7)
+    points = np.concatenate([rng.normal(size=(300, 3)), rng.normal(size=(5, 3)) * 20])
+    mean = np.sort(cdist(points, points), axis=1)[:, 1:21].mean(axis=1)
+    expected = mean <= mean.mean() + 2 * mean.std()
+    assert not expected.all()
+    np.testing.assert_array_equal(remove_outliers(points, 20, 2.0), expected)
+    assert remove_outliers(points[:20]).all()

@@ -1,0 +1,116 @@
+"""`data.root=demo`: demo data written in RealDex's layout and read by its reader."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dexzoo.datamodules import RealDexMotion
+from dexzoo.datamodules.demo import realdex_tree
+from dexzoo.datamodules.demo.clips import object_clips
+from dexzoo.datamodules.demo.grasps import load_grasps
+from dexzoo.datamodules.demo.motions import ReachSettings
+from dexzoo.hands.hand import load_hand
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(realdex_tree, "OBJECTS", ("can", "apple", "mug"))
+    monkeypatch.setattr(realdex_tree, "RECORDINGS", 1)
+    monkeypatch.setattr(realdex_tree, "CLIPS", 2)
+
+
+@pytest.mark.usefixtures("small")
+class TestDemoRoot:
+    def test_it_runs_from_the_tree_to_a_batch_and_says_that_it_is_demo_data(self) -> None:
+        data = RealDexMotion("demo", n_object_points=32, batch_size=8, min_windows_per_epoch=1)
+        data.setup()
+        assert data.is_demo
+        assert data.title == "RealDex layout, demo data"
+        assert data.fold_ids() == [0, 1, 2]
+        assert (len(data.train), len(data.test)) == (4, 2)
+        assert data.fps == 30.0
+        assert data.flags == ()  # palms come from TF, wrist and all; reaches from segment.txt
+        batch = next(iter(data.train_dataloader()))
+        assert batch.past.joints.shape == (8, 5, 22)
+        assert not RealDexMotion("x").is_demo
+
+    def test_clips_are_those_of_the_demo_data_on_a_table(self) -> None:
+        hand = load_hand("shadow")
+        grasps = load_grasps(hand=hand)
+        known = object_clips(hand, grasps["can"], 2, 0, ReachSettings())
+        read = [clip for clip in RealDexMotion("demo", n_object_points=16).load() if clip.object == "can"]
+        assert [len(clip.pose.joints) for clip in read] == known.length.tolist()
+        pose = torch.cat([clip.pose.translation for clip in read])
+        expected = known.pose.translation + torch.tensor(realdex_tree._TABLE).float()
+        torch.testing.assert_close(pose, expected, atol=1e-6, rtol=0)
+        torch.testing.assert_close(torch.cat([c.pose.joints for c in read]), known.pose.joints, atol=2e-6, rtol=0)
+        torch.testing.assert_close(torch.cat([c.pose.rotation for c in read]), known.pose.rotation, atol=2e-6, rtol=0)
+        for clip, turn in zip(read, known.rotation, strict=True):
+            torch.testing.assert_close(clip.object_rotation, turn.expand_as(clip.object_rotation), atol=1e-6, rtol=0)
+
+    def test_final_data_without_the_wrist_is_off_by_what_the_wrist_bends(self) -> None:
+        exact = RealDexMotion("demo", n_object_points=16).load()
+        rough = RealDexMotion("demo", n_object_points=16, poses="final_data").load()
+        assert {clip.flags for clip in rough} == {("palm_from_forearm",)}
+        off = [(a.pose.translation - b.pose.translation).norm(dim=-1).max() for a, b in zip(exact, rough, strict=True)]
+        assert 1e-3 < max(off) < 0.034
+        for a, b in zip(exact, rough, strict=True):
+            torch.testing.assert_close(a.pose.joints, b.pose.joints, atol=1e-6, rtol=0)
+
+    def test_the_tree_is_written_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DEXZOO_CACHE", str(tmp_path))
+        root = realdex_tree.demo_tree()
+        times = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+        assert realdex_tree.demo_tree() == root
+        assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == times
+        assert not list(root.parent.glob(".unfinished*"))
+
+    def test_a_killed_or_slower_process_leaves_a_whole_tree(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("DEXZOO_CACHE", str(tmp_path))
+        whole = realdex_tree.write_tree
+
+        def killed(root: Path) -> None:
+            (root / "can").mkdir()
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(realdex_tree, "write_tree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            realdex_tree.demo_tree()
+        assert list((tmp_path / "realdex_demo").iterdir()) == []
+
+        def slower(root: Path) -> None:
+            whole(root)
+            (other,) = [p for p in root.parent.iterdir() if p == root]
+            final = root.parent / "final"
+            shutil.copytree(other, final)
+            shutil.copytree(final, self._target(tmp_path, root))
+
+        monkeypatch.setattr(realdex_tree, "write_tree", slower)
+        monkeypatch.setattr(realdex_tree, "content_key", lambda *_: "target")
+        root = realdex_tree.demo_tree()
+        assert root.name == "target"
+        assert len(list(root.rglob("segment.txt"))) == 3
+
+    @staticmethod
+    def _target(cache: Path, root: Path) -> Path:
+        return cache / "realdex_demo" / "target"
+
+
+def test_the_tree_has_the_files_of_a_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(realdex_tree, "OBJECTS", ("can",))
+    monkeypatch.setattr(realdex_tree, "RECORDINGS", 1)
+    realdex_tree.write_tree(tmp_path)
+    folder = tmp_path / "can/can_1_20000101"
+    assert {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and p.parent.name != "TF"} == {
+        "final_data.npy", "rgbimage_timestamp.txt", "scene_to_mesh.json", "segment.txt", "tracking_result/gt_pose.txt",
+    }  # fmt: skip
+    assert len(list((folder / "TF").iterdir())) == 27
+    assert len(np.loadtxt(folder / "rgbimage_timestamp.txt")) == len(np.loadtxt(folder / "tracking_result/gt_pose.txt"))
+    assert sum(p.stat().st_size for p in tmp_path.rglob("*") if p.is_file()) < 3e6
