@@ -2,6 +2,7 @@
 
 from .demo.module import DemoMotion
 from .errors import BadFile, DataError, DatasetNotFound, UnknownName
+from .grab import GrabMotion
 from .motion import MotionDataModule
 from .realdex import RealDexMotion
 from .transforms import HistoryNoise
@@ -18,6 +19,7 @@ __all__ = [
     "DataError",
     "DatasetNotFound",
     "DemoMotion",
+    "GrabMotion",
     "GraspSample",
     "HistoryNoise",
     "MotionBatch",

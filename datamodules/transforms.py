@@ -1,16 +1,27 @@
-"""Changes made to training windows as they are drawn."""
+"""Changes made to samples and batches as they are drawn.
+
+Each is called with a sample or batch and a generator, the only source of its random numbers, and returns one of the
+same kind; what it is given stays as it was. `Compose` puts several in a row, `Observe` among them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..geometry.rotations import rotvec_to_rotmat
 from ..hands.pose import HandPose
+from ..hands.products import compose, rotate
 from .errors import DataError
-from .types import MotionBatch
+from .types import MotionBatch, MotionSample
+
+Item = TypeVar("Item")
+"""A sample or a batch: a frozen dataclass with `object_points`, (N, 3) or (B, N, 3), and hand poses."""
 
 
 @dataclass(frozen=True)
@@ -57,3 +68,170 @@ class HistoryNoise:
         common = torch.randn(len(like), 1, like.shape[-1], generator=generator)
         own = torch.randn(like.shape, generator=generator)
         return std * (common + self.jitter * own)
+
+
+@dataclass(frozen=True)
+class Compose:
+    """Transforms one after the other, all with the same generator; itself a transform.
+
+    Attributes:
+        transforms: in the order in which they are applied.
+    """
+
+    transforms: Sequence[Callable[[Any, torch.Generator], Any]] = ()
+
+    def __call__(self, item: Item, generator: torch.Generator) -> Item:
+        """Returns what the last one makes of it."""
+        for transform in self.transforms:
+            item = transform(item, generator)
+        return item
+
+
+@dataclass(frozen=True)
+class Yaw:
+    """Turns object and hand together about the vertical through the middle of the object's cloud.
+
+    Every hand pose of the item turns, and the object's own pose where it has one. Samples and batches whose mesh lies
+    in the frame of their cloud lose it, since the file does not turn: observe first, turn then. Where an item has a
+    `plane`, (4,) or (B, 4), its normal is the vertical.
+
+    Attributes:
+        largest: angles are uniform from minus this to this, radians.
+        up: (3,), the vertical in the frame of the poses.
+    """
+
+    largest: float = float(np.pi)
+    up: Sequence[float] = (0.0, 0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.largest <= np.pi:
+            raise DataError(f"largest: expected an angle from 0 to pi, found {self.largest}")
+        if len(self.up) != 3 or not np.linalg.norm(self.up) > 0:
+            raise DataError(f"up: expected a vector of 3 that is not zero, found {list(self.up)}")
+
+    def __call__(self, item: Item, generator: torch.Generator) -> Item:
+        """Returns the turned sample or batch."""
+        whole: Any = item
+        cloud = _placed_cloud(whole)
+        turn = self._turn(whole, cloud, generator)
+        centre = cloud.double().mean(-2)
+        shift = centre - rotate(turn, centre)  # x -> turn (x - centre) + centre
+        values = {f.name: getattr(whole, f.name) for f in fields(whole)}
+        changed = {name: _moved(pose, turn, shift) for name, pose in values.items() if isinstance(pose, HandPose)}
+        return replace(whole, **changed, **_moved_object(whole, turn, shift))
+
+    def _turn(self, item: Any, cloud: Tensor, generator: torch.Generator) -> Tensor:
+        """(..., 3, 3), float64, one rotation per cloud."""
+        plane = getattr(item, "plane", None)
+        axis = torch.tensor(list(self.up)) if plane is None else torch.as_tensor(plane)[..., :3]
+        axis = torch.nn.functional.normalize(axis.to(cloud.device, torch.float64), dim=-1)
+        angle = self.largest * (2 * torch.rand(cloud.shape[:-2], generator=generator, dtype=torch.float64) - 1)
+        return rotvec_to_rotmat(angle.to(cloud.device).unsqueeze(-1) * axis)
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """Shakes every point of the object's cloud on its own.
+
+    Attributes:
+        std: standard deviation, metres, per axis.
+        largest: offsets are clipped to this, metres, per axis; None leaves them.
+    """
+
+    std: float = 0.002
+    largest: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value is not None and value < 0:
+                raise DataError(f"{name}: expected a length >= 0, found {value}")
+
+    def __call__(self, item: Item, generator: torch.Generator) -> Item:
+        """Returns the sample or batch with other `object_points`."""
+        whole: Any = item
+        points = whole.object_points
+        offset = self.std * torch.randn(points.shape, generator=generator).to(points)
+        if self.largest is not None:
+            offset = offset.clamp(-self.largest, self.largest)
+        return replace(whole, object_points=points + offset)
+
+
+@dataclass(frozen=True)
+class PerturbHand:
+    """Moves a hand off its pose, for models that learn to mend one; each pose of a batch on its own.
+
+    Joints may leave their limits by a little. For the past of motions, whose frames move together, see `HistoryNoise`.
+
+    Attributes:
+        translation_std: metres, per axis.
+        rotation_std: of a rotation vector, radians, per axis, in the palm's frame.
+        joint_std: radians, per joint.
+        field: which pose of the item; "goal" for motions.
+    """
+
+    translation_std: float = 0.0
+    rotation_std: float = 0.0
+    joint_std: float = 0.0
+    field: str = "pose"
+
+    def __post_init__(self) -> None:
+        for name in ("translation_std", "rotation_std", "joint_std"):
+            if getattr(self, name) < 0:
+                raise DataError(f"{name}: expected a standard deviation >= 0, found {getattr(self, name)}")
+
+    def __call__(self, item: Item, generator: torch.Generator) -> Item:
+        """Returns the sample or batch with another `field`.
+
+        Raises:
+            DataError: the item has no hand pose of that name.
+        """
+        whole: Any = item
+        pose = getattr(whole, self.field, None)
+        if not isinstance(pose, HandPose):
+            known = [f.name for f in fields(whole) if isinstance(getattr(whole, f.name), HandPose)]
+            raise DataError(f"field: expected a hand pose of {type(item).__name__}, {known}, found {self.field!r}")
+        turn = rotvec_to_rotmat(_noise(pose.translation, self.rotation_std, generator))
+        moved = replace(
+            pose,
+            translation=pose.translation + _noise(pose.translation, self.translation_std, generator),
+            rotation=compose(pose.rotation, turn),
+            joints=pose.joints + _noise(pose.joints, self.joint_std, generator),
+        )
+        return replace(whole, **{self.field: moved})
+
+
+def _noise(like: Tensor, std: float, generator: torch.Generator) -> Tensor:
+    return std * torch.randn(like.shape, generator=generator).to(like)
+
+
+def _placed_cloud(item: Any) -> Tensor:
+    """The object's cloud (..., N, 3) in the frame of the poses, at the first frame."""
+    if isinstance(item, MotionSample):
+        return item.object_points @ item.object_rotation[0].mT + item.object_translation[0]
+    return item.object_points
+
+
+def _moved(pose: HandPose, turn: Tensor, shift: Tensor) -> HandPose:
+    turn, shift = turn.to(pose.translation), shift.to(pose.translation)
+    frames = len(pose.shape) - (shift.ndim - 1)  # of a batch (B, T), each clip has one motion
+    return pose.moved_by(turn.reshape(*turn.shape[:-2], *[1] * frames, 3, 3), _spread(shift, frames))
+
+
+def _moved_object(item: Any, turn: Tensor, shift: Tensor) -> dict[str, Any]:
+    changed: dict[str, Any] = {}
+    if not isinstance(item, MotionSample):  # whose cloud is in the object frame
+        points = item.object_points
+        changed["object_points"] = points @ turn.to(points).mT + shift.to(points).unsqueeze(-2)
+    if hasattr(item, "object_rotation"):  # places the mesh
+        changed["object_rotation"] = compose(turn.to(item.object_rotation), item.object_rotation)
+        at = item.object_translation
+        changed["object_translation"] = rotate(turn.to(at), at) + shift.to(at)
+    elif hasattr(item, "mesh"):
+        changed["mesh"] = None
+    elif hasattr(item, "meshes"):
+        changed["meshes"] = (None,) * len(item.meshes)
+    return changed
+
+
+def _spread(shift: Tensor, frames: int) -> Tensor:
+    return shift.reshape(*shift.shape[:-1], *[1] * frames, 3)

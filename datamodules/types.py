@@ -143,3 +143,26 @@ class ClipBatch(_OnDevice):
     clip: Tensor
     names: tuple[str, ...]
     meshes: tuple[Path | None, ...]
+
+
+@dataclass(frozen=True)
+class GraspBatch(_OnDevice):
+    """B static grasps.
+
+    Attributes:
+        pose: HandPose (B,), object frame.
+        object_points: (B, N, 3), metres, object frame.
+        scale: (B,), factor applied to the vertices of `meshes`.
+        names: B names of grasps.
+        objects: B names of objects.
+        meshes: B mesh files, None where there is none.
+        plane: (B, 4), unit normal and offset (metres) of the table, object frame; None where the data have no table.
+    """
+
+    pose: HandPose
+    object_points: Tensor
+    scale: Tensor
+    names: tuple[str, ...]
+    objects: tuple[str, ...]
+    meshes: tuple[Path | None, ...]
+    plane: Tensor | None = None

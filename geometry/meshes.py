@@ -47,7 +47,9 @@ def load_mesh(path: str | Path) -> trimesh.Trimesh:
 
 
 def check_mesh(mesh: trimesh.Trimesh, name: str = "mesh") -> None:
-    """Raises MeshError, naming `name`, unless the mesh has faces, finite vertices and indices within range."""
+    """Raises MeshError, naming `name`, unless the mesh has faces, finite vertices (V, 3) and indices within range."""
+    if mesh.vertices.ndim != 2 or mesh.vertices.shape[1] != 3:
+        raise MeshError(f"{name}: expected vertices of shape (V, 3), found {mesh.vertices.shape}")
     if not len(mesh.faces):
         raise MeshError(f"{name}: expected a triangle mesh, found no faces")
     bad = np.flatnonzero(~np.isfinite(mesh.vertices).all(axis=1))

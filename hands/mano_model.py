@@ -131,7 +131,12 @@ def _array(content: Any, key: str, shape: tuple[int, ...], file: Path) -> np.nda
         known = ", ".join(sorted(map(str, content))) if isinstance(content, dict) else type(content).__name__
         raise HandSpecError(f"{file}: expected a MANO model with the key {key!r}, found {known}")
     value = content[key]
-    array = np.asarray(value.toarray() if hasattr(value, "toarray") else value, dtype=np.float64)
+    try:
+        if getattr(value, "shape", shape) != shape:  # before a sparse one is filled up
+            raise ValueError(f"shape {value.shape}")
+        array = np.asarray(value.toarray() if hasattr(value, "toarray") else value, dtype=np.float64)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise HandSpecError(f"{file}: {key}: expected finite numbers of shape {shape}, found {error}") from error
     if array.shape != shape or not np.isfinite(array).all():
         raise HandSpecError(f"{file}: {key}: expected finite numbers of shape {shape}, found shape {array.shape}")
     return array

@@ -7,9 +7,11 @@ model does; chumpy itself no longer installs), and refuse everything else by nam
 
 from __future__ import annotations
 
+import math
+import os
 import pickle
+import pickletools
 import zipfile
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from copyreg import _reconstructor  # type: ignore[attr-defined]
@@ -19,6 +21,9 @@ from typing import IO, Any
 
 import numpy as np
 from scipy.sparse import csc_array, csc_matrix
+
+MAX_BYTES = 1 << 30
+"""Of one array, or one pickle; what claims more is refused before anything is allocated for it."""
 
 
 class PickleFileError(ValueError):
@@ -58,11 +63,47 @@ class _NdarrayClass:
     """Takes the place of `numpy.ndarray`, which could build object arrays from raw bytes if it were handed out."""
 
 
+def _refuse(*_: object) -> None:
+    raise pickle.UnpicklingError("a sparse matrix that is not given by its arrays")
+
+
+def _fill(matrix: Any, state: dict[str, Any]) -> None:
+    """Scipy's own class would make room for any shape that the file names, and follow indices that lead anywhere."""
+    matrix.__class__ = kind = type(matrix).__base__
+    shape = state.get("_shape", state.get("shape"))
+    checked = kind((state["data"], state["indices"], state["indptr"]), shape=shape)
+    checked.check_format(full_check=True)
+    matrix.__dict__ = checked.__dict__
+
+
+class _Matrix(csc_matrix):
+    __init__, __setstate__ = _refuse, _fill
+
+
+class _MatrixOfArrays(csc_array):
+    __init__, __setstate__ = _refuse, _fill
+
+
+class PickledArray(np.ndarray):
+    """An array out of a pickle: as any other, but its type is checked before it is filled."""
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _check_dtype(state[2])
+        super().__setstate__(state)
+
+
+def _check_dtype(dtype: np.dtype) -> None:
+    """Refuses records, and types whose flags say otherwise than their letter: numbers would be taken for pointers."""
+    if dtype.names or dtype.subdtype or dtype.kind == "V" or dtype.hasobject != (dtype.kind == "O"):
+        raise pickle.UnpicklingError(f"an array of {dtype}")
+
+
 def _empty_array(*_: object) -> np.ndarray:
-    return np.ndarray.__new__(np.ndarray, (0,), "b")  # BUILD fills it through ndarray.__setstate__
+    return np.ndarray.__new__(PickledArray, (0,), "b")  # BUILD fills it through __setstate__
 
 
 def _scalar(dtype: np.dtype, value: bytes | str = b"") -> np.generic:
+    _check_dtype(dtype)
     if dtype.hasobject:
         raise pickle.UnpicklingError("a numpy scalar that wraps an object")
     value = value.encode("latin1") if isinstance(value, str) else value  # Python-2 files hold bytes as text
@@ -70,6 +111,7 @@ def _scalar(dtype: np.dtype, value: bytes | str = b"") -> np.generic:
 
 
 def _from_buffer(buffer: bytes, dtype: np.dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
+    _check_dtype(dtype)
     return np.frombuffer(buffer, dtype=dtype).reshape(shape, order=order)  # type: ignore[call-overload]
 
 
@@ -88,8 +130,8 @@ _ALLOWED: dict[str, Callable[..., Any]] = {
     "_codecs.encode": _encode,
     "numpy.dtype": np.dtype,
     "numpy.ndarray": _NdarrayClass,
-    **{f"scipy.sparse.{m}.csc_matrix": csc_matrix for m in ("csc", "_csc")},
-    "scipy.sparse._csc.csc_array": csc_array,
+    **{f"scipy.sparse.{m}.csc_matrix": _Matrix for m in ("csc", "_csc")},
+    "scipy.sparse._csc.csc_array": _MatrixOfArrays,
 }
 for _core in ("numpy.core", "numpy._core"):  # numpy 1 and numpy 2
     _ALLOWED[f"{_core}.multiarray._reconstruct"] = _empty_array
@@ -126,7 +168,7 @@ def load_pickle(path: str | Path) -> Any:
     """
     path = _existing(path)
     with path.open("rb") as file:
-        return _unpickle(file, path)
+        return _unpickle(file, path, _size(file))
 
 
 def load_npy(path: str | Path) -> np.ndarray:
@@ -139,7 +181,36 @@ def load_npy(path: str | Path) -> np.ndarray:
     """
     path = _existing(path)
     with path.open("rb") as file:
-        return _read_npy(file, path, str(path))
+        return read_npy(file, path)
+
+
+def read_npy(file: IO[bytes], path: str | Path, label: str = "", size: int | None = None) -> np.ndarray:
+    """Reads an opened `.npy` file, or a member of an archive, as `load_npy`.
+
+    Args:
+        file: opened for reading, seekable.
+        path: where it came from, for messages.
+        label: what messages call it; the path by default.
+        size: bytes in it; None measures them.
+
+    Raises:
+        UnsafePickleError, PickleFileError: as `load_pickle`.
+    """
+    path, label = Path(path), label or str(path)
+    size = _size(file) if size is None else size
+    try:
+        version = np.lib.format.read_magic(file)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read_header(file)
+        if not dtype.hasobject:
+            return _read_plain(file, shape, fortran, dtype, size)
+    except Exception as error:  # numpy passes on what its header's parsers raise: tokenize.TokenError, SyntaxError, ...
+        found = f"{type(error).__name__}: {error}"
+        raise PickleFileError(f"{label}: expected a complete .npy array, found a damaged one ({found})") from error
+    array = _unpickle(file, path, size)
+    if not isinstance(array, np.ndarray) or array.shape != shape:
+        raise PickleFileError(f"{label}: expected an object array of shape {shape}, found {type(array).__name__}")
+    return array
 
 
 def load_npz(path: str | Path, only: Collection[str] | None = None) -> dict[str, np.ndarray]:
@@ -153,17 +224,20 @@ def load_npz(path: str | Path, only: Collection[str] | None = None) -> dict[str,
         UnsafePickleError, PickleFileError: as `load_pickle`.
     """
     path = _existing(path)
-    arrays = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                if only is not None and name.removesuffix(".npy") not in only:
-                    continue
-                with archive.open(name) as member:
-                    arrays[name.removesuffix(".npy")] = _read_npy(member, path, f"{path} [{name}]")
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
-        raise PickleFileError(f"{path}: expected a .npz archive, found a broken zip file ({error})") from error
-    return arrays
+            members = [(info.filename.removesuffix(".npy"), info) for info in archive.infolist()]
+            return {name: _member(archive, info, path) for name, info in members if only is None or name in only}
+    except PickleFileError:
+        raise
+    except Exception as error:  # zipfile and its decompressors raise whatever a damaged byte leads them to
+        found = f"{type(error).__name__}: {error}"
+        raise PickleFileError(f"{path}: expected a .npz archive, found a broken zip file ({found})") from error
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> np.ndarray:
+    with archive.open(info) as member:
+        return read_npy(member, path, f"{path} [{info.filename}]", info.file_size)
 
 
 def _existing(path: str | Path) -> Path:
@@ -173,8 +247,18 @@ def _existing(path: str | Path) -> Path:
     return path
 
 
-def _unpickle(file: IO[bytes], path: Path) -> Any:
+def _size(file: IO[bytes]) -> int:
+    here = file.tell()
+    size = file.seek(0, os.SEEK_END)
+    file.seek(here)
+    return size
+
+
+def _unpickle(file: IO[bytes], path: Path, size: int) -> Any:
     try:
+        if size > MAX_BYTES:
+            raise pickle.UnpicklingError(f"{size} bytes, which is over {MAX_BYTES}")
+        _check_opcodes(file, size)
         return _RestrictedUnpickler(file, path).load()
     except PickleFileError:
         raise
@@ -184,24 +268,60 @@ def _unpickle(file: IO[bytes], path: Path) -> Any:
         ) from error
 
 
-def _read_npy(file: IO[bytes], path: Path, label: str) -> np.ndarray:
-    try:
-        version = np.lib.format.read_magic(file)
-        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read_header(file)
-        if not dtype.hasobject:
-            return _read_plain(file, shape, fortran, dtype)
-    except ValueError as error:
-        raise PickleFileError(f"{label}: expected a complete .npy array, found a damaged one ({error})") from error
-    array = _unpickle(file, path)
-    if not isinstance(array, np.ndarray) or array.shape != shape:
-        raise PickleFileError(f"{label}: expected an object array of shape {shape}, found {type(array).__name__}")
-    return array
+_LENGTHS = {
+    pickletools.TAKEN_FROM_ARGUMENT1: 1,
+    pickletools.TAKEN_FROM_ARGUMENT4: 4,
+    pickletools.TAKEN_FROM_ARGUMENT4U: 4,
+    pickletools.TAKEN_FROM_ARGUMENT8U: 8,
+}
+_ARGUMENTS = {
+    code.encode("latin1"): op.arg.n for code, op in pickletools.code2op.items() if op.arg is not None and code != "p"
+}
 
 
-def _read_plain(file: IO[bytes], shape: tuple[int, ...], fortran: bool, dtype: np.dtype) -> np.ndarray:
-    count = int(np.prod(shape, dtype=np.int64))
-    data = file.read(count * dtype.itemsize)
-    if len(data) < count * dtype.itemsize:
-        raise ValueError(f"expected {count * dtype.itemsize} bytes of data, found {len(data)}")
+def _check_opcodes(file: IO[bytes], size: int) -> None:
+    """Walks over the opcodes and refuses numbers that Python would make room for unseen.
+
+    Six bytes, `r` and the place 2^31 in the table of objects seen, cost 34 GB. Each object takes a byte at least, so
+    that a true place is smaller than the file.
+    """
+    start, read = file.tell(), file.read
+    while (op := read(1)) != b".":
+        if op in (b"r", b"p"):
+            place = int.from_bytes(read(4), "little") if op == b"r" else int(file.readline(20))
+            if place > size:
+                raise pickle.UnpicklingError(f"place {place} in a table of at most {size} objects")
+        elif (width := _ARGUMENTS.get(op, 0)) > 0:
+            read(width)
+        elif width == pickletools.UP_TO_NEWLINE:
+            _skip_lines(file, 2 if op in (b"c", b"i") else 1)
+        elif width:
+            _skip(file, int.from_bytes(read(_LENGTHS[width]), "little"), size)
+        elif not op:
+            raise pickle.UnpicklingError("no end")
+    file.seek(start)
+
+
+def _skip_lines(file: IO[bytes], lines: int) -> None:
+    for _ in range(lines):
+        file.readline()
+
+
+def _skip(file: IO[bytes], length: int, size: int) -> None:
+    if length > size:
+        raise pickle.UnpicklingError(f"{length} bytes in a file of {size}")
+    if length < 1 << 16:
+        file.read(length)  # much faster than to seek
+    else:
+        file.seek(length, os.SEEK_CUR)
+
+
+def _read_plain(file: IO[bytes], shape: tuple[int, ...], fortran: bool, dtype: np.dtype, size: int) -> np.ndarray:
+    count = math.prod(shape)
+    n_bytes = count * dtype.itemsize
+    if min(shape, default=0) < 0 or n_bytes > min(size, MAX_BYTES):
+        raise ValueError(f"shape {shape} of {dtype} is {n_bytes} bytes, the file has {size}, and {MAX_BYTES} are read")
+    data = file.read(n_bytes)
+    if len(data) < n_bytes:
+        raise ValueError(f"expected {n_bytes} bytes of data, found {len(data)}")
     return np.frombuffer(bytearray(data), dtype=dtype, count=count).reshape(shape, order="F" if fortran else "C")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import ConvexHull, KDTree, QhullError
+from scipy.spatial import KDTree
 
 
 def carry(points: NDArray, rotation: NDArray, translation: NDArray) -> NDArray:
@@ -28,31 +28,6 @@ def crop(points: NDArray, box: ArrayLike) -> NDArray[np.bool_]:
     """(N,), whether points (N, 3) lie in the box (2, 3) of lower and upper corner, borders included."""
     lower, upper = np.asarray(box, np.float64)
     return ((points >= lower) & (points <= upper)).all(axis=1)
-
-
-def hidden_point_removal(points: NDArray, eye: ArrayLike, radius: float = 100.0) -> NDArray[np.int64]:
-    """Indices of the points that can be seen from `eye`: those on the hull of the cloud flipped about a sphere.
-
-    Args:
-        points: (N, 3), any unit.
-        eye: (3,), where the camera stands; none of the points.
-        radius: of the sphere, in multiples of the largest distance from the eye; the larger, the more is kept.
-
-    Returns:
-        Sorted indices; all of them for fewer than 4 points, or points in one plane with the eye.
-
-    Source: Katz, Tal and Basri, "Direct visibility of point sets" (2007).
-    """
-    local = points - np.asarray(eye, np.float64)
-    distance = np.linalg.norm(local, axis=1, keepdims=True)
-    if len(points) < 4:
-        return np.arange(len(points))
-    flipped = local + 2 * (radius * distance.max() - distance) * local / distance
-    try:
-        hull = ConvexHull(np.concatenate([flipped, np.zeros((1, 3))]))
-    except QhullError:
-        return np.arange(len(points))
-    return np.sort(hull.vertices[hull.vertices < len(points)]).astype(np.int64)
 
 
 def thin_out(points: NDArray, voxel: float) -> NDArray:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...hands.unpickle import _read_npy
+from ...hands.unpickle import read_npy
 from ..errors import BadFile
 from .archive import Folder
 from .tables import LARGEST
@@ -47,7 +47,7 @@ def read_final(folder: Folder) -> Arrays:
         PickleFileError: it is truncated, or asks to execute code.
     """
     path = folder.path / "final_data.npy"
-    content = _read_npy(folder.open("final_data.npy"), path, str(path))
+    content = read_npy(folder.open("final_data.npy"), path)
     data = content.item() if content.shape == () else None
     if not isinstance(data, dict):
         raise BadFile(path, f"a dict of {', '.join(_SHAPES)}", f"an array of shape {content.shape}")

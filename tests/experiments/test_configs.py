@@ -114,3 +114,10 @@ def test_every_key_of_the_top_level_is_read():
     assert [key for key in keys if f"cfg.{key}" not in code and f"${{{key}}}" not in yaml] == []
     figures = (CONF.parent / "figures.py").read_text()
     assert [key for key in cfg.figures if f"settings.{key}" not in figures] == []
+
+
+def test_grab_brings_its_hand_and_the_command_line_wins(compose):
+    assert compose("data=grab").hand == "mano"
+    cfg = compose("data=grab", "hand=mano_skeleton")
+    assert cfg.hand == cfg.data.hand == "mano_skeleton"
+    assert compose("data=demo").hand == "shadow"

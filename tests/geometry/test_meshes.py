@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from dexzoo.geometry.meshes import MeshError, load_mesh, mesh_hash
+from dexzoo.geometry.meshes import MeshError, check_mesh, load_mesh, mesh_hash
 
 QUAD = """mtllib absent.mtl
 v 0 0 0
@@ -84,3 +84,11 @@ def test_the_hash_stays_the_same_in_later_versions() -> None:
     content = b"3 1" + struct.pack("<9d", 1, 0, 0, 0, 1, 0, 0, 0, 1) + struct.pack("<3q", 0, 1, 2)
     mesh = trimesh.Trimesh(np.eye(3), [[0, 1, 2]], process=False)
     assert mesh_hash(mesh) == hashlib.sha256(content).hexdigest()[:32]
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (3, 4), (9,)])
+def test_vertices_of_another_shape_are_named(shape: tuple[int, ...]) -> None:
+    mesh = trimesh.Trimesh(np.eye(3), [[0, 1, 2]], process=False)
+    mesh._data["vertices"] = np.ones(shape)
+    with pytest.raises(MeshError, match=r"mug: expected vertices of shape \(V, 3\), found \("):
+        check_mesh(mesh, "mug")

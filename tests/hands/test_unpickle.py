@@ -2,8 +2,10 @@
 
 import os
 import pickle
+import resource
 import sys
 import types
+import zipfile
 
 import numpy as np
 import pytest
@@ -148,3 +150,109 @@ def test_truncated_npz_and_absent_files(tmp_path):
         load_npy(tmp_path / "b.npy")
     with pytest.raises(PickleFileError, match="found a folder"):
         load_pickle(tmp_path)
+
+
+@pytest.mark.parametrize("start", [b"\x93NUMPY\x01\x00", b"\x93NUMPY\x02\x00"])
+@pytest.mark.parametrize("header", ["{'descr': '<f8', 'shape': (3", "{'descr': (((", "'" * 9, "\\", "{'shape': (-1,)}"])
+def test_damaged_header(tmp_path, start, header):
+    """Python's tokenizer and parser read the header, and raise their own errors."""
+    size = len(header).to_bytes(2 if start.endswith(b"\x01\x00") else 4, "little")
+    (tmp_path / "a.npy").write_bytes(start + size + header.encode())
+    with pytest.raises(PickleFileError, match=r"a\.npy: expected a complete \.npy array, found a damaged one"):
+        load_npy(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize(
+    "shape", ["(125_000_000_000,)", f"({1 << 62}, {1 << 62})", f"({10**11}, 1)", "(-1,)", "(2, -3)"]
+)
+def test_huge_and_negative_shapes_are_refused_before_allocation(tmp_path, shape):
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(64)
+    (tmp_path / "a.npy").write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", content)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for read, name in ((load_npy, "a.npy"), (load_npz, "a.npz")):
+        with pytest.raises(PickleFileError, match=rf"{name}.*expected a complete"):
+            read(tmp_path / name)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KB
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x02Nr\xff\xff\xff\x3f.",  # LONG_BINPUT: a table of 2^30 objects, 17 GB
+        b"Np1073741823\n.",
+        b"\x80\x04\x8e" + (1 << 40).to_bytes(8, "little") + b"abc.",
+        b"\x80\x04N",
+        b"",
+    ],
+)
+def test_huge_claims_in_a_pickle(tmp_path, content):
+    (tmp_path / "a.pkl").write_bytes(content)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(PickleFileError, match=r"a\.pkl: expected a complete pickle"):
+        load_pickle(tmp_path / "a.pkl")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+
+
+def test_more_than_the_limit_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("dexzoo.hands.unpickle.MAX_BYTES", 1000)
+    np.savez_compressed(tmp_path / "a.npz", x=np.zeros(126))
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(bytes(1001)))
+    with pytest.raises(PickleFileError, match=r"\(126,\) of float64 is 1008 bytes"):
+        load_npz(tmp_path / "a.npz")
+    with pytest.raises(PickleFileError, match="which is over 1000"):
+        load_pickle(tmp_path / "a.pkl")
+
+
+def test_encrypted_and_damaged_members(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.ones(100))
+    content = (tmp_path / "a.npz").read_bytes()
+    encrypted, wrong, shifted = (bytearray(content) for _ in range(3))
+    central = content.index(b"PK\x01\x02")
+    encrypted[6] |= 1
+    encrypted[central + 8] |= 1
+    wrong[central + 10] = 99  # way of compression
+    shifted[central + 42 : central + 46] = b"\xff\xff\xff\x7f"  # where the member begins: OSError or BadZipFile
+    for damaged in (encrypted, wrong, shifted):
+        (tmp_path / "a.npz").write_bytes(damaged)
+        with pytest.raises(PickleFileError, match=r"a\.npz: expected a \.npz archive, found a broken zip file"):
+            load_npz(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        (3, "<", None, ("a",), {"a": (np.dtype("O"), 0)}, 8, 1, 0),  # objects that claim to be numbers
+        (3, "|", None, None, None, 8, 1, 63),  # numbers that claim to be objects
+    ],
+)
+def test_forged_types_are_refused(tmp_path, state):
+    class Forged:
+        def __reduce__(self):
+            return np.dtype, ("S8", False, True), state
+
+    class Array:
+        def __reduce__(self):
+            return np.array(0).__reduce__()[0], (np.ndarray, (0,), b"b"), (1, (1,), Forged(), False, b"\1" * 8)
+
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(Array(), protocol=4))
+    with pytest.raises(PickleFileError, match=r"a\.pkl: expected a complete pickle, .*an array of"):
+        load_pickle(tmp_path / "a.pkl")
+
+
+@pytest.mark.parametrize("change", [{"indices": np.array([0, 9])}, {"indptr": np.array([0, 1, 900])}, {"data": None}])
+def test_sparse_indices_that_lead_elsewhere(tmp_path, change):
+    matrix = scipy.sparse.csc_matrix(np.eye(2))
+    for key, value in change.items():
+        matrix.__dict__[key] = value
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(matrix, protocol=2))
+    with pytest.raises(PickleFileError, match=r"a\.pkl: expected a complete pickle"):
+        load_pickle(tmp_path / "a.pkl")
+
+
+def test_a_sparse_matrix_of_a_shape_alone_is_refused(tmp_path):
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(_Evil(scipy.sparse.csc_matrix, (10**9, 10**9)), protocol=2))
+    with pytest.raises(PickleFileError, match="not given by its arrays"):
+        load_pickle(tmp_path / "a.pkl")

@@ -13,7 +13,6 @@ from dexzoo.datamodules.realdex.clouds import (
     carry,
     crop,
     fit_rigid,
-    hidden_point_removal,
     icp,
     remove_outliers,
     thin_out,
@@ -40,29 +39,6 @@ def test_a_carried_cloud_stays_where_it_is_on_the_object() -> None:
 def test_a_crop_keeps_its_borders() -> None:
     points = np.array([[0, 0, 0], [1, 1, 1], [0.5, 0.5, 1.01], [-0.01, 0.5, 0.5]])
     assert crop(points, ((0, 0, 0), (1, 1, 1))).tolist() == [True, True, False, False]
-
-
-class TestHiddenPoints:
-    @pytest.mark.parametrize("eye", [(0.0, 0.2, 1.4), (2.0, -1.0, 0.5)])
-    def test_of_a_ball_the_cap_towards_the_eye_is_left(self, eye: tuple) -> None:
-        points = sphere(3000)
-        seen = np.zeros(3000, bool)
-        seen[hidden_point_removal(points, eye)] = True
-        normals = (points - [1.0, 0.2, 0.9]) / 0.05
-        slant = (normals * (eye - points)).sum(axis=1) / np.linalg.norm(eye - points, axis=1)
-        assert seen[slant > 0.2].mean() > 0.99
-        assert seen[slant < -0.2].mean() < 0.01
-
-    def test_seen_from_the_worlds_origin_it_is_another_cap(self) -> None:
-        """RealDex's error: the side towards the origin is kept, wherever the camera stands."""
-        points, eye = sphere(3000), np.array([2.0, 0.4, 1.8])
-        right, wrong = (set(hidden_point_removal(points, e).tolist()) for e in (eye, np.zeros(3)))
-        assert len(right & wrong) < 0.1 * len(right)
-
-    def test_few_points_are_all_seen(self) -> None:
-        assert hidden_point_removal(np.eye(3) + 1, (0, 0, 0)).tolist() == [0, 1, 2]
-        line = np.linspace(1, 2, 10)[:, None] * [1.0, 0.0, 0.0] + [0, 0, 1]
-        assert hidden_point_removal(line, (0, 0, 0)).tolist() == list(range(10))
 
 
 def test_a_voxel_keeps_the_mean_of_its_points() -> None:

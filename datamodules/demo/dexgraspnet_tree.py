@@ -1,0 +1,121 @@
+"""A small tree in DexGraspNet's layout, made from the demo grasps: generated objects, generated grasps.
+
+Nothing of it comes from DexGraspNet; readers flag it `demo_data`, and a README in it says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import trimesh
+from numpy.typing import NDArray
+
+from ...geometry.cache import cache_dir, content_key
+from ...geometry.rotations import rotmat_to_euler
+from ...hands.hand import load_hand
+from ...hands.pose import HandPose
+from .grasps import GENERATOR_VERSION, ObjectGrasps, load_grasps
+from .objects import TEST_OBJECTS, object_mesh, object_names
+
+SCALES = (0.06, 0.08, 0.10, 0.12, 0.15)
+"""metres per unit, the five of DexGraspNet; each demo object has the one that suits its size."""
+_UNIT_RADIUS = 0.98
+_VERSION = 1
+_README = """DEMO DATA in the layout of DexGraspNet, written by dexzoo. Not DexGraspNet: the objects are generated
+shapes and the grasps come from dexzoo's own generator. No number obtained with it says anything about DexGraspNet.
+"""
+
+_log = logging.getLogger(__name__)
+
+
+def demo_tree() -> Path:
+    """The tree in the cache, written now if it is not there: seconds, once."""
+    folder = cache_dir() / "demo_trees"
+    path = folder / f"dexgraspnet-{content_key(_VERSION, GENERATOR_VERSION)[:8]}"
+    if path.is_dir():
+        return path
+    _log.info("writing demo data in DexGraspNet's layout to %s", path)
+    folder.mkdir(parents=True, exist_ok=True)
+    half = Path(tempfile.mkdtemp(dir=folder, prefix=".dexgraspnet-"))
+    try:
+        write_dexgraspnet_tree(half)
+        os.replace(half, path)
+    except OSError:
+        if not path.is_dir():  # another process was first: its tree is the same
+            raise
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
+    return path
+
+
+def write_dexgraspnet_tree(root: Path, objects: Sequence[str] | None = None) -> None:
+    """Writes `dataset/<code>.npy`, `meshdata/<code>/coacd/decomposed.obj` and lists of the objects to train and test.
+
+    Args:
+        root: folder; made where it is absent.
+        objects: names of demo objects; all by default.
+    """
+    names = tuple(objects or object_names())
+    hand = load_hand("shadow")
+    grasps = load_grasps(hand=hand)
+    (root / "dataset").mkdir(parents=True, exist_ok=True)
+    (root / "README.txt").write_text(_README)
+    for name in names:
+        centre, scale = _frame(name)
+        folder = root / "meshdata" / object_code(name) / "coacd"
+        folder.mkdir(parents=True)
+        pieces = [(np.asarray(piece, np.float64) - centre) / scale for piece in grasps[name].pieces]
+        (folder / "decomposed.obj").write_text(obj_of_pieces(pieces))
+        table = grasp_dicts(_moved(grasps[name], centre), scale, hand.joint_names)
+        np.save(root / "dataset" / f"{object_code(name)}.npy", table, allow_pickle=True)
+    test = [object_code(name) for name in names if name in TEST_OBJECTS]
+    train = [object_code(name) for name in names if name not in TEST_OBJECTS]
+    for part, codes in (("train", train), ("test", test)):
+        (root / f"{part}.txt").write_text("".join(f"{code}\n" for code in codes))
+
+
+def object_code(name: str) -> str:
+    """The code of a demo object: `<source>-<category>-<id>`."""
+    return f"demo-{name}-0"
+
+
+def grasp_dicts(pose: HandPose, scale: float, joint_names: Sequence[str]) -> NDArray[np.object_]:
+    """(G,), the dicts of a released file, with plain Python numbers."""
+    euler = rotmat_to_euler(pose.rotation, "xyz")
+    values = torch.cat([pose.joints, euler, pose.translation], dim=1).tolist()
+    keys = [f"robot0:{name}" for name in joint_names] + [f"WRJ{kind}{axis}" for kind in "RT" for axis in "xyz"]
+    table = np.empty(len(values), dtype=object)
+    for i, row in enumerate(values):
+        table[i] = {"qpos": dict(zip(keys, row, strict=True)), "scale": scale}
+    return table
+
+
+def obj_of_pieces(pieces: Sequence[NDArray]) -> str:
+    """Wavefront OBJ with one `o convex_<i>` for the hull of each piece, without normals, as CoACD's output there."""
+    lines, first = [], 1
+    for i, piece in enumerate(pieces):
+        hull = trimesh.convex.convex_hull(piece)
+        lines.append(f"o convex_{i}")
+        lines += [f"v {' '.join(f'{x:.9g}' for x in vertex)}" for vertex in np.asarray(hull.vertices).tolist()]
+        lines += [f"f {' '.join(map(str, face))}" for face in (np.asarray(hull.faces) + first).tolist()]
+        first += len(hull.vertices)
+    return "\n".join(lines) + "\n"
+
+
+def _frame(name: str) -> tuple[NDArray[np.float64], float]:
+    """Centre of the object's bounding box, which is the origin there, and its scale."""
+    mesh = object_mesh(name)
+    centre = mesh.bounds.mean(axis=0)
+    radius = np.linalg.norm(mesh.vertices - centre, axis=1).max() / _UNIT_RADIUS
+    return centre, min(SCALES, key=lambda scale: abs(scale - radius))
+
+
+def _moved(grasps: ObjectGrasps, centre: NDArray[np.float64]) -> HandPose:
+    return grasps.pose.to(torch.float64).moved_by(torch.eye(3, dtype=torch.float64), -torch.from_numpy(centre))

@@ -1,0 +1,21 @@
+"""DexGraspNet, UniDexGrasp and MultiDex: static grasps of the Shadow hand, from their own files to batches."""
+
+from .index import Index, Source, open_index
+from .module import DexGraspNet, GraspFolder
+from .multidex import MultiDex
+from .tree import GraspTree, find_dexgraspnet, find_unidexgrasp
+from .unidexgrasp import TableTop, UniDexGrasp
+
+__all__ = [
+    "DexGraspNet",
+    "GraspFolder",
+    "GraspTree",
+    "Index",
+    "MultiDex",
+    "Source",
+    "TableTop",
+    "UniDexGrasp",
+    "find_dexgraspnet",
+    "find_unidexgrasp",
+    "open_index",
+]

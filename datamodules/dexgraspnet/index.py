@@ -1,0 +1,194 @@
+"""Grasps of a whole data set in flat arrays, read once into the cache.
+
+Two layers keep them. Each object is a shard under the hash of the bytes it was read from, so that a killed run goes on
+where it was and a copied download is not parsed again. All shards together are one file that is mapped into memory,
+under a signature of the files: path, size, inode, times of last write and of last change, which moves with any change
+of content even where a tool restores the time of writing. Where it moved, the bytes are hashed again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from ...geometry.cache import Arrays, cache_dir, cached, content_key, write_whole
+from ...hands.grasp_set import GraspFileError, GraspSet
+from ...hands.hand import Hand
+from ...hands.unpickle import PickleFileError, UnsafePickleError
+from ..errors import BadFile, DataError
+from ..grasp_store import pack
+
+_SHARDS, _INDEX = "grasp_shards-1", "grasp_index-1"  # the numbers go up whenever the same files would give others
+_FAR, _BENT, _LARGE = 10.0, 2 * np.pi, 100.0
+"""metres, radians and metres per unit that no grasp reaches; joint limits are not asserted, data exceed them."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files of one object.
+
+    Attributes:
+        name: the object's.
+        files: of its grasps.
+        mesh: its mesh, or None.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    mesh: Path | None = None
+
+
+@dataclass(frozen=True)
+class Index:
+    """Grasps of K objects, one object after the other; see `GraspStore`.
+
+    Attributes:
+        numbers: (n, W), float32, mapped file, see `grasp_store.pack`.
+        rows: (n,), int64.
+        object: (n,), int64, index of the source.
+        flags: K tuples.
+        skipped: messages of what was left out.
+    """
+
+    numbers: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    object: NDArray[np.int64]
+    flags: tuple[tuple[str, ...], ...]
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Format:
+    """How the files of an object are read.
+
+    Attributes:
+        name: of the format, with its version.
+        read: grasps of one object.
+        flags: of an object, from the bytes of its first file.
+    """
+
+    name: str
+    read: Callable[[Source, Hand], GraspSet]
+    flags: Callable[[bytes], tuple[str, ...]] = lambda _: ()
+
+
+def open_index(sources: Sequence[Source], form: Format, hand: Hand, on_bad: str = "raise") -> Index:
+    """Opens the grasps from the cache, or reads what is not there.
+
+    Args:
+        sources: of the objects, names unique.
+        form: how to read them.
+        hand: the hand that they are of.
+        on_bad: "raise" stops at a bad file or grasp; "skip" logs it, leaves it out, and counts.
+
+    Raises:
+        BadFile: with `on_bad="raise"`.
+        UnsafePickleError: a file asks to execute code, in any case.
+        DataError: no grasp at all.
+    """
+    files = [file for source in sources for file in source.files]
+    names = [(source.name, len(source.files)) for source in sources]
+    key = content_key(form.name, hand.name, hand.joint_names, on_bad, names, signature(files))
+    path = cache_dir() / _INDEX / f"{key}-numbers.npy"
+
+    def make() -> Arrays:
+        return _make(sources, form, hand, on_bad, path)
+
+    entry = cached(_INDEX, key, make)
+    numbers = mapped(path, make)
+    counts, skipped = entry["counts"], tuple(entry["skipped"].tolist())
+    if skipped:
+        _log.warning("left out: %d files or grasps of %d files; the first: %s", len(skipped), len(files), skipped[0])
+    if not len(numbers):
+        raise DataError(f"expected at least one grasp in {len(files)} files, found none; left out: {skipped[:1]}")
+    flags = tuple(tuple(text.split()) for text in entry["flags"].tolist())
+    return Index(numbers, entry["rows"], np.repeat(np.arange(len(counts)), counts), flags, skipped)
+
+
+def signature(files: Sequence[Path]) -> str:
+    """Changes whenever one of the files does."""
+    stats = [(str(file), s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns) for file in files for s in [file.stat()]]
+    return content_key(stats)
+
+
+def mapped(path: Path, make: Callable[[], object]) -> NDArray:
+    """A .npy file of the cache mapped into memory, made again where it is gone or damaged."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        make()
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def readable(read: Callable[[], GraspSet], file: Path) -> GraspSet:
+    """Runs a reader of `hands`; its errors come out as BadFile, apart from a file that asks to execute code."""
+    try:
+        return read()
+    except UnsafePickleError:
+        raise
+    except (GraspFileError, PickleFileError, OSError) as error:
+        raise BadFile(file, "grasps", str(error).removeprefix(f"{file}").lstrip(":, ")) from error
+
+
+def _make(sources: Sequence[Source], form: Format, hand: Hand, on_bad: str, path: Path) -> Arrays:
+    blocks, skipped = [], []
+    for source in track(sources, "grasps", transient=True):
+        try:
+            blocks.append(_checked(source, _shard(source, form, hand), hand, on_bad, skipped))
+        except BadFile as error:
+            if on_bad == "raise":
+                raise
+            _log.warning("left out: %s", error)
+            skipped.append(str(error))
+            blocks.append({"rows": np.zeros(0, np.int64), "flags": np.array("")})
+    kept = [block["numbers"] for block in blocks if len(block["rows"])]
+    whole = np.concatenate(kept) if kept else np.zeros((0, 0), np.float32)
+    write_whole(path, lambda file: np.save(file, whole))
+    return {
+        "counts": np.array([len(block["rows"]) for block in blocks]),
+        "rows": np.concatenate([block["rows"] for block in blocks]),
+        "flags": np.array([str(block["flags"]) for block in blocks], dtype=np.str_),
+        "skipped": np.array(skipped, dtype=np.str_),
+    }
+
+
+def _shard(source: Source, form: Format, hand: Hand) -> Arrays:
+    try:
+        data = [file.read_bytes() for file in source.files]
+    except OSError as error:
+        raise BadFile(source.files[0], "a file that can be read", str(error.strerror)) from error
+    names = [file.name for file in source.files]
+    key = content_key(form.name, hand.name, hand.joint_names, source.name, names, *data)
+
+    def make() -> Arrays:
+        grasps = readable(lambda: form.read(source, hand), source.files[0])
+        return {"numbers": pack(grasps), "rows": grasps.rows.numpy(), "flags": np.array(" ".join(form.flags(data[0])))}
+
+    return cached(_SHARDS, key, make)
+
+
+def _checked(source: Source, shard: Arrays, hand: Hand, on_bad: str, skipped: list[str]) -> Arrays:
+    """The shard without grasps that are not finite or of no size that a grasp can have; each is raised, or noted."""
+    numbers, rows = shard["numbers"], shard["rows"]
+    limits = np.full(numbers.shape[1], np.inf)
+    limits[:3], limits[12], limits[13 : 13 + hand.num_joints] = _FAR, _LARGE, _BENT
+    good = np.all(np.isfinite(numbers) & (np.abs(numbers) <= limits), axis=1)
+    for i in np.flatnonzero(~good):
+        expected = f"finite numbers: a hand within {_FAR:g} m, joints within 2 pi, a scale up to {_LARGE:g}"
+        file = source.files[i] if len(source.files) == len(rows) else source.files[0]
+        error = BadFile(
+            file, expected, np.array2string(numbers[i], precision=3, max_line_width=999), key=f"row {rows[i]}"
+        )
+        if on_bad == "raise":
+            raise error
+        _log.warning("left out: %s", error)
+        skipped.append(str(error))
+    return {"numbers": numbers[good], "rows": rows[good], "flags": shard["flags"]}

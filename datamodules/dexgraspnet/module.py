@@ -1,0 +1,180 @@
+"""DexGraspNet: 1.3 million grasps of 5,355 objects (Wang et al., ICRA 2023), read from their own layout."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...hands.grasp_dicts import read_dexgraspnet
+from ...hands.grasp_set import GraspSet
+from ...hands.hand import Hand, load_hand
+from ..errors import UnknownName
+from ..grasp_store import GraspObject, GraspStore
+from ..grasps import GraspDataModule, GraspParts
+from .clouds import solid_clouds
+from .index import Format, Index, Source, open_index
+from .splits import by_hash, by_lists
+from .tree import GraspTree, find_dexgraspnet
+
+_log = logging.getLogger(__name__)
+
+
+class GraspFolder(GraspDataModule):
+    """What DexGraspNet and its relatives share: an index of grasps, clouds of objects, parts by object.
+
+    Args:
+        root: folder of the download.
+        hand: name or YAML of the hand, see `GraspDataModule`.
+        split: "auto" takes the lists that lie under the root, else "hash"; "hash" deals objects by a hash of their
+            names; anything else is a file or folder of lists, see `splits.by_lists`.
+        split_seed: of the hash.
+        val_share: share of the objects that validate; with lists that name none, of the training objects.
+        test_share: share of the objects that test; lists replace it.
+        object_points: "solid" draws the clouds from the outer surface of the meshes; "none" gives empty clouds and
+            needs no mesh.
+        on_bad: "raise" stops at a bad file, grasp or mesh; "skip" logs it, leaves it out, and counts.
+        **options: see `GraspDataModule`.
+    """
+
+    form: Format
+    sources_of_points: tuple[str, ...] = ("solid", "none")
+
+    def __init__(
+        self,
+        root: str | Path | None = None,
+        hand: str = "shadow",
+        *,
+        split: str = "auto",
+        split_seed: int = 0,
+        val_share: float = 0.05,
+        test_share: float = 0.2,
+        object_points: str = "solid",
+        on_bad: str = "raise",
+        **options: Any,
+    ) -> None:
+        super().__init__(hand, **options)
+        for what, name, known in (
+            ("data.object_points", object_points, self.sources_of_points),
+            ("data.on_bad", on_bad, ("raise", "skip")),
+        ):
+            if name not in known:
+                raise UnknownName(what, name, known)
+        self.root, self.split_by, self.split_seed = root, split, split_seed
+        self.val_share, self.test_share = val_share, test_share
+        self.object_points, self.on_bad = object_points, on_bad
+        self.skipped: list[str] = []
+
+    @abstractmethod
+    def find(self) -> GraspTree:
+        """The files."""
+
+    @cached_property
+    def tree(self) -> GraspTree:
+        """The files, found once."""
+        return self.find()
+
+    def load(self) -> GraspStore:
+        """Opens all grasps, from the cache where they were read before; `skipped` says what was left out.
+
+        Raises:
+            DatasetNotFound: no grasps under `root`.
+            BadFile: a bad file, grasp or mesh.
+            DataError: no grasp at all.
+        """
+        sources, hand = self.tree.sources, load_hand(self.hand)
+        index = open_index(sources, self.form, hand, self.on_bad)
+        clouds, bad = self._clouds(sources)
+        self.skipped = [*index.skipped, *bad.values()]
+        which = np.flatnonzero(~np.isin(index.object, list(bad)))
+        things = tuple(self._object(source, flags) for source, flags in zip(sources, index.flags, strict=True))
+        return GraspStore(
+            numbers=index.numbers,
+            rows=index.rows,
+            object=index.object,
+            objects=things,
+            clouds=clouds,
+            hand=hand.name,
+            num_joints=hand.num_joints,
+            which=which,
+            cloud=self._cloud_of(index),
+        )
+
+    def split(self, store: GraspStore) -> GraspParts:
+        """Deals the grasps by object; see the argument `split`.
+
+        Raises:
+            BadFile: the lists cannot be used.
+        """
+        lists = self.tree.lists if self.split_by == "auto" else None if self.split_by == "hash" else self.split_by
+        names = store.object_names
+        if lists is None:
+            parts = by_hash(names, self.val_share, self.test_share, self.split_seed)
+        else:
+            parts = by_lists(names, lists, self.val_share, self.split_seed)
+        _log.info("%s: split by %s", self.title, f"the lists in {lists}" if lists else f"hash {self.split_seed}")
+        return GraspParts(**{part: store.of_objects(objects) for part, objects in parts.items()})
+
+    def _clouds(self, sources: tuple[Source, ...]) -> tuple[NDArray[np.float32], dict[int, str]]:
+        if self.object_points == "none":
+            return np.zeros((len(sources), 0, 3), np.float32), {}
+        missing = self.tree.missing
+        if missing and self.on_bad == "raise":
+            raise next(iter(missing.values()))
+        for error in missing.values():
+            _log.warning("left out: %s", error)
+        clouds, bad = solid_clouds([source.mesh for source in sources], self.n_object_points, self.on_bad)
+        return clouds, bad | {k: str(error) for k, error in missing.items()}
+
+    def _cloud_of(self, index: Index) -> NDArray[np.int64] | None:
+        """Which cloud a grasp has, (n,); None takes that of its object."""
+        return None
+
+    def _object(self, source: Source, flags: tuple[str, ...]) -> GraspObject:
+        return GraspObject(source.name, source.mesh, (*flags, "demo_data") if self.is_demo else flags)
+
+
+class DexGraspNet(GraspFolder):
+    """Grasps of the Shadow hand from an optimiser, tested in simulation; one object in five sizes.
+
+    The object of a grasp is its mesh times the grasp's scale. Joints may exceed their limits (20 to 56 % of the grasps
+    do): nothing is clamped; `Hand.clamp` does it where you want it. Output of the generator before its validation is
+    read as well, and flagged `unvalidated`.
+
+    Args:
+        root: folder that holds `dataset` and `meshdata`; "demo" writes and reads a small generated tree in that layout.
+        hand: "shadow", or the YAML of a hand with its joints.
+        **options: see `GraspFolder`.
+    """
+
+    title = "DexGraspNet"
+
+    def __init__(self, root: str | Path | None = None, hand: str = "shadow", **options: Any) -> None:
+        super().__init__(root, hand, **options)
+        self.form = Format("dexgraspnet-1", _read, _flags)
+        self.is_demo = root is not None and str(root) == "demo"
+        if self.is_demo:
+            self.title = "demo data in DexGraspNet's layout"
+
+    def find(self) -> GraspTree:
+        """The files; the demo tree is written when it is first asked for."""
+        root = self.root
+        if self.is_demo:
+            from ..demo.dexgraspnet_tree import demo_tree
+
+            root = demo_tree()
+        return find_dexgraspnet(root, self.object_points != "none")
+
+
+def _read(source: Source, hand: Hand) -> GraspSet:
+    return read_dexgraspnet(source.files[0], hand)
+
+
+def _flags(data: bytes) -> tuple[str, ...]:
+    """Only the generator writes energies; a pickle spells each key once."""
+    return ("unvalidated",) if b"E_pen" in data or b"energy" in data else ()

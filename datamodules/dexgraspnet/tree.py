@@ -1,0 +1,203 @@
+"""Where the files are: DexGraspNet's tree and UniDexGrasp's, whose folders have several names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...hands.grasp_meshes import find_mesh
+from ...hands.grasp_set import GraspFileError
+from ..errors import BadFile, DatasetNotFound
+from .index import Source
+
+DEXGRASPNET_TREE = """
+<root>/dataset/<object_code>.npy
+<root>/meshdata/<object_code>/coacd/decomposed.obj
+<root>/train.txt, <root>/test.txt        optional: one object_code a line
+"""
+UNIDEXGRASP_TREE = """
+<root>/poses/<category>/<instance>/<00000>.npz                            or datasetv4.1/<source>/<Category-id>/
+<root>/meshes/<category>/<instance>/{coacd/decomposed.obj, poses.npy, pcs_table.npy}   or meshdatav3_scaled/
+<root>/splits/<category>.json                                             {"train": [...], "test": [...]}
+"""
+MULTIDEX_TREE = """
+<root>/MultiDex/shadowhand/shadowhand.pt
+<root>/object/{contactdb,ycb}/<name>/<name>.stl
+"""
+
+
+@dataclass(frozen=True)
+class GraspTree:
+    """An unpacked download.
+
+    Attributes:
+        root: no link leads out of it.
+        sources: one for each object, by name.
+        lists: folder or file of the split that lies there, or None.
+        missing: what is wrong with objects that should have a mesh and have none, by index.
+    """
+
+    root: Path
+    sources: tuple[Source, ...]
+    lists: Path | None = None
+    missing: Mapping[int, BadFile] = field(default_factory=dict)
+
+
+def find_dexgraspnet(root: str | Path | None, with_meshes: bool = True) -> GraspTree:
+    """Finds `dataset` and `meshdata` under `root`, or under its folder `data`.
+
+    Args:
+        root: the folder, or `dataset` itself.
+        with_meshes: whether each object must have one.
+
+    Raises:
+        DatasetNotFound: no grasps, or no folder of meshes.
+        BadFile: a link that leads out of the root.
+    """
+    base = data_folder("DexGraspNet", root)
+    for folder in (base, base / "data", base.parent):
+        files = sorted((folder / "dataset").glob("*.npy")) if folder != base.parent or base.name == "dataset" else []
+        if files:
+            break
+    else:
+        raise not_found("DexGraspNet", base, f"searched for dataset/*.npy and found none; {holds(base)}")
+    meshes = folder / "meshdata"
+    if with_meshes and not meshes.is_dir():
+        raise not_found("DexGraspNet", base, f"{len(files)} files of grasps but no folder meshdata; {_NO_MESH}")
+    sources = [(file.stem, (file,)) for file in files]
+    lists = folder if (folder / "train.txt").is_file() and (folder / "test.txt").is_file() else None
+    return make_tree(folder, sources, lists, meshes if with_meshes else None)
+
+
+def find_unidexgrasp(root: str | Path | None, with_meshes: bool = True) -> GraspTree:
+    """Finds the grasps of UniDexGrasp, in the layout of DFCData or in that of its policy's assets.
+
+    Raises:
+        DatasetNotFound, BadFile: as `find_dexgraspnet`.
+    """
+    base = data_folder("UniDexGrasp", root)
+    for folder in (base, base / "DFCData", base.parent):
+        poses = next((p for p in _named(folder, "poses", "dataset") if next(p.glob("*/*/*.npz"), None)), None)
+        if poses and (folder != base.parent or base == poses):
+            break
+    else:
+        raise not_found("UniDexGrasp", base, f"searched for poses/*/*/*.npz and found none; {holds(base)}")
+    meshes = next(iter(_named(folder, "meshes", "mesh")), None)
+    if with_meshes and meshes is None:
+        raise not_found("UniDexGrasp", base, f"grasps in {poses.name} but no folder meshes; {_NO_MESH}")
+    sources = [(f"{o.parent.name}/{o.name}", _npz(o)) for o in sorted(poses.glob("*/*")) if o.is_dir()]
+    lists = folder / "splits"
+    found = [(name, files) for name, files in sources if files]
+    return make_tree(folder, found, lists if lists.is_dir() else None, meshes if with_meshes else None)
+
+
+_NO_MESH = "data.object_points=none reads the grasps without"
+
+
+def inside(root: Path, path: Path) -> Path:
+    """Refuses a path that leads out of the root over a link."""
+    real = path.resolve()
+    if not real.is_relative_to(root.resolve()):
+        hint = "if a folder was moved and linked, copy it back or set data.root to the folder that holds all files"
+        raise BadFile(path, "a file inside data.root", f"one that leads to {real}", hint=hint)
+    return path
+
+
+def make_tree(
+    root: Path,
+    objects: Iterable[tuple[str, tuple[Path, ...]]],
+    lists: Path | None,
+    meshes: Path | None,
+    find: Callable[[Path, str], Path] = find_mesh,
+) -> GraspTree:
+    """Puts a mesh beside the grasps of each object.
+
+    Args:
+        root: no link may lead out of it.
+        objects: names and files of grasps.
+        lists: of the split, or None.
+        meshes: folder that is searched; None looks for none.
+        find: the mesh of an object in that folder; it raises GraspFileError.
+
+    Raises:
+        BadFile: a link that leads out of the root.
+    """
+    sources, missing = [], {}
+    for name, files in objects:
+        mesh = None
+        for path in (files[0].parent, *filter(Path.is_symlink, files)):
+            inside(root, path)
+        try:
+            mesh = inside(root, find(meshes, name)) if meshes else None
+        except GraspFileError as error:
+            missing[len(sources)] = BadFile(files[0], "an object with a mesh", str(error), hint=_NO_MESH)
+        sources.append(Source(name, files, mesh))
+    return GraspTree(root, tuple(sources), lists, missing)
+
+
+def _npz(folder: Path) -> tuple[Path, ...]:
+    with os.scandir(folder) as entries:
+        return tuple(folder / name for name in sorted(e.name for e in entries if e.name.endswith(".npz")))
+
+
+def _named(folder: Path, first: str, prefix: str) -> list[Path]:
+    """Folders called `first`, then those that begin with `prefix`."""
+    if not folder.is_dir():
+        return []
+    others = sorted(p for p in folder.iterdir() if p.is_dir() and p.name.startswith(prefix) and p.name != first)
+    return [p for p in (folder / first, *others) if p.is_dir()]
+
+
+def data_folder(dataset: str, root: str | Path | None) -> Path:
+    """The root, if it is a folder; else raises DatasetNotFound."""
+    if root is None:
+        raise not_found(dataset, None, "data.root is not set")
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise not_found(dataset, root, "not a folder" if root.exists() else "no such folder")
+    return root
+
+
+def holds(folder: Path) -> str:
+    """What is in a folder, for messages."""
+    inside = sorted(child.name for child in folder.iterdir())
+    return f"it holds {', '.join(inside[:5])}" if inside else "it is empty"
+
+
+def not_found(dataset: str, root: Path | None, found: str) -> DatasetNotFound:
+    """The error that says where to get a data set."""
+    url, licence, tree, folders = _SETS[dataset]
+    return DatasetNotFound(
+        dataset,
+        root,
+        found=found,
+        url=url,
+        licence=licence,
+        tree=tree,
+        setting=f"data.root=/path/to/{dataset}, the folder that holds {folders}",
+    )
+
+
+_CC = "CC BY-NC 4.0, no commercial use"
+_SETS = {
+    "DexGraspNet": (
+        "https://pku-epic.github.io/DexGraspNet (grasps and meshes are two packages; unpack both)",
+        _CC,
+        DEXGRASPNET_TREE,
+        "`dataset` and `meshdata`; data.root=demo is a generated tree",
+    ),
+    "UniDexGrasp": (
+        "https://github.com/PKU-EPIC/UniDexGrasp (DFCData: grasps, meshes and splits)",
+        _CC,
+        UNIDEXGRASP_TREE,
+        "`poses`, `meshes` and `splits`",
+    ),
+    "MultiDex": (
+        "https://github.com/tengyu-liu/GenDexGrasp (MultiDex and the object meshes)",
+        "none stated by the publishers: ask them before you pass anything on",
+        MULTIDEX_TREE,
+        "`MultiDex` and `object`",
+    ),
+}

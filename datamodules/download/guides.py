@@ -1,0 +1,85 @@
+"""What a user has to do for data that only their publishers may hand out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..grab.files import TREE as GRAB_TREE
+
+
+@dataclass(frozen=True)
+class Guide:
+    """Steps to a data set.
+
+    Attributes:
+        title: its name.
+        url: where to begin.
+        licence: one line on what it allows.
+        steps: in their order.
+        tree: what must be there in the end.
+        setting: what to set then.
+    """
+
+    title: str
+    url: str
+    licence: str
+    steps: tuple[str, ...]
+    tree: str
+    setting: str
+
+    def text(self) -> str:
+        """For the terminal."""
+        steps = "\n".join(f"  {number}. {step}" for number, step in enumerate(self.steps, 1))
+        tree = "\n".join(f"    {line}" for line in self.tree.strip("\n").splitlines())
+        return (
+            f"{self.title} can't be downloaded by a program: its publisher asks for your own registration or click.\n"
+            f"  begin at   {self.url}\n  licence    {self.licence}\n{steps}\n"
+            f"  then set   {self.setting}\n  expected tree:\n{tree}"
+        )
+
+
+REALDEX_LIST = (
+    "its authors keep the list as download/gdown_path.json in the repository https://github.com/4DVLab/RealDex: "
+    "save that file, or take the URL of its raw form, and give it with --list"
+)
+
+GUIDES = {
+    "grab": Guide(
+        "GRAB",
+        "https://grab.is.tue.mpg.de",
+        "non-commercial research, not to be passed on",
+        (
+            "register, accept the licence and sign in",
+            "download the zips of the sequences and of the tools (object and subject meshes)",
+            "unpack them with the authors' unzip_grab.py: parts of a zip's name separated by __ become folders",
+        ),
+        GRAB_TREE,
+        "data.root=/path/to/GRAB, the folder that holds `grab` and `tools`",
+    ),
+    "mano": Guide(
+        "MANO",
+        "https://mano.is.tue.mpg.de",
+        "non-commercial research, not to be passed on",
+        (
+            "register, accept the licence and sign in",
+            "download the models and code",
+            "unpack MANO_RIGHT.pkl; python -m dexzoo.hands.mano_standin writes a stand-in to try things without it",
+        ),
+        "<anywhere>/MANO_RIGHT.pkl",
+        "the environment variable DEXZOO_MANO=/path/to/MANO_RIGHT.pkl",
+    ),
+    "dexgraspnet": Guide(
+        "DexGraspNet",
+        "https://github.com/PKU-EPIC/DexGraspNet",
+        "CC BY-NC 4.0: with attribution, no commercial use",
+        (
+            "follow the link to the data set in its README, and download the grasps and the object meshes",
+            "unpack both under one folder",
+        ),
+        """
+<root>/dataset/<object_code>.npy
+<root>/meshdata/<object_code>/coacd/decomposed.obj
+""",
+        "data.root=/path/to/dexgraspnet",
+    ),
+}

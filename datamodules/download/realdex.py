@@ -1,0 +1,62 @@
+"""RealDex: gets the files of its list, one after the other."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from .fetch import DownloadError, Fetcher, file_md5, set_aside
+from .filelist import CHECKSUMS, FileList, read_checksums
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Outcome:
+    """Names of files: `got` now, `kept` from before, `unchecked` without a checksum; `failed` are messages."""
+
+    got: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+def download_realdex(files: FileList, out: Path, objects: Iterable[str] | None, fetcher: Fetcher) -> Outcome:
+    """Gets the zips of `objects`, None for all, and the small files, into `out`. One that fails stops no other.
+
+    Raises:
+        UnknownName: there is no such object.
+        BadFile: `md5.txt` holds something else.
+    """
+    names, outcome = files.chosen(objects), Outcome()
+    checksums: dict[str, str] = {}
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    with Progress(*columns, TimeRemainingColumn()) as bar:
+        for name in names:
+            task = bar.add_task(name, total=None)
+            fetcher.progress = lambda done, total, task=task: bar.update(task, completed=done, total=total)
+            try:
+                _one(files.urls[name], out / name, checksums.get(name), fetcher, outcome)
+            except DownloadError as error:
+                outcome.failed.append(str(error))
+                _log.warning("%s", error)
+            if name == CHECKSUMS and (out / name).exists():
+                checksums = read_checksums(out / name)
+    return outcome
+
+
+def _one(url: str, target: Path, md5: str | None, fetcher: Fetcher, outcome: Outcome) -> None:
+    name = target.name
+    if target.exists():
+        if md5 is None or file_md5(target) == md5:
+            outcome.kept.append(name)
+            return
+        _log.warning("%s: expected md5 %s, found another; %s", target, md5, set_aside(target, target))
+    fetcher.fetch(url, target, md5)
+    outcome.got.append(name)
+    if md5 is None and name != CHECKSUMS:
+        outcome.unchecked.append(name)

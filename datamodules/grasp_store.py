@@ -1,0 +1,158 @@
+"""Static grasps by the million: flat arrays, from which samples and batches are made when they are asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..hands.grasp_set import GraspSet
+from ..hands.pose import HandPose
+from .types import GraspBatch, GraspSample
+
+_SCALE = 12
+_JOINTS = 13
+
+
+@dataclass(frozen=True)
+class GraspObject:
+    """What the grasps of one object have in common.
+
+    Attributes:
+        name: the object's.
+        mesh: its file, unit scale, or None.
+        flags: of its samples, see `GraspSample`.
+    """
+
+    name: str
+    mesh: Path | None = None
+    flags: tuple[str, ...] = ()
+
+
+def pack(grasps: GraspSet) -> NDArray[np.float32]:
+    """(n, 13 + J) or, with a table, (n, 17 + J): translation 3, rotation 9, scale, joints, plane 4."""
+    pose = grasps.pose
+    parts = [pose.translation, pose.rotation.flatten(1), grasps.scale[:, None], pose.joints]
+    if grasps.plane is not None:
+        parts.append(grasps.plane)
+    return torch.cat(parts, dim=1).numpy().astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class GraspStore(Sequence[GraspSample]):
+    """n grasps of K objects; a `GraspSample` is made when it is asked for. Object frame, metres, radians, float32.
+
+    The arrays may be files of the cache mapped into memory, which processes share. A part of the grasps is another
+    store over the same arrays.
+
+    Attributes:
+        numbers: (M, 13 + J) or (M, 17 + J), see `pack`.
+        rows: (M,), which grasp of its file each one is.
+        object: (M,), index into `objects`.
+        objects: K of them.
+        clouds: (C, N, 3), clouds of objects, unit of the mesh.
+        hand: name of the hand.
+        num_joints: J.
+        which: (n,), the grasps of this store among all M.
+        cloud: (M,), index into `clouds`; None takes that of the object.
+    """
+
+    numbers: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    object: NDArray[np.int64]
+    objects: tuple[GraspObject, ...]
+    clouds: NDArray[np.float32]
+    hand: str
+    num_joints: int
+    which: NDArray[np.int64]
+    cloud: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.which)
+
+    @overload
+    def __getitem__(self, index: int) -> GraspSample: ...
+    @overload
+    def __getitem__(self, index: slice) -> GraspStore: ...
+    def __getitem__(self, index: int | slice) -> GraspSample | GraspStore:
+        if isinstance(index, slice):
+            return replace(self, which=self.which[index])
+        batch = self.batch([index])
+        flags = self.objects[self.object[self.which[index]]].flags
+        points, scale = batch.object_points[0], float(batch.scale[0])
+        return GraspSample(batch.names[0], batch.objects[0], batch.pose[0], points, batch.meshes[0], scale, flags)
+
+    def take(self, indices: NDArray) -> GraspStore:
+        """The grasps with these indices, or of this mask (n,)."""
+        return replace(self, which=self.which[indices])
+
+    def of_objects(self, names: set[str]) -> GraspStore:
+        """The grasps of these objects."""
+        wanted = np.array([thing.name in names for thing in self.objects], dtype=bool)
+        return self.take(wanted[self.object[self.which]])
+
+    @property
+    def object_names(self) -> tuple[str, ...]:
+        """Names of the objects that have grasps here."""
+        return tuple(self.objects[k].name for k in np.unique(self.object[self.which]))
+
+    @property
+    def plane(self) -> Tensor | None:
+        """(n, 4), unit normal and offset (metres) of the table, object frame; None where the data have no table."""
+        return self._plane(np.asarray(self.numbers[self.which]))
+
+    @property
+    def pose(self) -> HandPose:
+        """HandPose (n,) of all grasps, copied."""
+        return self._pose(torch.from_numpy(np.array(self.numbers[self.which])))
+
+    @property
+    def scale(self) -> Tensor:
+        """(n,), metres per unit of the mesh."""
+        return torch.from_numpy(np.array(self.numbers[self.which, _SCALE]))
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over the objects' names and the rows of their grasps, whatever their order here."""
+        here, rows = self.object[self.which], self.rows[self.which]
+        order = np.lexsort((rows, here))
+        here, rows = here[order], rows[order].astype("<i8")
+        starts = np.flatnonzero(np.diff(here, prepend=-1))
+        parts = np.split(rows, starts[1:]) if len(starts) else []
+        names = [self.objects[k].name for k in here[starts]]
+        table = sorted((n, hashlib.sha256(r.tobytes()).hexdigest()) for n, r in zip(names, parts, strict=True))
+        return hashlib.sha256(json.dumps(table).encode()).hexdigest()
+
+    def batch(self, indices: Sequence[int] | NDArray) -> GraspBatch:
+        """The grasps with these indices (B,), in this order."""
+        at = self.which[np.asarray(indices, np.int64)]
+        numbers = np.array(self.numbers[at])  # out of the mapped file
+        things = [self.objects[k] for k in self.object[at]]
+        scale = torch.from_numpy(numbers[:, _SCALE].copy())
+        cloud = self.object if self.cloud is None else self.cloud
+        return GraspBatch(
+            pose=self._pose(torch.from_numpy(numbers)),
+            object_points=torch.from_numpy(np.array(self.clouds[cloud[at]])) * scale[:, None, None],
+            scale=scale,
+            names=tuple(f"{thing.name}/{row}" for thing, row in zip(things, self.rows[at].tolist(), strict=True)),
+            objects=tuple(thing.name for thing in things),
+            meshes=tuple(thing.mesh for thing in things),
+            plane=self._plane(numbers),
+        )
+
+    def _pose(self, numbers: Tensor) -> HandPose:
+        rotation = numbers[:, 3:_SCALE].unflatten(1, (3, 3))
+        return HandPose(numbers[:, :3], rotation, numbers[:, _JOINTS : _JOINTS + self.num_joints], self.hand)
+
+    def _plane(self, numbers: NDArray) -> Tensor | None:
+        last = numbers[:, _JOINTS + self.num_joints :]
+        return torch.from_numpy(last.copy()) if last.shape[1] else None

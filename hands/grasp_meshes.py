@@ -1,0 +1,39 @@
+"""The mesh of an object, by the object's name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .errors import nearest
+from .grasp_set import GraspFileError
+
+_SUFFIXES = (".obj", ".stl", ".ply", ".off")
+
+
+def find_mesh(root: Path, name: str) -> Path:
+    """The mesh of one object in a folder.
+
+    Searched are `<name>/coacd/decomposed.obj` (DexGraspNet, UniDexGrasp), `<name>.obj|.stl|.ply|.off` and the only mesh
+    in `<name>/`; for a name with a source, `sem/Car-66`, also under `Car-66` and `sem-Car-66`.
+
+    Raises:
+        GraspFileError: none is there, or several are.
+    """
+    spellings = list(dict.fromkeys([name, name.replace("/", "-"), name.rpartition("/")[2]]))
+    for spelling in spellings:
+        for file in (root / spelling / "coacd" / "decomposed.obj", *(root / f"{spelling}{s}" for s in _SUFFIXES)):
+            if file.is_file():
+                return file
+        inside = sorted(p for p in (root / spelling).glob("*") if p.suffix.lower() in _SUFFIXES)
+        if len(inside) > 1:
+            found = ", ".join(p.name for p in inside[:5])
+            raise GraspFileError(f"{root / spelling}: expected one mesh, found {len(inside)}: {found}")
+        if inside:
+            return inside[0]
+    searched = f"<name>/coacd/decomposed.obj, <name>{'|'.join(_SUFFIXES)} and <name>/*{'|'.join(_SUFFIXES)}"
+    there = sorted(p.stem if p.is_file() else p.name for p in root.iterdir())
+    hint = f"; {nearest(name, there[:20])}" if there else "; it is empty"
+    raise GraspFileError(
+        f"{root}: expected a mesh of object {name!r}, found none; searched {searched} with name "
+        f"{' or '.join(spellings)}{hint}"
+    )

@@ -1,0 +1,115 @@
+"""The real samples touch as their authors say, and no other convention does (datasets.md, sections 3.6 and 5.1).
+
+Distances of points on the hand's collision bodies to the solid are libigl's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from dexzoo.datamodules.dexgraspnet import DexGraspNet, UniDexGrasp
+from dexzoo.datamodules.grasp_store import GraspStore
+from dexzoo.geometry.assets import ObjectAsset
+from dexzoo.geometry.meshes import load_mesh
+from dexzoo.hands import load_hand
+from dexzoo.hands.pose import HandPose
+
+igl = pytest.importorskip("igl")
+
+HAND = load_hand("shadow")
+SURFACE = HAND.surface(1500)
+TIPS = [HAND.link_names.index(f"{finger}distal") for finger in ("ff", "mf", "rf", "lf", "th")]
+FEW = 40
+"""Grasps of each object for the wrong conventions."""
+
+
+def distances(store: GraspStore, pose: HandPose, scale: NDArray) -> tuple[NDArray, NDArray]:
+    """Of grasps of one object: (n,) least distance of the hand; (n,) fingertips within 2 mm."""
+    mesh = store[0].mesh
+    assert mesh is not None
+    solid = ObjectAsset.from_file(mesh).solid
+    points = HAND.place(HAND.forward_kinematics(pose.to(torch.float32)), SURFACE).double().numpy()
+    in_mesh = (points / scale[:, None, None]).reshape(-1, 3)
+    signed = igl.signed_distance(in_mesh, solid.vertices, solid.faces, igl.SIGNED_DISTANCE_TYPE_FAST_WINDING_NUMBER)[0]
+    signed = signed.reshape(points.shape[:2]) * scale[:, None]
+    tips = np.stack([signed[:, (SURFACE.link == tip).numpy()].min(axis=1) for tip in TIPS], axis=1)
+    return signed.min(axis=1), (tips < 0.002).sum(axis=1)
+
+
+def touching(store: GraspStore, pose: HandPose, scale: NDArray) -> NDArray:
+    """(n,) bool: least distance in [-10, 2] mm and two fingertips within 2 mm."""
+    least, tips = distances(store, pose, scale)
+    return (least >= -0.010) & (least <= 0.002) & (tips >= 2)
+
+
+def per_object(store: GraspStore, few: int | None = None) -> list[GraspStore]:
+    return [store.of_objects({name})[:few] for name in store.object_names]
+
+
+def test_real_grasps_of_dexgraspnet_touch(sample: Callable[[str], Path]) -> None:
+    store = DexGraspNet(sample("dexgraspnet_sample"), n_object_points=16).load()
+    assert len(store) == 699
+    good = np.concatenate([touching(part, part.pose, part.scale.double().numpy()) for part in per_object(store)])
+    assert good.mean() >= 0.95, f"{good.mean():.3f}"
+
+
+def _turned(pose: HandPose, how: Callable[[Rotation], Rotation]) -> HandPose:
+    turned = how(Rotation.from_matrix(pose.rotation.double().numpy())).as_matrix()
+    return replace(pose, rotation=torch.from_numpy(turned).float())
+
+
+def _of_mount(pose: HandPose) -> HandPose:
+    """As if the pose were that of the model's mount: the palm is 29 cm further along z."""
+    return replace(pose, translation=pose.translation + pose.rotation @ torch.tensor([0.0, 0.010, 0.290]))
+
+
+WRONG = {
+    "intrinsic Euler angles": lambda p, s: (_turned(p, lambda r: Rotation.from_euler("XYZ", r.as_euler("xyz"))), s),
+    "transposed": lambda p, s: (_turned(p, Rotation.inv), s),
+    "axis-angle": lambda p, s: (_turned(p, lambda r: Rotation.from_rotvec(r.as_euler("xyz"))), s),
+    "no scale": lambda p, s: (p, np.ones_like(s)),
+    "reciprocal scale": lambda p, s: (p, 1 / s),
+    "mount, not palm": lambda p, s: (_of_mount(p), s),
+}
+
+
+@pytest.mark.parametrize("convention", WRONG)
+def test_wrong_conventions_do_not_touch(sample: Callable[[str], Path], convention: str) -> None:
+    """The same check, on 40 grasps of each object, fails by far."""
+    store = DexGraspNet(sample("dexgraspnet_sample"), n_object_points=16).load()
+    good = [
+        touching(part, *WRONG[convention](part.pose, part.scale.double().numpy())) for part in per_object(store, FEW)
+    ]
+    assert np.concatenate(good).mean() < 0.5, f"{np.concatenate(good).mean():.3f}"
+
+
+class TestUniDexGrasp:
+    def test_median_distance_is_the_published_one(self, sample: Callable[[str], Path]) -> None:
+        store = UniDexGrasp(sample("unidexgrasp_sample"), n_object_points=16).load()
+        assert len(store) == 189
+        least, _ = distances(store, store.pose, store.scale.double().numpy())
+        assert np.median(least) == pytest.approx(-0.76e-3, abs=0.1e-3)
+
+    def test_objects_stand_on_their_planes(self, sample: Callable[[str], Path]) -> None:
+        """Lowest vertex of the mesh times the scale, above the plane: 0.01 mm at most, either way."""
+        store = UniDexGrasp(sample("unidexgrasp_sample"), n_object_points=16).load()
+        mesh, plane = store[0].mesh, store.plane
+        assert mesh is not None
+        assert plane is not None
+        vertices = np.asarray(load_mesh(mesh).vertices)
+        normal, offset = plane[:, :3].double().numpy(), plane[:, 3].double().numpy()
+        np.testing.assert_allclose(np.linalg.norm(normal, axis=1), 1, atol=1e-5)
+        lowest = (vertices @ normal.T * store.scale.double().numpy() + offset).min(axis=0)
+        assert np.abs(lowest).max() < 1e-5
+
+    def test_the_scale_as_it_is_in_the_file_does_not_touch(self, sample: Callable[[str], Path]) -> None:
+        store = UniDexGrasp(sample("unidexgrasp_sample"), n_object_points=16).load()[:FEW]
+        assert touching(store, store.pose, 1 / store.scale.double().numpy()).mean() < 0.5
