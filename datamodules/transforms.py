@@ -74,6 +74,8 @@ class HistoryNoise:
 class Compose:
     """Transforms one after the other, all with the same generator; itself a transform.
 
+    In a YAML it needs `_convert_: all`, since Hydra would make plain settings of a list's objects.
+
     Attributes:
         transforms: in the order in which they are applied.
     """

@@ -6,7 +6,9 @@ import hashlib
 import logging
 import os
 import tempfile
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -17,6 +19,8 @@ from numpy.typing import NDArray
 Arrays = dict[str, NDArray]
 
 _log = logging.getLogger(__name__)
+_DAMAGED = (OSError, ValueError, EOFError, NotImplementedError, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
+"""What numpy and zipfile raise at a damaged entry."""
 
 
 class CacheError(ValueError):
@@ -56,7 +60,7 @@ def cached(kind: str, key: str, make: Callable[[], Arrays]) -> Arrays:
         try:
             with np.load(path, allow_pickle=False) as entry:
                 return dict(entry)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except _DAMAGED as error:
             _log.warning("cache: %s is unreadable (%s) and is made again", path, error)
     arrays = make()
     write_whole(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]

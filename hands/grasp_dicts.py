@@ -94,7 +94,7 @@ def _poses(tables: Sequence[Any], where: Callable[[int], str], hand: Hand) -> Ha
         try:
             values[i] = [table[key] for key in keys]
             strange = np.isnan(values[i]).any()  # numpy takes None for NaN
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             strange = True
         if strange:
             values[i] = [_number(table[key], f"{where(i)}, {key}") for key in keys]
@@ -120,7 +120,7 @@ def _keys(table: Any, names: Sequence[str], where: str, hand: Hand) -> list[str]
 def _number(value: Any, where: str) -> float:
     try:
         return float(np.asarray("" if value is None else value, np.float64).reshape(()))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise GraspFileError(f"{where}: expected a number, found {_kind(value)}") from error
 
 

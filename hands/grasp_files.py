@@ -100,7 +100,7 @@ def guess_format(path: str | Path) -> str | None:
         return "dexgraspnet"
     try:
         names = {Path(name).stem for name in zipfile.ZipFile(file).namelist()}
-    except (zipfile.BadZipFile, OSError):
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
         return None
     return "unidexgrasp" if "qpos" in names else "dexzoo" if {"objects", "rotation"} <= names else None
 

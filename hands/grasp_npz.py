@@ -21,8 +21,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,6 +31,7 @@ from .errors import nearest
 from .grasp_set import GraspFileError, GraspSet, check_scales
 from .hand import Hand
 from .pose import HandPose
+from .unpickle import PickleFileError, UnsafePickleError, load_npz
 
 VERSION = 1
 
@@ -103,12 +102,16 @@ def read_dexzoo(path: Path, hand: Hand) -> list[GraspSet]:
 
     Raises:
         GraspFileError: the file is damaged, of another hand, or not as the table above says.
+        UnsafePickleError: the file asks to execute code.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        arrays = load_npz(path)
+    except UnsafePickleError:
+        raise
+    except PickleFileError as error:
         raise GraspFileError(f"{path}: expected an .npz of plain arrays, found a damaged file ({error})") from error
+    if pickled := [key for key, array in arrays.items() if array.dtype == object]:
+        raise GraspFileError(f"{path}: expected an .npz of plain arrays, found a damaged file (objects: {pickled})")
     _check_header(arrays, path, hand)
     names = _array(arrays, "objects", (None,), path, "U").tolist()
     index = _object_index(arrays, names, path)

@@ -135,7 +135,7 @@ def _array(content: Any, key: str, shape: tuple[int, ...], file: Path) -> np.nda
         if getattr(value, "shape", shape) != shape:  # before a sparse one is filled up
             raise ValueError(f"shape {value.shape}")
         array = np.asarray(value.toarray() if hasattr(value, "toarray") else value, dtype=np.float64)
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, OverflowError, AttributeError) as error:
         raise HandSpecError(f"{file}: {key}: expected finite numbers of shape {shape}, found {error}") from error
     if array.shape != shape or not np.isfinite(array).all():
         raise HandSpecError(f"{file}: {key}: expected finite numbers of shape {shape}, found shape {array.shape}")

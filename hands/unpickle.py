@@ -11,6 +11,7 @@ import math
 import os
 import pickle
 import pickletools
+import sys
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Collection
@@ -69,7 +70,8 @@ def _refuse(*_: object) -> None:
 
 def _fill(matrix: Any, state: dict[str, Any]) -> None:
     """Scipy's own class would make room for any shape that the file names, and follow indices that lead anywhere."""
-    matrix.__class__ = kind = type(matrix).__base__
+    kind: Any = type(matrix).__base__
+    matrix.__class__ = kind
     shape = state.get("_shape", state.get("shape"))
     checked = kind((state["data"], state["indices"], state["indptr"]), shape=shape)
     checked.check_format(full_check=True)
@@ -77,19 +79,20 @@ def _fill(matrix: Any, state: dict[str, Any]) -> None:
 
 
 class _Matrix(csc_matrix):
-    __init__, __setstate__ = _refuse, _fill
+    __init__, __setstate__ = _refuse, _fill  # type: ignore[assignment]
 
 
 class _MatrixOfArrays(csc_array):
-    __init__, __setstate__ = _refuse, _fill
+    __init__, __setstate__ = _refuse, _fill  # type: ignore[assignment]
 
 
-class PickledArray(np.ndarray):
+class ndarray(np.ndarray):  # named as numpy's, for the messages that give the type of a value
     """An array out of a pickle: as any other, but its type is checked before it is filled."""
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _check_dtype(state[2])
         super().__setstate__(state)
+        _check_text(self)
 
 
 def _check_dtype(dtype: np.dtype) -> None:
@@ -98,8 +101,16 @@ def _check_dtype(dtype: np.dtype) -> None:
         raise pickle.UnpicklingError(f"an array of {dtype}")
 
 
+def _check_text(array: np.ndarray) -> None:
+    """Refuses text with numbers that stand for no character: Python fails on them with an error of its own inside."""
+    if array.dtype.kind == "U" and array.size:
+        codes = np.frombuffer(array.tobytes(), np.dtype("u4").newbyteorder(array.dtype.byteorder))
+        if codes.max(initial=0) > sys.maxunicode:
+            raise ValueError(f"text with the character {codes.max()}")
+
+
 def _empty_array(*_: object) -> np.ndarray:
-    return np.ndarray.__new__(PickledArray, (0,), "b")  # BUILD fills it through __setstate__
+    return np.ndarray.__new__(ndarray, (0,), "b")  # BUILD fills it through __setstate__
 
 
 def _scalar(dtype: np.dtype, value: bytes | str = b"") -> np.generic:
@@ -324,4 +335,6 @@ def _read_plain(file: IO[bytes], shape: tuple[int, ...], fortran: bool, dtype: n
     data = file.read(n_bytes)
     if len(data) < n_bytes:
         raise ValueError(f"expected {n_bytes} bytes of data, found {len(data)}")
-    return np.frombuffer(bytearray(data), dtype=dtype, count=count).reshape(shape, order="F" if fortran else "C")
+    array = np.frombuffer(bytearray(data), dtype=dtype, count=count).reshape(shape, order="F" if fortran else "C")
+    _check_text(array)
+    return array

@@ -70,7 +70,7 @@ def by_lists(names: Sequence[str], lists: str | Path, val: float, seed: int = 0)
     unlisted = len(set(names) - set().union(*parts.values()))
     if absent or unlisted:
         _log.warning(
-            "%s: lists %d objects that are not there; left out: %d that it does not list", lists, absent, unlisted
+            "%s lists %d objects that are not there; left out: %d that it does not list", lists, absent, unlisted
         )
     if val and not parts["val"] and len(parts["train"]) > 1:
         inner = by_hash(parts["train"], val, 0.0, seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,7 @@ def read_final(folder: Folder) -> Arrays:
     missing = [key for key in _SHAPES if key not in data]
     if missing:
         raise BadFile(path, f"the keys {', '.join(_SHAPES)}", f"no {', '.join(missing)} among {sorted(map(str, data))}")
-    arrays = {key: _checked(path, key, np.asarray(data[key]), shape) for key, shape in _SHAPES.items()}
+    arrays = {key: _checked(path, key, data[key], shape) for key, shape in _SHAPES.items()}
     n_object = min(len(arrays["object_transl"]), len(arrays["object_orient"]))
     arrays |= {key: arrays[key][:n_object] for key in ("object_transl", "object_orient")}
     for key in ("global_transl", "global_orient"):
@@ -70,8 +71,12 @@ def common_length(path: Path, n_hand: int, n_object: int) -> int:
     return min(n_hand, n_object)
 
 
-def _checked(path: Path, key: str, array: NDArray, shape: tuple[int, ...]) -> NDArray:
+def _checked(path: Path, key: str, value: Any, shape: tuple[int, ...]) -> NDArray:
     expected = f"({', '.join(['T', *map(str, shape)])}{',' * (not shape)}) numbers"
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, OverflowError) as error:  # lists within lists
+        raise BadFile(path, expected, str(error), key=key) from error
     if array.dtype.kind not in "fiu" or array.ndim != len(shape) + 1 or array.shape[1:] != shape or not len(array):
         found = f"{array.shape} of {array.dtype}"
         raise BadFile(path, expected, found, key=key, hint=_HINTS.get(key, ""))

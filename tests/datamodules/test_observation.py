@@ -54,7 +54,8 @@ def grasp(points: torch.Tensor, **more: Any) -> GraspSample:
 def grasps(points: torch.Tensor, **more: Any) -> GraspBatch:
     n = len(points)
     names: dict[str, Any] = {"names": tuple(map(str, range(n))), "objects": ("ball",) * n, "meshes": (None,) * n}
-    return GraspBatch(still_pose(n), points, **({"scale": torch.ones(n)} | names | more))
+    fields: dict[str, Any] = names | {"scale": torch.ones(n)} | more
+    return GraspBatch(still_pose(n), points, **fields)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
@@ -37,7 +38,12 @@ def hand() -> Hand:
 def grasps(n: int, joints: int, **more: Any) -> GraspBatch:
     pose = HandPose(0.1 * draw(n, 3), rotvec_to_rotmat(draw(n, 3, seed=8)), 0.3 * draw(n, joints, seed=9), "shadow")
     names = tuple(map(str, range(n)))
-    fields = {"scale": torch.ones(n), "names": names, "objects": names, "meshes": (Path("a.obj"),) * n} | more
+    fields: dict[str, Any] = {
+        "scale": torch.ones(n),
+        "names": names,
+        "objects": names,
+        "meshes": (Path("a.obj"),) * n,
+    } | more
     return GraspBatch(pose, 0.05 * draw(n, 40, 3, seed=10) + 0.2, **fields)
 
 
@@ -45,7 +51,7 @@ def angle_of(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
     """Rotation vectors (B, 3) of the motions that took clouds (B, N, 3) along, by scipy's solution of Kabsch."""
     pairs = zip(before - before.mean(1, keepdim=True), after - after.mean(1, keepdim=True), strict=True)
     turns = [Rotation.align_vectors(b.numpy(), a.numpy())[0].as_rotvec() for a, b in pairs]
-    return torch.tensor(turns)
+    return torch.from_numpy(np.array(turns))
 
 
 class TestYaw:
@@ -160,6 +166,9 @@ class TestPerturbHand:
         own = Rotation.from_matrix(moved.rotation.numpy()).as_matrix()
         torch.testing.assert_close(moved.rotation, torch.from_numpy(own))
         assert moved.hand == "shadow"
+        upright = replace(batch.pose, rotation=torch.eye(3, dtype=torch.float64).expand(4000, 3, 3))
+        same = PerturbHand(0.01, 0.05, 0.1)(replace(batch, pose=upright), seeded()).pose.rotation
+        torch.testing.assert_close(moved.rotation, batch.pose.rotation @ same)
 
     def test_by_default_nothing_moves(self) -> None:
         batch = grasps(3, 5)

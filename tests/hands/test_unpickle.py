@@ -256,3 +256,16 @@ def test_a_sparse_matrix_of_a_shape_alone_is_refused(tmp_path):
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(_Evil(scipy.sparse.csc_matrix, (10**9, 10**9)), protocol=2))
     with pytest.raises(PickleFileError, match="not given by its arrays"):
         load_pickle(tmp_path / "a.pkl")
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_text_that_is_none_is_refused(tmp_path, order):
+    array = np.array(["thumb"], dtype=f"{order}U5")
+    np.save(tmp_path / "a.npy", array)
+    assert load_npy(tmp_path / "a.npy").tolist() == ["thumb"]
+    array.view(f"{order}u4")[2] = 0x110000
+    np.save(tmp_path / "a.npy", array)
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(array))
+    for read, name in ((load_npy, "a.npy"), (load_pickle, "a.pkl")):
+        with pytest.raises(PickleFileError, match=rf"{name}.*text with the character 1114112"):
+            read(tmp_path / name)

@@ -71,7 +71,7 @@ def test_loaders_deal_every_grasp_once_and_objects_once(tree: Path) -> None:
     data.setup()
     loaders = {"train": data.train_dataloader(), "val": data.val_dataloader(), "test": data.test_dataloader()}
     names = {part: [name for batch in loader for name in batch.names] for part, loader in loaders.items()}
-    assert sorted(sum(names.values(), [])) == sorted(sample.name for sample in data.load())
+    assert sorted(names["train"] + names["val"] + names["test"]) == sorted(sample.name for sample in data.load())
     assert [{n.split("/")[0] for n in part} & {n.split("/")[0] for n in names["test"]} for part in
             (names["train"], names["val"])] == [set(), set()]  # fmt: skip
     again = DexGraspNet(tree, n_object_points=16, batch_size=3, seed=5)
@@ -167,7 +167,11 @@ class TestWhatIsWrong:
             DexGraspNet(tree).load()
 
     def test_nothing_there(self, tmp_path: Path) -> None:
-        for root, found in ((None, "data.root is not set"), (tmp_path / "no", "no such folder"), (tmp_path, "is empty")):
+        for root, found in (
+            (None, "data.root is not set"),
+            (tmp_path / "no", "no such folder"),
+            (tmp_path, "is empty"),
+        ):
             with pytest.raises(DatasetNotFound, match=found) as caught:
                 DexGraspNet(root).load()
             for part in ("pku-epic.github.io/DexGraspNet", "CC BY-NC 4.0", "meshdata/<object_code>", "data.root="):
