@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import shutil
 import tempfile
 import tokenize
 import zipfile
@@ -93,3 +94,25 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def write_folder_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Fills a folder under another name and renames it; of two processes that do so at once, the first one's stays.
+
+    Args:
+        path: the folder, not there yet; its parents are made.
+        write: puts the content into a new, empty folder.
+
+    Raises:
+        OSError: the folder can't be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+    try:
+        write(half)
+        os.replace(half, path)
+    except OSError:
+        if not path.is_dir():  # another process was first: its folder is the same
+            raise
+    finally:
+        shutil.rmtree(half, ignore_errors=True)

@@ -6,9 +6,6 @@ Nothing of it comes from DexGraspNet; readers flag it `demo_data`, and a README 
 from __future__ import annotations
 
 import logging
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +14,7 @@ import torch
 import trimesh
 from numpy.typing import NDArray
 
-from ...geometry.cache import cache_dir, content_key
+from ...geometry.cache import cache_dir, content_key, write_folder_whole
 from ...geometry.rotations import rotmat_to_euler
 from ...hands.hand import load_hand
 from ...hands.pose import HandPose
@@ -42,16 +39,7 @@ def demo_tree() -> Path:
     if path.is_dir():
         return path
     _log.info("writing demo data in DexGraspNet's layout to %s", path)
-    folder.mkdir(parents=True, exist_ok=True)
-    half = Path(tempfile.mkdtemp(dir=folder, prefix=".dexgraspnet-"))
-    try:
-        write_dexgraspnet_tree(half)
-        os.replace(half, path)
-    except OSError:
-        if not path.is_dir():  # another process was first: its tree is the same
-            raise
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
+    write_folder_whole(path, write_dexgraspnet_tree)
     return path
 
 

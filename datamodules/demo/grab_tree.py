@@ -7,9 +7,6 @@ number obtained on it says anything about people: readers flag it `demo_data`, a
 from __future__ import annotations
 
 import logging
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from ...geometry.cache import cache_dir, content_key
+from ...geometry.cache import cache_dir, content_key, write_folder_whole
 from ...geometry.rotations import rotmat_to_rotvec, rotvec_to_rotmat
 from ...hands.hand import load_hand
 from ...hands.mano import ManoHand
@@ -79,16 +76,7 @@ def demo_tree() -> Path:
     if path.is_dir():
         return path
     _log.info("writing demo data in GRAB's layout to %s", path)
-    folder.mkdir(parents=True, exist_ok=True)
-    half = Path(tempfile.mkdtemp(dir=folder, prefix=".grab-"))
-    try:
-        write_grab_tree(half)
-        os.replace(half, path)
-    except OSError:
-        if not path.is_dir():  # another process was first: its tree is the same
-            raise
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
+    write_folder_whole(path, write_grab_tree)
     return path
 
 

@@ -7,9 +7,6 @@ of an arm that only moves its flange, with a made-up smooth motion of the wrist.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +16,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 from scipy.spatial.transform import Rotation, Slerp
 
-from ...geometry.cache import cache_dir, content_key
+from ...geometry.cache import cache_dir, content_key, write_folder_whole
 from ...hands.hand import load_hand
 from ..realdex.final import JOINTS
 from ..realdex.tf import FOREARM, WORLD, hinges
@@ -85,16 +82,7 @@ def demo_tree() -> Path:
     root = cache_dir() / "realdex_demo" / content_key(_VERSION, MOTION_VERSION, OBJECTS, RECORDINGS, CLIPS)
     if root.is_dir():
         return root
-    root.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(dir=root.parent, prefix=".unfinished-"))
-    try:
-        write_tree(unfinished)
-        os.replace(unfinished, root)
-    except OSError:
-        if not root.is_dir():  # else another process was faster
-            raise
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    write_folder_whole(root, write_tree)
     return root
 
 
