@@ -1,17 +1,20 @@
 """Readers of the data sets' own formats, the windows they are cut into, and the demo data."""
 
+from .base import EpochSampler
+from .demo.grasp_module import DemoGrasps
 from .demo.module import DemoMotion
+from .dexgraspnet import DexGraspNet, MultiDex, UniDexGrasp
 from .errors import BadFile, DataError, DatasetNotFound, UnknownName
-from .grab import GrabMotion
+from .grab import GrabGrasps, GrabMotion
 from .grasp_store import GraspStore
 from .grasps import GraspDataModule
 from .motion import MotionDataModule
 from .observation import Observe
-from .realdex import RealDexMotion
+from .realdex import RealDexGrasps, RealDexMotion
 from .sensors import Cameras, DepthNoise, FixedCameras, Table
 from .transforms import Compose, HistoryNoise, Jitter, PerturbHand, Yaw
 from .types import FUTURE, PAST, ClipBatch, GraspBatch, GraspSample, MotionBatch, MotionSample, MotionState
-from .windows import ClipDataset, ClipStore, WindowDataset, WindowSampler
+from .windows import ClipDataset, ClipStore, WindowDataset
 
 __all__ = [
     "FUTURE",
@@ -24,9 +27,13 @@ __all__ = [
     "Compose",
     "DataError",
     "DatasetNotFound",
+    "DemoGrasps",
     "DemoMotion",
     "DepthNoise",
+    "DexGraspNet",
+    "EpochSampler",
     "FixedCameras",
+    "GrabGrasps",
     "GrabMotion",
     "GraspBatch",
     "GraspDataModule",
@@ -38,12 +45,14 @@ __all__ = [
     "MotionDataModule",
     "MotionSample",
     "MotionState",
+    "MultiDex",
     "Observe",
     "PerturbHand",
+    "RealDexGrasps",
     "RealDexMotion",
     "Table",
+    "UniDexGrasp",
     "UnknownName",
     "WindowDataset",
-    "WindowSampler",
     "Yaw",
 ]

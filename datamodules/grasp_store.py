@@ -103,7 +103,7 @@ class GraspStore(Sequence[GraspSample]):
     @property
     def object_names(self) -> tuple[str, ...]:
         """Names of the objects that have grasps here."""
-        return tuple(self.objects[k].name for k in np.unique(self.object[self.which]))
+        return tuple(dict.fromkeys(self.objects[k].name for k in np.unique(self.object[self.which])))
 
     @property
     def plane(self) -> Tensor | None:
@@ -119,6 +119,16 @@ class GraspStore(Sequence[GraspSample]):
     def scale(self) -> Tensor:
         """(n,), metres per unit of the mesh."""
         return torch.from_numpy(np.array(self.numbers[self.which, _SCALE]))
+
+    @cached_property
+    def radii(self) -> NDArray[np.float32]:
+        """(n,), metres, largest distance of each grasp's cloud from its centroid; NaN where there is no cloud."""
+        if not self.clouds.shape[1]:
+            return np.full(len(self), np.nan, np.float32)
+        cloud = (self.object if self.cloud is None else self.cloud)[self.which]
+        used, place = np.unique(cloud, return_inverse=True)
+        radius = [np.linalg.norm(c - c.mean(0), axis=1).max() for c in (self.clouds[k] for k in used)]
+        return np.asarray(radius, np.float32)[place] * self.numbers[self.which, _SCALE]
 
     @cached_property
     def hash(self) -> str:
@@ -156,3 +166,29 @@ class GraspStore(Sequence[GraspSample]):
     def _plane(self, numbers: NDArray) -> Tensor | None:
         last = numbers[:, _JOINTS + self.num_joints :]
         return torch.from_numpy(last.copy()) if last.shape[1] else None
+
+    @classmethod
+    def of(
+        cls,
+        pose: HandPose,
+        object: NDArray[np.int64],
+        objects: Sequence[GraspObject],
+        clouds: Tensor,
+        cloud: NDArray[np.int64] | None = None,
+    ) -> GraspStore:
+        """Grasps that are in memory, on meshes of scale 1; those of an object are numbered in the order given.
+
+        Args:
+            pose: HandPose (n,), object frame.
+            object: (n,), index into `objects`.
+            objects: K of them.
+            clouds: (C, N, 3), metres, object frame.
+            cloud: (n,), index into `clouds`; None takes that of the object, C = K.
+        """
+        n, names = len(object), np.array([thing.name for thing in objects])[object]
+        rows = np.zeros(n, np.int64)
+        for name in np.unique(names):  # two files of one object have one name
+            rows[names == name] = np.arange((names == name).sum())
+        numbers = pack(GraspSet("", pose, torch.ones(n), torch.from_numpy(rows)))
+        every, things = np.arange(n), tuple(objects)
+        return cls(numbers, rows, object, things, clouds.numpy(), pose.hand, pose.joints.shape[-1], every, cloud)

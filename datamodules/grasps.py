@@ -1,23 +1,25 @@
-"""What all data modules for static grasps share: parts by object, loaders of `GraspBatch`, the hash of the split."""
+"""What all data modules for static grasps share: parts by object, batches of single grasps, test batches by object."""
 
 from __future__ import annotations
 
 import hashlib
-import logging
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-import torch.distributed as ranks
-from lightning import LightningDataModule
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
 
-from .errors import DataError
+from .base import Parts, PartsDataModule, Transform, batch_generator, transformed
+from .errors import DataError, UnknownName
 from .grasp_store import GraspStore
-from .types import GraspBatch, GraspSample
-from .windows import as_is
+from .observation import Observe
+from .types import GraspBatch
 
-_log = logging.getLogger(__name__)
+SCALES = ("one", "all")
+_SAME_TABLE = 0.05
+"""Distance of the unit normals of two tables, about 3 degrees, up to which they are one."""
 
 
 @dataclass(frozen=True)
@@ -33,63 +35,102 @@ class GraspParts:
         """SHA-256 over the objects and the rows of the grasps in each part."""
         return hashlib.sha256("".join(part.hash for part in (self.train, self.val, self.test)).encode()).hexdigest()
 
-    def check(self) -> None:
-        """Raises DataError, naming them, where train or test is empty or an object is in two parts."""
-        for name, part in (("train", self.train), ("test", self.test)):
-            if not len(part):
-                raise DataError(
-                    f"split: expected grasps in every part, found none for {name}; choose another data.split"
-                )
-        train, val, test = (set(part.object_names) for part in (self.train, self.val, self.test))
-        torn = (train & val) | (train & test) | (val & test)
-        if torn:
-            raise DataError(f"split: expected disjoint parts, found object {', '.join(sorted(torn))} in more than one")
+    @staticmethod
+    def by_object(store: GraspStore, val: Sequence[str], test: Sequence[str]) -> GraspParts:
+        """The objects in `val` and `test` go there, all others to train."""
+        train = set(store.object_names) - {*val, *test}
+        return GraspParts(store.of_objects(train), store.of_objects(set(val)), store.of_objects(set(test)))
 
 
-class GraspDataset(Dataset[GraspSample]):
-    """Grasps for a `DataLoader`, which fetches whole batches from the flat arrays."""
+class GraspDataset(Dataset[GraspBatch]):
+    """Training batches of single grasps.
 
-    def __init__(self, store: GraspStore) -> None:
-        self.store = store
+    Index i is grasp `i % len` of the store; all randomness of a batch follows from (seed, its first index), see
+    `base.EpochSampler`.
+
+    Args:
+        store: the grasps.
+        seed: of the transforms.
+        transforms: applied in order to each batch.
+    """
+
+    def __init__(self, store: GraspStore, seed: int = 0, transforms: Sequence[Transform] = ()) -> None:
+        self.store, self.seed, self.transforms = store, seed, tuple(transforms)
 
     def __len__(self) -> int:
         return len(self.store)
 
-    def __getitem__(self, index: int) -> GraspSample:
-        return self.store[index]
-
     def __getitems__(self, indices: Sequence[int]) -> GraspBatch:
         """The batch of these grasps."""
-        return self.store.batch(indices)
+        batch = self.store.batch(np.asarray(indices, np.int64) % len(self))
+        return transformed(batch, self.transforms, batch_generator(self.seed, indices[0]))
 
 
-class GraspSampler(DistributedSampler[int]):
-    """Deals every grasp once an epoch, in an order that follows from (seed, epoch), shared out between processes."""
+class ObjectDataset(Dataset[GraspBatch]):
+    """Test batches: item i is scene i, one object of one size, on one table where the data have tables.
 
-    def __init__(self, dataset: GraspDataset, seed: int = 0) -> None:
-        running = ranks.is_available() and ranks.is_initialized()
-        world, rank = (ranks.get_world_size(), ranks.get_rank()) if running else (1, 0)
-        super().__init__(dataset, num_replicas=world, rank=rank, shuffle=True, seed=seed)
+    Args:
+        store: the grasps.
+        max_grasps: of a scene, evenly spread over those there are.
+        scales: "one" takes of each object the middle one of its scales (of two, the smaller), and of the tables then
+            the one with most grasps; "all" takes all.
+        observe: what is seen of a scene, the same for all its grasps.
+        seed: of `observe`; a scene is seen alike whenever it is asked for.
+
+    Raises:
+        DataError: `max_grasps` below 1.
+        UnknownName: other `scales`.
+    """
+
+    def __init__(
+        self,
+        store: GraspStore,
+        max_grasps: int = 50,
+        scales: str = "one",
+        observe: Observe | None = None,
+        seed: int = 0,
+    ) -> None:
+        check_eval(max_grasps, scales)
+        self.store, self.observe, self.seed = store, observe, seed
+        self.scenes = [_spread(scene, max_grasps) for scene in _scenes(store, scales)]
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def __getitem__(self, index: int) -> GraspBatch:
+        """Up to `max_grasps` grasps of one scene, all with the same cloud."""
+        batch = self.store.batch(self.scenes[index])
+        first = self.store.batch(self.scenes[index][:1])
+        if self.observe is not None:
+            first = self.observe(first, batch_generator(self.seed, index))
+        points = first.object_points
+        return replace(batch, object_points=points.expand(len(batch.names), *points.shape[1:]))
 
 
-class GraspDataModule(LightningDataModule, ABC):
-    """Static grasps in the object's frame: batches of single grasps, objects in one part only.
+def check_eval(grasps: int, scales: str) -> None:
+    """Raises DataError or UnknownName where these are no settings of test batches."""
+    if grasps < 1:
+        raise DataError(f"data.eval_grasps: expected 1 or more, found {grasps}")
+    if scales not in SCALES:
+        raise UnknownName("data.eval_scales", scales, SCALES)
 
-    A data set is a subclass with `load` and `split`.
+
+class GraspDataModule(PartsDataModule[GraspStore, GraspStore]):
+    """Static grasps in the object's frame, objects in one part only: batches of single grasps; test batches by object.
+
+    A data set is a subclass with `load` and `split`. Validation grasps are observed but not transformed.
 
     Args:
         hand: name or YAML of the hand that the grasps are of.
         batch_size: grasps in a training batch.
-        eval_batch_size: grasps in a validation or test batch.
-        num_workers: loader processes; a batch of 256 takes milliseconds, so 0 is fastest while the model is small.
-        seed: of the order; a run is repeated bit for bit by the same seed.
-        n_object_points: points in each object's cloud.
+        eval_batch_size: grasps in a validation batch; a test batch holds one object, see `ObjectDataset`.
+        min_grasps_per_epoch: an epoch deals all grasps as often as it takes to reach this number.
+        transforms: changes training batches, after `observe`: one of `transforms`, several by `Compose`; None leaves
+            them.
+        eval_grasps: of each object in the test, at most.
+        eval_scales: "one" tests each object at its middle scale, "all" at each.
+        **base: see `PartsDataModule`; batches take milliseconds, so `num_workers=0` is fastest for small models.
     """
-
-    title: str
-    """Name of the data in tables and plots; it says "demo data" where it is."""
-    is_demo: bool = False
-    """Whether the grasps are generated."""
 
     def __init__(
         self,
@@ -97,61 +138,32 @@ class GraspDataModule(LightningDataModule, ABC):
         *,
         batch_size: int = 256,
         eval_batch_size: int = 256,
-        num_workers: int = 0,
-        seed: int = 0,
-        n_object_points: int = 1024,
+        min_grasps_per_epoch: int = 20_000,
+        transforms: Transform | None = None,
+        eval_grasps: int = 50,
+        eval_scales: str = "one",
+        **base: Any,
     ) -> None:
-        super().__init__()
-        for name, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
-            if value < 1:
-                raise DataError(f"data.{name}: expected 1 or more, found {value}")
-        self.hand, self.batch_size, self.eval_batch_size = hand, batch_size, eval_batch_size
-        self.num_workers, self.seed, self.n_object_points = num_workers, seed, n_object_points
-        self._split: GraspParts | None = None
+        super().__init__(hand, batch_size=batch_size, eval_batch_size=eval_batch_size, **base)
+        check_eval(eval_grasps, eval_scales)
+        self.min_grasps_per_epoch, self.transforms = min_grasps_per_epoch, transforms
+        self.eval_grasps, self.eval_scales = eval_grasps, eval_scales
 
-    @abstractmethod
-    def load(self) -> GraspStore:
-        """Opens all grasps."""
+    def check(self, split: Parts[GraspStore]) -> None:
+        """Raises DataError, naming them, where train or test is empty or an object is in two parts."""
+        for name, part in (("train", split.train), ("test", split.test)):
+            if not len(part):
+                raise DataError(
+                    f"split: expected grasps in every part, found none for {name}; choose another data.split"
+                )
+        train, val, test = (set(part.object_names) for part in (split.train, split.val, split.test))
+        torn = (train & val) | (train & test) | (val & test)
+        if torn:
+            raise DataError(f"split: expected disjoint parts, found object {', '.join(sorted(torn))} in more than one")
 
-    @abstractmethod
-    def split(self, store: GraspStore) -> GraspParts:
-        """Deals the grasps into parts that share no object."""
-
-    def prepare_data(self) -> None:
-        """Reads in one process first, which fills the cache for the others of a distributed run."""
-        self.setup()
-
-    def setup(self, stage: str | None = None) -> None:
-        """Opens and splits the grasps, once."""
-        if self._split is not None:
-            return
-        split = self.split(self.load())
-        split.check()
-        self._split = split
-        counts = [f"{len(p)} grasps of {len(p.object_names)} objects" for p in (split.train, split.val, split.test)]
-        _log.info("%s: %s to train, %s to validate, %s to test", self.title, *counts)
-        for flag in self.flags:
-            _log.info("%s: grasps are flagged %s", self.title, flag)
-
-    @property
-    def train(self) -> GraspStore:
-        """Training grasps, after `setup`."""
-        return self._parts.train
-
-    @property
-    def val(self) -> GraspStore:
-        """Validation grasps, after `setup`; there may be none."""
-        return self._parts.val
-
-    @property
-    def test(self) -> GraspStore:
-        """Test grasps, after `setup`."""
-        return self._parts.test
-
-    @property
-    def split_hash(self) -> str:
-        """SHA-256 over the objects and the rows of the grasps in each part."""
-        return self._parts.hash
+    def describe(self, part: GraspStore) -> str:
+        """How many grasps of how many objects."""
+        return f"{len(part)} grasps of {len(part.object_names)} objects"
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -160,32 +172,49 @@ class GraspDataModule(LightningDataModule, ABC):
 
     def train_dataloader(self) -> DataLoader[GraspBatch]:
         """Shuffled batches of the training grasps."""
-        dataset = GraspDataset(self.train)
-        sampler = GraspSampler(dataset, self.seed)
-        if self.trainer is not None:
-            sampler.set_epoch(self.trainer.current_epoch)  # a resumed run draws its first indices before Lightning does
-        return self._loader(dataset, self.batch_size, sampler)
+        transforms = [*self._observed, *([self.transforms] if self.transforms is not None else [])]
+        return self._train_loader(GraspDataset(self.train, self.seed, transforms), self.min_grasps_per_epoch)
 
     def val_dataloader(self) -> DataLoader[GraspBatch] | list[DataLoader[GraspBatch]]:
         """Validation grasps in order; [] where there are none, which Lightning takes for "do not validate"."""
-        return self._loader(GraspDataset(self.val), self.eval_batch_size) if len(self.val) else []
+        if not len(self.val):
+            return []
+        return self._loader(GraspDataset(self.val, self.seed, self._observed), self.eval_batch_size)
 
     def test_dataloader(self) -> DataLoader[GraspBatch]:
-        """Test grasps, in order."""
-        return self._loader(GraspDataset(self.test), self.eval_batch_size)
+        """One batch for each test object (with `eval_scales="all"` and each scale), see `ObjectDataset`."""
+        dataset = ObjectDataset(self.test, self.eval_grasps, self.eval_scales, self.observe, self.seed)
+        return self._loader(dataset, None)
 
-    @property
-    def _parts(self) -> GraspParts:
-        if self._split is None:
-            raise DataError(f"{self.title}: call setup() before asking for grasps")
-        return self._split
 
-    def _loader(self, dataset: GraspDataset, batch_size: int, sampler: GraspSampler | None = None) -> DataLoader:
-        return DataLoader(
-            dataset,
-            batch_size=batch_size,
-            sampler=sampler,
-            num_workers=self.num_workers,
-            collate_fn=as_is,
-            persistent_workers=self.num_workers > 0,
-        )
+def _scenes(store: GraspStore, scales: str) -> list[NDArray[np.int64]]:
+    """Indices of the grasps of each scene, by object and scale, grasps in the order of the store."""
+    here, scale = store.object[store.which], store.scale.numpy().round(6)
+    plane = store.plane
+    found: list[NDArray[np.int64]] = []
+    order = np.lexsort((scale, here))  # stable
+    starts = np.flatnonzero(np.diff(here[order], prepend=-1))
+    for of_object in np.split(order, starts[1:]) if len(starts) else []:
+        sizes = np.unique(scale[of_object])
+        if scales == "one":
+            sizes = sizes[[(len(sizes) - 1) // 2]]
+        for size in sizes:
+            rows = of_object[scale[of_object] == size]
+            tables = [rows] if plane is None else _by_table(rows, plane[rows, :3].numpy())
+            found += [max(tables, key=len)] if scales == "one" else tables
+    return found
+
+
+def _by_table(rows: NDArray[np.int64], normal: NDArray) -> list[NDArray[np.int64]]:
+    """The rows of each table, whose normals (n, 3) differ by no more than rounding."""
+    left, tables = np.arange(len(rows)), []
+    while len(left):
+        near = np.linalg.norm(normal[left] - normal[left[0]], axis=1) <= _SAME_TABLE
+        tables.append(rows[left[near]])
+        left = left[~near]
+    return tables
+
+
+def _spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """At most so many of them, evenly spread, the first and (of two or more) the last among them."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).round().astype(np.int64)]

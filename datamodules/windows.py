@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch import distributed as ranks
-from torch.utils.data import Dataset, DistributedSampler
+from torch.utils.data import Dataset
 
 from ..hands.pose import HandPose
+from .base import Transform, batch_generator, transformed
 from .errors import DataError
 from .types import FUTURE, PAST, ClipBatch, MotionBatch, MotionSample
-
-Transform = Callable[[MotionBatch, torch.Generator], MotionBatch]
-"""Changes a training batch; draws its random numbers from the generator given and from nowhere else."""
 
 
 @dataclass(frozen=True)
@@ -95,22 +90,28 @@ class ClipStore:
 
 
 class ClipDataset(Dataset[ClipBatch]):
-    """All clips of a store; fetches a batch at a time, so its loader takes `collate_fn=as_is`."""
+    """All clips of a store; fetches a batch at a time, so its loader takes `collate_fn=as_is`.
 
-    def __init__(self, store: ClipStore) -> None:
-        self.store = store
+    Args:
+        store: the clips.
+        seed: of the transforms.
+        transforms: applied in order to each batch.
+    """
+
+    def __init__(self, store: ClipStore, seed: int = 0, transforms: Sequence[Transform] = ()) -> None:
+        self.store, self.seed, self.transforms = store, seed, tuple(transforms)
 
     def __len__(self) -> int:
         return len(self.store)
 
     def __getitems__(self, indices: Sequence[int]) -> ClipBatch:
-        return self.store.clips(indices)
+        return transformed(self.store.clips(indices), self.transforms, batch_generator(self.seed, indices[0]))
 
 
 class WindowDataset(Dataset[MotionBatch]):
     """Training windows at every frame t = 0..T-2 of every clip, gathered on the fly.
 
-    The windows repeat without end: index i is window `i % len` in epoch `i // len`. `WindowSampler` deals them out like
+    The windows repeat without end: index i is window `i % len` in epoch `i // len`. `EpochSampler` deals them out like
     that, so all randomness of a batch follows from (seed, its first index) alone and a resumed run repeats an unbroken
     one bit for bit, with any number of loader processes.
 
@@ -142,10 +143,7 @@ class WindowDataset(Dataset[MotionBatch]):
         window = torch.as_tensor(indices, dtype=torch.long) % len(self)
         clip = torch.searchsorted(self._windows, window, right=True)
         first = self._windows[clip] - (self.store.length[clip] - 1)
-        batch = self._gather(clip, window - first, generator)
-        for transform in self.transforms:
-            batch = transform(batch, generator)
-        return batch
+        return transformed(self._gather(clip, window - first, generator), self.transforms, generator)
 
     def _gather(self, clip: Tensor, t: Tensor, generator: torch.Generator) -> MotionBatch:
         store, steps = self.store, torch.arange(1 - PAST, FUTURE + 1)
@@ -168,47 +166,6 @@ class WindowDataset(Dataset[MotionBatch]):
             valid=steps[PAST:] <= time_to_go[:, None],
             clip=clip,
         )
-
-
-class WindowSampler(DistributedSampler[int]):
-    """Deals every window `passes` times an epoch, in an order that follows from (seed, epoch).
-
-    It splits the windows over the processes of a distributed run itself, and being a `DistributedSampler` it is told
-    the epoch by Lightning and is not wrapped in another one.
-
-    Args:
-        dataset: the windows.
-        seed: of the order.
-        passes: small data sets want several passes between two validations.
-    """
-
-    def __init__(self, dataset: WindowDataset, seed: int = 0, passes: int = 1) -> None:
-        running = ranks.is_available() and ranks.is_initialized()
-        world, rank = (ranks.get_world_size(), ranks.get_rank()) if running else (1, 0)
-        super().__init__(dataset, num_replicas=world, rank=rank, shuffle=True, seed=seed)
-        self.passes, self._windows = passes, len(dataset)
-
-    def __iter__(self) -> Iterator[int]:
-        epoch, order = self.epoch, []
-        for one in range(epoch * self.passes, (epoch + 1) * self.passes):
-            self.epoch = one  # the permutation of the base class follows from (seed, epoch)
-            order += [one * self._windows + index for index in super().__iter__()]
-        self.epoch = epoch
-        return iter(order)
-
-    def __len__(self) -> int:
-        return self.passes * super().__len__()
-
-
-def as_is(batch: Any) -> Any:
-    """The `collate_fn` of datasets that fetch whole batches."""
-    return batch
-
-
-def batch_generator(seed: int, index: int) -> torch.Generator:
-    """A generator that depends on (seed, index) alone, unrelated for neighbouring seeds and indices."""
-    state = np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state) >> 1)  # manual_seed takes 63 bits
 
 
 def _take(pose: HandPose, index: Tensor) -> HandPose:

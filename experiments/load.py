@@ -10,16 +10,18 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from ..datamodules.motion import MotionDataModule
-from ..models import MotionSynthesis
+from ..models import GraspGeneration, Task
 from .folders import BEST, RunError, find_checkpoint
 
 
-def load_run(path: str | Path) -> tuple[MotionSynthesis, MotionDataModule]:
+def load_run(path: str | Path) -> tuple[Any, Any]:
     """Rebuilds the model with its best weights, in eval mode, and the data (not set up yet) of a run.
 
     Args:
         path: the run folder; it needs config.yaml and checkpoints/best.ckpt and may have been moved.
+
+    Returns:
+        The task (a `models.Task`), and its data module.
 
     Raises:
         RunError: not a run folder, no checkpoint in it, or a checkpoint that does not fit the config.
@@ -36,7 +38,7 @@ def load_run(path: str | Path) -> tuple[MotionSynthesis, MotionDataModule]:
     return task.eval(), instantiate(cfg.data)
 
 
-def load_weights(task: MotionSynthesis, path: str | Path) -> None:
+def load_weights(task: Task, path: str | Path) -> None:
     """Fills a task with the weights and statistics of a checkpoint, file or run folder.
 
     Raises:
@@ -53,6 +55,25 @@ def load_weights(task: MotionSynthesis, path: str | Path) -> None:
         raise RunError(
             f"{path}: expected the weights of this network ({type(task).__name__} with the `model` of the config), "
             f"found others: {' '.join(line.strip() for line in lines[1:4]) or error}"
+        ) from error
+
+
+def load_contact(task: GraspGeneration, path: str | Path) -> None:
+    """Fills the contact predictor inside a grasp model with the weights of a run of `model=contact_map`.
+
+    Raises:
+        RunError: the model has no predictor, no such checkpoint, or one of another network.
+    """
+    path = find_checkpoint(path, BEST)
+    checkpoint = read_checkpoint(path)
+    task.on_load_checkpoint(checkpoint)
+    weights = {k.removeprefix("network."): v for k, v in checkpoint["state_dict"].items() if k.startswith("network.")}
+    try:
+        task.take_contact(weights)
+    except RuntimeError as error:
+        raise RunError(
+            f"{path}: expected the contact predictor of {task.method!r}, with the settings of model.network.contact, "
+            f"found another network: {' '.join(line.strip() for line in str(error).splitlines()[1:3])}"
         ) from error
 
 

@@ -12,9 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from dexzoo import __version__
 
-from ..datamodules.motion import MotionDataModule
-from ..models import MotionSynthesis
-from . import figures, results, tracking
+from ..models import GraspGeneration, MotionSynthesis, Task
+from . import figures, grasp_figures, grasp_results, grasp_tables, results, tracking
 from .folders import BEST
 
 
@@ -29,24 +28,25 @@ def save_config(cfg: DictConfig) -> dict[str, Any]:
 
 def label_results(
     cfg: DictConfig,
-    datamodule: MotionDataModule,
-    task: MotionSynthesis,
-    references: Sequence[MotionSynthesis],
+    datamodule: Any,
+    task: Task,
+    references: Sequence[Task],
 ) -> list[results.Row]:
     """The rows of all tasks with the columns that say what they belong to. An ablation is one of our model only."""
     fold = cfg.data.get("fold")
     labels = {"seed": cfg.seed, "hand": cfg.hand, "data": datamodule.title}
     labels["fold"] = fold if isinstance(fold, int) else None
-    rows = results.label_rows(task.results, variant=cfg.variant, **labels)
-    return rows + [row for r in references for row in results.label_rows(r.results, variant=None, **labels)]
+    mine = [row for row in task.results if row["method"] == task.method]
+    others = [row for t in (task, *references) for row in t.results if row["method"] != task.method]
+    return results.label_rows(mine, variant=cfg.variant, **labels) + results.label_rows(others, variant=None, **labels)
 
 
 @rank_zero_only
 def write(
     cfg: DictConfig,
-    datamodule: MotionDataModule,
-    task: MotionSynthesis,
-    references: Sequence[MotionSynthesis],
+    datamodule: Any,
+    task: Task,
+    references: Sequence[Task],
     rows: Sequence[results.Row],
     score: float,
     loggers: Sequence[Logger],
@@ -56,20 +56,34 @@ def write(
     facts = {"name": cfg.name, "dexzoo": __version__, "data": datamodule.title, "is_demo": datamodule.is_demo}
     facts |= {"split_hash": datamodule.split_hash, "seed": cfg.seed, cfg.monitor: score}
     results.write_results(folder, rows, facts)
-    pictures: list[Path] = []
-    if cfg.figures.percentiles:
+    pictures = draw(cfg, datamodule, task, references, rows) if cfg.figures.percentiles else []
+    tracking.log_outcome(
+        loggers, task.config, results.flat_summary(results.with_filtered(rows)), rows, pictures, folder / BEST
+    )
+    tracking.finish()
+
+
+def draw(
+    cfg: DictConfig, datamodule: Any, task: Task, references: Sequence[Task], rows: Sequence[results.Row]
+) -> list[Path]:
+    """The pictures of a test of motions or grasps, into `figures` of the run folder; none for contact maps."""
+    folder = Path(cfg.run_dir) / "figures"
+    if isinstance(task, MotionSynthesis):
+        methods: Any = (task, *references)
         headline = [row for row in task.results if row["refine"] == task.results[0]["refine"]]
-        pictures = figures.draw(
-            folder / "figures",
+        return figures.draw(
+            folder,
             task.hand,
             datamodule.test,
-            {t.method: t.rollouts for t in (task, *references)},
+            {t.method: t.rollouts for t in methods},
             {row["clip"]: row["mpjpe_cm"] for row in headline if row["clip"] in task.rollouts},  # those of this process
             datamodule.title,
             cfg.figures,
         )
-    tracking.log_outcome(loggers, task.config, results.flat_summary(rows), rows, pictures, folder / BEST)
-    tracking.finish()
+    if isinstance(task, GraspGeneration):
+        path, size = folder / "grasps.png", cfg.figures.size
+        return [grasp_figures.draw(path, rows, datamodule.title, size=size, hand=task.hand)]
+    return []
 
 
 @rank_zero_only
@@ -80,7 +94,12 @@ def conclude(cfg: DictConfig, rows: Sequence[results.Row], merge: bool) -> None:
         results.write_results(folder, rows, {"name": cfg.name, "dexzoo": __version__, "data": rows[0]["data"]})
     n = len({(row["fold"], row["clip"]) for row in rows})
     out = results.console()
-    out.print(results.results_table(rows, f"{cfg.name}: {rows[0]['data']}, {n} test clips"))
+    title = f"{cfg.name}: {rows[0]['data']}, {n} {cfg.unit}"
+    of_grasps = "candidate" in rows[0]
+    for table in (
+        grasp_tables.tables(grasp_results.summarise(rows), title) if of_grasps else [results.results_table(rows, title)]
+    ):
+        out.print(table)
     shown = _from_here(folder)
     out.print(f"results      {shown}/results.parquet, metrics.json", soft_wrap=True)
     out.print(f"checkpoint   {shown}/{'fold_*/' if merge else ''}{BEST}", soft_wrap=True)

@@ -25,29 +25,51 @@ COLUMNS = {
     "vertex_offset_cm": "vertex offset (cm)",
     "min_distance_cm": "min distance (cm)",
     "min_distance_error_cm": "its error (cm)",
+    "penetration_cm": "p.dist (cm)",
+    "self_intersection_cm3": "s.i.vol (cm³)",
+    "hand_object_cm3": "hand-object (cm³)",
+    "sim_displacement_cm": "sim.disp (cm)",
+    "six_success": "held in six ↑",
+    "q1": "Q1 ↑",
+    "contact_ratio": "contact ↑",
+    "bin_accuracy": "bin accuracy ↑",
+    "contact_f1": "F1 at 5 mm ↑",
+    "contact_mae": "mean error",
+    "calibration_error": "calibration error",
 }
-"""Metrics of the printed table and their headings; smaller is better for all but the minimum distance."""
+"""Metrics of the printed table and their headings; smaller is better but for those with an arrow up and for the minimum
+distance."""
 
 KEYS = ("method", "variant", "refine", "seed", "fold", "clip", "hand", "data")
-"""Columns of results.parquet that say what a row is about; the others are metrics."""
+"""Columns of results.parquet that say what a row is about; metrics are the other columns of numbers."""
 
+_ABOUT = (*KEYS, "scale")
+
+FILTERED = " + filter"
+"""Ends the refinement of rows that are kept by a filter."""
 
 _WIDTH = 200
 """Columns that the tables need; a file or pipe has no width of its own."""
 
 
 def label_rows(rows: Iterable[Row], **labels: Any) -> list[Row]:
-    """Adds columns in front: which run, data and hand the rows come from.
+    """Adds columns: which run, data and hand the rows come from.
 
     A clip that two processes of a distributed test evaluated, to have equally many each, is taken once.
     """
     unique = {(row["method"], row["refine"], row["clip"]): row for row in rows}
-    return [{**{key: row.get(key, labels.get(key)) for key in KEYS}, **row} for row in unique.values()]
+    return [{**dict.fromkeys(KEYS), **row, **labels} for row in unique.values()]
+
+
+def with_filtered(rows: Sequence[Row]) -> list[Row]:
+    """The rows, and once more those that a filter would keep, as a refinement of its own; ground truth only once."""
+    kept = [row | {"refine": row["refine"] + FILTERED} for row in rows if row.get("kept") and row["refine"] != "-"]
+    return [*rows, *kept]
 
 
 def metric_names(rows: Sequence[Row]) -> list[str]:
     """The metrics in the rows, those of the printed table first."""
-    names = dict.fromkeys(key for row in rows for key in row if key not in KEYS)
+    names = dict.fromkeys(k for row in rows for k, v in row.items() if k not in _ABOUT and isinstance(v, float))
     return [*(n for n in COLUMNS if n in names), *(n for n in names if n not in COLUMNS)]
 
 
@@ -97,9 +119,9 @@ def flat_summary(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def results_table(rows: Sequence[Row], title: str) -> Table:
-    """One line per method and refinement: mean ± standard deviation over clips."""
+    """One line per method and refinement: mean ± standard deviation over samples."""
     names = [n for n in metric_names(rows) if n in COLUMNS]
-    table = new_table(title, "mean ± standard deviation over clips")
+    table = new_table(title, "mean ± standard deviation over samples")
     table.add_column("method", no_wrap=True)
     table.add_column("refine", no_wrap=True)
     for name in names:
@@ -143,7 +165,7 @@ def write_results(folder: Path, rows: Sequence[Row], facts: Mapping[str, Any]) -
     """
     parquet, metrics = folder / "results.parquet", folder / "metrics.json"
     pq.write_table(pa.Table.from_pylist([*rows]), parquet)
-    metrics.write_text(json.dumps(_without_nan({**facts, "summary": summarise(rows)}), indent=1) + "\n")
+    metrics.write_text(json.dumps(_without_nan({**facts, "summary": summarise(with_filtered(rows))}), indent=1) + "\n")
     return [parquet, metrics]
 
 

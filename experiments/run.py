@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 from dexzoo.experiments import outcome, tracking
 from dexzoo.experiments.errors import plain_errors
 from dexzoo.experiments.folders import BEST, RunError, checkpoint_to_resume, find_checkpoint
-from dexzoo.experiments.load import load_weights
+from dexzoo.experiments.load import load_contact, load_weights
 from dexzoo.experiments.results import Row
 
 
@@ -32,6 +32,8 @@ def run(cfg: DictConfig) -> float:
     """
     tracking.quieten()
     refuse_sweep_over_processes(cfg)
+    if cfg.action:
+        return hydra.utils.get_method(cfg.action)(cfg)
     folds = instantiate(cfg.data).fold_ids() if cfg.data.get("fold") == "all" else [None]
     parts = [run_one(cfg, fold) for fold in folds]
     outcome.conclude(cfg, [row for rows, _ in parts for row in rows], merge=len(folds) > 1)
@@ -59,6 +61,8 @@ def run_one(cfg: DictConfig, fold: int | None) -> tuple[list[Row], float]:
     tracking.say_where_wandb_stands(loggers)
 
     # train
+    if cfg.contact_from:
+        load_contact(task, cfg.contact_from)
     if cfg.init_from:
         load_weights(task, cfg.init_from)
     best = find_checkpoint(folder if cfg.ckpt == "last" else cfg.ckpt) if cfg.ckpt and not cfg.train else None

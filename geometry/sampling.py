@@ -15,8 +15,8 @@ from .meshes import MeshError
 def farthest_point_sampling(points: Tensor, k: int, start: int = 0) -> Tensor:
     """Picks points one by one, each the farthest from all picked before (Eldar et al., 1997).
 
-    `torch_cluster` does it where it is installed, a loop of k batched steps otherwise; both pick the same points
-    unless two are equally far.
+    `torch_cluster` does it where it is installed; otherwise a loop of k steps, cloud by cloud in NumPy on the CPU,
+    which takes half the time of batched steps or less. All pick the same points unless two are equally far.
 
     Args:
         points: (B, N, 3), any unit and frame.
@@ -34,7 +34,8 @@ def farthest_point_sampling(points: Tensor, k: int, start: int = 0) -> Tensor:
         raise ValueError(f"k: expected 1 to {n}, the number of points, found {k}")
     if not 0 <= start < n:
         raise ValueError(f"start: expected 0 to {n - 1}, an index of a point, found {start}")
-    pick = _fps_cluster if find_spec("torch_cluster") else _fps_torch
+    loop = _fps_numpy if points.device.type == "cpu" else _fps_torch
+    pick = _fps_cluster if find_spec("torch_cluster") else loop
     return pick(points.detach(), k, start)
 
 
@@ -78,6 +79,23 @@ def _check_clouds(points: Tensor, name: str) -> int:
     if points.ndim != 3 or points.shape[-1] != 3:
         raise ValueError(f"{name}: expected shape (B, N, 3), found {tuple(points.shape)}; add a batch of 1 by [None]")
     return points.shape[1]
+
+
+def _fps_numpy(points: Tensor, k: int, start: int) -> Tensor:
+    picked = np.empty((len(points), k), np.int64)
+    for row, cloud in zip(picked, points.numpy(), strict=True):
+        axes = [np.ascontiguousarray(axis) for axis in cloud.T]
+        nearest = np.full(len(cloud), np.inf, cloud.dtype)  # squared distance to the points picked so far
+        gap, square = np.empty_like(nearest), np.empty_like(nearest)
+        last = start
+        for i in range(k):
+            row[i] = last
+            np.square(np.subtract(axes[0], axes[0][last], out=gap), out=square)
+            for axis in axes[1:]:
+                square += np.square(np.subtract(axis, axis[last], out=gap), out=gap)
+            np.minimum(nearest, square, out=nearest)
+            last = int(nearest.argmax())
+    return torch.from_numpy(picked)
 
 
 def _fps_torch(points: Tensor, k: int, start: int) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..geometry.rotations import euler_to_rotmat
+from ..geometry.rotations import euler_to_rotmat, rotmat_to_euler
 from .errors import nearest
 from .grasp_set import GraspFileError, GraspSet, check_scales
 from .hand import Hand
@@ -39,6 +39,30 @@ def read_dexgraspnet(path: Path, hand: Hand) -> GraspSet:
     scale = np.array([_number(entry["scale"], f"{path}, row {i}, scale") for i, entry in enumerate(table)])
     check_scales(scale, f"{path}, scale", rows)
     return GraspSet(path.stem, pose, torch.from_numpy(scale), torch.from_numpy(rows), (path,))
+
+
+def write_dexgraspnet(path: Path, grasps: GraspSet, hand: Hand) -> None:
+    """Writes `<object_code>.npy` as DexGraspNet releases it; a table is left out, the format has none."""
+    table = grasp_dicts(grasps.pose, grasps.scale.tolist(), hand.joint_names)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, table, allow_pickle=True)
+
+
+def grasp_dicts(pose: HandPose, scale: Sequence[float], joint_names: Sequence[str]) -> np.ndarray:
+    """(G,), the dicts of a released file, with plain Python numbers.
+
+    Args:
+        pose: HandPose (G,), object frame, metres.
+        scale: G numbers, metres per unit of the mesh.
+        joint_names: in the order of the pose.
+    """
+    euler = rotmat_to_euler(pose.rotation, "xyz")
+    values = torch.cat([pose.joints, euler, pose.translation], dim=1).tolist()
+    keys = [f"robot0:{name}" for name in joint_names] + [*_ROTATION, *_TRANSLATION]
+    table = np.empty(len(values), dtype=object)
+    for i, (row, size) in enumerate(zip(values, scale, strict=True)):
+        table[i] = {"qpos": dict(zip(keys, row, strict=True)), "scale": size}
+    return table
 
 
 def read_unidexgrasp(paths: Sequence[Path], hand: Hand) -> GraspSet:

@@ -24,12 +24,12 @@ from itertools import islice
 from pathlib import Path
 
 from .errors import nearest
-from .grasp_dicts import read_dexgraspnet, read_unidexgrasp
+from .grasp_dicts import read_dexgraspnet, read_unidexgrasp, write_dexgraspnet
 from .grasp_npz import check_different, read_dexzoo, save_grasps
 from .grasp_set import GraspFileError, GraspSet
 from .hand import Hand
 
-__all__ = ["FORMATS", "GraspFileError", "GraspSet", "guess_format", "load_grasps", "save_grasps"]
+__all__ = ["FORMATS", "GraspFileError", "GraspSet", "guess_format", "load_grasps", "save_grasps", "write_dexgraspnet"]
 
 FORMATS = ("dexgraspnet", "unidexgrasp", "dexzoo")
 

@@ -13,8 +13,8 @@ from ..hands.hand import Hand, Links
 from ..hands.pose import HandPose
 
 
-def force_closure_energy(contacts: Tensor, normals: Tensor, length: float) -> Tensor:
-    """Squared wrench left over when every contact pushes along its normal with the same unit force.
+def force_closure_energy(contacts: Tensor, normals: Tensor, length: float, push: Tensor | None = None) -> Tensor:
+    """Squared wrench left over when every contact pushes along its normal.
 
     Zero where the unit pushes cancel, in force and in torque about the centroid of the contacts.
 
@@ -22,13 +22,15 @@ def force_closure_energy(contacts: Tensor, normals: Tensor, length: float) -> Te
         contacts: (B, C, 3), metres.
         normals: (B, C, 3), unit, all outwards or all inwards.
         length: metres, by which torques are divided; about the radius of the object.
+        push: (B, C), force of each contact, at least 0; all 1 by default.
 
     Returns:
-        (B,), in squared units of one contact's force.
+        (B,), in squared units of the force.
     """
-    arms = (contacts - contacts.mean(dim=1, keepdim=True)) / length
-    force = normals.sum(dim=1)
-    torque = torch.linalg.cross(arms, normals).sum(dim=1)
+    push = torch.ones_like(contacts[..., :1]) if push is None else push.unsqueeze(-1)
+    centroid = (push * contacts).sum(1, keepdim=True) / push.sum(1, keepdim=True).clamp_min(1e-9)
+    force = (push * normals).sum(dim=1)
+    torque = torch.linalg.cross((contacts - centroid) / length, push * normals).sum(dim=1)
     return force.square().sum(-1) + torque.square().sum(-1)
 
 
@@ -69,6 +71,18 @@ def table_energy(points: Tensor, height: float = 0.0) -> Tensor:
         height: metres, of the plane.
     """
     return (height - points[..., 2]).clamp_min(0).sum(dim=-1)
+
+
+def plane_energy(points: Tensor, plane: Tensor, margin: float = 0.0) -> Tensor:
+    """Summed depth of points below a height above a plane, metres.
+
+    Args:
+        points: (B, N, 3), metres.
+        plane: (B, 4), unit normal n and offset b in metres: the height of x is n . x + b.
+        margin: metres above the plane below which a point counts.
+    """
+    height = (points * plane[:, None, :3]).sum(-1) + plane[:, None, 3]
+    return (margin - height).clamp_min(0).sum(dim=-1)
 
 
 def keypoint_repulsion_energy(points: Tensor, links: Tensor, distance: float = 0.02) -> Tensor:

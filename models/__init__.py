@@ -1,8 +1,33 @@
 """Networks (tensors in, HandPose out), the tasks that wrap them for Lightning, and baselines."""
 
 from .autoregressive import MotionModel
+from .contact_map import ContactMap, ContactPredictor
 from .goal_refine import GoalRefine, refine
+from .grasp_cvae import GraspCVAE
+from .grasp_model import GraspModel
 from .motionnet import MotionNet
+from .refinement.refiner import Refiner
+from .selection.filter import GraspFilter
+from .tasks.base import Task
+from .tasks.contact_prediction import ContactPrediction
+from .tasks.grasp_generation import GraspGeneration
+from .tasks.grasp_refinement import GraspRefinement
 from .tasks.motion_synthesis import MotionSynthesis
 
-__all__ = ["GoalRefine", "MotionModel", "MotionNet", "MotionSynthesis", "refine"]
+__all__ = [
+    "ContactMap",
+    "ContactPrediction",
+    "ContactPredictor",
+    "GoalRefine",
+    "GraspCVAE",
+    "GraspFilter",
+    "GraspGeneration",
+    "GraspModel",
+    "GraspRefinement",
+    "MotionModel",
+    "MotionNet",
+    "MotionSynthesis",
+    "Refiner",
+    "Task",
+    "refine",
+]

@@ -15,7 +15,7 @@ import trimesh
 from numpy.typing import NDArray
 
 from ...geometry.cache import cache_dir, content_key, write_folder_whole
-from ...geometry.rotations import rotmat_to_euler
+from ...hands.grasp_dicts import grasp_dicts
 from ...hands.hand import load_hand
 from ...hands.pose import HandPose
 from .grasps import GENERATOR_VERSION, ObjectGrasps, load_grasps
@@ -61,7 +61,8 @@ def write_dexgraspnet_tree(root: Path, objects: Sequence[str] | None = None) -> 
         folder.mkdir(parents=True)
         pieces = [(np.asarray(piece, np.float64) - centre) / scale for piece in grasps[name].pieces]
         (folder / "decomposed.obj").write_text(obj_of_pieces(pieces))
-        table = grasp_dicts(_moved(grasps[name], centre), scale, hand.joint_names)
+        pose = _moved(grasps[name], centre)
+        table = grasp_dicts(pose, [scale] * pose.shape[0], hand.joint_names)
         np.save(root / "dataset" / f"{object_code(name)}.npy", table, allow_pickle=True)
     test = [object_code(name) for name in names if name in TEST_OBJECTS]
     train = [object_code(name) for name in names if name not in TEST_OBJECTS]
@@ -72,17 +73,6 @@ def write_dexgraspnet_tree(root: Path, objects: Sequence[str] | None = None) -> 
 def object_code(name: str) -> str:
     """The code of a demo object: `<source>-<category>-<id>`."""
     return f"demo-{name}-0"
-
-
-def grasp_dicts(pose: HandPose, scale: float, joint_names: Sequence[str]) -> NDArray[np.object_]:
-    """(G,), the dicts of a released file, with plain Python numbers."""
-    euler = rotmat_to_euler(pose.rotation, "xyz")
-    values = torch.cat([pose.joints, euler, pose.translation], dim=1).tolist()
-    keys = [f"robot0:{name}" for name in joint_names] + [f"WRJ{kind}{axis}" for kind in "RT" for axis in "xyz"]
-    table = np.empty(len(values), dtype=object)
-    for i, row in enumerate(values):
-        table[i] = {"qpos": dict(zip(keys, row, strict=True)), "scale": scale}
-    return table
 
 
 def obj_of_pieces(pieces: Sequence[NDArray]) -> str:

@@ -3,8 +3,9 @@
 from .index import Index, Source, open_index
 from .module import DexGraspNet, GraspFolder
 from .multidex import MultiDex
+from .scenes import TableTop
 from .tree import GraspTree, find_dexgraspnet, find_unidexgrasp
-from .unidexgrasp import TableTop, UniDexGrasp
+from .unidexgrasp import UniDexGrasp
 
 __all__ = [
     "DexGraspNet",

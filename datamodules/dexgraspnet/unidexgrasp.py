@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,49 +13,10 @@ from ...hands.grasp_set import GraspSet
 from ...hands.hand import Hand
 from ...hands.unpickle import PickleFileError, UnsafePickleError, load_npy
 from ..errors import BadFile, UnknownName
-from .index import Format, Source
+from .index import Format, Index, Source, signature
 from .module import GraspFolder
+from .scenes import SceneClouds, TableTop, scene_clouds
 from .tree import GraspTree, find_unidexgrasp, inside
-
-
-@dataclass(frozen=True, eq=False)
-class TableTop:
-    """How an object lies on the table: K poses that it came to rest in.
-
-    Attributes:
-        poses: (K, 4, 4), float64, table_from_object in units of the mesh, table at z = 0.
-        clouds: (K, M, 3), float32, object frame, unit of the mesh: 3000 points of the object, then points of the table;
-            None where the release holds none.
-    """
-
-    poses: NDArray[np.float64]
-    clouds: NDArray[np.float32] | None
-
-    def nearest(self, plane: NDArray) -> NDArray[np.int64]:
-        """(n,), the pose of each grasp: the one whose up direction, its third row, is closest to the table's normal.
-
-        Args:
-            plane: (n, 4), unit normal and offset, object frame.
-        """
-        gap = np.linalg.norm(plane[:, None, :3] - self.poses[None, :, 2, :3], axis=-1)
-        return gap.argmin(axis=1)
-
-    def pose(self, k: int, scale: float) -> NDArray[np.float64]:
-        """(4, 4), table_from_object, metres, for the mesh times `scale`; above the table's origin."""
-        pose = self.poses[k].copy()
-        pose[:2, 3] = 0
-        pose[2, 3] *= scale
-        return pose
-
-    def scene(self, k: int, scale: float) -> NDArray[np.float32]:
-        """(M, 3), metres, object frame: points of the object and of the table, as cameras saw them.
-
-        Raises:
-            ValueError: the release holds no clouds of this object.
-        """
-        if self.clouds is None:
-            raise ValueError("clouds: expected pcs_table.npy beside poses.npy, found none")
-        return self.clouds[k] * np.float32(scale)
 
 
 class UniDexGrasp(GraspFolder):
@@ -67,14 +27,17 @@ class UniDexGrasp(GraspFolder):
     Args:
         root: folder that holds `poses`, `meshes` and `splits` (DFCData), or `datasetv4.1` and `meshdatav3_scaled`.
         hand: "shadow", or the YAML of a hand with its joints.
-        **options: see `GraspFolder`.
+        **options: see `GraspFolder`. With `object_points="scene"` the cloud of a grasp is that of its resting pose in
+            `pcs_table.npy`: points of the object and of the table, see `scenes.scene_clouds`.
     """
 
     title = "UniDexGrasp"
+    sources_of_points = ("solid", "scene", "none")
 
     def __init__(self, root: str | Path | None = None, hand: str = "shadow", **options: Any) -> None:
         super().__init__(root, hand, **options)
         self.form = Format("unidexgrasp-1", _read)
+        self._scenes: SceneClouds | None = None
 
     def find(self) -> GraspTree:
         """The files."""
@@ -93,12 +56,35 @@ class UniDexGrasp(GraspFolder):
         mesh = meshes[name]
         if mesh is None:
             raise BadFile(self.tree.root, f"a mesh of object {name!r}, beside which poses.npy lies", "none")
-        folder = mesh.parent.parent if mesh.parent.name == "coacd" else mesh.parent
-        poses = _read_array(self.tree.root, folder / "poses.npy", (None, 4, 4)).astype(np.float64)
-        path = folder / "pcs_table.npy"
+        of_poses, path = _scene_files(mesh)
+        poses = _read_array(self.tree.root, of_poses, (None, 4, 4)).astype(np.float64)
         if not path.is_file():
             return TableTop(poses, None)
         return TableTop(poses, _read_array(self.tree.root, path, (len(poses), None, 3)).astype(np.float32))
+
+    def _clouds(self, sources: tuple[Source, ...]) -> tuple[NDArray[np.float32], dict[int, str]]:
+        if self.object_points != "scene":
+            return super()._clouds(sources)
+        files = [file for source in sources if source.mesh for file in _scene_files(source.mesh) if file.is_file()]
+        names = [source.name for source in sources]
+        self._scenes = scene_clouds(names, self._scenes_of, signature(files), self.n_object_points, self.on_bad)
+        return self._scenes.clouds, self._scenes.bad
+
+    def _scenes_of(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        table = self.table_top(name)
+        if table.clouds is None:
+            hint = "data.object_points=solid draws clouds from the meshes"
+            raise BadFile(self.tree.root, f"pcs_table.npy beside poses.npy of object {name!r}", "none", hint=hint)
+        return table.poses, table.clouds
+
+    def _cloud_of(self, index: Index) -> NDArray[np.int64] | None:
+        return None if self._scenes is None else self._scenes.of_grasps(index.object, index.numbers[:, -4:])
+
+
+def _scene_files(mesh: Path) -> tuple[Path, Path]:
+    """Resting poses and scene clouds, which lie beside the mesh of an object."""
+    folder = mesh.parent.parent if mesh.parent.name == "coacd" else mesh.parent
+    return folder / "poses.npy", folder / "pcs_table.npy"
 
 
 def _read(source: Source, hand: Hand) -> GraspSet:

@@ -3,6 +3,7 @@
 from .files import GrabTree, find_tree
 from .frames import GRASP_RULES, MOTION_RULES, Selection, Signals
 from .grabnet import read_grabnet
+from .grasp_module import GrabGrasps
 from .grasps import GraspList, read_grasps
 from .labels import ContactLabels, read_labels, touching
 from .module import GrabMotion
@@ -15,6 +16,7 @@ __all__ = [
     "GRASP_RULES",
     "MOTION_RULES",
     "ContactLabels",
+    "GrabGrasps",
     "GrabMotion",
     "GrabReader",
     "GrabSequence",

@@ -110,8 +110,6 @@ def _load(read: Any, file: Path) -> Any:
         raise
     except PickleFileError as error:
         raise BadFile(file, "a complete file of GrabNet's release", str(error)) from error
-    except Exception as error:  # zlib and zipfile raise whatever a damaged byte leads them to
-        raise BadFile(file, "a complete file", f"a damaged one ({type(error).__name__}: {error})") from error
 
 
 def _read_arrays(file: Path, perturbed: bool) -> dict[str, NDArray]:

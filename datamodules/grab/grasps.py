@@ -114,11 +114,20 @@ def read_grasps(
         UnknownName: another rule.
         DataError: no frame fits, or `every` is not positive.
     """
+    check_rule(frames, every)
+    return grasps_of(GrabReader(root, hand, side, object_points, n_object_points, on_bad), frames, every)
+
+
+def check_rule(frames: str, every: int) -> None:
+    """Raises UnknownName or DataError where these pick no frames; see `read_grasps`."""
     if frames not in GRASP_RULES:
         raise UnknownName("frames", frames, (*GRASP_RULES,))
     if every < 1:
         raise DataError(f"every: expected 1 or more, found {every}")
-    reader = GrabReader(root, hand, side, object_points, n_object_points, on_bad)
+
+
+def grasps_of(reader: GrabReader, frames: str, every: int) -> GraspList:
+    """What `read_grasps` returns, by a reader that then knows what was left out."""
     poses, recordings, chosen, without = [], [], [], Counter()
     clouds: dict[str, tuple[Tensor, Path | None]] = {}
     for tracks in reader.tracks():

@@ -135,8 +135,6 @@ def read_items(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
         raise
     except PickleFileError as error:
         raise BadFile(path, "a complete npz file", str(error)) from error
-    except Exception as error:  # zlib and zipfile raise whatever a damaged byte leads them to
-        raise BadFile(path, "a complete npz file", f"a damaged one ({type(error).__name__}: {error})") from error
     for key in keys:
         if key not in arrays:
             raise BadFile(path, f"the keys {', '.join(keys)}", f"none called {key!r}", key=key)

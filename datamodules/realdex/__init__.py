@@ -1,11 +1,13 @@
 """RealDex as its authors publish it: zips or folders, TF files or `final_data.npy`, to clips and grasps."""
 
 from .contact import grasp_samples, surface_distance
+from .grasps import RealDexGrasps
 from .module import RealDexMotion
 from .recording import Recording, find_recordings, read_recording
 from .segments import SegmentRule, find_segments
 
 __all__ = [
+    "RealDexGrasps",
     "RealDexMotion",
     "Recording",
     "SegmentRule",

@@ -6,27 +6,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal
 
-import lightning as L
 import torch
-from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from dexzoo import __version__
-
 from ...datamodules.motion import MotionDataModule
 from ...datamodules.types import ClipBatch, MotionBatch
-from ...hands import load_hand
 from ...hands.pose import HandPose
 from ...losses import MotionLoss
 from ...metrics.evaluate import motion_errors
 from ...metrics.object_distance import ObjectDistance
 from ..autoregressive import MotionModel
 from ..goal_refine import GoalRefine, check_mode
+from .base import Task
 
 
-class MotionSynthesis(L.LightningModule):
+class MotionSynthesis(Task):
     """Trains a motion model on windows and evaluates it by rollouts of whole clips to their true goal and length.
 
     Args:
@@ -43,6 +39,9 @@ class MotionSynthesis(L.LightningModule):
         ValueError: an unknown mode, or a model with parameters without `loss` and `optimizer`.
     """
 
+    takes = MotionDataModule
+    row_keys = ("refine", "clip")
+
     def __init__(
         self,
         network: Callable[..., MotionModel],
@@ -54,35 +53,23 @@ class MotionSynthesis(L.LightningModule):
         given_frames: int = 1,
         method: str = "model",
     ) -> None:
-        super().__init__()
         for mode in goal_refine:
             check_mode(mode)
-        self.hand = load_hand(hand)
-        self.network = network(hand=self.hand)
-        self.trainable = any(p.requires_grad for p in self.network.parameters())
-        if self.trainable and (loss is None or optimizer is None):
+        super().__init__(network, hand, optimizer, scheduler, method)
+        if self.trainable and loss is None:
             raise ValueError(f"model {method!r} has parameters: it needs `loss` and `optimizer`")
         self.loss = MotionLoss(self.hand, loss or {})
-        self.make_optimizer: Any = optimizer
-        self.make_scheduler: Any = scheduler
-        self.goal_refine, self.given_frames, self.method = tuple(goal_refine), given_frames, method
-        self.config: dict[str, Any] = {}
-        self.data_facts: dict[str, Any] = {}
-        self.results: list[dict[str, Any]] = []
+        self.goal_refine, self.given_frames = tuple(goal_refine), given_frames
         self.rollouts: dict[str, HandPose] = {}
         self.distance = ObjectDistance()
-        self.register_buffer("fitted", torch.tensor(False))
 
-    @property
-    def _data(self) -> MotionDataModule:
-        return self.trainer.datamodule  # type: ignore[attr-defined]
+    def facts(self) -> dict[str, Any]:
+        """Frame rate and hash of the split."""
+        return {"fps": self.data.fps, "split_hash": self.data.split_hash}
 
-    def setup(self, stage: str) -> None:
-        """Takes statistics from the training clips, unless a checkpoint brought them."""
-        self.data_facts = {"fps": self._data.fps, "split_hash": self._data.split_hash}
-        if not self.fitted:
-            self.network.fit_statistics(self._data.train, _windows(self._data))
-            self.fitted.fill_(True)
+    def fit_statistics(self) -> None:
+        """Statistics from the training clips and the first windows."""
+        self.network.fit_statistics(self.data.train, _windows(self.data))
 
     def training_step(self, batch: MotionBatch, batch_idx: int) -> Tensor:
         """Loss of one batch of windows; every term is logged."""
@@ -117,11 +104,7 @@ class MotionSynthesis(L.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Collects the rows of all ranks and logs the means."""
-        if self.trainer.world_size > 1:
-            gathered: list[Any] = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(gathered, self.results)
-            # Ranks get equal numbers of clips, so some come twice.
-            self.results = [*{(row["refine"], row["clip"]): row for rows in gathered for row in rows}.values()]
+        self.gather_results()
         for mode in dict.fromkeys(row["refine"] for row in self.results):
             rows = [row for row in self.results if row["refine"] == mode]
             prefix = "test" if mode == self.goal_refine[0] else f"test_{mode}"
@@ -164,47 +147,6 @@ class MotionSynthesis(L.LightningModule):
             )
         errors = motion_errors(self.hand, synthesised, truth, mask, to_object, fps=batch.fps)
         return HandPose.cat([given, synthesised], dim=1), errors
-
-    def configure_optimizers(self) -> Any:
-        """Optimiser, and a schedule that counts steps."""
-        optimizer = self.make_optimizer(self.network.parameters())
-        if self.make_scheduler is None:
-            return optimizer
-        scheduler = self.make_scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what is needed to know what the weights mean."""
-        checkpoint["dexzoo"] = {
-            "version": __version__,
-            "hand": self.hand.name,
-            "joint_names": list(self.hand.joint_names),
-            "config": self.config,
-            **self.data_facts,
-        }
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses weights that do not fit this run.
-
-        Raises:
-            ValueError: the checkpoint was not made by dexzoo, is of another hand or joint order, or a training would
-                be resumed on other clips than it began with.
-        """
-        facts = checkpoint.get("dexzoo")
-        if facts is None:
-            raise ValueError(f"not a dexzoo checkpoint: expected a key 'dexzoo', found {sorted(checkpoint)}")
-        mine, theirs = list(self.hand.joint_names), facts["joint_names"]
-        if facts["hand"] != self.hand.name or theirs != mine:
-            raise ValueError(
-                f"the checkpoint is for the hand {facts['hand']!r} with {len(theirs)} joints, this run uses "
-                f"{self.hand.name!r} with {len(mine)}; run with hand={facts['hand']}"
-            )
-        resumed = self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING
-        if resumed and facts["split_hash"] != self.data_facts["split_hash"]:
-            raise ValueError(
-                "the checkpoint was trained on another set or split of clips than this run has; resume with the data "
-                "it began with, or start a new training from its weights with init_from=RUN"
-            )
 
 
 def _windows(data: MotionDataModule, batches: int = 32) -> Iterator[MotionBatch]:

@@ -10,10 +10,12 @@ import pytest
 from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
-from dexzoo.datamodules import HistoryNoise, MotionDataModule
+from dexzoo.datamodules import Compose, HistoryNoise, Jitter, Observe, Yaw
 
 _IS_HYDRAS = re.compile(r"\s*(_target_:|defaults:|- )")
-NAMES = ["realdex", "grab", "demo"]
+MOTIONS = ["realdex", "grab", "demo"]
+GRASPS = ["demo_grasps", "dexgraspnet", "unidexgrasp", "multidex", "realdex_grasps", "grab_grasps"]
+NAMES = [*MOTIONS, *GRASPS]
 CONF = Path(__file__).parents[2] / "experiments" / "conf" / "data"
 
 
@@ -21,8 +23,9 @@ CONF = Path(__file__).parents[2] / "experiments" / "conf" / "data"
 def test_defaults_are_those_of_the_signature(name: str) -> None:
     config = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"))
     config.pop("defaults", None)
-    parameters = dict(inspect.signature(MotionDataModule.__init__).parameters)
-    parameters |= inspect.signature(get_class(config.pop("_target_")).__init__).parameters
+    parameters: dict[str, inspect.Parameter] = {}
+    for kind in reversed(get_class(config.pop("_target_")).__mro__):  # what a class leaves to **options is its base's
+        parameters |= inspect.signature(kind.__init__).parameters
     for key in ("hand", "seed"):
         assert config.pop(key) == f"${{{key}}}"
     for key in ("history_noise", "speed_range", "fold"):  # how a run trains, and that it goes through all folds
@@ -40,9 +43,25 @@ def test_every_key_has_a_comment(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_builds_a_data_module_with_the_noise_of_the_recipe(name: str) -> None:
-    hand = "mano_skeleton" if name == "grab" else "shadow"
+    hand = "mano_skeleton" if name.startswith("grab") else "shadow"
     config = OmegaConf.merge({"hand": hand, "seed": 3, "data": OmegaConf.load(CONF / f"{name}.yaml")})
     config.data.pop("defaults", None)
     data = instantiate(config.data)
     assert (data.hand, data.seed) == (hand, 3)
-    assert data.history_noise == HistoryNoise(translation_std=0.01, rotation_std=0.03, joint_std=0.05)
+    if name in MOTIONS:
+        assert data.history_noise == HistoryNoise(translation_std=0.01, rotation_std=0.03, joint_std=0.05)
+
+
+def test_every_file_is_tested() -> None:
+    assert sorted(NAMES) == sorted(path.stem for path in CONF.glob("*.yaml"))
+
+
+def test_observation_and_transforms_can_be_set() -> None:
+    config = OmegaConf.merge({"hand": "shadow", "seed": 3, "data": OmegaConf.load(CONF / "demo_grasps.yaml")})
+    package = "dexzoo.datamodules"
+    shaken = [{"_target_": f"{package}.Yaw"}, {"_target_": f"{package}.Jitter", "std": 0.003}]
+    config.data.observe = {"_target_": f"{package}.Observe", "n_points": 32}
+    config.data.transforms = {"_target_": f"{package}.Compose", "_convert_": "all", "transforms": shaken}
+    data = instantiate(config.data)
+    assert data.observe == Observe(n_points=32)
+    assert data.transforms == Compose([Yaw(), Jitter(0.003)])

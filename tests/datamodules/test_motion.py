@@ -12,9 +12,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from dexzoo.datamodules.errors import DataError
 from dexzoo.datamodules.motion import MotionDataModule
+from dexzoo.datamodules.observation import Observe
 from dexzoo.datamodules.splits import Split, by_object
 from dexzoo.datamodules.transforms import HistoryNoise
 from dexzoo.datamodules.types import ClipBatch, MotionBatch, MotionSample
+from dexzoo.datamodules.windows import ClipStore
 
 Maker = Callable[..., MotionSample]
 
@@ -99,7 +101,7 @@ def test_without_validation_clips_lightning_does_not_validate(samples: list[Moti
 
 def test_clips_are_read_once_and_named_in_the_split(samples: list[MotionSample]) -> None:
     data = FourClips(samples)
-    with pytest.raises(DataError, match=r"four clips: call setup\(\) before asking for clips"):
+    with pytest.raises(DataError, match=r"four clips: call setup\(\) before asking for data"):
         _ = data.train
     data.setup("fit")
     data.setup("test")
@@ -121,3 +123,15 @@ def test_one_frame_rate_unless_others_are_allowed(make_sample: Maker) -> None:
     with pytest.raises(DataError, match=r"expected one frame rate, found 15 to 30 fps; .* data.mixed_fps=true"):
         _ = module(15.0).fps
     assert module(15.0, mixed_fps=True).fps == 30.0
+
+
+def test_what_is_seen_of_the_objects_is_part_of_every_batch(samples: list[MotionSample]) -> None:
+    data = FourClips(samples, batch_size=4, observe=Observe(n_points=3))
+    data.setup()
+    whole = ClipStore.of(samples).object_points
+    for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
+        first, again = (next(iter(loader)) for _ in range(2))  # type: ignore[call-overload]
+        assert first.object_points.shape[1:] == (3, 3)
+        gap = (first.object_points.reshape(-1, 1, 3) - whole.reshape(1, -1, 3)).norm(dim=-1).amin(-1)
+        assert gap.max() < 1e-6
+        assert first.object_points.equal(again.object_points)

@@ -11,10 +11,11 @@ import torch
 from scipy.spatial.transform import Rotation, Slerp
 from torch.utils.data import DataLoader
 
+from dexzoo.datamodules.base import EpochSampler, as_is
 from dexzoo.datamodules.errors import DataError
 from dexzoo.datamodules.transforms import HistoryNoise
 from dexzoo.datamodules.types import FUTURE, PAST, MotionBatch, MotionSample
-from dexzoo.datamodules.windows import ClipDataset, ClipStore, WindowDataset, WindowSampler, as_is
+from dexzoo.datamodules.windows import ClipDataset, ClipStore, WindowDataset
 
 Maker = Callable[..., MotionSample]
 LENGTHS = (2, 3, 9, 30)
@@ -82,7 +83,7 @@ def test_clips_are_padded_with_their_last_frame(samples: list[MotionSample]) -> 
 
 def test_a_loader_hands_on_whole_batches(samples: list[MotionSample]) -> None:
     dataset = WindowDataset(ClipStore.of(samples))
-    loader = DataLoader(dataset, batch_size=16, sampler=WindowSampler(dataset), collate_fn=as_is)
+    loader = DataLoader(dataset, batch_size=16, sampler=EpochSampler(dataset), collate_fn=as_is)
     batches = list(loader)
     assert [len(batch.clip) for batch in batches] == [16, 16, 8]
     assert all(isinstance(batch, MotionBatch) for batch in batches)
@@ -90,7 +91,7 @@ def test_a_loader_hands_on_whole_batches(samples: list[MotionSample]) -> None:
 
 def test_an_epoch_deals_every_window_once(samples: list[MotionSample]) -> None:
     dataset = WindowDataset(ClipStore.of(samples))
-    sampler = WindowSampler(dataset, seed=3)
+    sampler = EpochSampler(dataset, seed=3)
     orders = []
     for epoch in (0, 1, 0):
         sampler.set_epoch(epoch)
@@ -102,7 +103,7 @@ def test_an_epoch_deals_every_window_once(samples: list[MotionSample]) -> None:
 
 def test_passes_lengthen_an_epoch(samples: list[MotionSample]) -> None:
     dataset = WindowDataset(ClipStore.of(samples))
-    thrice, once = WindowSampler(dataset, passes=3), WindowSampler(dataset)
+    thrice, once = EpochSampler(dataset, passes=3), EpochSampler(dataset)
     thrice.set_epoch(1)
     assert len(list(thrice)) == len(thrice) == 3 * len(dataset)
     expected = []
@@ -117,7 +118,7 @@ def test_batches_follow_from_seed_and_epoch_alone(samples: list[MotionSample], w
     dataset = WindowDataset(ClipStore.of(samples), 5, (0.7, 1.4), [HistoryNoise(0.01, 0.1, 0.1)])
 
     def epochs(*numbers: int) -> list[torch.Tensor]:
-        sampler = WindowSampler(dataset, seed=5)
+        sampler = EpochSampler(dataset, seed=5)
         loader = DataLoader(dataset, 16, sampler=sampler, collate_fn=as_is, num_workers=workers)
         found = []
         for number in numbers:

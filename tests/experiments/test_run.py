@@ -87,7 +87,7 @@ def test_rows_of_a_run(finished):
 def test_what_a_run_prints(finished):
     _, printed = finished
     assert "W&B: offline, no API key needed; `wandb sync" in printed
-    assert printed.count("mean ± standard deviation over clips") == 1
+    assert printed.count("mean ± standard deviation over samples") == 1
     assert "demo data" in printed.lower()
     for name in ("results.parquet", "best.ckpt", "strip_p50.png", "film_p50.gif"):
         assert name in printed
@@ -272,7 +272,7 @@ def test_two_processes_leave_one_run(tmp_path):
     rows = read_results(only_run(tmp_path, "ddp") / "results.parquet")
     for (_, _), group in group_rows(rows, "method", "refine").items():
         assert len({row["clip"] for row in group}) == len(group) == 5
-    assert done.stdout.count("mean ± standard deviation over clips") == 1
+    assert done.stdout.count("mean ± standard deviation over samples") == 1
     assert done.stdout.count("W&B:") == 1
 
 

@@ -24,6 +24,7 @@ def test_farthest_points_agree_with_the_naive_loop(k: int, start: int) -> None:
     points = torch.randn(3, 30, 3, dtype=torch.float64)
     expected = [farthest_naive(cloud.numpy(), k, start) for cloud in points]
     assert sampling.farthest_point_sampling(points, k, start).tolist() == expected
+    assert sampling._fps_torch(points, k, start).tolist() == expected  # what a GPU does
 
 
 def test_a_smaller_k_is_a_prefix() -> None:

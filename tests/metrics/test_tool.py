@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import json
-import shlex
 import statistics
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
-import imageio.v3 as imageio
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
 import trimesh
-from rich.console import Console
 
-from dexzoo.hands.grasp_files import GraspSet, save_grasps
-from dexzoo.metrics import __main__ as command
-from dexzoo.metrics.columns import METRICS
-from dexzoo.metrics.grasp import Gap, ValidQ1
-from dexzoo.metrics.tool import EvaluationError, Settings, evaluate, work
-from dexzoo.metrics.tool.meshes import find_mesh, find_meshes
-from dexzoo.metrics.tool.pictures import worst_rows
+from dexzoo.hands.grasp_files import GraspSet
+from dexzoo.metrics.tool import EvaluationError, Settings, work
 from dexzoo.metrics.tool.plan import limited
 from dexzoo.metrics.tool.summary import column_stats
 
+from .given_grasps import COUNTS, RADIUS, Given
 from .small_hands import ball, fixed_hand, pose_at
-
-SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
-RADIUS = 0.01
-COUNTS = {"cube": 10, "sem/slab-1": 7}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -40,43 +28,6 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEXZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
-
-
-class Given:
-    """A hand that is a ball, two boxes in a unit of their own, and grasps above them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.hand = folder, fixed_hand(folder / "hand", ball((0, 0, 0), RADIUS))
-        self.meshes, self.grasps, self.out = folder / "meshes", folder / "grasps", folder / "out"
-        self.write_mesh("cube.obj", trimesh.creation.box((2, 2, 2)))
-        self.write_mesh("sem-slab-1/coacd/decomposed.obj", trimesh.creation.box((4, 4, 2)))
-        for name, count in COUNTS.items():
-            self.write_grasps(name, count)
-
-    def write_mesh(self, name: str, mesh: trimesh.Trimesh) -> None:
-        (self.meshes / name).parent.mkdir(parents=True, exist_ok=True)
-        mesh.export(self.meshes / name)
-
-    def write_grasps(self, name: str, count: int, shift: float = 0.0) -> None:
-        """Grasp n is n + 0.2 mm above a box of half-height 20 + n mm; the second one is not known."""
-        n = torch.arange(count, dtype=torch.float64)
-        scale = 0.02 + 1e-3 * n
-        pose = pose_at(self.hand, torch.stack([0 * n, 0 * n, scale + RADIUS + 1e-3 * n + 2e-4 + shift], -1))
-        pose.translation[1] = torch.nan
-        part = GraspSet(name, pose, scale, torch.arange(count) + 100)
-        save_grasps(self.grasps / f"{name.replace('/', '-')}.npz", [part], self.hand)
-
-    @property
-    def settings(self) -> Settings:
-        return Settings(str(self.hand.spec.file), ("contact",), chunk=4)
-
-    def run(self, **changes):
-        options = {"out": self.out, "settings": self.settings, "pictures": False, "console": Console(quiet=True)}
-        return evaluate(self.grasps, self.meshes, **(options | changes))
-
-    def main(self, *words: str) -> int:
-        given = [f"--mesh={self.meshes}", f"--out={self.out}", f"--hand={self.hand.spec.file}", "--metrics", "contact"]
-        return command.main(["evaluate", str(self.grasps), *given, "--chunk=4", "--no-pictures", *words])
 
 
 @pytest.fixture
@@ -273,145 +224,3 @@ class TestWhereItRuns:
         monkeypatch.setitem(__import__("sys").modules, "ray", None)
         assert given.main("--ray") == 1
         assert 'pip install "dexzoo[ray]"' in capsys.readouterr().err
-
-
-class TestPictures:
-    def test_they_are_written_and_not_blank(self, given: Given) -> None:
-        given.run(worst="gap_cm", pictures=True)
-        for name in ("histograms.png", "worst.png"):
-            picture = imageio.imread(given.out / name)[..., :3]
-            assert picture.shape[0] > 100
-            assert (picture < 200).any(-1).mean() > 0.01
-        blue, brown = ((picture.astype(int) @ weights) > 40 for weights in ([-1, 0, 1], [1, 0, -1]))
-        assert blue.mean() > 0.002  # the hand
-        assert brown.mean() > 0.02  # the object
-
-    def test_the_worst_come_first_by_the_direction_of_the_column(self) -> None:
-        values = np.array([0.2, np.nan, 0.9, 0.5])
-        assert worst_rows(values, Gap, 2) == [2, 3]
-        assert worst_rows(values, ValidQ1) == [0, 3, 2]
-        assert worst_rows(np.full(3, np.nan), Gap) == []
-
-
-class TestMeshes:
-    def test_where_meshes_are_looked_for(self, tmp_path: Path) -> None:
-        cube = trimesh.creation.box((1, 1, 1))
-        for name in ("a/coacd/decomposed.obj", "b.stl", "c/only.ply", "sem-d-1.obj", "e-2/coacd/decomposed.obj"):
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            cube.export(tmp_path / name)
-        names = {"a": "a/coacd/decomposed.obj", "b": "b.stl", "c": "c/only.ply", "sem/d-1": "sem-d-1.obj"}
-        for name, file in {**names, "core/e-2": "e-2/coacd/decomposed.obj"}.items():
-            assert find_mesh(tmp_path, name) == tmp_path / file
-        assert find_meshes(tmp_path / "b.stl", ["anything"]) == {"anything": tmp_path / "b.stl"}
-
-    def test_what_is_not_found_is_named(self, tmp_path: Path) -> None:
-        for name in ("mug/a.obj", "mug/b.obj", "bottle.obj"):
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_text("")
-        searched = r"searched <name>/coacd/decomposed\.obj, .* with name botle; did you mean 'bottle'"
-        with pytest.raises(EvaluationError, match=rf"mesh of object 'botle', found none; {searched}"):
-            find_mesh(tmp_path, "botle")
-        with pytest.raises(EvaluationError, match=r"mug: expected one mesh, found 2: a\.obj, b\.obj"):
-            find_mesh(tmp_path, "mug")
-        with pytest.raises(EvaluationError, match=r"expected a folder, because the grasps are of 2 objects \(a, b"):
-            find_meshes(tmp_path / "bottle.obj", ["a", "b"])
-        with pytest.raises(EvaluationError, match="found nothing there"):
-            find_meshes(tmp_path / "nowhere", ["a"])
-
-    def test_repairs_are_said_once_also_when_going_on(self, given: Given, capsys: pytest.CaptureFixture[str]) -> None:
-        inside_out = trimesh.creation.box((2, 2, 2))
-        inside_out.invert()
-        given.write_mesh("cube.obj", inside_out)
-        for _ in range(2):
-            assert given.main() == 0
-            assert capsys.readouterr().out.count("note mesh of cube: turned inside out") == 1
-
-    def test_an_open_mesh_costs_its_object_only_and_the_exit_status(self, given: Given, capsys) -> None:
-        box = trimesh.creation.box((2, 2, 2))
-        given.write_mesh("cube.obj", trimesh.Trimesh(box.vertices, box.faces[3:], process=False))
-        assert given.main() == 1
-        said = capsys.readouterr()
-        assert said.out.count("object cube has no values: ") == 1
-        assert "expected a closed surface" in said.out
-        assert "1 of 2 objects have no values" in said.err
-        table = pq.read_table(given.out / "grasps.parquet")
-        assert np.isnan(table["gap_cm"]).tolist() == [True] * 10 + [False, True] + [False] * 5
-        summary = json.loads((given.out / "summary.json").read_text())
-        assert list(summary["failures"]) == ["cube"]
-        assert summary["objects"]["cube"]["gap_cm"]["mean"] is None
-        given.write_mesh("cube.obj", box)
-        assert given.main() == 0  # mended, it goes on
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason=f"no real samples at {SHARED}")
-@pytest.mark.parametrize(
-    ("grasps", "meshes", "objects"),
-    [
-        ("dexgraspnet_sample/dataset", "dexgraspnet_sample/meshdata", 3),
-        ("unidexgrasp_sample/datasetv4.1", "unidexgrasp_sample/meshdatav3_scaled", 1),
-    ],
-)
-def test_real_grasps_touch_their_objects(grasps: str, meshes: str, objects: int, tmp_path: Path) -> None:
-    """In other scales, frames or Euler angles they would not (the right one: within 10 mm deep, 2 mm off)."""
-    settings = Settings(metrics=("contact",), limit=8)
-    found = evaluate(SHARED / grasps, SHARED / meshes, tmp_path, settings, console=Console(quiet=True), pictures=False)
-    gap = found.table["gap_cm"].to_numpy()
-    assert len(gap) == 8 * len(found.objects) == 8 * objects
-    assert -1.0 < gap.min() <= gap.max() < 0.2
-
-
-class TestCommand:
-    def test_errors_are_one_message_and_a_status(self, given: Given, capsys: pytest.CaptureFixture[str]) -> None:
-        for words, message in (
-            (("--worst", "q1"), "--worst: expected one of the columns contact_ratio"),
-            (("--hand", "shadw"), "no hand 'shadw'; did you mean 'shadow'"),
-            (("--hand", "shadow"), "hand: expected 'shadow', found 'fixed'"),
-            (("--mesh", "nowhere"), "nowhere: expected a mesh file or a folder of meshes"),
-            (("--format", "dexgraspnet"), "looks like the format 'dexzoo'"),
-            (("--out", str(given.hand.spec.file / "below")), "give another --out"),
-        ):
-            assert given.main(*words) == 1
-            said = capsys.readouterr().err
-            assert said.startswith("error: ")
-            assert message in said
-            assert "Traceback" not in said
-
-    @pytest.mark.parametrize("words", [("--metrics", "penetratio"), ("--limit", "0"), ("--workers", "two"), ("--x",)])
-    def test_a_wrong_command_has_status_2(self, given: Given, words: tuple[str, ...], capsys) -> None:
-        with pytest.raises(SystemExit) as stopped:
-            given.main(*words)
-        assert stopped.value.code == 2
-        assert words[0] in capsys.readouterr().err
-
-    def test_the_list_has_every_metric_and_column(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert command.main(["list"]) == 0
-        printed = capsys.readouterr().out
-        for name, group in METRICS.items():
-            assert f" {name} " in printed
-            for column in group:
-                assert f" {column.key} " in printed
-                assert column.definition().split(",")[0][:40] in printed
-
-    @pytest.mark.parametrize("words", [["--help"], ["evaluate", "--help"]])
-    def test_the_examples_of_the_help_are_commands(self, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-        with pytest.raises(SystemExit) as stopped:
-            command.main(words)
-        assert stopped.value.code == 0
-        printed = capsys.readouterr().out
-        start = "  python -m dexzoo.metrics "
-        examples = [line.removeprefix(start) for line in printed.splitlines() if line.startswith(start)]
-        assert len(examples) == 3
-        for example in examples:
-            assert command._parser().parse_args(shlex.split(example)).command in ("evaluate", "list")
-
-
-def test_all_means_every_metric(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Settings] = []
-
-    def evaluated(grasps, mesh, out, settings, **_):
-        asked.append(settings)
-        return SimpleNamespace(failures={})
-
-    monkeypatch.setattr(command, "evaluate", evaluated)
-    assert given.main("--metrics", "all") == 0
-    assert asked[0].metrics == tuple(METRICS)

@@ -123,7 +123,7 @@ def test_a_file_that_is_no_checkpoint_of_ours_is_refused():
 
 def test_training_is_not_resumed_on_other_clips(checkpoint, clips, tmp_path):
     other = SixClips(clips, n_test=3)
-    with pytest.raises(ValueError, match=r"another set or split of clips .* init_from=RUN"):
+    with pytest.raises(ValueError, match=r"another set or split of the data .* init_from=RUN"):
         make_trainer(tmp_path).fit(MotionSynthesis(TINY, "shadow", LOSS, ADAM), other, ckpt_path=checkpoint)
 
 

@@ -15,7 +15,8 @@ from scipy.spatial.transform import Rotation
 from dexzoo.datamodules.demo import grab_tree
 from dexzoo.datamodules.demo.grab_tree import CONTACT, SHAPES, SUBJECTS, write_grab_tree
 from dexzoo.datamodules.demo.retarget import to_mano
-from dexzoo.datamodules.grab import GrabMotion
+from dexzoo.datamodules.errors import DataError, UnknownName
+from dexzoo.datamodules.grab import GrabGrasps, GrabMotion, read_grasps
 from dexzoo.datamodules.grab.objects import OBJECT_SPLITS, part_of
 from dexzoo.hands import load_hand
 from dexzoo.hands.mano import ManoHand
@@ -115,6 +116,35 @@ def test_demo_is_named_so_everywhere(tree: Path, monkeypatch: pytest.MonkeyPatch
     assert "DEMO DATA" in readme
     assert "stand-in for MANO" in readme
     assert pickle.loads((tree / "models/MANO_RIGHT.pkl").read_bytes())["stand_in"] is True
+
+
+def test_its_grasps_are_those_of_the_reader(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grab_tree, "demo_tree", lambda: tree)
+    data = GrabGrasps("demo", "mano_skeleton", n_object_points=64, every=10)
+    data.setup()
+    assert data.is_demo
+    assert "demo data" in data.title
+    assert (data.flags, data.skipped) == (("demo_data", "generic_skeleton"), [])
+    assert (data.train.object_names, len(data.val), data.test.object_names) == (("banana",), 0, ("mug",))
+    listed = [
+        grasp for grasp in read_grasps(tree, "mano_skeleton", n_object_points=64, every=10) if grasp.object == "mug"
+    ]
+    batch = data.test.batch(range(len(data.test)))
+    assert batch.names == tuple(f"mug/{i}" for i in range(len(listed)))
+    assert batch.meshes == tuple(grasp.mesh for grasp in listed)
+    for name in ("translation", "rotation", "joints"):
+        expected = torch.stack([getattr(grasp.pose, name) for grasp in listed])
+        torch.testing.assert_close(getattr(batch.pose, name), expected)
+    assert batch.object_points.equal(torch.stack([grasp.object_points for grasp in listed]))
+
+
+def test_grasps_are_split_by_object_alone() -> None:
+    with pytest.raises(UnknownName, match=r"data\.split: expected one of goal, grab, found 'saga_subjects'"):
+        GrabGrasps("demo", split="saga_subjects")
+    with pytest.raises(UnknownName, match="frames: expected one of goal_grasp, grab, found 'reach'"):
+        GrabGrasps("demo", frames="reach")
+    with pytest.raises(DataError, match="every: expected 1 or more, found 0"):
+        GrabGrasps("demo", every=0)
 
 
 def test_the_tree_is_written_once_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

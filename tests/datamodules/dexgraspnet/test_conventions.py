@@ -5,13 +5,15 @@ Distances of points on the hand's collision bodies to the solid are libigl's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import trimesh
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
@@ -32,6 +34,20 @@ FEW = 20
 """Grasps of each object for the wrong conventions."""
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One for the module, in place of one for each test: all of them read the same files."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEXZOO_CACHE", str(folder))
+        yield folder
+
+
+@cache
+def solid_of(mesh: Path) -> trimesh.Trimesh:
+    return ObjectAsset.from_file(mesh).solid
+
+
 def distances(
     store: GraspStore, pose: HandPose, scale: NDArray, surface: LinkPoints = SURFACE
 ) -> tuple[NDArray, NDArray]:
@@ -41,7 +57,7 @@ def distances(
     """
     mesh = store[0].mesh
     assert mesh is not None
-    solid = ObjectAsset.from_file(mesh).solid
+    solid = solid_of(mesh)
     points = HAND.place(HAND.forward_kinematics(pose.to(torch.float32)), surface).double().numpy()
     low, high = solid.bounds[:, None, None] * scale[:, None, None]
     signed = np.linalg.norm(np.maximum(0, np.maximum(low - points, points - high)), axis=-1)

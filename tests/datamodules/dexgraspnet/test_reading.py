@@ -67,14 +67,16 @@ def test_a_batch_is_its_samples(tree: Path) -> None:
 
 
 def test_loaders_deal_every_grasp_once_and_objects_once(tree: Path) -> None:
-    data = DexGraspNet(tree, n_object_points=16, batch_size=3, eval_batch_size=4, num_workers=0, seed=5)
+    data = DexGraspNet(
+        tree, n_object_points=16, eval_scales="all", batch_size=3, eval_batch_size=4, min_grasps_per_epoch=1, seed=5
+    )
     data.setup()
     loaders = {"train": data.train_dataloader(), "val": data.val_dataloader(), "test": data.test_dataloader()}
     names = {part: [name for batch in loader for name in batch.names] for part, loader in loaders.items()}
     assert sorted(names["train"] + names["val"] + names["test"]) == sorted(sample.name for sample in data.load())
     assert [{n.split("/")[0] for n in part} & {n.split("/")[0] for n in names["test"]} for part in
             (names["train"], names["val"])] == [set(), set()]  # fmt: skip
-    again = DexGraspNet(tree, n_object_points=16, batch_size=3, seed=5)
+    again = DexGraspNet(tree, n_object_points=16, batch_size=3, min_grasps_per_epoch=1, seed=5)
     again.setup()
     assert [b.names for b in again.train_dataloader()] == [b.names for b in loaders["train"]]
     assert again.split_hash == data.split_hash
@@ -83,7 +85,7 @@ def test_loaders_deal_every_grasp_once_and_objects_once(tree: Path) -> None:
 def test_loader_processes_give_the_same_batches(tree: Path) -> None:
     batches = []
     for workers in (0, 1):
-        data = DexGraspNet(tree, n_object_points=16, batch_size=2, num_workers=workers)
+        data = DexGraspNet(tree, n_object_points=16, batch_size=2, min_grasps_per_epoch=1, num_workers=workers)
         data.setup()
         batches.append([(b.names, b.pose.joints) for b in data.train_dataloader()])
     assert [names for names, _ in batches[0]] == [names for names, _ in batches[1]]

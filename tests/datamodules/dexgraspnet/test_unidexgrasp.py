@@ -58,7 +58,7 @@ def test_numbers_scale_plane_and_parts(root: Path) -> None:
     data = UniDexGrasp(root, n_object_points=64, batch_size=3)
     data.setup()
     assert (data.train.object_names, data.test.object_names) == (("mug/mug-1",), ("car/car-7",))
-    (batch,) = data.test_dataloader()
+    batch = data.test.batch(range(3))
     assert batch.names == ("car/car-7/0", "car/car-7/7", "car/car-7/14")
     torch.testing.assert_close(batch.scale, torch.full((3,), 0.08))
     assert batch.object_points.abs().amax((0, 1)).tolist() == pytest.approx([0.08, 0.04, 0.04], rel=0.01)
@@ -80,6 +80,36 @@ def test_resting_poses_are_matched_by_the_normal(root: Path) -> None:
     np.testing.assert_allclose(pose[:3, 3], [0, 0, 8 * 0.08])
     saved = np.load(next(root.rglob("mug-1/pcs_table.npy")))
     np.testing.assert_allclose(table.scene(2, 0.08), 0.08 * saved[2], rtol=1e-6)
+
+
+@pytest.mark.parametrize("n", [16, 64])
+def test_clouds_of_the_scene_are_those_of_the_resting_pose(root: Path, n: int) -> None:
+    """40 points in the file: 16 of them, or each once or twice; and one test scene for each of three tables."""
+    for _ in range(2):  # read, then from the cache
+        data = UniDexGrasp(root, object_points="scene", n_object_points=n, eval_scales="all")
+        data.setup()
+        batch = data.train.batch(range(3))
+        saved = 0.08 * np.load(next(root.rglob("mug-1/pcs_table.npy")))
+        for points, k in zip(batch.object_points.numpy(), (0, 2, 4), strict=True):
+            gap = np.linalg.norm(points[:, None] - saved[k], axis=-1)
+            assert gap.min(axis=1).max() < 1e-6
+            times = np.bincount(gap.argmin(axis=1), minlength=40)
+            assert set(times) == ({0, 1} if n < 40 else {1, 2})
+    assert [b.object_points.shape for b in data.test_dataloader()] == [(1, n, 3)] * 3
+
+
+def test_objects_without_clouds_of_the_scene_are_named_or_left_out(root: Path) -> None:
+    next(root.rglob("mug-1/pcs_table.npy")).unlink()
+    with pytest.raises(BadFile, match=r"pcs_table\.npy beside poses\.npy of object 'mug/mug-1'.*object_points=solid"):
+        UniDexGrasp(root, object_points="scene").load()
+    data = UniDexGrasp(root, object_points="scene", n_object_points=16, on_bad="skip")
+    store = data.load()
+    assert store.object_names == ("car/car-7",)
+    assert len(data.skipped) == 1
+    saved = 0.08 * np.load(next(root.rglob("car-7/pcs_table.npy")))
+    points = store.batch(range(3)).object_points.numpy()
+    gap = np.linalg.norm(points[:, :, None] - saved[[0, 2, 4], None], axis=-1)
+    assert gap.min(axis=-1).max() < 1e-6
 
 
 def test_without_clouds_of_the_scene(root: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from dexzoo.datamodules import RealDexMotion
+from dexzoo.datamodules import DataError, RealDexGrasps, RealDexMotion, UnknownName
 from dexzoo.datamodules.demo import realdex_tree
 from dexzoo.datamodules.demo.clips import object_clips
 from dexzoo.datamodules.demo.grasps import load_grasps
@@ -52,6 +52,35 @@ class TestDemoRoot:
         torch.testing.assert_close(torch.cat([c.pose.rotation for c in read]), known.pose.rotation, atol=2e-6, rtol=0)
         for clip, turn in zip(read, known.rotation, strict=True):
             torch.testing.assert_close(clip.object_rotation, turn.expand_as(clip.object_rotation), atol=1e-6, rtol=0)
+
+    def test_its_grasps_are_the_last_frames_in_the_frame_of_the_object(self) -> None:
+        data = RealDexGrasps("demo", n_object_points=32, last=2)
+        data.setup()
+        assert (data.is_demo, data.title, data.fold_ids()) == (True, "RealDex layout, demo data", [0, 1, 2])
+        assert (data.train.object_names, data.test.object_names) == (("can", "mug"), ("apple",))
+        clips = [clip for clip in RealDexMotion("demo", n_object_points=32).load() if clip.object == "apple"]
+        batch = data.test.batch(range(4))
+        assert batch.names == ("apple/0", "apple/1", "apple/2", "apple/3")
+        for i, (clip, t) in enumerate((clip, t) for clip in clips for t in (-2, -1)):
+            turn, at = clip.object_rotation[t].double(), clip.object_translation[t].double()
+            palm = turn.T @ (clip.pose.translation[t].double() - at)
+            torch.testing.assert_close(batch.pose.translation[i].double(), palm, atol=1e-5, rtol=0)
+            rotation = turn.T @ clip.pose.rotation[t].double()
+            torch.testing.assert_close(batch.pose.rotation[i].double(), rotation, atol=1e-5, rtol=0)
+            assert batch.pose.joints[i].equal(clip.pose.joints[t])
+            assert batch.object_points[i].equal(clip.object_points)
+            assert batch.meshes[i] == clip.mesh
+
+    def test_what_is_wrong_with_settings_of_grasps(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with pytest.raises(DataError, match=r"data\.last: expected 1 or more frames of each clip, found 0"):
+            RealDexGrasps("demo", last=0)
+        with pytest.raises(UnknownName, match=r"data\.split: expected one of auto, objects, paper, found 'recordings'"):
+            RealDexGrasps("demo", split="recordings")
+        with pytest.raises(DataError, match=r"expected contact in the last 1 frames .* found none of 6 clips"):
+            RealDexGrasps("demo", last=1, contact_threshold=-1.0, n_object_points=16).load()
+        monkeypatch.setattr(realdex_tree, "OBJECTS", ("can",))
+        with pytest.raises(DataError, match="expected two objects or more, since parts share none, found can"):
+            RealDexGrasps("demo", n_object_points=16).setup()
 
     def test_final_data_without_the_wrist_is_off_by_what_the_wrist_bends(self) -> None:
         exact = RealDexMotion("demo", n_object_points=16).load()

@@ -1,0 +1,227 @@
+"""What all data modules share: data read once, in three parts, and loaders that a seed repeats bit for bit."""
+
+from __future__ import annotations
+
+import logging
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+import torch
+import torch.distributed as ranks
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from .errors import DataError
+from .observation import Observe
+
+Transform = Callable[[Any, torch.Generator], Any]
+"""Changes a training batch; draws its random numbers from the generator given and from nowhere else."""
+
+Whole = TypeVar("Whole")
+"""All of the data."""
+Part = TypeVar("Part")
+"""A part of it."""
+Item = TypeVar("Item")
+"""A batch."""
+_Part = TypeVar("_Part", covariant=True)
+
+_log = logging.getLogger(__name__)
+
+
+class Parts(Protocol[_Part]):
+    """Three parts, and a hash of which sample is in which."""
+
+    @property
+    def train(self) -> _Part: ...
+    @property
+    def val(self) -> _Part: ...
+    @property
+    def test(self) -> _Part: ...
+    @property
+    def hash(self) -> str: ...
+
+
+class PartsDataModule(LightningDataModule, ABC, Generic[Whole, Part]):
+    """Data in three parts that have no object (or recording) in common.
+
+    A kind of data is a subclass with `check`, `describe`, `flags` and loaders; a data set is a subclass of that with
+    `load` and `split`.
+
+    Args:
+        hand: name or YAML of the hand.
+        batch_size: samples in a training batch.
+        eval_batch_size: samples in a validation or test batch.
+        num_workers: loader processes.
+        seed: of order and transforms; a run is repeated bit for bit by the same seed.
+        n_object_points: points in each object's cloud.
+        observe: what models see of the objects, in all parts; None shows the whole clouds.
+
+    Raises:
+        DataError: a batch size below 1.
+    """
+
+    title: str
+    """Name of the data in tables and plots; it says "demo data" where it is."""
+    is_demo: bool = False
+    """Whether the data are generated."""
+
+    def __init__(
+        self,
+        hand: str,
+        *,
+        batch_size: int,
+        eval_batch_size: int,
+        num_workers: int = 0,
+        seed: int = 0,
+        n_object_points: int = 1024,
+        observe: Observe | None = None,
+    ) -> None:
+        super().__init__()
+        for name, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
+            if value < 1:
+                raise DataError(f"data.{name}: expected 1 or more, found {value}")
+        self.hand, self.batch_size, self.eval_batch_size = hand, batch_size, eval_batch_size
+        self.num_workers, self.seed, self.n_object_points = num_workers, seed, n_object_points
+        self.observe = observe
+        self._split: Parts[Part] | None = None
+
+    @abstractmethod
+    def load(self) -> Whole:
+        """Reads or opens all of the data."""
+
+    @abstractmethod
+    def split(self, whole: Whole) -> Parts[Part]:
+        """Deals the data into parts."""
+
+    @abstractmethod
+    def check(self, split: Parts[Part]) -> None:
+        """Raises DataError where parts are empty that must not be, or are not disjoint."""
+
+    @abstractmethod
+    def describe(self, part: Part) -> str:
+        """What a part holds, in a few words for the log."""
+
+    @property
+    @abstractmethod
+    def flags(self) -> tuple[str, ...]:
+        """What a user must know of the samples, sorted."""
+
+    def fold_ids(self) -> list[int | None]:
+        """Folds of a cross-validation, or [None] where the data set has one fixed split."""
+        return [None]
+
+    def prepare_data(self) -> None:
+        """Reads in one process first, which fills the cache for the others of a distributed run."""
+        self.setup()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Reads and splits the data, once."""
+        if self._split is not None:
+            return
+        split = self.split(self.load())
+        self.check(split)
+        self._split = split
+        parts = [self.describe(part) for part in (split.train, split.val, split.test)]
+        _log.info("%s: %s to train, %s to validate, %s to test", self.title, *parts)
+        for flag in self.flags:
+            _log.info("%s: samples are flagged %s", self.title, flag)
+
+    @property
+    def train(self) -> Part:
+        """What is trained on, after `setup`."""
+        return self._parts.train
+
+    @property
+    def val(self) -> Part:
+        """What is validated on, after `setup`; it may be empty."""
+        return self._parts.val
+
+    @property
+    def test(self) -> Part:
+        """What is tested on, after `setup`."""
+        return self._parts.test
+
+    @property
+    def split_hash(self) -> str:
+        """SHA-256 over which sample is in which part."""
+        return self._parts.hash
+
+    @property
+    def _parts(self) -> Parts[Part]:
+        if self._split is None:
+            raise DataError(f"{self.title}: call setup() before asking for data")
+        return self._split
+
+    @property
+    def _observed(self) -> tuple[Transform, ...]:
+        return () if self.observe is None else (self.observe,)
+
+    def _train_loader(self, dataset: Dataset, at_least: int) -> DataLoader:
+        """Shuffled batches, an epoch of at least so many samples."""
+        n: int = len(dataset)  # type: ignore[arg-type]
+        sampler = EpochSampler(dataset, self.seed, max(1, math.ceil(at_least / n)))
+        if self.trainer is not None:
+            sampler.set_epoch(self.trainer.current_epoch)  # a resumed run draws its first indices before Lightning does
+        return self._loader(dataset, self.batch_size, sampler)
+
+    def _loader(self, dataset: Dataset, batch_size: int | None, sampler: EpochSampler | None = None) -> DataLoader:
+        return DataLoader(
+            dataset,
+            batch_size=batch_size,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            collate_fn=as_is,
+            persistent_workers=self.num_workers > 0,
+        )
+
+
+class EpochSampler(DistributedSampler[int]):
+    """Deals every sample `passes` times an epoch, in an order that follows from (seed, epoch).
+
+    Indices never repeat: i is sample `i % n` in pass `i // n` of the whole run, so the first index of a batch names it,
+    and all its random numbers follow from (seed, that index). It splits the samples over the processes of a distributed
+    run itself, and being a `DistributedSampler` it is told the epoch by Lightning and is not wrapped in another one.
+
+    Args:
+        dataset: n samples.
+        seed: of the order.
+        passes: small data sets want several passes between two validations.
+    """
+
+    def __init__(self, dataset: Dataset, seed: int = 0, passes: int = 1) -> None:
+        running = ranks.is_available() and ranks.is_initialized()
+        world, rank = (ranks.get_world_size(), ranks.get_rank()) if running else (1, 0)
+        super().__init__(dataset, num_replicas=world, rank=rank, shuffle=True, seed=seed)
+        self.passes, self._n = passes, len(dataset)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[int]:
+        epoch, order = self.epoch, []
+        for one in range(epoch * self.passes, (epoch + 1) * self.passes):
+            self.epoch = one  # the permutation of the base class follows from (seed, epoch)
+            order += [one * self._n + index for index in super().__iter__()]
+        self.epoch = epoch
+        return iter(order)
+
+    def __len__(self) -> int:
+        return self.passes * super().__len__()
+
+
+def as_is(batch: Any) -> Any:
+    """The `collate_fn` of datasets that fetch whole batches."""
+    return batch
+
+
+def transformed(batch: Item, transforms: Iterable[Transform], generator: torch.Generator) -> Item:
+    """What the transforms, one after the other, make of a batch."""
+    for transform in transforms:
+        batch = transform(batch, generator)
+    return batch
+
+
+def batch_generator(seed: int, index: int) -> torch.Generator:
+    """A generator that depends on (seed, index) alone, unrelated for neighbouring seeds and indices."""
+    state = np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state) >> 1)  # manual_seed takes 63 bits

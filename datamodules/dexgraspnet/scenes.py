@@ -1,0 +1,151 @@
+"""How UniDexGrasp's objects lie on the table: resting poses, and the clouds of object and table as cameras saw them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from ...geometry.cache import Arrays, cache_dir, cached, content_key, write_whole
+from ..errors import BadFile
+from .index import mapped
+
+_KIND = "unidexgrasp_scenes-1"
+
+_Read = Callable[[str], tuple[NDArray[np.float64], NDArray[np.float32]]]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class TableTop:
+    """How an object lies on the table: K poses that it came to rest in.
+
+    Attributes:
+        poses: (K, 4, 4), float64, table_from_object in units of the mesh, table at z = 0.
+        clouds: (K, M, 3), float32, object frame, unit of the mesh: 3000 points of the object, then points of the table;
+            None where the release holds none.
+    """
+
+    poses: NDArray[np.float64]
+    clouds: NDArray[np.float32] | None
+
+    def nearest(self, plane: NDArray) -> NDArray[np.int64]:
+        """(n,), the pose of each grasp: the one whose up direction, its third row, is closest to the table's normal.
+
+        Args:
+            plane: (n, 4), unit normal and offset, object frame.
+        """
+        gap = np.linalg.norm(plane[:, None, :3] - self.poses[None, :, 2, :3], axis=-1)
+        return gap.argmin(axis=1)
+
+    def pose(self, k: int, scale: float) -> NDArray[np.float64]:
+        """(4, 4), table_from_object, metres, for the mesh times `scale`; above the table's origin."""
+        pose = self.poses[k].copy()
+        pose[:2, 3] = 0
+        pose[2, 3] *= scale
+        return pose
+
+    def scene(self, k: int, scale: float) -> NDArray[np.float32]:
+        """(M, 3), metres, object frame: points of the object and of the table, as cameras saw them.
+
+        Raises:
+            ValueError: the release holds no clouds of this object.
+        """
+        if self.clouds is None:
+            raise ValueError("clouds: expected pcs_table.npy beside poses.npy, found none")
+        return self.clouds[k] * np.float32(scale)
+
+
+@dataclass(frozen=True, eq=False)
+class SceneClouds:
+    """Clouds of the scenes of K objects, all resting poses of one object after the other.
+
+    Attributes:
+        clouds: (S, N, 3), float32, object frame, unit of the mesh; the file of the cache, mapped into memory.
+        up: (S, 3), the table's normal in the object's frame.
+        first: (K + 1,), the first scene of each object, and S.
+        bad: messages of objects without scenes, by index.
+    """
+
+    clouds: NDArray[np.float32]
+    up: NDArray[np.float64]
+    first: NDArray[np.int64]
+    bad: dict[int, str]
+
+    def of_grasps(self, object: NDArray[np.int64], plane: NDArray) -> NDArray[np.int64]:
+        """(n,), the scene of each grasp, see `TableTop.nearest`; 0 for grasps of bad objects, which nobody asks for.
+
+        Args:
+            object: (n,), index of the object, ascending.
+            plane: (n, 4), unit normal and offset, object frame.
+        """
+        scene = np.zeros(len(object), np.int64)
+        ends = np.searchsorted(object, np.arange(len(self.first)))
+        for k in range(len(self.first) - 1):
+            here, own = slice(ends[k], ends[k + 1]), slice(self.first[k], self.first[k + 1])
+            if k not in self.bad and ends[k + 1] > ends[k]:
+                gap = np.linalg.norm(plane[here, None, :3] - self.up[None, own], axis=-1)
+                scene[here] = self.first[k] + gap.argmin(axis=1)
+        return scene
+
+
+def scene_clouds(names: Sequence[str], read: _Read, signature: str, n: int, on_bad: str = "raise") -> SceneClouds:
+    """The scenes of all objects, n points of each, drawn at random so that object and table keep their shares.
+
+    Args:
+        names: of K objects.
+        read: resting poses (k, 4, 4) and scene clouds (k, M, 3) of one.
+        signature: changes whenever one of the files does.
+        n: points in each cloud; scenes with fewer have all of them, and some twice.
+        on_bad: "raise", or "skip": then objects without scenes are in `bad`.
+
+    Raises:
+        BadFile: with `on_bad="raise"`.
+    """
+    key = content_key(n, on_bad, list(names), signature)
+    path = cache_dir() / _KIND / f"{key}-all.npy"
+
+    def make() -> Arrays:
+        clouds, up, counts, bad = _read_all(names, read, n, on_bad)
+        write_whole(path, lambda file: np.save(file, clouds))
+        first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        messages = np.array(list(bad.values()), dtype=np.str_)
+        return {"up": up, "first": first, "bad": np.array(list(bad), dtype=np.int64), "messages": messages}
+
+    entry = cached(_KIND, f"{key}-all", make)
+    for message in entry["messages"].tolist():
+        _log.warning("left out: %s", message)
+    bad = dict(zip(entry["bad"].tolist(), entry["messages"].tolist(), strict=True))
+    return SceneClouds(mapped(path, make), entry["up"], entry["first"], bad)
+
+
+def _read_all(
+    names: Sequence[str], read: _Read, n: int, on_bad: str
+) -> tuple[NDArray[np.float32], NDArray[np.float64], list[int], dict[int, str]]:
+    """Clouds (S, n, 3), normals (S, 3), scenes of each object, messages of bad objects by index."""
+    clouds, up, counts, bad = [np.zeros((0, n, 3), np.float32)], [np.zeros((0, 3))], [], {}
+    for k, name in enumerate(track(names, "scenes", transient=True)):
+        try:
+            poses, scenes = read(name)
+        except BadFile as error:
+            if on_bad == "raise":
+                raise
+            bad[k] = str(error)
+            counts.append(0)
+            continue
+        clouds.append(_drawn(scenes, n, seed=k))
+        up.append(poses[:, 2, :3])
+        counts.append(len(poses))
+    return np.concatenate(clouds), np.concatenate(up), counts, bad
+
+
+def _drawn(clouds: NDArray[np.float32], n: int, seed: int) -> NDArray[np.float32]:
+    """(K, n, 3) of the points of each scene (K, M, 3)."""
+    order = np.random.default_rng(seed).permuted(np.tile(np.arange(clouds.shape[1]), (len(clouds), 1)), axis=1)
+    index = order[:, np.arange(n) % clouds.shape[1]]
+    return np.take_along_axis(clouds, index[..., None], axis=1)

@@ -1,0 +1,111 @@
+"""Command line of the doctor: `python -m dexzoo.datamodules.doctor data=grab data.root=PATH [--out DIR]`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from ...hands.errors import HandError
+from ..download.guides import GUIDES
+from ..errors import DataError, UnknownName
+from .report import print_visit
+from .sets import SETS
+from .sheet import PIXELS, draw_sheet
+from .visit import EXAMINED, picture_path, visit
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parses the command line and runs it; 0 where the data are healthy, 1 where not, 2 where the command is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dexzoo.datamodules.doctor",
+        description="Looks at a data set: what is there, what is broken, and whether hand and object fit together. "
+        "Without arguments it says how to get each data set.",
+    )
+    parser.add_argument(
+        "settings",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help=f"data={'|'.join(SETS)}, data.root=PATH (or demo), other data.KEY=VALUE of the reader, hand=NAME",
+    )
+    parser.add_argument("--out", type=Path, default=Path(), help="folder for the sheet of samples; here by default")
+    given = parser.parse_args(arguments)
+    if not given.settings:
+        print_guides()
+        return 0
+    logging.getLogger("dexzoo").setLevel(logging.ERROR)  # what readers warn of is in the report
+    try:
+        name, hand, options = read_settings(given.settings)
+        module = SETS[name].make(hand, options)
+    except (DataError, HandError) as error:
+        parser.error(str(error))
+    console = Console()
+    try:
+        found = visit(SETS[name], module, EXAMINED)
+    except (DataError, HandError) as error:
+        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        return 1
+    sheet = None
+    if found.examined is not None and found.measures is not None:
+        sheet = picture_path(given.out, SETS[name])
+        title = f"{found.title}: {found.dataset.items} spread over all"
+        draw_sheet(sheet, found.examined, found.measures, found.dataset.expected, title, PIXELS)
+    print_visit(found, console, sheet)
+    return 0 if found.healthy else 1
+
+
+def read_settings(settings: Sequence[str]) -> tuple[str, str | None, dict[str, Any]]:
+    """Name of the data set, hand (None where it is not given), and options of the reader.
+
+    Args:
+        settings: "data=grab", "data.root=PATH", "hand=mano", as for `run.py`; values are YAML.
+
+    Raises:
+        DataError: a setting that is not of the form KEY=VALUE, or no `data=`.
+        UnknownName: an unknown data set, or a key that is none; the nearest is named.
+    """
+    name, hand, options = None, None, {}
+    for setting in settings:
+        key, sign, text = setting.partition("=")
+        if not sign:
+            raise DataError(f"{setting}: expected KEY=VALUE, found no '='; for example data=grab data.root=PATH")
+        if key.startswith("data."):
+            options[key.removeprefix("data.")] = _value(key, text)
+        elif key == "data":
+            name = text
+        elif key == "hand":
+            hand = text
+        else:
+            raise UnknownName("setting", key, ("data", "data.root", "hand"))
+    if name is None:
+        raise DataError(f"data: expected data={'|'.join(SETS)}, found only {' '.join(settings)}")
+    if name not in SETS:
+        raise UnknownName("data", name, SETS)
+    return name, hand, options
+
+
+def _value(key: str, text: str) -> Any:
+    if key in ("data.root", "data.models"):
+        return text  # a path may look like a number
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise DataError(f"{key}: expected a value in YAML, found {text!r}") from error
+
+
+def print_guides() -> None:
+    """How to get each data set, its licence, and the tree it has to be in."""
+    texts = [dataset.guide() for dataset in SETS.values()] + [GUIDES["mano"].text()]
+    print("\n\n".join(texts))
+    print(
+        "\nthen run python -m dexzoo.datamodules.doctor data=NAME data.root=PATH, or data.root=demo to see it at work"
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

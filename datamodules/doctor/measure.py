@@ -1,0 +1,139 @@
+"""Numbers of each grasp that give a wrong convention away: nothing of them depends on what a reader believes."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import trimesh
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...geometry.assets import ObjectAsset
+from ...geometry.meshes import MeshError, load_mesh
+from ...geometry.sdf import SignedDistance
+from ...hands.mano import ManoHand
+from .examine import Examined
+
+_POINTS = 1500
+"""On the surface of a hand."""
+_NEAR = 0.03
+"""metres from the object's bounding box up to which the distance is exact; beyond, it is that to the box."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Of n grasps by hands with F fingers and J joints; NaN where a grasp has no mesh, or one that cannot be used.
+
+    Attributes:
+        distance: (n,), metres, least signed distance of the hand's surface to the object's, negative inside; a lower
+            bound where it is more than 3 cm.
+        tips: (n, F), metres, likewise of each fingertip's link.
+        excess: (n, J), radians beyond the joint limits, 0 within.
+        size: (n,), metres, longest side of the object's bounding box.
+        open_meshes: what is wrong with meshes that bound no solid; distances to them are measured all the same.
+        bad_meshes: what is wrong with meshes that cannot be used.
+    """
+
+    distance: NDArray[np.float64]
+    tips: NDArray[np.float64]
+    excess: NDArray[np.float64]
+    size: NDArray[np.float64]
+    open_meshes: tuple[str, ...] = ()
+    bad_meshes: tuple[str, ...] = ()
+
+
+class Shapes:
+    """Objects by file, each prepared once: give one to several calls of `measure`."""
+
+    def __init__(self) -> None:
+        self.open: dict[Path, str] = {}
+        self.bad: dict[Path, str] = {}
+        self._known: dict[Path, tuple[SignedDistance, trimesh.Trimesh] | None] = {}
+
+    def __call__(self, file: Path) -> tuple[SignedDistance, trimesh.Trimesh] | None:
+        """Distance to the object and its mesh, unit of the file; None where it can't be used, see `bad`."""
+        if file not in self._known:
+            self._known[file] = self._read(file)
+        return self._known[file]
+
+    def _read(self, file: Path) -> tuple[SignedDistance, trimesh.Trimesh] | None:
+        try:
+            mesh = load_mesh(file)
+            try:
+                mesh = ObjectAsset.from_mesh(mesh, str(file)).solid
+            except MeshError as error:  # a scan with holes: the winding number still tells inside from outside
+                self.open[file] = str(error)
+            return SignedDistance(mesh), mesh
+        except MeshError as error:
+            self.bad[file] = str(error)
+            return None
+
+
+def measure(examined: Examined, shapes: Shapes | None = None) -> Measures:
+    """Measures grasps.
+
+    Args:
+        examined: n of them.
+        shapes: objects that are known from an earlier call.
+    """
+    shapes = shapes or Shapes()
+    points, is_tip = _surfaces(examined)
+    distance, size = np.full(points.shape[:2], np.nan), np.full(len(examined), np.nan)
+    for file, rows in _groups(examined.meshes):
+        shape = None if file is None else shapes(file)
+        if shape is not None:
+            scale = examined.scale[rows].double()
+            back = (
+                examined.rotation[rows].double().mT @ (points[rows] - examined.translation[rows].double()[:, None]).mT
+            )
+            distance[rows] = _distances(*shape, back.mT, scale)
+            size[rows] = scale.numpy() * shape[1].extents.max()
+    tips = np.where(is_tip, distance[:, None], np.inf).min(axis=2)
+    tips[np.isnan(size)] = np.nan
+    excess = _excess(examined)
+    return Measures(distance.min(axis=1), tips, excess, size, tuple(shapes.open.values()), tuple(shapes.bad.values()))
+
+
+def _distances(distance: SignedDistance, mesh: trimesh.Trimesh, points: Tensor, scale: Tensor) -> NDArray:
+    """(k, P), metres, of points (k, P, 3), metres, object frame, to the mesh times scale (k,)."""
+    low, high = (torch.from_numpy(np.array(bound)) * scale[:, None, None] for bound in mesh.bounds)
+    outside = torch.maximum(low - points, points - high).clamp_min(0).norm(dim=-1)
+    near = outside < _NEAR
+    factor = scale[:, None].expand_as(near)[near]
+    outside[near] = factor * distance((points[near] / factor[:, None]).float()).double()
+    return outside.numpy()
+
+
+def _surfaces(examined: Examined) -> tuple[Tensor, NDArray[np.bool_]]:
+    """Points on the hands (n, P, 3), metres, world, float64; which belong to which fingertip, (n, F, P)."""
+    n, fingers = len(examined), len(examined.bodies[0].hand.spec.fingertips)
+    points = torch.zeros(n, _POINTS, 3, dtype=torch.float64)
+    is_tip = np.zeros((n, fingers, _POINTS), dtype=bool)
+    for body, rows in _groups(examined.bodies):
+        hand, surface = body.hand, body.hand.surface(_POINTS)
+        points[rows] = hand.place(body.links(examined.pose[torch.tensor(rows)]), surface).double()
+        tips = [hand.link_names.index(link) for link, _ in hand.spec.fingertips.values()]
+        is_tip[rows] = surface.link.numpy()[None] == np.array(tips)[:, None]
+    return points, is_tip
+
+
+def _excess(examined: Examined) -> NDArray[np.float64]:
+    """(n, J), radians. A ball joint of MANO has no range but for what no hand bends by: pi."""
+    hand = examined.bodies[0].hand
+    joints = examined.pose.joints.double()
+    if isinstance(hand, ManoHand):
+        return (joints.abs() - torch.pi).clamp_min(0).numpy()
+    beyond = torch.maximum(hand.lower.double() - joints, joints - hand.upper.double())
+    return beyond.clamp_min(0).numpy()
+
+
+def _groups(things: Sequence[Hashable]) -> list[tuple]:
+    """Equal things with their indices."""
+    groups: dict[Hashable, list[int]] = {}
+    for i, thing in enumerate(things):
+        groups.setdefault(thing, []).append(i)
+    return list(groups.items())

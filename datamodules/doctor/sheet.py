@@ -1,0 +1,103 @@
+"""Twelve samples on a page: what no number shows, an eye sees at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+import trimesh
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from ...geometry.meshes import MeshError, load_mesh
+from ...geometry.render import Camera, Part, render_scene
+from ...hands.pose import HandPose
+from .examine import Examined, spread
+from .findings import BENT, TIP, Expected, touching
+from .measure import Measures
+
+SAMPLES, PIXELS = 12, 300
+"""On a page, and of each side of a picture."""
+_ACROSS, _LINE = 4, 15
+_HAND, _OBJECT = (0.35, 0.50, 0.85), (0.80, 0.66, 0.45)
+_AWAY = 1.0  # metres: an object farther from the hand is left out, both would be specks
+
+Picture = NDArray[np.uint8]
+
+
+def draw_sheet(
+    path: Path, examined: Examined, measures: Measures, expected: Expected, title: str, size: int = PIXELS
+) -> None:
+    """Draws at most twelve samples, spread over those examined, each with its numbers below.
+
+    Args:
+        path: PNG file; its folder is made.
+        examined: the grasps.
+        measures: of them.
+        expected: of the data set, for what counts as a touch.
+        title: above the samples.
+        size: of a picture, pixels.
+    """
+    rows = spread(len(examined), SAMPLES)
+    panels = [
+        np.vstack([_draw(examined, i, size), _text(_caption(examined, measures, expected, i), size)]) for i in rows
+    ]
+    panels += [np.full_like(panels[0], 255)] * (-len(panels) % _ACROSS)
+    lines = [np.hstack(panels[i : i + _ACROSS]) for i in range(0, len(panels), _ACROSS)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    imageio.imwrite(path, np.vstack([_text((title,), _ACROSS * size), *lines]), extension=".png")
+
+
+def _draw(examined: Examined, i: int, size: int) -> Picture:
+    """The hand and its object, seen across the line between them, up is the world's z."""
+    pose = examined.pose[i]
+    parts: list[Part] = [(examined.bodies[i].mesh(pose), _HAND)]
+    thing = _thing(examined, i)
+    if thing is not None and np.linalg.norm(thing.bounds.mean(axis=0) - pose.translation.numpy()) < _AWAY:
+        parts.append((thing, _OBJECT))
+    return render_scene(parts, Camera.framing(parts, _beside(pose, examined.translation[i].numpy())), (size, size))
+
+
+def _thing(examined: Examined, i: int) -> trimesh.Trimesh | None:
+    """The object's mesh in the world; None where there is none or it cannot be used."""
+    file = examined.meshes[i]
+    if file is None:
+        return None
+    try:
+        mesh = load_mesh(file)
+    except MeshError:  # it is listed among the broken files
+        return None
+    vertices = mesh.vertices * float(examined.scale[i]) @ examined.rotation[i].double().numpy().T
+    return trimesh.Trimesh(vertices + examined.translation[i].double().numpy(), mesh.faces, process=False)
+
+
+def _beside(pose: HandPose, thing: NDArray) -> NDArray[np.float64]:
+    way = pose.translation.double().numpy() - thing
+    side = np.cross(way, [0.0, 0.0, 1.0])
+    if np.linalg.norm(side) <= 1e-3 * np.linalg.norm(way):  # the hand is right above the object
+        side = np.array([1.0, 0.0, 0.0])
+    return side / np.linalg.norm(side) + np.array([0.0, 0.0, 0.4])
+
+
+def _caption(examined: Examined, measures: Measures, expected: Expected, i: int) -> tuple[str, ...]:
+    worst = float(measures.excess[i].max())
+    limits = f"joints up to {worst:.2f} rad beyond their limits" if worst > BENT else "joints within their limits"
+    if not np.isfinite(measures.distance[i]):
+        return examined.names[i], "no mesh", limits
+    count = touching(measures.tips[i : i + 1], expected, examined.margin)[0]
+    tips = f"{count} of {measures.tips.shape[1]} fingertips within {1e3 * (TIP + examined.margin):g} mm"
+    touch = f"{1e3 * measures.distance[i]:.1f} mm; {tips}"
+    return examined.names[i], touch, limits
+
+
+def _text(lines: Sequence[str], width: int) -> Picture:
+    """Lines of text, cut at the front where they are too long: names differ at their end."""
+    image = Image.new("RGB", (width, _LINE * len(lines) + 8), "white")
+    font = ImageFont.load_default(11)
+    for i, line in enumerate(lines):
+        while len(line) > 1 and font.getlength(line) > width - 8:
+            line = "…" + line[2:]
+        ImageDraw.Draw(image).text((4, 2 + i * _LINE), line, fill=(40, 40, 40), font=font)
+    return np.asarray(image)

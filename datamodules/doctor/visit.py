@@ -1,0 +1,221 @@
+"""One visit: reads a data set as a run would, and collects what the report says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...geometry.meshes import MeshError
+from ...hands.hand import load_hand
+from ...hands.unpickle import PickleFileError, UnsafePickleError
+from ..base import PartsDataModule
+from ..dexgraspnet import GraspFolder
+from ..errors import DataError, DatasetNotFound
+from ..grab import GrabMotion
+from ..grab.objects import ALIASES, OBJECTS, SUBJECTS
+from ..grab.skeleton import GENERIC
+from ..grasp_store import GraspStore
+from ..realdex import RealDexMotion
+from ..splits import REALDEX_TEST, REALDEX_TRAIN, REALDEX_VAL
+from ..types import MotionSample
+from .causes import Cause, judge_conventions
+from .examine import Body, Examined, examine_clips, examine_grasps
+from .findings import Level, Statistic, judge, judge_rate
+from .measure import Measures, Shapes, measure
+from .sets import DataSet
+
+EXAMINED = 300
+"""Grasps, or goals of clips, that are measured."""
+APPROXIMATE = 0.015
+"""metres that hands may be off by where the subject's skeleton is a generic one."""
+
+Whole = GraspStore | list[MotionSample]
+
+
+@dataclass(frozen=True)
+class Count:
+    """Objects and items of a part."""
+
+    part: str
+    objects: int
+    items: int
+
+
+@dataclass(frozen=True, eq=False)
+class Visit:
+    """All that was found out.
+
+    Attributes:
+        dataset: which.
+        title: as the reader calls it.
+        is_demo: the data are generated, in whatever layout.
+        found: sentences.
+        missing: sentences; data may well be partial, nothing of it is an error.
+        broken: messages, each with the file.
+        counts: by part, "all" the last.
+        statistics: with their verdicts.
+        causes: mistakes that explain bad verdicts.
+        examined: the grasps that were measured; None where nothing could be read.
+        measures: of them.
+    """
+
+    dataset: DataSet
+    title: str
+    is_demo: bool
+    found: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+    counts: tuple[Count, ...] = ()
+    statistics: tuple[Statistic, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    examined: Examined | None = None
+    measures: Measures | None = None
+
+    @property
+    def healthy(self) -> bool:
+        """Nothing is broken and no verdict is bad."""
+        return not self.broken and all(statistic.level is not Level.BAD for statistic in self.statistics)
+
+
+def visit(dataset: DataSet, module: PartsDataModule, count: int = EXAMINED) -> Visit:
+    """Reads and measures a data set.
+
+    Args:
+        dataset: what is known of it.
+        module: its reader.
+        count: grasps, or clips, that are measured; all are read.
+
+    Raises:
+        DatasetNotFound: nothing of it is there.
+    """
+    try:
+        whole: Any = module.load()
+    except DatasetNotFound:
+        raise
+    except (DataError, MeshError, PickleFileError, UnsafePickleError) as error:  # never skipped, or nothing is left
+        broken = tuple(dict.fromkeys([*skipped(module), str(error)]))
+        return Visit(dataset, module.title, module.is_demo, (), (), broken)
+    counts, no_split = _counts(module, whole)
+    examined = _examine(module, whole, count)
+    shapes = Shapes()
+    measures = measure(examined, shapes)
+    statistics = judge(examined, measures, dataset.expected)
+    causes: tuple[Cause, ...] = ()
+    if np.isfinite(measures.distance).any():
+        conventions, causes = judge_conventions(examined, shapes)
+        statistics.append(conventions)
+    if isinstance(whole, list):
+        statistics.append(judge_rate(np.array([clip.fps for clip in whole])))
+    open_meshes = [f"a closed mesh, so that its inside is a guess: {message}" for message in measures.open_meshes]
+    return Visit(
+        dataset=dataset,
+        title=module.title,
+        is_demo=module.is_demo,
+        found=_found(module, whole),
+        missing=(*_missing(module, whole), *no_split, *open_meshes),
+        broken=(*skipped(module), *measures.bad_meshes),
+        counts=counts,
+        statistics=tuple(statistics),
+        causes=causes,
+        examined=examined,
+        measures=measures,
+    )
+
+
+def skipped(module: PartsDataModule) -> tuple[str, ...]:
+    """Messages of what a reader left out, each once; a demo data module has no files."""
+    return tuple(dict.fromkeys(getattr(module, "skipped", ())))
+
+
+def _counts(module: PartsDataModule, whole: Any) -> tuple[tuple[Count, ...], tuple[str, ...]]:
+    """Of each part, and why there are no parts."""
+    counts, problems = [], ()
+    try:
+        parts = module.split(whole)
+        counts = [Count(name, len(_objects(p)), len(p)) for name, p in vars(parts).items() if p is not None]
+        module.check(parts)
+    except DataError as error:  # a sample of a data set has no test objects; it can be looked at all the same
+        problems = (f"parts to train and test on: {error}",)
+    return (*counts, Count("all", len(_objects(whole)), len(whole))), problems
+
+
+def _objects(part: Whole) -> set[str]:
+    return set(part.object_names) if isinstance(part, GraspStore) else {clip.object for clip in part}
+
+
+def _examine(module: PartsDataModule, whole: Whole, count: int) -> Examined:
+    if isinstance(whole, GraspStore):
+        return examine_grasps(whole, count)
+    if not isinstance(module, GrabMotion):
+        body = Body.of(load_hand(module.hand))
+        return examine_clips(whole, count, lambda _: body)
+    bodies: dict[int, Body] = {}
+
+    def body_of(clip: MotionSample) -> Body:
+        person = module.person(clip)
+        return bodies.setdefault(id(person), Body(person.hand or module.reader.hand, person.links))
+
+    return examine_clips(whole, count, body_of, APPROXIMATE if "generic_skeleton" in whole[0].flags else 0.0)
+
+
+# ------------------------------------------------------------------------------------------------- found and missing
+
+
+def _found(module: PartsDataModule, whole: Whole) -> tuple[str, ...]:
+    if isinstance(whole, GraspStore):
+        flags = {flag for thing in whole.objects for flag in thing.flags}
+        lines = [f"{len(whole)} grasps of {len(whole.object_names)} objects"]
+    else:
+        flags = {flag for clip in whole for flag in clip.flags}
+        recordings = {(clip.object, clip.recording) for clip in whole}
+        lines = [f"{len(whole)} clips of {len(_objects(whole))} objects, from {len(recordings)} recordings"]
+    if isinstance(module, GraspFolder):
+        files = sum(len(source.files) for source in module.tree.sources)
+        lines.append(f"{files} files of grasps under {module.tree.root}")
+    if isinstance(module, GrabMotion):
+        tree = module.reader.tree
+        lines.append(f"{len(tree.sequences)} sequences under {tree.root}")
+        lines += [f"{n} sequences without a clip: {reason}" for reason, n in module.without_clip.most_common()]
+    if isinstance(module, RealDexMotion):
+        lines.append(f"under {module.root}")
+    return (*lines, *(f"samples flagged {flag}" for flag in sorted(flags)))
+
+
+def _missing(module: PartsDataModule, whole: Whole) -> tuple[str, ...]:
+    lines: list[str] = []
+    here = _objects(whole)
+    if isinstance(module, RealDexMotion) and not module.is_demo:
+        lines += _absent("objects", [*REALDEX_TRAIN, *REALDEX_VAL, *REALDEX_TEST], here)
+    if isinstance(module, GrabMotion) and not module.is_demo:
+        lines += _absent("objects (aliases merged)", [name for name in OBJECTS if name not in ALIASES], here)
+        lines += _absent("subjects", SUBJECTS, {path.parent.name for path in module.reader.tree.sequences})
+    if isinstance(module, GrabMotion) and module.hand == GENERIC:
+        lines.append(
+            f"the MANO model: joints are approximate, and verdicts {1e3 * APPROXIMATE:g} mm more lenient; "
+            "python -m dexzoo.datamodules.download mano says where to get it"
+        )
+    if isinstance(module, GraspFolder):
+        if module.tree.missing:
+            lines.append(f"meshes of {len(module.tree.missing)} of {len(module.tree.sources)} objects, see below")
+        if module.tree.lists is None:
+            lines.append("lists of the objects to train and test on: they are dealt by a hash of their names")
+    if not isinstance(whole, GraspStore) and any(clip.mesh is None for clip in whole):
+        lines.append("meshes: nothing can be said of hand and object together")
+    return tuple(lines)
+
+
+def _absent(what: str, names: Sequence[str], here: set[str]) -> list[str]:
+    absent = [name for name in names if name not in here]
+    if not absent:
+        return []
+    few = ", ".join(absent[:6]) + (", ..." if len(absent) > 6 else "")
+    return [f"{len(absent)} of {len(names)} {what}: {few}"]
+
+
+def picture_path(folder: Path, dataset: DataSet) -> Path:
+    """Where the sheet of samples goes."""
+    return folder / f"doctor_{dataset.name}.png"

@@ -1,0 +1,90 @@
+"""GRAB's grasps as a data module: single frames of the sequences, chosen by a published rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import UnknownName
+from ..grasp_store import GraspObject, GraspStore
+from ..grasps import GraspDataModule, GraspParts
+from .grasps import check_rule, grasps_of
+from .objects import OBJECT_SPLITS, object_of
+from .reader import GrabReader
+
+
+class GrabGrasps(GraspDataModule):
+    """Static grasps of GRAB in the object's frame; see `grasps.read_grasps`, and `GrabMotion` about hands.
+
+    Grasps are named "<object>/<number>", the number counting the object's grasps in the order of the sequences.
+
+    Args:
+        root: folder that holds `grab` and `tools`; "demo" writes and reads a small generated tree in that layout.
+        hand: name or YAML of a hand with MANO's joints.
+        split: "grab" or "goal", by object, aliases merged.
+        frames: "goal_grasp" (GOAL's GNet) or "grab" (every frame with contact), see `frames`.
+        side: which hand, "right" or "left"; a left one comes as a right one with object and mesh mirrored.
+        every: keeps each n-th of the frames that fit, of neighbours 8 ms apart; 1 keeps all, as the sources do.
+        object_points: "mesh" draws the clouds from the meshes; "none" gives empty clouds and needs no mesh.
+        on_bad: "raise" stops at a bad sequence; "skip" logs it, leaves it out, and counts.
+        **options: see `GraspDataModule`.
+
+    Raises:
+        UnknownName: another setting.
+        DataError: `every` below 1.
+    """
+
+    title = "GRAB"
+
+    def __init__(
+        self,
+        root: str | Path | None = None,
+        hand: str = "mano",
+        *,
+        split: str = "grab",
+        frames: str = "goal_grasp",
+        side: str = "right",
+        every: int = 1,
+        object_points: str = "mesh",
+        on_bad: str = "raise",
+        **options: Any,
+    ) -> None:
+        super().__init__(hand, **options)
+        if split not in OBJECT_SPLITS:
+            raise UnknownName("data.split", split, tuple(OBJECT_SPLITS))
+        check_rule(frames, every)
+        self.reader = GrabReader(root, hand, side, object_points, self.n_object_points, on_bad)
+        self.split_by, self.frames, self.every = split, frames, every
+        self.is_demo = self.reader.is_demo
+        if self.is_demo:
+            self.title = "demo data in GRAB's layout (MANO stand-in)"
+
+    @property
+    def skipped(self) -> list[str]:
+        """Messages of the sequences left out by `on_bad="skip"`."""
+        return self.reader.skipped
+
+    def load(self) -> GraspStore:
+        """Reads all sequences and picks the frames.
+
+        Raises:
+            DatasetNotFound: no sequences under `root`.
+            BadFile: a bad sequence, template or mesh.
+            DataError: another kind of hand, or no frame fits.
+        """
+        grasps = grasps_of(self.reader, self.frames, self.every)
+        stems = list(grasps.clouds)  # one shape may have two names, each with its own file
+        of_recording = [stems.index(name.split("/")[1].split("_")[0]) for name in grasps.recordings]
+        return GraspStore.of(
+            pose=grasps.pose,
+            object=np.array(of_recording)[grasps.recording],
+            objects=[GraspObject(object_of(stem), grasps.clouds[stem][1], grasps.flags) for stem in stems],
+            clouds=torch.stack([points for points, _ in grasps.clouds.values()]),
+        )
+
+    def split(self, store: GraspStore) -> GraspParts:
+        """By object; see the argument `split`."""
+        return GraspParts.by_object(store, **OBJECT_SPLITS[self.split_by])

@@ -1,0 +1,218 @@
+"""RealDex, Table 3, on your data: makes the runs that it needs and merges them, or merges runs that there are.
+
+python experiments/table3.py data=demo_grasps models=[grasp_cvae] seeds=[0,1,2] n_samples=10
+python experiments/table3.py runs=[runs/a,runs/b] out=table
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+try:
+    import dexzoo  # noqa: F401
+except ModuleNotFoundError:
+    sys.exit("dexzoo is not installed in this Python: run `make setup` and use .venv/bin/python, or `pip install -e .`")
+
+import hydra
+import yaml
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from dexzoo.experiments import grasp_figures
+from dexzoo.experiments.errors import plain_errors
+from dexzoo.experiments.folders import RunError
+from dexzoo.experiments.grasp_results import gather, summarise
+from dexzoo.experiments.grasp_tables import tables, write_table
+from dexzoo.experiments.launch import launch
+from dexzoo.experiments.results import console
+
+PREDICTOR = "contact_map"
+"""Choice of conf/model that grasp models take their contact predictor from."""
+
+SETTINGS = "table3.json"
+"""In the folder of a run: the overrides that it is made with."""
+
+
+@dataclass(frozen=True)
+class Table3:
+    """What the command is given: `KEY=VALUE ...`.
+
+    Attributes:
+        runs: folders of grasp runs to merge; none are started.
+        data: choice of conf/data.
+        models: choices of conf/model.
+        seeds: a run of each model for each.
+        n_samples: candidates for each test object.
+        refine: choice of conf/refine; with "tta" candidates are shown before and after.
+        select: choice of conf/select; with "filter" also those that it keeps.
+        overrides: further KEY=VALUE of experiments/run.py, for every run.
+        out: folder of the table, and of the runs where they are made.
+        key: metric by which the pictures are chosen.
+    """
+
+    runs: list[str] = field(default_factory=list)
+    data: str = "demo_grasps"
+    models: list[str] = field(default_factory=lambda: ["grasp_cvae"])
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    n_samples: int = 10
+    refine: str = "tta"
+    select: str = "filter"
+    overrides: list[str] = field(default_factory=list)
+    out: str = "runs/table3"
+    key: str = "sim_displacement_cm"
+
+    @staticmethod
+    def of(arguments: Sequence[str]) -> Table3:
+        """From `KEY=VALUE` as the command line has them; a list is `[a,b]`, or one value.
+
+        Raises:
+            RunError: not of that form, an unknown key, a value of another type, or `runs` together with what says how
+                to make runs.
+        """
+        given = dict(_parse(argument) for argument in arguments)
+        making = given.keys() & {"data", "models", "seeds", "n_samples", "refine", "select", "overrides"}
+        if "runs" in given and making:
+            raise RunError(f"runs: expected no {', '.join(sorted(making))} beside it, because no run is started")
+        return Table3(**given)
+
+    @property
+    def trains_predictors(self) -> bool:
+        """Contact predictors are trained where a model takes one, unless the overrides name a run of one."""
+        return not any(override.startswith("contact_from=") for override in self.overrides)
+
+    def predictor_overrides(self, seed: int) -> list[str]:
+        """Overrides of experiments/run.py for a contact predictor: all but those of the grasp model."""
+        shared = [override for override in self.overrides if not override.startswith("model.")]
+        return [f"model={PREDICTOR}", f"data={self.data}", f"seed={seed}", *shared]
+
+    def overrides_of(self, model: str, seed: int) -> list[str]:
+        """Overrides of experiments/run.py for one run of a grasp model."""
+        choices = [f"model={model}", f"data={self.data}", f"refine={self.refine}", f"select={self.select}"]
+        return [*choices, f"seed={seed}", f"model.n_samples={self.n_samples}", *self.overrides]
+
+
+def make_runs(settings: Table3) -> list[Path]:
+    """Makes the runs of all models and seeds that are not there yet; a run that was stopped goes on.
+
+    Models that take a contact predictor share one for each seed, which is trained first.
+
+    Returns:
+        Folders of the grasp models, OUT/MODEL/seed_SEED.
+
+    Raises:
+        RunError: the run in its place was made with other settings, or a run failed.
+    """
+    out = Path(settings.out)
+    folders = []
+    for model in settings.models:
+        needs_predictor = settings.trains_predictors and takes_contact(model)
+        for seed in settings.seeds:
+            overrides = settings.overrides_of(model, seed)
+            if needs_predictor:
+                predictor = _make_run(out / PREDICTOR / f"seed_{seed}", settings.predictor_overrides(seed))
+                overrides.append(f"contact_from={predictor}")
+            folders.append(_make_run(out / model / f"seed_{seed}", overrides))
+    return folders
+
+
+def takes_contact(model: str) -> bool:
+    """Whether a choice of conf/model has a network with a contact predictor in it.
+
+    Raises:
+        MissingConfigException: no such choice.
+    """
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
+        cfg = hydra.compose("config", [f"model={model}"])
+    return OmegaConf.select(cfg, "model.network.contact") is not None
+
+
+def _make_run(folder: Path, overrides: list[str]) -> Path:
+    """Launches a run and notes what it is made with; refuses a folder whose note says otherwise."""
+    note = folder / SETTINGS
+    before = json.loads(note.read_text()) if note.is_file() else overrides
+    if before != overrides:
+        changed = " ".join(sorted(set(before) ^ set(overrides)))
+        raise RunError(f"{folder}: expected a run with these settings, found one with others ({changed}); set out=...")
+    folder.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps(overrides) + "\n")
+    return launch(overrides, folder)
+
+
+def merge_runs(runs: Sequence[str | Path], out: Path, key: str = "sim_displacement_cm") -> list[Path]:
+    """Prints the tables of some runs, and writes them and the pictures.
+
+    Args:
+        runs: folders of grasp runs.
+        out: folder of what is written.
+        key: metric by which the pictures are chosen.
+
+    Returns:
+        The files written.
+
+    Raises:
+        RunError: runs that cannot be merged, see `gather`.
+    """
+    rows = gather(runs)
+    title = f"{rows[0]['data']}, hand {rows[0]['hand']}, {len({row['object'] for row in rows})} test objects"
+    screen = console()
+    for table in tables(summarise(rows), title):
+        screen.print(table)
+    files = [*write_table(out, rows, title), grasp_figures.draw(out / "grasps.png", rows, title, key)]
+    for file in files:
+        screen.print(f"wrote        {file}", soft_wrap=True)
+    return files
+
+
+def _parse(argument: str) -> tuple[str, Any]:
+    """A key and its value.
+
+    Raises:
+        RunError: as `Table3.of`.
+    """
+    key, equals, text = argument.partition("=")
+    if not equals:
+        raise RunError(f"{argument}: expected KEY=VALUE")
+    types = {f.name: str(f.type) for f in fields(Table3)}
+    if key not in types:
+        close = difflib.get_close_matches(key, types, n=1, cutoff=0.5)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise RunError(f"{key}: no such key{hint}\nthere are: {', '.join(types)}")
+    return key, _typed(key, _loaded(argument, text), types[key])
+
+
+def _loaded(argument: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RunError(f"{argument}: expected a value, or a list [a,b]: {error}") from error
+
+
+def _typed(key: str, value: Any, kind: str) -> Any:
+    """The value, where it is of the kind that the field says: "str", "int" or a list of one of them."""
+    item = {"str": str, "int": int}[kind.removeprefix("list[").removesuffix("]")]
+    values = value if kind.startswith("list") and isinstance(value, list) else [value]
+    if not values or any(type(x) is not item for x in values):
+        raise RunError(f"{key}: expected {kind}, found {value!r}")
+    return values if kind.startswith("list") else value
+
+
+@plain_errors
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if {"-h", "--help"} & set(given):
+        print(f"{__doc__}\n{Table3.__doc__}")
+        return
+    settings = Table3.of(given)
+    merge_runs(settings.runs or make_runs(settings), Path(settings.out), settings.key)
+
+
+if __name__ == "__main__":
+    main()

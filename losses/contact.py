@@ -1,0 +1,94 @@
+"""Contact of hand and object as a value per object point, and the energies that are made of it.
+
+The soft contact and its bins are those of ContactNet (RealDex, IJCAI 2024, section 4.2; UniDexGrasp, CVPR 2023).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..hands.hand import Hand, Links
+from ..hands.points import place, primitive_distances
+
+SLOPE = 60.0
+"""per metre: contact falls to 0.85, 0.71, 0.46 at 5, 10, 20 mm."""
+
+
+def soft_contact(distance: Tensor, slope: float = SLOPE) -> Tensor:
+    """How much each point is touched: 2 - 2 sigmoid(slope * distance), 1 on the surface and inside, 0 far away.
+
+    The distance is one-sided: a point inside counts as touched. The published code takes its magnitude, so that a deep
+    point reads as free; pass `distance.abs()` for that.
+
+    Args:
+        distance: (..., N), metres, signed distance to the hand.
+        slope: per metre.
+
+    Returns:
+        (..., N), in [0, 1].
+    """
+    return 2 - 2 * torch.sigmoid(slope * distance.clamp_min(0))
+
+
+def contact_bins(contact: Tensor, bins: int = 10) -> Tensor:
+    """The class of each contact value; 1 belongs to the last bin (the published code wraps it round to the first).
+
+    Args:
+        contact: (..., N), in [0, 1].
+        bins: of equal width.
+
+    Returns:
+        (..., N), int64, 0 to bins - 1.
+    """
+    return (contact * bins).long().clamp(0, bins - 1)
+
+
+def bin_centres(bins: int = 10) -> Tensor:
+    """Contact values in the middle of the bins, (bins,); decoding with them is off by half a bin at most."""
+    return (torch.arange(bins) + 0.5) / bins
+
+
+def contact_map_energy(contact: Tensor, target: Tensor) -> Tensor:
+    """Summed squared difference of two contact maps.
+
+    Args:
+        contact: (B, N), in [0, 1], of the hand as it is.
+        target: (B, N), in [0, 1], as it should be.
+
+    Returns:
+        (B,).
+    """
+    return (contact - target).square().sum(-1)
+
+
+def palmar_penetration(hand: Hand, links: Links, points: Tensor) -> Tensor:
+    """Squared distance of points to the palmar line of the primitive that they are in; pushes them out of the pulp.
+
+    For a capsule the line is its axis moved by its radius towards the palm; a box has its surface. The sign is positive
+    inside the primitive, and the primitive with the largest value counts. UniDexGrasp's field of that name.
+
+    Args:
+        hand: the hand; its spec says where each link's pulp faces.
+        links: batch shape (...).
+        points: (..., N, 3), metres, world.
+
+    Returns:
+        (..., N), square metres, positive inside the hand.
+    """
+    distance = primitive_distances(links, hand.capsules, hand.boxes, points)
+    n = len(hand.capsules.link)
+    squared = torch.cat([_palmar_gap(hand, links, points).square().sum(-1), distance[..., n:].square()], dim=-1)
+    return torch.where(distance < 0, squared, -squared).amax(-1)
+
+
+def _palmar_gap(hand: Hand, links: Links, points: Tensor) -> Tensor:
+    """(..., N, C, 3), metres: from the nearest place of each capsule's palmar line to each point."""
+    capsules = hand.capsules
+    start, end = (place(links, capsules.link, x).unsqueeze(-3) for x in (capsules.start, capsules.end))
+    axis, offset = end - start, points.unsqueeze(-2) - start
+    along = (offset * axis).sum(-1, keepdim=True) / axis.square().sum(-1, keepdim=True).clamp_min(1e-18)
+    palmar = torch.stack([torch.as_tensor(hand.spec.palmar[hand.link_names[i]]) for i in capsules.link.tolist()])
+    shift = capsules.radius.unsqueeze(-1) * palmar.to(capsules.radius)
+    turned = (links.rotation[..., capsules.link, :, :] * shift.to(points).unsqueeze(-2)).sum(-1)
+    return offset - along.clamp(0, 1) * axis - turned.unsqueeze(-3)

@@ -1,0 +1,25 @@
+"""Published networks with their names and shapes, so that files made by them load; ours are in the folder above.
+
+They follow the descriptions in the papers and the layout of the files, not anyone's code. Defects of the published
+training are not repeated unless a weight depends on them; each class says which.
+"""
+
+from .affordance_cvae import AffordanceNetwork
+from .checkpoints import CheckpointError, Report, load_official
+from .contact_map_net import ContactMapNet, OfficialContactMap
+from .gendexgrasp import ContactMapVAE
+from .official_cvae import OFFICIAL_WEIGHTS, OfficialGraspCVAE
+from .schedule import halving
+
+__all__ = [
+    "OFFICIAL_WEIGHTS",
+    "AffordanceNetwork",
+    "CheckpointError",
+    "ContactMapNet",
+    "ContactMapVAE",
+    "OfficialContactMap",
+    "OfficialGraspCVAE",
+    "Report",
+    "halving",
+    "load_official",
+]

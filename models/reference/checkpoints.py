@@ -1,0 +1,163 @@
+"""Loads files of published networks, strictly, and says what was in them."""
+
+from __future__ import annotations
+
+import pickle
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_CONTAINERS = ("model", "network", "state_dict")
+_SPELLINGS: dict[str, Callable[[str], str]] = {
+    "as they are": lambda key: key,
+    "without 'backbone.' (an older layout)": lambda key: key.replace("backbone.", ""),
+    "without the leading 'net.'": lambda key: key.removeprefix("net."),
+    "without the leading 'net.' and 'backbone.'": lambda key: key.removeprefix("net.").replace("backbone.", ""),
+}
+_SHOWN = 5
+
+
+class CheckpointError(ValueError):
+    """A file that is not a checkpoint of the network it should be loaded into."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was loaded.
+
+    Attributes:
+        path: the file.
+        epoch, iteration: as the file says, None where it does not.
+        loaded: keys of the network whose tensors were loaded.
+        numbers: in these tensors.
+        spelling: how the file's keys were read.
+        ignored: keys that were left out on request.
+    """
+
+    path: Path
+    epoch: int | None
+    iteration: int | None
+    loaded: tuple[str, ...]
+    numbers: int
+    spelling: str
+    ignored: tuple[str, ...]
+
+    def __str__(self) -> str:
+        when = "" if self.iteration is None else f", iteration {self.iteration}"
+        left = f"\n  left out: {_parts(self.ignored)}" if self.ignored else ""
+        return (
+            f"{self.path}{when}: {len(self.loaded)} tensors, {self.numbers} numbers, keys {self.spelling}\n"
+            f"  loaded: {_parts(self.loaded)}{left}"
+        )
+
+
+def load_official(
+    path: str | Path, network: nn.Module, ignore: Sequence[str] = (), name: str | None = None
+) -> Report:
+    """Loads all weights of a network from a file, or none.
+
+    The file holds a dict of tensors, or a dict with one under `model` (RealDex, UniDexGrasp), `network` (GraspTTA) or
+    `state_dict`. Keys may have a leading `net.` that the network's lack, and `backbone.` in them as older files do.
+
+    Args:
+        path: the file. Only tensors and plain values are read, so a file from a stranger runs no code.
+        network: gets the weights; unchanged if this raises.
+        ignore: beginnings of keys of the file that are left out.
+        name: of the network in messages; its class by default.
+
+    Raises:
+        CheckpointError: the file cannot be read, has no tensors, or its tensors are not those of the network: the
+            message names what is missing, what is too much and whose shape differs.
+    """
+    path = Path(path)
+    content = _read(path)
+    tensors = _tensors(path, content)
+    kept = {key: value for key, value in tensors.items() if not key.startswith(tuple(ignore))}
+    expected = network.state_dict()
+    spelling, found = _respell(kept, expected)
+    problems = _differences(found, expected)
+    if problems:
+        raise CheckpointError(
+            f"{path}: expected the {len(expected)} tensors of {name or type(network).__name__}, found {len(found)}, keys read "
+            f"{spelling}; " + "; ".join(problems) + "; is it a file of this network, with the same number of outputs?"
+        )
+    network.load_state_dict(found)
+    return Report(
+        path=path,
+        epoch=_count(content, "epoch"),
+        iteration=_count(content, "iteration"),
+        loaded=tuple(found),
+        numbers=sum(value.numel() for value in found.values()),
+        spelling=spelling,
+        ignored=tuple(sorted(tensors.keys() - kept.keys())),
+    )
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: expected a file of weights, found no file")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: expected a checkpoint of tensors and plain values, found something else, which could run code "
+            f"and is not read; save its weights alone, torch.save(model.state_dict(), ...)"
+        ) from error
+    except (RuntimeError, EOFError, OSError, KeyError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path}: expected a file written by torch.save, found a damaged one ({error}); download it again"
+        ) from error
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path}: expected a dict of tensors, found {type(content).__name__}")
+    return content
+
+
+def _tensors(path: Path, content: Mapping[str, Any]) -> dict[str, Tensor]:
+    inner = next((content[key] for key in _CONTAINERS if isinstance(content.get(key), Mapping)), content)
+    tensors = {key: value for key, value in inner.items() if isinstance(value, Tensor)}
+    if not tensors or len(tensors) < len(inner):
+        keys = ", ".join(sorted(str(key) for key in inner if key not in tensors)[:_SHOWN]) or "nothing"
+        raise CheckpointError(
+            f"{path}: expected a dict of tensors, alone or under one of {', '.join(_CONTAINERS)}, found {keys}"
+        )
+    return tensors
+
+
+def _respell(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tuple[str, dict[str, Tensor]]:
+    """The spelling of the keys under which most of them are those of the network; the plainest of equals."""
+    read = {name: {spell(key): value for key, value in tensors.items()} for name, spell in _SPELLINGS.items()}
+    best = max(read, key=lambda name: (len(read[name]) == len(tensors), len(read[name].keys() & expected.keys())))
+    return best, read[best]
+
+
+def _differences(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    missing = [key for key in expected if key not in found]
+    surplus = [key for key in found if key not in expected]
+    shapes = [
+        f"{key} expected {tuple(expected[key].shape)}, found {tuple(found[key].shape)}"
+        for key in expected.keys() & found.keys()
+        if expected[key].shape != found[key].shape
+    ]
+    lists = (("missing", missing), ("unexpected", surplus), ("of another shape", sorted(shapes)))
+    return [f"{len(names)} {what}: {_some(names)}" for what, names in lists if names]
+
+
+def _parts(keys: Sequence[str]) -> str:
+    """The parts of a network and how many tensors each has: "obj_encoder (44), cvae (14)"."""
+    counts = Counter(key.removeprefix("net.").split(".")[0] for key in keys)
+    return ", ".join(f"{part} ({count})" for part, count in counts.items())
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _count(content: Mapping[str, Any], key: str) -> int | None:
+    value = content.get(key)
+    return value if isinstance(value, int) else None

@@ -1,0 +1,1 @@
+"""Which of many proposed grasps to keep."""

@@ -1,0 +1,91 @@
+"""Refinement of any grasps as a task: those of a data set, of another method's file, or a model's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from ...datamodules.types import GraspBatch
+from ...hands import load_hand
+from ...hands.grasp_files import load_grasps
+from ...hands.pose import HandPose
+from ..contact_map import ContactPredictor
+from ..grasp_evaluation import load_asset
+from ..refinement.fields import ObjectFields
+from ..refinement.refiner import Refined, Refiner
+
+
+class GraspRefinement(L.LightningModule):
+    """Refines batches of grasps, for `trainer.predict` and `trainer.test`; there is nothing to train.
+
+    Args:
+        hand: name or YAML of the hand.
+        refiner: how.
+        contact: predicts the target contact; None draws near fingers to the surface alone.
+        meshes: measure the hand in grids of the objects' meshes; False fits fields to the clouds.
+    """
+
+    def __init__(
+        self, hand: str, refiner: Refiner, contact: ContactPredictor | None = None, meshes: bool = True
+    ) -> None:
+        super().__init__()
+        self.hand = load_hand(hand)
+        self.refiner, self.contact, self.meshes = refiner, contact, meshes
+
+    def forward(self, batch: GraspBatch) -> Refined:
+        """Refines the grasps of a batch.
+
+        Raises:
+            ValueError: an object has no mesh, though `meshes` is set.
+        """
+        fields = mesh_fields(batch) if self.meshes else None
+        return self.refiner(self.hand, batch.pose, batch.object_points, self.contact, batch.plane, fields)
+
+    def predict_step(self, batch: GraspBatch, batch_idx: int) -> Refined:
+        """Refined grasps, with their energies before and after."""
+        return self(batch)
+
+    def test_step(self, batch: GraspBatch, batch_idx: int) -> None:
+        """Logs the means of energy and terms before and after, and of the steps taken."""
+        refined = self(batch)
+        how: dict[str, Any] = {"batch_size": len(batch.names), "on_step": False, "on_epoch": True, "sync_dist": True}
+        sides = {"before": (refined.start, refined.before), "after": (refined.end, refined.terms)}
+        for side, (energy, terms) in sides.items():
+            self.log_dict({f"test/{side}/{name}": value.mean() for name, value in terms.items()}, **how)
+            self.log(f"test/{side}/energy", energy.mean(), **how)
+        self.log("test/steps", refined.steps.float().mean(), **how)
+
+    def refine_file(self, path: str | Path, points: Tensor, fields: ObjectFields | None = None) -> Refined:
+        """Refines the grasps of a file of any method and known format, all of one object.
+
+        Args:
+            path: see `hands.grasp_files.load_grasps`.
+            points: (N, 3), metres, cloud of the object, in the frame of the grasps.
+            fields: of the object, its `owner` as long as there are grasps; None fits one to the cloud.
+        """
+        sets = load_grasps(path, self.hand)
+        pose = HandPose.cat([grasps.pose for grasps in sets]).to(points)
+        planes = [grasps.plane for grasps in sets if grasps.plane is not None]
+        plane = torch.cat(planes).to(points) if len(planes) == len(sets) else None
+        return self.refiner(self.hand, pose, points.expand(len(pose.joints), -1, -1), self.contact, plane, fields)
+
+
+def mesh_fields(batch: GraspBatch) -> ObjectFields:
+    """Distance fields of the meshes of a batch.
+
+    Raises:
+        ValueError: an object without a mesh.
+    """
+    missing = [name for name, mesh in zip(batch.objects, batch.meshes, strict=True) if mesh is None]
+    if missing:
+        raise ValueError(f"object {missing[0]!r}: expected a mesh to refine grasps on, found none; set meshes=False")
+    named = {str(mesh): name for mesh, name in zip(batch.meshes, batch.objects, strict=True)}
+    device = batch.object_points.device
+    with torch.inference_mode(False):  # the grids are kept, for whoever wants gradients later too
+        owner = torch.tensor([[*named].index(str(mesh)) for mesh in batch.meshes], device=device)
+        grids = [load_asset(mesh, name).grid.to(device) for mesh, name in named.items()]
+        return ObjectFields(grids, owner, batch.scale.clone())

@@ -1,0 +1,100 @@
+"""The task that refines any grasps: in batches of several objects, by mesh or cloud, and from a file."""
+
+import dataclasses
+
+import lightning as L
+import pytest
+import torch
+
+from dexzoo.datamodules.demo.grasps import load_grasps
+from dexzoo.datamodules.demo.objects import object_mesh
+from dexzoo.datamodules.types import GraspBatch
+from dexzoo.geometry.sampling import sample_surface
+from dexzoo.hands.grasp_npz import save_grasps
+from dexzoo.hands.grasp_set import GraspSet
+from dexzoo.hands.pose import HandPose
+from dexzoo.models.refinement.refiner import Refiner
+from dexzoo.models.tasks.grasp_refinement import GraspRefinement, mesh_fields
+
+
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory):
+    """Two grasps of the jar and one of the can, twice its size, pushed 5 mm in."""
+    folder, grasps = tmp_path_factory.mktemp("meshes"), load_grasps()
+    clouds, meshes = [], []
+    for name in ("jar", "can"):
+        mesh = object_mesh(name)
+        meshes.append(folder / f"{name}.obj")
+        mesh.export(meshes[-1])
+        clouds.append(torch.as_tensor(sample_surface(mesh.vertices, mesh.faces, 256, seed=0)[0], dtype=torch.float32))
+    pose = HandPose.cat([grasps["jar"].pose[:2], grasps["can"].pose[:1]]).to(torch.float32)
+    pose = dataclasses.replace(pose, translation=pose.translation - 0.005 * pose.rotation[..., 1])
+    return GraspBatch(
+        pose=pose,
+        object_points=torch.stack([clouds[0], clouds[0], 2 * clouds[1]]),
+        scale=torch.tensor([1.0, 1.0, 2.0]),
+        names=("a", "b", "c"),
+        objects=("jar", "jar", "can"),
+        meshes=(meshes[0], meshes[0], meshes[1]),
+    )
+
+
+def make_trainer():
+    quiet = {
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "enable_checkpointing": False,
+    }
+    return L.Trainer(accelerator="cpu", **quiet)
+
+
+def loader(batch):
+    return torch.utils.data.DataLoader([batch], batch_size=None)
+
+
+def test_fields_are_zero_on_the_scaled_clouds(batch):
+    """The clouds were drawn from the meshes; the grid rounds their edges by up to half a cell."""
+    distance = mesh_fields(batch)(batch.object_points)
+    assert distance.abs().mean(1).max() < 1e-3
+    centre = batch.object_points.mean(1, keepdim=True)
+    assert (mesh_fields(batch)(centre) < -0.02).all()
+
+
+def test_test_logs_energies_that_fall(batch):
+    trainer = make_trainer()
+    task = GraspRefinement("shadow", Refiner(steps=5))
+    (logged,) = trainer.test(task, loader(batch), verbose=False)
+    assert logged["test/after/energy"] < logged["test/before/energy"]
+    weighted = sum(
+        task.refiner.weights[k] * logged[f"test/after/{k}"] for k in task.refiner.weights if f"test/after/{k}" in logged
+    )
+    assert weighted == pytest.approx(logged["test/after/energy"], rel=1e-4)
+    assert logged["test/steps"] == 5
+
+
+@pytest.mark.parametrize("meshes", [True, False])
+def test_predict_returns_refined_grasps(batch, meshes):
+    (refined,) = make_trainer().predict(GraspRefinement("shadow", Refiner(steps=8), meshes=meshes), loader(batch))
+    assert refined.pose.shape == (3,)
+    assert (refined.end <= refined.start).all()
+    assert refined.end.mean() < refined.start.mean()
+
+
+def test_an_object_without_a_mesh_is_named(batch):
+    bare = dataclasses.replace(batch, meshes=(*batch.meshes[:2], None))
+    with pytest.raises(
+        ValueError, match="object 'can': expected a mesh to refine grasps on, found none; set meshes=False"
+    ):
+        GraspRefinement("shadow", Refiner(steps=1))(bare)
+
+
+def test_grasps_of_a_file_are_refined_like_the_same_grasps_of_a_batch(batch, tmp_path):
+    task = GraspRefinement("shadow", Refiner(steps=3, hand_distance="primitives"), meshes=False)
+    jar = dataclasses.replace(
+        batch, pose=batch.pose[:2], object_points=batch.object_points[:2], names=("a", "b"), scale=batch.scale[:2]
+    )
+    stored = GraspSet("jar", jar.pose.to(torch.float64), torch.ones(2, dtype=torch.float64), torch.arange(2))
+    save_grasps(tmp_path / "grasps.npz", [stored], task.hand)
+    found = task.refine_file(tmp_path / "grasps.npz", jar.object_points[0])
+    torch.testing.assert_close(found.pose.to_vector(), task(jar).pose.to_vector(), atol=1e-4, rtol=0)
