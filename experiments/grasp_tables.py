@@ -43,6 +43,7 @@ EXPLANATION = (
     "together), where there are two objects or more. Spreads are among the candidates of one object, mean over objects "
     "and seeds. Lower is better but for the shares, Q1 and the spreads."
 )
+_SHORT = "Mean ± standard deviation over grasps. Lower is better but for the shares, Q1 and the spreads."
 _DROPS = "What the filter drops, and each criterion by itself"
 _LEGACY = "As the field's scripts compute it"
 _FLAWED = "Flaws included, see docs/metrics.md; not to be compared with the exact columns."
@@ -74,14 +75,21 @@ def drop_lines(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
     ]
 
 
-def tables(lines: Sequence[Line], title: str) -> list[Table]:
-    """What is printed: exact columns, what the filter drops, legacy columns where there are any, the published rows."""
-    made = [_rich(f"Table 3: {title}", EXPLANATION, *text_lines(lines, COLUMNS))]
+def tables(lines: Sequence[Line], title: str, published: bool = True) -> list[Table]:
+    """What is printed: exact columns, what the filter drops, legacy columns where there are any, the published rows.
+
+    Args:
+        lines: of `summarise`.
+        title: of the data.
+        published: the table is Table 3, beside which the published rows belong; False is for any other grasps.
+    """
+    heading, caption = (f"Table 3: {title}", EXPLANATION) if published else (title, _SHORT)
+    made = [_rich(heading, caption, *text_lines(lines, COLUMNS))]
     if lines[0].drops:
         made.append(_rich(_DROPS, "share of candidates", *drop_lines(lines)))
     if _has_legacy(lines):
         made.append(_rich(f"{_LEGACY}: {title}", _FLAWED, *text_lines(lines, LEGACY_COLUMNS)))
-    return [*made, published_table()]
+    return [*made, published_table()] if published else made
 
 
 def write_table(folder: Path, rows: Sequence[Row], title: str) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from ..models import GraspGeneration, Task
+from ..models.reference import OfficialContactMap, OfficialGraspCVAE, Report
 from .folders import BEST, RunError, find_checkpoint
+
+_log = logging.getLogger(__name__)
 
 
 def load_run(path: str | Path) -> tuple[Any, Any]:
@@ -75,6 +79,40 @@ def load_contact(task: GraspGeneration, path: str | Path) -> None:
             f"{path}: expected the contact predictor of {task.method!r}, with the settings of model.network.contact, "
             f"found another network: {' '.join(line.strip() for line in str(error).splitlines()[1:3])}"
         ) from error
+
+
+def load_published(task: Task, path: str | Path, with_contact: bool = True) -> Report:
+    """Fills the network of a task with the weights of a file that the published training wrote.
+
+    Args:
+        task: of a model whose name ends in _official.
+        path: the file, as downloaded.
+        with_contact: load the contact predictor in a file of the cVAE too, where the model has one.
+
+    Returns:
+        What was loaded and what was left out.
+
+    Raises:
+        RunError: a model that has no published layout.
+        CheckpointError: a file that is not one of this network; nothing was loaded.
+    """
+    network = task.network
+    if isinstance(network, OfficialContactMap):
+        return network.load(path)
+    if not isinstance(task, GraspGeneration) or not isinstance(network, OfficialGraspCVAE):
+        raise RunError(
+            f"official_weights: expected model=contact_map_official or model=grasp_cvae_official, found "
+            f"{task.method!r}, which has another layout; for its own checkpoints there is init_from=RUN"
+        )
+    report = network.load(path, with_contact)
+    if any(key.startswith("contact_net.") for key in report.loaded):
+        task.has_contact.fill_(True)
+        _log.warning(
+            "official_weights: the contact predictor is that of %s, which RealDex's own training leaves untrained; "
+            "contact_from=RUN takes another",
+            path,
+        )
+    return report
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

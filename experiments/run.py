@@ -20,8 +20,8 @@ from omegaconf import DictConfig
 from dexzoo.experiments import outcome, tracking
 from dexzoo.experiments.errors import plain_errors
 from dexzoo.experiments.folders import BEST, RunError, checkpoint_to_resume, find_checkpoint
-from dexzoo.experiments.load import load_contact, load_weights
-from dexzoo.experiments.results import Row
+from dexzoo.experiments.load import load_contact, load_published, load_weights
+from dexzoo.experiments.results import Row, console
 
 
 def run(cfg: DictConfig) -> float:
@@ -32,6 +32,7 @@ def run(cfg: DictConfig) -> float:
     """
     tracking.quieten()
     refuse_sweep_over_processes(cfg)
+    refuse_two_weights(cfg)
     if cfg.action:
         return hydra.utils.get_method(cfg.action)(cfg)
     folds = instantiate(cfg.data).fold_ids() if cfg.data.get("fold") == "all" else [None]
@@ -61,6 +62,10 @@ def run_one(cfg: DictConfig, fold: int | None) -> tuple[list[Row], float]:
     tracking.say_where_wandb_stands(loggers)
 
     # train
+    if cfg.official_weights:
+        report = load_published(task, cfg.official_weights, with_contact=not cfg.contact_from)
+        if trainer.is_global_zero:
+            console().print(f"official     {report}", soft_wrap=True)
     if cfg.contact_from:
         load_contact(task, cfg.contact_from)
     if cfg.init_from:
@@ -71,7 +76,7 @@ def run_one(cfg: DictConfig, fold: int | None) -> tuple[list[Row], float]:
         tracking.carry_on(loggers, resume)
         trainer.fit(task, datamodule, ckpt_path=resume, weights_only=True)
         best = folder / BEST if (folder / BEST).exists() else None  # without validation clips: the last weights
-    elif task.trainable and not (best or cfg.init_from):
+    elif task.trainable and not (best or cfg.init_from or cfg.official_weights):
         raise RunError("train=false: expected weights to evaluate, found none; set ckpt=RUN_FOLDER or ckpt=FILE")
 
     # test, and the references on the same clips
@@ -89,6 +94,18 @@ def run_one(cfg: DictConfig, fold: int | None) -> tuple[list[Row], float]:
     rows = outcome.label_results(cfg, datamodule, task, references)
     outcome.write(cfg, datamodule, task, references, rows, score, loggers)
     return rows, score
+
+
+def refuse_two_weights(cfg: DictConfig) -> None:
+    """Stops a run that is told to start from the weights of two files.
+
+    Raises:
+        RunError: always in that case.
+    """
+    others = {"init_from": cfg.init_from, "ckpt": cfg.ckpt if not cfg.train else None}
+    given = [f"{key}={value}" for key, value in others.items() if value]
+    if cfg.official_weights and given:
+        raise RunError(f"official_weights: expected the only weights to start from, found {given[0]} beside; drop one")
 
 
 def refuse_sweep_over_processes(cfg: DictConfig) -> None:

@@ -86,6 +86,7 @@ def quieten() -> None:
         "The dirpath has changed",  # a checkpoint of another run is evaluated
         ".*smaller than the logging interval",  # every epoch is logged as well
         "Total length of `list` across ranks is zero",  # data without validation clips
+        "Found .* module.* in eval mode",  # the frozen contact predictor
         ".*LeafSpec",  # Lightning calls what torch deprecates
     ):
         warnings.filterwarnings("ignore", message)

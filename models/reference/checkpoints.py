@@ -56,9 +56,7 @@ class Report:
         )
 
 
-def load_official(
-    path: str | Path, network: nn.Module, ignore: Sequence[str] = (), name: str | None = None
-) -> Report:
+def load_official(path: str | Path, network: nn.Module, ignore: Sequence[str] = (), name: str | None = None) -> Report:
     """Loads all weights of a network from a file, or none.
 
     The file holds a dict of tensors, or a dict with one under `model` (RealDex, UniDexGrasp), `network` (GraspTTA) or
@@ -83,15 +81,17 @@ def load_official(
     problems = _differences(found, expected)
     if problems:
         raise CheckpointError(
-            f"{path}: expected the {len(expected)} tensors of {name or type(network).__name__}, found {len(found)}, keys read "
-            f"{spelling}; " + "; ".join(problems) + "; is it a file of this network, with the same number of outputs?"
+            f"{path}: expected the {len(expected)} tensors of {name or type(network).__name__}, found {len(found)}, "
+            f"keys read {spelling}; "
+            + "; ".join(problems)
+            + "; is it a file of this network, with the same number of outputs?"
         )
     network.load_state_dict(found)
     return Report(
         path=path,
         epoch=_count(content, "epoch"),
         iteration=_count(content, "iteration"),
-        loaded=tuple(found),
+        loaded=tuple(expected),
         numbers=sum(value.numel() for value in found.values()),
         spelling=spelling,
         ignored=tuple(sorted(tensors.keys() - kept.keys())),

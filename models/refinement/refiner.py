@@ -28,8 +28,8 @@ OURS: Mapping[str, float] = {
     "contact": 0.02,
     "penetration": 150.0,
     "attraction": 60.0,
-    "closure": 0.05,
-    "repulsion": 40.0,
+    "closure": 0.02,
+    "repulsion": 120.0,
     "table": 100.0,
 }
 """Weights of our terms, whose lengths are in metres."""
@@ -138,7 +138,7 @@ class Refiner:
         points: int | None = 512,
         hand_distance: Literal["primitives", "grid"] = "grid",
         reach: float = 0.03,
-        squeeze: float = 0.001,
+        squeeze: float = 0.0003,
         tip_pull: float = 3.0,
         patience: int = 40,
     ) -> None:

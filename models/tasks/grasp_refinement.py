@@ -27,14 +27,20 @@ class GraspRefinement(L.LightningModule):
         refiner: how.
         contact: predicts the target contact; None draws near fingers to the surface alone.
         meshes: measure the hand in grids of the objects' meshes; False fits fields to the clouds.
+        decompose: make solids of meshes that are not closed by convex decomposition.
     """
 
     def __init__(
-        self, hand: str, refiner: Refiner, contact: ContactPredictor | None = None, meshes: bool = True
+        self,
+        hand: str,
+        refiner: Refiner,
+        contact: ContactPredictor | None = None,
+        meshes: bool = True,
+        decompose: bool = False,
     ) -> None:
         super().__init__()
         self.hand = load_hand(hand)
-        self.refiner, self.contact, self.meshes = refiner, contact, meshes
+        self.refiner, self.contact, self.meshes, self.decompose = refiner, contact, meshes, decompose
 
     def forward(self, batch: GraspBatch) -> Refined:
         """Refines the grasps of a batch.
@@ -42,7 +48,7 @@ class GraspRefinement(L.LightningModule):
         Raises:
             ValueError: an object has no mesh, though `meshes` is set.
         """
-        fields = mesh_fields(batch) if self.meshes else None
+        fields = mesh_fields(batch, self.decompose) if self.meshes else None
         return self.refiner(self.hand, batch.pose, batch.object_points, self.contact, batch.plane, fields)
 
     def predict_step(self, batch: GraspBatch, batch_idx: int) -> Refined:
@@ -74,8 +80,8 @@ class GraspRefinement(L.LightningModule):
         return self.refiner(self.hand, pose, points.expand(len(pose.joints), -1, -1), self.contact, plane, fields)
 
 
-def mesh_fields(batch: GraspBatch) -> ObjectFields:
-    """Distance fields of the meshes of a batch.
+def mesh_fields(batch: GraspBatch, decompose: bool = False) -> ObjectFields:
+    """Distance fields of the meshes of a batch; with `decompose`, of the unions of their convex pieces.
 
     Raises:
         ValueError: an object without a mesh.
@@ -87,5 +93,5 @@ def mesh_fields(batch: GraspBatch) -> ObjectFields:
     device = batch.object_points.device
     with torch.inference_mode(False):  # the grids are kept, for whoever wants gradients later too
         owner = torch.tensor([[*named].index(str(mesh)) for mesh in batch.meshes], device=device)
-        grids = [load_asset(mesh, name).grid.to(device) for mesh, name in named.items()]
+        grids = [load_asset(mesh, name, decompose).grid.to(device) for mesh, name in named.items()]
         return ObjectFields(grids, owner, batch.scale.clone())

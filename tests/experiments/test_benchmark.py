@@ -12,7 +12,7 @@ import torch
 from dexzoo.datamodules.grab.files import find_tree
 from dexzoo.datamodules.grab.tracks import CACHE, read_tracks
 from dexzoo.experiments import bench, benchmark
-from dexzoo.experiments.bench import data
+from dexzoo.experiments.bench import data, grasps
 from dexzoo.hands import load_hand
 
 SUITE = """
@@ -134,3 +134,43 @@ def test_data_memory_counts_what_is_allocated(tmp_path, monkeypatch, capsys):
     found = json.loads(capsys.readouterr().out)
     assert list(found) == ["ms", "batches", "start_mb", "end_mb", "worker_mb"]
     assert 0 < found["worker_mb"] < found["end_mb"]
+
+
+def test_grasps_trains_and_samples_as_configured(monkeypatch):
+    monkeypatch.setattr(grasps, "OBJECTS", 3)
+    data_ms, own_ms, batch = grasps.train(["model=grasp_cvae_official", "data.batch_size=2"], steps=1)
+    assert 0 < data_ms
+    assert 0 < own_ms
+    assert batch == 2
+    assert grasps._sampler("grasp_cvae")().shape == (3, 10)
+    for model in ("grasp_cvae", "grasp_cvae_official"):
+        terms = {"contact", "penetration"}
+        for changes, wanted in (((), terms), (grasps._ALONE, set())):
+            task, _, _ = grasps.build([f"model={model}", *changes])
+            assert task.network.active & terms == wanted
+            assert (task.network.contact is not None) == bool(wanted)
+
+
+def test_grasps_counts_steps_after_the_first(monkeypatch):
+    now = iter([0.0, 9.0, 10.0, 10.002, 11.0, 11.004, 12.0, 12.003])
+    monkeypatch.setattr(grasps.time, "perf_counter", lambda: next(now))
+    clock = grasps.Clock()
+    for _ in range(4):
+        with clock.profile("[loop].run_training_batch"):
+            pass
+    assert clock.median("run_training_batch") == pytest.approx(3)  # of 9000, 2, 4 and 3 ms
+
+
+def test_grasps_rows_are_brought_to_one_batch(monkeypatch):
+    calls = []
+
+    def train(overrides, steps):
+        calls.append((overrides, steps))
+        return (1.0, 3.0, 8) if "data.batch_size=8" in overrides else (2.0, 8.0, 64)
+
+    monkeypatch.setattr(grasps, "train", train)
+    found = [benchmark.complete(row) for row in grasps._training(5, 2)]
+    assert [row["case"].partition(", ")[2] for row in found] == list(grasps._CASES)
+    assert {(row["ours_ms"], row["peer_ms"], row["ratio"]) for row in found} == {(10.0, 32.0, 3.2)}
+    assert {(row["steps_per_s"], row["data_share"]) for row in found} == {(100.0, 0.2)}
+    assert calls[:2] == [(["model=contact_map"], 5), (["model=contact_map_official", "data.batch_size=8"], 2)]

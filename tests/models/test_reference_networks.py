@@ -1,5 +1,6 @@
 """Published networks: names, shapes, what they compute, and the loader of their files."""
 
+import doctest
 import math
 import re
 
@@ -18,6 +19,7 @@ from dexzoo.models.reference import (
     ContactMapVAE,
     OfficialContactMap,
     OfficialGraspCVAE,
+    halving,
     load_official,
 )
 from dexzoo.models.reference.pointnet import ReferencePointNet
@@ -199,6 +201,26 @@ def test_contact_autoencoder_of_gendexgrasp_makes_a_map_of_each_cloud(generator)
     assert not torch.equal(draws[0], draws[2])
 
 
+@pytest.mark.parametrize(("first", "end"), [(5e-4, 24_000), (1e-3, 28_000)])
+def test_learning_rate_halves_as_the_published_loop_over_epochs_of_100_steps(first, end):
+    (weight,) = nn.Linear(1, 1, bias=False).parameters()
+    optimiser = torch.optim.Adam([weight], lr=first)
+    schedule = halving(optimiser, total_steps=7, every=40, lowest=1e-5)  # counts epochs, not steps: quicker
+    rate, found, expected = first, [], []
+    for epoch in range(1, 400):
+        optimiser.step()
+        schedule.step()
+        if epoch % 40 == 0 and rate > 1e-5:
+            rate *= 0.5
+        found.append(optimiser.param_groups[0]["lr"])
+        expected.append(rate)
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert found[-1] == pytest.approx(7.8125e-6)
+    assert next(k for k, value in enumerate(found, start=1) if value <= 1e-5) * 100 == end
+    with pytest.raises(ValueError, match="every, lowest: expected at least 1 and a positive rate, found 0 and 1e-05"):
+        halving(optimiser, total_steps=1, every=0)
+
+
 def test_initialisation_is_xavier_with_gain_root_two(hand):
     first = OfficialGraspCVAE(hand).net.cvae.decoder.MLP.L0
     assert first.weight.std().item() == pytest.approx(math.sqrt(2) * math.sqrt(2 / (1088 + 1024)), rel=0.01)
@@ -273,7 +295,8 @@ def test_a_published_file_of_the_cvae_loads(hand, tmp_path):
     torch.save(container(tensors), tmp_path / "model_001200.pt")
     with_contact = OfficialGraspCVAE(hand, contact=OfficialContactMap)
     report = with_contact.load(tmp_path / "model_001200.pt")
-    assert (report.epoch, report.iteration, report.tensors, report.ignored) == (12, 1200, len(tensors), ())
+    assert (report.epoch, report.iteration, report.ignored) == (12, 1200, ())
+    assert set(report.loaded) == set(tensors)
     torch.testing.assert_close(
         with_contact.net.state_dict()["cvae.decoder.MLP.L2.weight"], tensors["net.cvae.decoder.MLP.L2.weight"]
     )
@@ -281,11 +304,13 @@ def test_a_published_file_of_the_cvae_loads(hand, tmp_path):
     alone = OfficialGraspCVAE(hand)
     report = alone.load(tmp_path / "model_001200.pt")
     assert report.ignored == tuple(sorted(contact_keys("contact_net.")))
-    assert report.tensors == len(cvae_keys())
-    assert str(report).endswith(
-        f"iteration 1200: {len(cvae_keys())} tensors, {report.numbers} numbers, keys as they are, "
-        f"{len(contact_keys())} tensors left out"
-    )
+    assert set(report.loaded) == set(cvae_keys("net."))
+    assert str(report).splitlines() == [
+        f"{tmp_path / 'model_001200.pt'}, iteration 1200: 130 tensors, {report.numbers} numbers, keys as they are",
+        "  loaded: obj_encoder (58), hand_encoder (58), cvae (14)",
+        "  left out: contact_net (72)",
+    ]
+    assert with_contact.load(tmp_path / "model_001200.pt", with_contact=False) == report
 
 
 @pytest.mark.parametrize(
@@ -313,9 +338,26 @@ def test_a_file_of_gendexgrasp_loads_and_decides_the_outputs(tmp_path, generator
     outputs = []
     for _ in range(2):
         net = ContactMapVAE()
-        assert load_official(tmp_path / "w.pth", net).tensors == 81
+        assert len(load_official(tmp_path / "w.pth", net).loaded) == 81
         outputs.append(net.eval().decode(z, points))
     assert torch.equal(*outputs)
+
+
+def test_the_example_of_gendexgrasp_makes_contact_maps_of_a_file(tmp_path, generator):
+    torch.save(weights(gendexgrasp_keys()), tmp_path / "w.pth")
+    points = 0.05 * torch.randn(2, 2048, 3, generator=generator) + 0.3
+    names = {"ContactMapVAE": ContactMapVAE, "path": tmp_path / "w.pth", "points": points}
+    (example,) = doctest.DocTestFinder().find(ContactMapVAE, "example", globs=names)[:1]
+    assert len(example.examples) == 2
+    torch.manual_seed(5)
+    for line in example.examples:
+        exec(line.source, names)
+    network = ContactMapVAE()
+    network.load_state_dict(weights(gendexgrasp_keys()))
+    z = torch.randn(2, 128, generator=torch.Generator().manual_seed(5))
+    expected = network.eval().decode(z, points - points.mean(1, keepdim=True))
+    torch.testing.assert_close(names["contact"], expected)
+    assert names["contact"].shape == (2, 2048)
 
 
 def break_off(tensors):

@@ -1,0 +1,234 @@
+"""What `task=sample` and `task=refine` do with grasps: refine, measure, filter, draw and write them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import lightning as L
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import RichProgressBar
+from omegaconf import DictConfig
+from rich.progress import track
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ..datamodules.types import GraspBatch
+from ..geometry.meshes import MeshError
+from ..hands.grasp_files import GraspSet, save_grasps, write_dexgraspnet
+from ..hands.hand import Hand
+from ..hands.pose import HandPose
+from ..metrics.grasps import Grasps
+from ..models import ContactPredictor, GraspFilter, Refiner
+from ..models.grasp_evaluation import load_asset, rows
+from ..models.tasks.grasp_refinement import GraspRefinement
+from . import grasp_figures, grasp_results, grasp_tables
+from .folders import RunError
+from .own_objects import OwnObject
+from .results import Row, console, label_rows
+
+_BATCH = 128
+"""Grasps that are refined at once."""
+_NO_TABLE = (0.0, 0.0, 1.0, 1e3)
+"""A plane so far below that no hand reaches it."""
+
+Modes = Mapping[str, Sequence[GraspSet]]
+"""Refinement ("off", "tta") to one set of grasps per object; grasp n of a set is the same one in all modes."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a command works on.
+
+    Attributes:
+        hand: of the grasps, on the CPU.
+        things: the objects.
+        sets: the grasps of each, as they were drawn or read; finite numbers only.
+        method: whose grasps they are, in tables.
+        dexgraspnet: write them in DexGraspNet's format too.
+    """
+
+    hand: Hand
+    things: Sequence[OwnObject]
+    sets: Sequence[GraspSet]
+    method: str
+    dexgraspnet: bool
+
+
+def check_solids(things: Sequence[OwnObject], decompose: bool) -> None:
+    """Prepares the meshes, so that one that cannot be used is named before any work on grasps.
+
+    Raises:
+        RunError: a mesh that bounds no solid.
+    """
+    for thing in things:
+        if thing.mesh is not None:
+            try:
+                load_asset(thing.mesh, thing.name, decompose)
+            except MeshError as error:  # which names the option as Python and another command have it
+                reason = str(error).replace("decompose=True (--decompose)", "decompose=true")
+                raise RunError(f"mesh {thing.mesh}: {reason}") from error
+
+
+def refine_and_write(work: Work, contact: ContactPredictor | None, cfg: DictConfig) -> float:
+    """Refines, measures, filters, draws and writes grasps as the command says.
+
+    Args:
+        work: the grasps and their objects.
+        contact: predicts the target of the refinement.
+        cfg: `refine`, `select`, `decompose`, `measure`, `trainer`, `run_dir`, `seed`.
+
+    Returns:
+        Share of the grasps that the filter keeps; NaN where nothing is measured.
+
+    Raises:
+        RunError: `select` without a measurement.
+    """
+    folder = Path(cfg.run_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    modes: dict[str, Sequence[GraspSet]] = {"off": work.sets}
+    refiner, select = instantiate(cfg.refine), instantiate(cfg.select)
+    if refiner is not None:
+        modes["tta"] = refine_sets(work, refiner, contact, cfg)
+    final = [*modes.values()][-1]
+    if cfg.measure and all(thing.mesh is not None for thing in work.things):
+        return _write_measured(folder, work, modes, select, cfg)
+    why = "measure=false" if not cfg.measure else "a cloud has no inside"
+    console().print(f"[yellow]note[/]         {why}: the grasps are neither measured nor filtered", soft_wrap=True)
+    _write_files(folder, work, final)
+    thing, grasps = work.things[0], final[0]
+    _say(
+        "picture",
+        grasp_figures.draw_on_cloud(
+            folder / "grasps.png", work.hand, grasps.pose, thing.points * float(grasps.scale[0]), thing.name
+        ),
+    )
+    return float("nan")
+
+
+# ----------------------------------------------------------------------------------------------------------- refinement
+
+
+def refine_sets(work: Work, refiner: Refiner, contact: ContactPredictor | None, cfg: DictConfig) -> list[GraspSet]:
+    """The grasps after refinement; those of different objects share batches.
+
+    Objects with meshes are felt by them, clouds by a surface that is fitted to them.
+
+    Raises:
+        RunError: the trainer has several processes.
+    """
+    quiet = {"logger": False, "enable_checkpointing": False, "callbacks": [RichProgressBar()]}
+    trainer: L.Trainer = instantiate(cfg.trainer, **quiet)
+    if trainer.world_size > 1:
+        raise RunError(
+            f"trainer: expected one process to refine grasps with, found {trainer.world_size}; use devices=1"
+        )
+    meshes = all(thing.mesh is not None for thing in work.things)
+    task = GraspRefinement(str(work.hand.spec.file), refiner, contact, meshes, cfg.decompose)
+    refined = trainer.predict(task, DataLoader(_Batches(work.sets, work.things), batch_size=None))
+    assert refined is not None
+    start, end = (torch.cat([getattr(part, name) for part in refined]).mean() for name in ("start", "end"))
+    console().print(f"refined      {sum(map(len, work.sets))} grasps, mean energy {start:.3g} -> {end:.3g}")
+    pose = HandPose.cat([part.pose for part in refined]).to("cpu", torch.float64)
+    ends = torch.tensor([len(part) for part in work.sets]).cumsum(0).tolist()
+    return [replace(part, pose=pose[end - len(part) : end]) for part, end in zip(work.sets, ends, strict=True)]
+
+
+class _Batches(Dataset[GraspBatch]):
+    """All grasps in their order, cut into batches; a batch may be of several objects."""
+
+    def __init__(self, sets: Sequence[GraspSet], things: Sequence[OwnObject]) -> None:
+        self.sets, self.things = sets, things
+        pairs = [torch.stack([torch.full((len(s),), k), torch.arange(len(s))], dim=1) for k, s in enumerate(sets)]
+        self.batches = torch.cat(pairs).split(_BATCH)
+        self.table = any(part.plane is not None for part in sets)
+        fewest = min(len(thing.points) for thing in things)
+        self.clouds = [thing.points[:fewest] for thing in things]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> GraspBatch:
+        pairs = self.batches[index]
+        owner = pairs[:, 0].tolist()
+        some = [(k, self.sets[k][pairs[pairs[:, 0] == k, 1]]) for k in dict.fromkeys(owner)]
+        scale = torch.cat([part.scale for _, part in some]).float()
+        clouds = torch.cat([self.clouds[k].expand(len(part), -1, -1) for k, part in some])
+        return GraspBatch(
+            pose=HandPose.cat([part.pose for _, part in some]).to(torch.float32),
+            object_points=clouds * scale[:, None, None],
+            scale=scale,
+            names=tuple(f"{part.object}/{row}" for _, part in some for row in part.rows.tolist()),
+            objects=tuple(self.things[k].name for k in owner),
+            meshes=tuple(self.things[k].mesh for k in owner),
+            plane=torch.cat([_tables(part) for _, part in some]).float() if self.table else None,
+        )
+
+
+def _tables(part: GraspSet) -> Tensor:
+    """(N, 4); a plane out of reach where a grasp has no table."""
+    far = torch.tensor(_NO_TABLE, dtype=torch.float64).repeat(len(part), 1)
+    return far if part.plane is None else torch.where(part.plane.isnan().any(1, keepdim=True), far, part.plane)
+
+
+# -------------------------------------------------------------------------------------------------- measuring, writing
+
+
+def measure(work: Work, modes: Modes, select: GraspFilter | None, decompose: bool) -> tuple[list[Row], list[Tensor]]:
+    """Rows of all modes, and which grasps (n,) of each object the filter keeps in the last mode.
+
+    `candidate` in a row is the grasp's row in its file.
+    """
+    todo = [(mode, k, part) for mode, sets in modes.items() for k, part in enumerate(sets)]
+    table: list[Row] = []
+    kept = [torch.ones(len(part), dtype=torch.bool) for part in work.sets]
+    for mode, k, part in track(todo, "measuring", console=console(), transient=True):
+        thing = work.things[k]
+        assert thing.mesh is not None
+        asset = load_asset(thing.mesh, thing.name, decompose)
+        for scale in part.scale.unique():
+            mine = part.scale == scale
+            grasps = Grasps(work.hand, part.pose[mine], asset, scale)
+            chosen = None if select is None else select(grasps)
+            found = rows(grasps, chosen, {"method": work.method, "refine": mode}, mesh=thing.mesh)
+            for row, number in zip(found, part.rows[mine].tolist(), strict=True):
+                row |= {"candidate": number, "clip": f"{part.object}/{number}"}
+            table += found
+            kept[k][mine] = torch.tensor([row["kept"] for row in found])
+    return table, kept
+
+
+def _write_measured(folder: Path, work: Work, modes: Modes, select: GraspFilter | None, cfg: DictConfig) -> float:
+    """Writes rows, a picture, and the grasps that the filter keeps (all where it keeps none); prints the table."""
+    found, kept = measure(work, modes, select, cfg.decompose)
+    names = ", ".join(thing.name for thing in work.things[:3]) + (", ..." if len(work.things) > 3 else "")
+    table, out = label_rows(found, variant=None, seed=cfg.seed, data=names), console()
+    lines = [line for line in grasp_results.summarise(table) if select is not None or not line.filtered]
+    for shown in grasp_tables.tables(lines, f"{names}: {sum(map(len, work.sets))} grasps", published=False):
+        out.print(shown)
+    pq.write_table(pa.Table.from_pylist(table), folder / "results.parquet")
+    share = float(torch.cat(kept).double().mean())
+    if not share:
+        out.print("[yellow]note[/]         the filter keeps none of the grasps: all are written", soft_wrap=True)
+    final = [*modes.values()][-1]
+    _write_files(folder, work, [p[k] for p, k in zip(final, kept, strict=True) if k.any()] if share else final)
+    _say("results", folder / "results.parquet")
+    _say("picture", grasp_figures.draw(folder / "grasps.png", table, names, hand=work.hand))
+    return share
+
+
+def _write_files(folder: Path, work: Work, sets: Sequence[GraspSet]) -> None:
+    save_grasps(folder / "grasps.npz", sets, work.hand)
+    _say("grasps", folder / "grasps.npz", f"{sum(map(len, sets))} grasps, dexzoo's format")
+    if work.dexgraspnet:
+        for part in sets:
+            write_dexgraspnet(folder / "dexgraspnet" / f"{part.object}.npy", part, work.hand)
+        _say("grasps", folder / "dexgraspnet", "the same in DexGraspNet's format, a file per object")
+
+
+def _say(what: str, path: Path, note: str = "") -> None:
+    console().print(f"{what:<12} {path}" + (f"  ({note})" if note else ""), soft_wrap=True)

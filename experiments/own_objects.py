@@ -1,0 +1,134 @@
+"""Objects of the user's: a mesh, or a cloud of points, in any unit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import trimesh
+from torch import Tensor
+
+from ..datamodules.clouds import object_cloud
+from ..geometry.sampling import farthest_point_sampling
+from .folders import RunError
+
+_log = logging.getLogger(__name__)
+
+_MESHES, _CLOUDS = (".obj", ".stl", ".off", ".glb", ".gltf", ".ply"), (".npy", ".xyz", ".ply")
+_FEWEST = 32
+"""Points that a surface can be fitted to (`models.refinement.clouds`)."""
+_CANDIDATES = 32
+"""Points of a large cloud drawn for each point kept, before the most spread ones are picked."""
+_LOOSE = 1.5
+"""An object may be larger or smaller than those of the training by this factor before a warning."""
+_UNITS = (0.001, 0.01, 0.0254, 1000.0, 100.0)
+"""Metres per millimetre, centimetre and inch; and the other way round."""
+
+
+@dataclass(frozen=True)
+class OwnObject:
+    """A user's object, in the unit and frame of its file.
+
+    Attributes:
+        name: of the file, without its suffix; or what grasps call the object.
+        points: (N, 3), float32, the most spread ones first.
+        mesh: file of the mesh; None for a cloud.
+    """
+
+    name: str
+    points: Tensor
+    mesh: Path | None
+
+    @property
+    def radius(self) -> float:
+        """Largest distance of a point from the centroid, unit of the file."""
+        return float((self.points - self.points.mean(0)).norm(dim=1).max())
+
+
+def read_object(path: str | Path, n: int, name: str | None = None) -> OwnObject:
+    """Reads a mesh, from whose surface points are drawn, or a cloud.
+
+    Args:
+        path: the file.
+        n: points; a cloud that has fewer keeps them all.
+        name: of the object; by default the file's.
+
+    Raises:
+        RunError: no such file, an unknown kind, or a cloud that cannot be used.
+        MeshError: a mesh that cannot be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        matches = get_close_matches(path.name, [p.name for p in path.parent.glob("*")], n=1)
+        hint = f"; did you mean {path.with_name(matches[0])}?" if matches else ""
+        raise RunError(f"object: expected a mesh or cloud, found no file {path}{hint}")
+    kind, name = path.suffix.lower(), name or path.stem
+    if kind not in (*_MESHES, *_CLOUDS):
+        raise RunError(f"object: {path}: expected one of {' '.join(sorted({*_MESHES, *_CLOUDS}))}, found {kind!r}")
+    if kind in _CLOUDS and not (kind == ".ply" and _has_faces(path)):
+        return OwnObject(name, _spread(_read_cloud(path), n), None)
+    return OwnObject(name, object_cloud(path, n), path.absolute())
+
+
+def warn_of_size(thing: OwnObject, scale: float, known: Sequence[float]) -> None:
+    """Warns of an object that is far larger or smaller than those the model was trained on; names a likely factor.
+
+    Args:
+        thing: the object.
+        scale: metres per unit of its file.
+        known: smallest and largest radius in the training, metres.
+    """
+    radius, (low, high) = thing.radius * scale, known
+    if low / _LOOSE <= radius <= high * _LOOSE:
+        return
+    factor = next((f for f in _UNITS if low / _LOOSE <= radius * f <= high * _LOOSE), None)
+    hint = f"; object_scale={scale * factor:g} would fit: is the file in other units?" if factor else ""
+    _log.warning(
+        "object: %s has a radius of %.3g m, the model was trained on %.3g to %.3g m%s",
+        *(thing.name, radius, low, high, hint),
+    )
+
+
+def _has_faces(path: Path) -> bool:
+    return len(getattr(_parsed(path), "faces", ())) > 0
+
+
+def _parsed(path: Path) -> Any:
+    try:
+        return trimesh.load(path, process=False)
+    except Exception as error:  # the parsers raise whatever they stumble over
+        raise RunError(f"object: {path}: expected a mesh or cloud, but its parser failed: {error}") from error
+
+
+def _read_cloud(path: Path) -> Tensor:
+    """(N, 3), float32; columns after the third are left out: they are normals or colours."""
+    try:
+        if path.suffix.lower() == ".npy":
+            array = np.load(path, allow_pickle=False)
+        else:
+            array = np.loadtxt(path, ndmin=2) if path.suffix.lower() == ".xyz" else _parsed(path).vertices
+    except (ValueError, EOFError, OSError) as error:
+        found = str(error).splitlines()[0] if not isinstance(error, RunError) else str(error)
+        raise RunError(f"object: {path}: expected numbers (N, 3), found: {found}") from error
+    if array.ndim != 2 or array.shape[1] < 3 or array.dtype.kind not in "fiu":
+        raise RunError(f"object: {path}: expected numbers (N, 3), found {array.dtype} of shape {array.shape}")
+    points = torch.from_numpy(np.array(array[:, :3], np.float32))
+    finite = int(points.isfinite().all(1).sum())
+    if finite < len(points) or finite < _FEWEST:
+        raise RunError(
+            f"object: {path}: expected {_FEWEST} or more finite points, found {finite} of {len(points)} finite"
+        )
+    return points
+
+
+def _spread(points: Tensor, n: int) -> Tensor:
+    """The n most spread points, in the order in which models expect them; all where there are fewer."""
+    if len(points) > _CANDIDATES * n:
+        points = points[torch.randperm(len(points), generator=torch.Generator().manual_seed(0))[: _CANDIDATES * n]]
+    return points[farthest_point_sampling(points[None], min(n, len(points)))[0]]
