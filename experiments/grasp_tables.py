@@ -43,7 +43,10 @@ EXPLANATION = (
     "together), where there are two objects or more. Spreads are among the candidates of one object, mean over objects "
     "and seeds. Lower is better but for the shares, Q1 and the spreads."
 )
-_SHORT = "Mean ± standard deviation over grasps. Lower is better but for the shares, Q1 and the spreads."
+_SHORT = (
+    "Mean ± standard deviation over grasps; below it, with two objects or more, the 95 % interval of the mean. "
+    "Lower is better but for the shares, Q1 and the spreads."
+)
 _DROPS = "What the filter drops, and each criterion by itself"
 _LEGACY = "As the field's scripts compute it"
 _FLAWED = "Flaws included, see docs/metrics.md; not to be compared with the exact columns."

@@ -83,10 +83,7 @@ def refine_and_write(work: Work, contact: ContactPredictor | None, cfg: DictConf
         cfg: `refine`, `select`, `decompose`, `measure`, `trainer`, `run_dir`, `seed`.
 
     Returns:
-        Share of the grasps that the filter keeps; NaN where nothing is measured.
-
-    Raises:
-        RunError: `select` without a measurement.
+        Share of the grasps that the filter keeps; NaN where nothing is measured: with `measure=false`, or a cloud.
     """
     folder = Path(cfg.run_dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -94,19 +91,9 @@ def refine_and_write(work: Work, contact: ContactPredictor | None, cfg: DictConf
     refiner, select = instantiate(cfg.refine), instantiate(cfg.select)
     if refiner is not None:
         modes["tta"] = refine_sets(work, refiner, contact, cfg)
-    final = [*modes.values()][-1]
     if cfg.measure and all(thing.mesh is not None for thing in work.things):
         return _write_measured(folder, work, modes, select, cfg)
-    why = "measure=false" if not cfg.measure else "a cloud has no inside"
-    console().print(f"[yellow]note[/]         {why}: the grasps are neither measured nor filtered", soft_wrap=True)
-    _write_files(folder, work, final)
-    thing, grasps = work.things[0], final[0]
-    _say(
-        "picture",
-        grasp_figures.draw_on_cloud(
-            folder / "grasps.png", work.hand, grasps.pose, thing.points * float(grasps.scale[0]), thing.name
-        ),
-    )
+    _write_unmeasured(folder, work, modes, "a cloud has no inside" if cfg.measure else "measure=false")
     return float("nan")
 
 
@@ -205,10 +192,10 @@ def measure(work: Work, modes: Modes, select: GraspFilter | None, decompose: boo
 def _write_measured(folder: Path, work: Work, modes: Modes, select: GraspFilter | None, cfg: DictConfig) -> float:
     """Writes rows, a picture, and the grasps that the filter keeps (all where it keeps none); prints the table."""
     found, kept = measure(work, modes, select, cfg.decompose)
-    names = ", ".join(thing.name for thing in work.things[:3]) + (", ..." if len(work.things) > 3 else "")
-    table, out = label_rows(found, variant=None, seed=cfg.seed, data=names), console()
+    title = work.things[0].name if len(work.things) == 1 else f"{len(work.things)} objects"
+    table, out = label_rows(found, variant=None, seed=cfg.seed, data=title), console()
     lines = [line for line in grasp_results.summarise(table) if select is not None or not line.filtered]
-    for shown in grasp_tables.tables(lines, f"{names}: {sum(map(len, work.sets))} grasps", published=False):
+    for shown in grasp_tables.tables(lines, f"{title}: {sum(map(len, work.sets))} grasps", published=False):
         out.print(shown)
     pq.write_table(pa.Table.from_pylist(table), folder / "results.parquet")
     share = float(torch.cat(kept).double().mean())
@@ -217,8 +204,18 @@ def _write_measured(folder: Path, work: Work, modes: Modes, select: GraspFilter 
     final = [*modes.values()][-1]
     _write_files(folder, work, [p[k] for p, k in zip(final, kept, strict=True) if k.any()] if share else final)
     _say("results", folder / "results.parquet")
-    _say("picture", grasp_figures.draw(folder / "grasps.png", table, names, hand=work.hand))
+    _say("picture", grasp_figures.draw(folder / "grasps.png", table, title, hand=work.hand))
     return share
+
+
+def _write_unmeasured(folder: Path, work: Work, modes: Modes, why: str) -> None:
+    """Writes all grasps, and a picture of the first ones of the first object."""
+    console().print(f"[yellow]note[/]         {why}: the grasps are neither measured nor filtered", soft_wrap=True)
+    final = [*modes.values()][-1]
+    _write_files(folder, work, final)
+    thing, grasps = work.things[0], final[0]
+    points = thing.points * float(grasps.scale[0])
+    _say("picture", grasp_figures.draw_on_cloud(folder / "grasps.png", work.hand, grasps.pose, points, thing.name))
 
 
 def _write_files(folder: Path, work: Work, sets: Sequence[GraspSet]) -> None:

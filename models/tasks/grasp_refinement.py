@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor
 
 from ...datamodules.types import GraspBatch
 from ...hands import load_hand
-from ...hands.grasp_files import load_grasps
-from ...hands.pose import HandPose
 from ..contact_map import ContactPredictor
 from ..grasp_evaluation import load_asset
 from ..refinement.fields import ObjectFields
@@ -64,20 +60,6 @@ class GraspRefinement(L.LightningModule):
             self.log_dict({f"test/{side}/{name}": value.mean() for name, value in terms.items()}, **how)
             self.log(f"test/{side}/energy", energy.mean(), **how)
         self.log("test/steps", refined.steps.float().mean(), **how)
-
-    def refine_file(self, path: str | Path, points: Tensor, fields: ObjectFields | None = None) -> Refined:
-        """Refines the grasps of a file of any method and known format, all of one object.
-
-        Args:
-            path: see `hands.grasp_files.load_grasps`.
-            points: (N, 3), metres, cloud of the object, in the frame of the grasps.
-            fields: of the object, its `owner` as long as there are grasps; None fits one to the cloud.
-        """
-        sets = load_grasps(path, self.hand)
-        pose = HandPose.cat([grasps.pose for grasps in sets]).to(points)
-        planes = [grasps.plane for grasps in sets if grasps.plane is not None]
-        plane = torch.cat(planes).to(points) if len(planes) == len(sets) else None
-        return self.refiner(self.hand, pose, points.expand(len(pose.joints), -1, -1), self.contact, plane, fields)
 
 
 def mesh_fields(batch: GraspBatch, decompose: bool = False) -> ObjectFields:

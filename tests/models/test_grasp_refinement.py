@@ -10,8 +10,6 @@ from dexzoo.datamodules.demo.grasps import load_grasps
 from dexzoo.datamodules.demo.objects import object_mesh
 from dexzoo.datamodules.types import GraspBatch
 from dexzoo.geometry.sampling import sample_surface
-from dexzoo.hands.grasp_npz import save_grasps
-from dexzoo.hands.grasp_set import GraspSet
 from dexzoo.hands.pose import HandPose
 from dexzoo.models.refinement.refiner import Refiner
 from dexzoo.models.tasks.grasp_refinement import GraspRefinement, mesh_fields
@@ -87,14 +85,3 @@ def test_an_object_without_a_mesh_is_named(batch):
         ValueError, match="object 'can': expected a mesh to refine grasps on, found none; set meshes=False"
     ):
         GraspRefinement("shadow", Refiner(steps=1))(bare)
-
-
-def test_grasps_of_a_file_are_refined_like_the_same_grasps_of_a_batch(batch, tmp_path):
-    task = GraspRefinement("shadow", Refiner(steps=3, hand_distance="primitives"), meshes=False)
-    jar = dataclasses.replace(
-        batch, pose=batch.pose[:2], object_points=batch.object_points[:2], names=("a", "b"), scale=batch.scale[:2]
-    )
-    stored = GraspSet("jar", jar.pose.to(torch.float64), torch.ones(2, dtype=torch.float64), torch.arange(2))
-    save_grasps(tmp_path / "grasps.npz", [stored], task.hand)
-    found = task.refine_file(tmp_path / "grasps.npz", jar.object_points[0])
-    torch.testing.assert_close(found.pose.to_vector(), task(jar).pose.to_vector(), atol=1e-4, rtol=0)

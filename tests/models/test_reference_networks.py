@@ -1,8 +1,6 @@
-"""Published networks: names, shapes, what they compute, and the loader of their files."""
+"""Published networks: names, shapes, and what they compute."""
 
-import doctest
 import math
-import re
 
 import pytest
 import torch
@@ -14,92 +12,15 @@ from dexzoo.hands.pose import HandPose
 from dexzoo.models.reference import (
     OFFICIAL_WEIGHTS,
     AffordanceNetwork,
-    CheckpointError,
     ContactMapNet,
     ContactMapVAE,
     OfficialContactMap,
     OfficialGraspCVAE,
     halving,
-    load_official,
 )
 from dexzoo.models.reference.pointnet import ReferencePointNet
 from tests.oracles.grasps import distance_to_hand, random_grasps
-
-
-def convolution(name, n_out, n_in):
-    return {f"{name}.weight": (n_out, n_in, 1), f"{name}.bias": (n_out,)}
-
-
-def linear(name, n_out, n_in):
-    return {f"{name}.weight": (n_out, n_in), f"{name}.bias": (n_out,)}
-
-
-def norm(name, width):
-    fields = ("weight", "bias", "running_mean", "running_var")
-    return {f"{name}.{field}": (width,) for field in fields} | {f"{name}.num_batches_tracked": ()}
-
-
-def pointnet(prefix):
-    keys = {}
-    for k, (n_in, n_out) in enumerate([(3, 64), (64, 128), (128, 1024)], start=1):
-        keys |= convolution(f"{prefix}conv{k}", n_out, n_in) | norm(f"{prefix}bn{k}", n_out)
-    return keys
-
-
-def transform(prefix):
-    keys = pointnet(prefix) | norm(f"{prefix}bn4", 512) | norm(f"{prefix}bn5", 256)
-    for k, (n_in, n_out) in enumerate([(1024, 512), (512, 256), (256, 9)], start=1):
-        keys |= linear(f"{prefix}fc{k}", n_out, n_in)
-    return keys
-
-
-def contact_keys(prefix=""):
-    keys = pointnet(f"{prefix}feat_o.") | pointnet(f"{prefix}feat_h.")
-    for k, (n_in, n_out) in enumerate([(1088, 512), (512, 256), (256, 128), (128, 10)], start=1):
-        keys |= convolution(f"{prefix}conv{k}", n_out, n_in)
-    for k, width in enumerate([512, 256, 128], start=1):
-        keys |= norm(f"{prefix}bn{k}", width)
-    return keys | convolution(f"{prefix}convfuse", 1024, 2048) | norm(f"{prefix}bnfuse", 1024)
-
-
-def cvae_keys(prefix=""):
-    keys = {}
-    for encoder in ("obj_encoder", "hand_encoder"):
-        keys |= pointnet(f"{prefix}{encoder}.") | transform(f"{prefix}{encoder}.stn.")
-    encoder, decoder = f"{prefix}cvae.encoder.", f"{prefix}cvae.decoder."
-    keys |= linear(f"{encoder}MLP.L0", 512, 2048) | linear(f"{encoder}MLP.L1", 256, 512)
-    keys |= linear(f"{encoder}linear_means", 64, 256) | linear(f"{encoder}linear_log_var", 64, 256)
-    keys |= linear(f"{decoder}MLP.L0", 1024, 1088) | linear(f"{decoder}MLP.L1", 256, 1024)
-    return keys | linear(f"{decoder}MLP.L2", 28, 256)
-
-
-def gendexgrasp_keys():
-    keys = linear("encoder_z_means", 128, 512) | linear("encoder_z_logvars", 128, 512)
-    for part, widths in {
-        "encoder.": (4, 64, 128, 512),
-        "decoder.pointwise_": (3, 64, 64),
-        "decoder.global_": (64, 128, 512),
-        "decoder.decoder_": (704, 512, 64, 64, 1),
-    }.items():
-        for k in range(len(widths) - 1):
-            keys |= convolution(f"{part}conv_layers.{k}", widths[k + 1], widths[k])
-            keys |= norm(f"{part}bn_layers.{k}", widths[k + 1])
-    return keys
-
-
-def weights(keys, seed=0):
-    """Tensors of these shapes as a training would leave them."""
-    generator = torch.Generator().manual_seed(seed)
-    make = {"num_batches_tracked": lambda shape: torch.tensor(7), "running_var": lambda shape: torch.ones(shape)}
-    draw = {key: make.get(key.rsplit(".")[-1]) for key in keys}
-    return {k: draw[k](s) if draw[k] else 0.05 * torch.randn(s, generator=generator) for k, s in keys.items()}
-
-
-def container(tensors):
-    """The file of a published training: optimiser and counters beside the weights."""
-    state = {0: {"step": torch.tensor(3.0), "exp_avg": torch.zeros(2)}}
-    optimizer = {"state": state, "param_groups": [{"lr": 1e-3, "betas": (0.9, 0.999), "params": [0]}]}
-    return {"epoch": 12, "iteration": 1200, "model": tensors, "optimizer": optimizer}
+from tests.oracles.published_layouts import contact_keys, cvae_keys, gendexgrasp_keys, pointnet, transform, weights
 
 
 @pytest.mark.parametrize(
@@ -288,129 +209,3 @@ def test_official_samples_are_seeded_and_within_the_limits(hand, generator):
     torch.testing.assert_close(released[:, 0], released[:, 1])
     with pytest.raises(ValueError, match="n: expected 1 or more grasps of each object, found 0"):
         net.sample(points, 0)
-
-
-def test_a_published_file_of_the_cvae_loads(hand, tmp_path):
-    tensors = weights(cvae_keys("net.") | contact_keys("contact_net."))
-    torch.save(container(tensors), tmp_path / "model_001200.pt")
-    with_contact = OfficialGraspCVAE(hand, contact=OfficialContactMap)
-    report = with_contact.load(tmp_path / "model_001200.pt")
-    assert (report.epoch, report.iteration, report.ignored) == (12, 1200, ())
-    assert set(report.loaded) == set(tensors)
-    torch.testing.assert_close(
-        with_contact.net.state_dict()["cvae.decoder.MLP.L2.weight"], tensors["net.cvae.decoder.MLP.L2.weight"]
-    )
-    torch.testing.assert_close(with_contact.contact.net.conv4.weight, tensors["contact_net.conv4.weight"])
-    alone = OfficialGraspCVAE(hand)
-    report = alone.load(tmp_path / "model_001200.pt")
-    assert report.ignored == tuple(sorted(contact_keys("contact_net.")))
-    assert set(report.loaded) == set(cvae_keys("net."))
-    assert str(report).splitlines() == [
-        f"{tmp_path / 'model_001200.pt'}, iteration 1200: 130 tensors, {report.numbers} numbers, keys as they are",
-        "  loaded: obj_encoder (58), hand_encoder (58), cvae (14)",
-        "  left out: contact_net (72)",
-    ]
-    assert with_contact.load(tmp_path / "model_001200.pt", with_contact=False) == report
-
-
-@pytest.mark.parametrize(
-    ("spell", "wrap", "spelling"),
-    [
-        (lambda key: key, dict, "as they are"),
-        (lambda key: f"net.{key}", container, "without the leading 'net.'"),
-        (lambda key: f"net.backbone.{key}", container, "without the leading 'net.' and 'backbone.'"),
-        (lambda key: f"backbone.{key}", lambda x: {"network": x}, "without 'backbone.' (an older layout)"),
-    ],
-)
-def test_spellings_of_keys(tmp_path, spell, wrap, spelling):
-    tensors = weights(contact_keys())
-    torch.save(wrap({spell(key): value for key, value in tensors.items()}), tmp_path / "w.pt")
-    net = ContactMapNet()
-    report = load_official(tmp_path / "w.pt", net)
-    assert (report.spelling, report.numbers) == (spelling, sum(value.numel() for value in tensors.values()))
-    for key, value in net.state_dict().items():
-        assert torch.equal(value, tensors[key]), key
-
-
-def test_a_file_of_gendexgrasp_loads_and_decides_the_outputs(tmp_path, generator):
-    torch.save(weights(gendexgrasp_keys()), tmp_path / "w.pth")
-    points, z = torch.randn(2, 40, 3, generator=generator), torch.randn(2, 128, generator=generator)
-    outputs = []
-    for _ in range(2):
-        net = ContactMapVAE()
-        assert len(load_official(tmp_path / "w.pth", net).loaded) == 81
-        outputs.append(net.eval().decode(z, points))
-    assert torch.equal(*outputs)
-
-
-def test_the_example_of_gendexgrasp_makes_contact_maps_of_a_file(tmp_path, generator):
-    torch.save(weights(gendexgrasp_keys()), tmp_path / "w.pth")
-    points = 0.05 * torch.randn(2, 2048, 3, generator=generator) + 0.3
-    names = {"ContactMapVAE": ContactMapVAE, "path": tmp_path / "w.pth", "points": points}
-    (example,) = doctest.DocTestFinder().find(ContactMapVAE, "example", globs=names)[:1]
-    assert len(example.examples) == 2
-    torch.manual_seed(5)
-    for line in example.examples:
-        exec(line.source, names)
-    network = ContactMapVAE()
-    network.load_state_dict(weights(gendexgrasp_keys()))
-    z = torch.randn(2, 128, generator=torch.Generator().manual_seed(5))
-    expected = network.eval().decode(z, points - points.mean(1, keepdim=True))
-    torch.testing.assert_close(names["contact"], expected)
-    assert names["contact"].shape == (2, 2048)
-
-
-def break_off(tensors):
-    del tensors["conv4.bias"], tensors["bn1.weight"]
-
-
-def widen(tensors):
-    tensors["conv4.weight"] = torch.zeros(1, 128, 1)
-
-
-def add(tensors):
-    tensors |= {f"extra.{k}": torch.zeros(1) for k in range(7)}
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (break_off, "2 missing: conv4.bias, bn1.weight"),
-        (widen, "1 of another shape: conv4.weight expected (10, 128, 1), found (1, 128, 1)"),
-        (add, "7 unexpected: extra.0, extra.1, extra.2, extra.3, extra.4 and 2 more"),
-    ],
-)
-def test_a_file_that_does_not_fit_is_refused_and_changes_nothing(tmp_path, change, message):
-    tensors = weights(contact_keys())
-    change(tensors)
-    torch.save(tensors, tmp_path / "w.pt")
-    net = ContactMapNet()
-    before = {key: value.clone() for key, value in net.state_dict().items()}
-    with pytest.raises(CheckpointError, match=re.escape(message)):
-        load_official(tmp_path / "w.pt", net)
-    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
-
-
-class NotPlain:
-    """Stands for code in a file."""
-
-
-def test_damaged_and_other_files_are_named(tmp_path):
-    def message(name):
-        with pytest.raises(CheckpointError) as error:
-            load_official(tmp_path / name, ContactMapNet())
-        return str(error.value)
-
-    torch.save(weights(contact_keys()), tmp_path / "whole.pt")
-    data = (tmp_path / "whole.pt").read_bytes()
-    (tmp_path / "cut.pt").write_bytes(data[: len(data) // 2])
-    (tmp_path / "empty.pt").write_bytes(b"")
-    torch.save({"model": NotPlain()}, tmp_path / "code.pt")
-    torch.save(torch.zeros(3), tmp_path / "tensor.pt")
-    torch.save({"epoch": 3, "args": {"lr": 0.1}}, tmp_path / "other.pt")
-    assert message("none.pt") == f"{tmp_path / 'none.pt'}: expected a file of weights, found no file"
-    assert "cut.pt: expected a file written by torch.save, found a damaged one" in message("cut.pt")
-    assert "empty.pt: expected a file written by torch.save, found a damaged one" in message("empty.pt")
-    assert "code.pt: expected a checkpoint of tensors and plain values, found something else" in message("code.pt")
-    assert message("tensor.pt").endswith("tensor.pt: expected a dict of tensors, found Tensor")
-    assert "alone or under one of model, network, state_dict, found args, epoch" in message("other.pt")
