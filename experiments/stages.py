@@ -31,13 +31,15 @@ def run_stages(cfg: DictConfig) -> float:
         RunError: a stage failed; the others stay as they are.
     """
     folder, given = Path(cfg.run_dir), _given_overrides()
+    main = f"model={HydraConfig.get().runtime.choices.model}"
     merged = []
     for seed in cfg.seeds:
         folders: dict[str, Path] = {}
         for name, overrides in cfg.stages.items():
             folders[str(name)] = folder / f"seed_{seed}" / str(name)
             filled = _filled(overrides, folders)
-            launch([*filled, f"seed={seed}", f"name={cfg.name}_{name}", *given], folders[str(name)])
+            fitting = given if main in filled else [o for o in given if not o.lstrip("+~").startswith("model.")]
+            launch([*filled, f"seed={seed}", f"name={cfg.name}_{name}", *fitting], folders[str(name)])
         merged += [folders[name] for name in cfg.table]
     table3.merge_runs(merged, folder)
     return float("nan")
@@ -61,6 +63,9 @@ def _filled(overrides: Sequence[str], folders: Mapping[str, Path]) -> list[str]:
 
 
 def _given_overrides() -> list[str]:
-    """What the user wrote on the command line, for every stage; what tells runs apart is up to the stages."""
+    """What the user wrote on the command line, for every stage; what tells runs apart is up to the stages.
+
+    Keys of the model are for the stages of that model.
+    """
     own = ("experiment=", "seed=", "seeds=", "name=", "runs=", "ckpt=", "stages", "table", "+experiment=")
     return [o for o in HydraConfig.get().overrides.task if not o.startswith(own)]

@@ -15,8 +15,9 @@ from dexzoo.experiments.folders import RunError
 @pytest.fixture
 def cfg(tmp_path, monkeypatch):
     """A chain of two stages for two seeds, started with two keys on the command line."""
-    task = ["experiment=x", "data=dexgraspnet", "trainer.max_epochs=1", "ckpt=last"]
-    monkeypatch.setattr(HydraConfig, "get", lambda: OmegaConf.create({"overrides": {"task": task}}))
+    task = ["experiment=x", "data=dexgraspnet", "trainer.max_epochs=1", "ckpt=last", "model.n_samples=3"]
+    job = {"overrides": {"task": task}, "runtime": {"choices": {"model": "b"}}}
+    monkeypatch.setattr(HydraConfig, "get", lambda: OmegaConf.create(job))
     chain = {"first": ["model=a"], "second": ["model=b", "contact_from={first}"]}
     keys = {"run_dir": str(tmp_path), "name": "chain", "seeds": [0, 1], "stages": chain, "table": ["second"]}
     return OmegaConf.create(keys)
@@ -30,7 +31,10 @@ def test_each_stage_gets_the_folder_of_the_one_before_and_the_users_keys(cfg, tm
     first, second = tmp_path / "seed_0/first", tmp_path / "seed_0/second"
     mine = ["data=dexgraspnet", "trainer.max_epochs=1"]
     assert calls[0] == (["model=a", "seed=0", "name=chain_first", *mine], first)
-    assert calls[1] == (["model=b", f"contact_from={first}", "seed=0", "name=chain_second", *mine], second)
+    assert calls[1] == (
+        ["model=b", f"contact_from={first}", "seed=0", "name=chain_second", *mine, "model.n_samples=3"],
+        second,
+    )
     assert [folder.parent.name for _, folder in calls] == ["seed_0", "seed_0", "seed_1", "seed_1"]
     assert merged == [([second, tmp_path / "seed_1/second"], tmp_path)]
 
