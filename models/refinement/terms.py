@@ -18,7 +18,7 @@ from ...losses.energies import (
     plane_energy,
 )
 from .fields import ObjectFields
-from .nearest import Cloud, HandShapes, Shapes
+from .nearest import Cloud, HandShapes
 
 STEP = 0.007
 """metres between the points of the hand at which an object's grid is read."""
@@ -109,41 +109,24 @@ class OursTerms:
                 normals = scene.fields.normals(touching)
                 terms["closure"] = force_closure_energy(touching, normals, 0.05, scene.attract)
         if scene.target is not None:
-            placed = self.shapes.place(links)
-            distance = hand_distance(placed, scene.cloud, self.shapes.search(placed, scene.cloud))
+            distance, _ = self.shapes.nearest(self.shapes.place(links), scene.cloud)
             terms["contact"] = contact_map_energy(soft_contact(distance), scene.target)
         return terms
 
     def _by_shapes(self, links: Links, scene: Scene) -> dict[str, Tensor]:
         placed = self.shapes.place(links)
-        table = self.shapes.search(placed, scene.cloud)
-        depth = self._depth(placed, table, scene.cloud)
-        terms = {"penetration": depth}
+        distance, table = self.shapes.nearest(placed, scene.cloud)
+        terms = {"penetration": penetration_energy(distance + self.squeeze)}
         if scene.attract is not None:
-            n, grips = len(depth), self.shape_grips
+            n, grips = len(distance), self.shape_grips
             nearest = table[:, grips].argmin(2)
             points = scene.cloud.points.gather(1, nearest.unsqueeze(-1).expand(-1, -1, 3))
             owner = torch.arange(n, device=table.device).repeat_interleave(len(grips))
             gaps = placed.distance(points.flatten(0, 1), owner, grips.repeat(n)).view(n, -1)
             terms["attraction"] = (scene.attract * (gaps + self.squeeze).abs()).sum(-1)
         if scene.target is not None:
-            terms["contact"] = contact_map_energy(soft_contact(hand_distance(placed, scene.cloud, table)), scene.target)
+            terms["contact"] = contact_map_energy(soft_contact(distance), scene.target)
         return terms
-
-    def _depth(self, placed: Shapes, table: Tensor, cloud: Cloud) -> Tensor:
-        """Summed depth of the points inside the hand beyond the squeeze; they are few, and only they are measured."""
-        owner, point = torch.nonzero(table.amin(1) < -self.squeeze, as_tuple=True)
-        shape = table[owner, :, point].argmin(1)
-        distance = placed.distance(cloud.points[owner, point], owner, shape)
-        depth = (-self.squeeze - distance).clamp_min(0)
-        return depth.new_zeros(len(table)).index_add(0, owner, depth)
-
-
-def hand_distance(placed: Shapes, cloud: Cloud, table: Tensor) -> Tensor:
-    """(B, N), metres, signed distance of every point to the hand; its nearest shape is looked up in `table`."""
-    n, _, count = table.shape
-    owner = torch.arange(n, device=table.device).repeat_interleave(count)
-    return placed.distance(cloud.points.flatten(0, 1), owner, table.min(dim=1).indices.flatten()).view(n, count)
 
 
 class OfficialTerms:
@@ -158,16 +141,14 @@ class OfficialTerms:
         links = hand.forward_kinematics(pose)
         keypoints = hand.place(links, hand.penetration_keypoints)
         pairs = keypoint_repulsion_energy(keypoints, hand.penetration_keypoints.link)
-        placed = self.shapes.place(links)
-        table = self.shapes.search(placed, scene.cloud)
-        owner, point = torch.nonzero(table.amin(1) < 1e-4, as_tuple=True)  # the search is good to 0.1 mm
+        distance, _ = self.shapes.nearest(self.shapes.place(links), scene.cloud)
+        owner, point = torch.nonzero(distance < 1e-4, as_tuple=True)  # a point on the surface may be rounded inwards
         inside = palmar_penetration(hand, links[owner], points[owner, point].unsqueeze(1)).clamp_min(0).squeeze(1)
         terms = {
             "penetration": inside.new_zeros(len(points)).index_add(0, owner, inside),
             "repulsion": 2 * pairs,  # it counts both orders of a pair
         }
         if scene.target is not None:
-            distance = hand_distance(placed, scene.cloud, table)
             terms["contact"] = contact_map_energy(soft_contact(distance.abs()), scene.target)
         if scene.plane is not None:
             terms["table"] = plane_energy(keypoints, scene.plane, margin=0.01)

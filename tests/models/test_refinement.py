@@ -76,6 +76,50 @@ def test_search_and_measurement_equal_the_loop_over_links(hand, pushed, grasps):
     torch.testing.assert_close(found.view(6, 300), expected, atol=1e-6, rtol=0)
 
 
+def test_the_gradient_of_the_nearest_distance_against_finite_differences(hand, pushed, grasps):
+    shapes = HandShapes(hand)
+    placed = shapes.place(hand.forward_kinematics(pushed[:2]))
+    near = 0.01 * torch.randn(2, 60, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    cloud = Cloud(torch.cat([grasps[1][:2, :40], near + placed.centre.repeat(1, 4, 1)[:, :60]], dim=1))
+    table = shapes.search(placed, cloud)
+    boxes = table.argmin(1) >= shapes.capsules
+    assert (boxes & (table.amin(1) < 0)).any(), "no point is inside a box"
+    assert (boxes & (table.amin(1) > 0)).any(), "no point is outside a box"
+    assert (~boxes & (table.amin(1) < 0)).any(), "no point is inside a capsule"
+
+    def distance(rotation, centre):
+        return shapes.nearest(replace(placed, rotation=rotation, centre=centre), cloud)[0]
+
+    inputs = (placed.rotation.requires_grad_(True), placed.centre.requires_grad_(True))
+    assert torch.autograd.gradcheck(distance, inputs, eps=1e-8, atol=1e-6, rtol=1e-5)
+
+
+def test_of_two_equally_near_shapes_the_first_gets_the_gradient(hand, pushed, grasps):
+    shapes = HandShapes(hand)
+    placed = shapes.place(hand.forward_kinematics(pushed[:1]))
+    for values in (placed.rotation[0], placed.centre[0], shapes.half, shapes.radius):
+        values[4] = values[2]
+    centre = placed.centre.clone().requires_grad_(True)
+    distance, table = shapes.nearest(replace(placed, centre=centre), Cloud(grasps[1][:1]))
+    assert torch.equal(table[:, 4], table[:, 2])
+    point = (table[0, 2] - table[0].amin(0)).argmin()
+    assert table[0, 2, point] == distance[0, point], "no point is nearest to the two"
+    (gradient,) = torch.autograd.grad(distance[0, point], centre)
+    assert gradient[0, 2].norm().item() == pytest.approx(1.0)
+    assert gradient[0, 4].abs().max() == 0
+
+
+def test_distances_in_single_precision_a_metre_away(hand, pushed, grasps):
+    away = torch.tensor([1.0, -1.0, 0.5], dtype=torch.float64)
+    there, points = replace(pushed, translation=pushed.translation + away), grasps[1] + away
+    single = load_hand("shadow")
+    shapes = HandShapes(single)
+    placed = shapes.place(single.forward_kinematics(there.map(torch.Tensor.float)))
+    found, _ = shapes.nearest(placed, Cloud(points.float()))
+    squared, _ = oracle.fields(hand, there, points)
+    torch.testing.assert_close(found.double(), -squared.sign() * squared.abs().sqrt(), atol=2e-6, rtol=0)
+
+
 def test_official_terms_equal_the_loop_over_links(hand, pushed, grasps):
     points = grasps[1]
     target = torch.rand(6, 300, dtype=torch.float64)
