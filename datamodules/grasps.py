@@ -136,7 +136,7 @@ class GraspDataModule(PartsDataModule[GraspStore, GraspStore]):
         self,
         hand: str = "shadow",
         *,
-        batch_size: int = 256,
+        batch_size: int = 64,
         eval_batch_size: int = 256,
         min_grasps_per_epoch: int = 20_000,
         transforms: Transform | None = None,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given.settings:
         print_guides()
         return 0
-    logging.getLogger("dexzoo").setLevel(logging.ERROR)  # what readers warn of is in the report
     try:
         name, hand, options = read_settings(given.settings)
         module = SETS[name].make(hand, options)
@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     console = Console()
     try:
-        found = visit(SETS[name], module, EXAMINED)
+        with _readers_quiet():
+            found = visit(SETS[name], module, EXAMINED)
     except (DataError, HandError) as error:
         console.print(str(error), markup=False, highlight=False, soft_wrap=True)
         return 1
@@ -57,6 +58,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         draw_sheet(sheet, found.examined, found.measures, found.dataset.expected, title, PIXELS)
     print_visit(found, console, sheet)
     return 0 if found.healthy else 1
+
+
+@contextmanager
+def _readers_quiet() -> Iterator[None]:
+    """Keeps to itself what readers warn of: it is in the report."""
+    logger = logging.getLogger("dexzoo")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def read_settings(settings: Sequence[str]) -> tuple[str, str | None, dict[str, Any]]:

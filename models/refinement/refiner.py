@@ -135,7 +135,7 @@ class Refiner:
         steps: int = 300,
         weights: Mapping[str, float] | None = None,
         step: tuple[float, float, float] | None = None,
-        points: int | None = 512,
+        points: int | None = 256,
         hand_distance: Literal["primitives", "grid"] = "grid",
         reach: float = 0.03,
         squeeze: float = 0.0003,

@@ -28,7 +28,12 @@ def test_defaults_are_those_of_the_signature(name: str) -> None:
         parameters |= inspect.signature(kind.__init__).parameters
     for key in ("hand", "seed"):
         assert config.pop(key) == f"${{{key}}}"
-    for key in ("history_noise", "speed_range", "fold"):  # how a run trains, and that it goes through all folds
+    for key in (
+        "history_noise",
+        "speed_range",
+        "transforms",
+        "fold",
+    ):  # how a run trains, and that it goes through all folds
         config.pop(key, None)
     for key, value in config.items():
         assert parameters[key].default == value, key

@@ -81,7 +81,12 @@ def fit(folder: Path, data: MotionDataModule, epochs: int, resume: Path | None =
 def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(samples: list[MotionSample], tmp_path: Path) -> None:
     def data() -> FourClips:
         return FourClips(
-            samples, batch_size=8, seed=7, speed_range=(0.7, 1.4), history_noise=HistoryNoise(0.01, 0.1, 0.1)
+            samples,
+            batch_size=8,
+            min_windows_per_epoch=200,
+            seed=7,
+            speed_range=(0.7, 1.4),
+            history_noise=HistoryNoise(0.01, 0.1, 0.1),
         )
 
     whole = fit(tmp_path / "whole", data(), 4)

@@ -15,7 +15,7 @@ from dexzoo.experiments import run
 from dexzoo.experiments.load import load_run, read_checkpoint
 from dexzoo.experiments.results import read_results
 from dexzoo.models.reference import OFFICIAL_WEIGHTS
-from tests.models.test_reference_networks import contact_keys, container, cvae_keys, weights
+from tests.oracles.published_layouts import contact_keys, container, cvae_keys, weights
 
 TINY = ["data.eval_grasps=2", "data.eval_batch_size=2", "data.batch_size=2", "trainer=smoke", "logger=none"]
 TINY += ["figures.percentiles=[]"]

@@ -30,6 +30,7 @@ def _no_drawing(*_: object) -> None:
     raise AssertionError("drawn in this process")
 
 
+@pytest.mark.slow
 def test_other_processes_draw_the_same_clouds_in_order(meshes, tmp_path, monkeypatch):
     expected, messages = solid_clouds(meshes, N, on_bad="skip", workers=1)
     monkeypatch.setenv("DEXZOO_CACHE", str(tmp_path / "other"))
