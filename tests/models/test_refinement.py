@@ -255,7 +255,7 @@ def test_the_official_preset_is_adam_on_the_naive_energy_and_keeps_the_last_iter
         adam.step()
     values.append(energy().item())
     assert min(values) < values[-1], "the last iterate is not the best one"
-    refined = Refiner("official", steps=4, step=(0.05, 0.05, 0.05))(hand, pose, points, plane=plane)
+    refined = Refiner("official", steps=4, step=(0.05, 0.05, 0.05), points=None)(hand, pose, points, plane=plane)
     assert refined.start.item() == pytest.approx(values[0], rel=1e-6)
     assert refined.end.item() == pytest.approx(values[-1], rel=1e-4)
     torch.testing.assert_close(refined.pose.joints, x[:, 6:].detach(), atol=1e-6, rtol=0)
@@ -292,7 +292,7 @@ def test_the_target_is_predicted_once_by_the_likeliest_bin_in_eval_mode(hand, pu
             return torch.zeros_like(logits)
 
     predictor = Predictor()
-    refined = Refiner("official", steps=3)(hand, pushed, grasps[1], predictor)
+    refined = Refiner("official", steps=3, points=None)(hand, pushed, grasps[1], predictor)
     assert predictor.calls == 1
     assert predictor.training, "it is left as it was"
     expected = oracle.terms(hand, pushed, grasps[1], torch.zeros(6, 300), torch.zeros(6, 4))["contact"]
