@@ -77,7 +77,8 @@ class Task(L.LightningModule):
         if not isinstance(data, self.takes):
             raise ValueError(
                 f"data: expected {self.takes.__name__} for model {self.method!r}, found {type(data).__name__}; "
-                f"choose another data=, the names of those with static grasps end in _grasps or are of grasp data sets"
+                "grasps come from data=demo_grasps, dexgraspnet, unidexgrasp, multidex, realdex_grasps or grab_grasps, "
+                "motions from data=demo, realdex or grab"
             )
         return data
 
