@@ -4,6 +4,7 @@ from .autoregressive import MotionModel
 from .contact_map import ContactMap, ContactPredictor
 from .goal_refine import GoalRefine, refine
 from .grasp_cvae import GraspCVAE
+from .grasp_flow import GraspFlow
 from .grasp_model import GraspModel
 from .motionnet import MotionNet
 from .refinement.refiner import Refiner
@@ -21,6 +22,7 @@ __all__ = [
     "GoalRefine",
     "GraspCVAE",
     "GraspFilter",
+    "GraspFlow",
     "GraspGeneration",
     "GraspModel",
     "GraspRefinement",

@@ -8,6 +8,7 @@ from .affordance_cvae import AffordanceNetwork
 from .checkpoints import CheckpointError, Report, load_official
 from .contact_map_net import ContactMapNet, OfficialContactMap
 from .gendexgrasp import ContactMapVAE
+from .goal_mnet import MNet
 from .official_cvae import OFFICIAL_WEIGHTS, OfficialGraspCVAE
 from .schedule import halving
 
@@ -17,6 +18,7 @@ __all__ = [
     "CheckpointError",
     "ContactMapNet",
     "ContactMapVAE",
+    "MNet",
     "OfficialContactMap",
     "OfficialGraspCVAE",
     "Report",

@@ -183,7 +183,7 @@ class GraspGeneration(Task):
             raise ValueError(
                 f"contact_from: expected a trained contact predictor for {self.method!r}, found none; train one with "
                 "model=contact_map and set contact_from=RUN, run experiment=grasp_generation, which does both, or do "
-                "without by model.network.contact=null model.loss.contact=0"
+                "without by model.network.contact=null (and model.loss.contact=0, if the loss has that term)"
             )
 
     def take_contact(self, weights: Mapping[str, Tensor]) -> None:

@@ -1,0 +1,73 @@
+"""The task around GOAL-hand: its own loss and schedule; evaluated as every motion model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from ...datamodules.types import MotionBatch
+from ..goal_refine import GoalRefine
+from ..tasks.motion_synthesis import MotionSynthesis
+from .goal import GoalHand
+from .goal_loss import GoalLoss
+
+
+class GoalSynthesis(MotionSynthesis):
+    """Trains all heads of `GoalHand` with `GoalLoss`, and lowers the rate where the validation no longer improves.
+
+    GOAL watches the error of its points head on validation windows. Here validation is rollouts of whole clips, so
+    their MPJPE is watched. Data without validation clips keep the first rate.
+
+    Args:
+        network: makes the model from a hand (a partial: `hand -> GoalHand`).
+        hand: name or YAML of the hand.
+        loss: ramps of `GoalLoss`.
+        optimizer: makes the optimiser from parameters.
+        scheduler: makes a `ReduceLROnPlateau` from the optimiser; None keeps the rate.
+        goal_refine: see `MotionSynthesis`.
+        given_frames: see `MotionSynthesis`.
+        method: the name in tables.
+
+    Raises:
+        ValueError: as `MotionSynthesis` and `GoalLoss`.
+    """
+
+    def __init__(
+        self,
+        network: Callable[..., GoalHand],
+        hand: str,
+        loss: Mapping[str, Sequence[float]],
+        optimizer: Callable[..., Optimizer],
+        scheduler: Callable[..., LRScheduler] | None = None,
+        goal_refine: Sequence[GoalRefine] = ("off",),
+        given_frames: int = 1,
+        method: str = "goal",
+    ) -> None:
+        super().__init__(network, hand, {}, optimizer, scheduler, goal_refine, given_frames, method)
+        self.goal_loss = GoalLoss(self.hand, loss)
+
+    def training_step(self, batch: MotionBatch, batch_idx: int) -> Tensor:
+        """Loss of one batch of windows at the weights of the epoch; every term is logged."""
+        network: GoalHand = self.network
+        total, terms = self.goal_loss(network.predict(batch), batch, network.surface, self.current_epoch)
+        size = len(batch.clip)
+        self.log("train/loss", total, batch_size=size, prog_bar=True, on_step=False, on_epoch=True)
+        self.log_dict({f"train/{k}": v for k, v in terms.items()}, batch_size=size, on_step=False, on_epoch=True)
+        return total
+
+    def configure_optimizers(self) -> Any:
+        """Optimiser, and a schedule that looks at each validation."""
+        optimizer = self.make_optimizer(self.network.parameters())
+        if self.make_scheduler is None:
+            return optimizer
+        schedule = {
+            "scheduler": self.make_scheduler(optimizer),
+            "monitor": "val/mpjpe_cm",
+            "frequency": self.trainer.check_val_every_n_epoch,
+            "strict": False,  # a fold of the data may have no validation clips
+        }
+        return {"optimizer": optimizer, "lr_scheduler": schedule}

@@ -1,0 +1,189 @@
+"""GraspFlow: grasp candidates by conditional flow matching (Lipman et al., ICLR 2023), straight paths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..datamodules.grasp_store import GraspStore
+from ..datamodules.types import GraspBatch
+from ..geometry.rotations import rot6d_to_rotmat, rotmat_to_rot6d
+from ..hands.hand import Hand
+from ..hands.pose import HandPose
+from .blocks.encoding import SinusoidalEncoding
+from .blocks.latent import draw_prior
+from .blocks.point_encoder import PointEncoder
+from .blocks.standardise import Standardise
+from .contact_map import ContactPredictor
+from .grasp_model import GraspModel
+
+_SCALE = 0.1  # metres; coordinates are divided by it
+
+
+class VelocityField(nn.Module):
+    """Residual MLP v(x, t, feature); time and feature are added before every block.
+
+    Args:
+        size: dimensions D of the state.
+        feature: features F of the condition.
+        width: channels of a block.
+        blocks: residual blocks.
+    """
+
+    def __init__(self, size: int, feature: int, width: int, blocks: int) -> None:
+        super().__init__()
+        # Time runs from 0 to 1: a quarter of the longest wave does not repeat, the shortest resolves a step of 16.
+        self.time = SinusoidalEncoding(6, longest=4.0, shortest=0.12)
+        n_time = self.time.n_features // 3  # of one number instead of three coordinates
+        self.condition = nn.Sequential(nn.Linear(n_time + feature, width), nn.SiLU(), nn.Linear(width, width))
+        self.enter = nn.Linear(size, width)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+            for _ in range(blocks)
+        )
+        self.leave = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, size))
+
+    def forward(self, x: Tensor, time: Tensor, feature: Tensor) -> Tensor:
+        """Velocity (..., D) of states (..., D) at times (..., 1) in [0, 1], with condition (..., F)."""
+        condition = self.condition(torch.cat([self.time(time), feature], dim=-1))
+        hidden = self.enter(x)
+        for block in self.blocks:
+            hidden = hidden + block(hidden + condition)
+        return self.leave(hidden)
+
+
+class GraspFlow(GraspModel):
+    """Carries Gaussian noise to grasps along a learned velocity; everything relative to the cloud's centroid.
+
+    A state x has translation (standardised), 6-D rotation and joints (standardised). In training it lies on the
+    straight line x_t = (1 - t) noise + t x_1 to a true grasp x_1, whose velocity is x_1 - noise.
+
+    Args:
+        hand: the hand; its joint order and limits are those of the model.
+        n_object_points: points of the cloud that are used; the first ones, which are a farthest-point subset.
+        widths: layers of the encoder of clouds; the last one is the size of a cloud's feature.
+        width: channels of the velocity network.
+        blocks: its residual blocks.
+        draws: pairs of noise and time for each grasp of a training batch; they share the encoded cloud.
+        steps: midpoint steps from noise to grasp; each costs two evaluations of the velocity.
+        contact: makes the trained predictor of contact for the refinement; the training does not use it.
+
+    Raises:
+        ValueError: `draws` or `steps` is less than 1.
+    """
+
+    contact: ContactPredictor | None
+
+    def __init__(
+        self,
+        hand: Hand,
+        *,
+        n_object_points: int = 256,
+        widths: Sequence[int] = (32, 64, 128),
+        width: int = 256,
+        blocks: int = 3,
+        draws: int = 4,
+        steps: int = 16,
+        contact: Callable[[Hand], ContactPredictor] | None = None,
+    ) -> None:
+        super().__init__(hand)
+        for name, value in (("draws", draws), ("steps", steps)):
+            if value < 1:
+                raise ValueError(f"{name}: expected 1 or more, found {value}")
+        self.n_object_points, self.draws, self.steps = n_object_points, draws, steps
+        self.size = 9 + hand.num_joints
+        self.object_encoder = PointEncoder(3, widths)
+        self.velocity = VelocityField(self.size, self.object_encoder.n_features, width, blocks)
+        self.translation = Standardise(3)
+        self.joints = Standardise(hand.num_joints)
+        self.contact = None if contact is None else contact(hand)
+        if self.contact is not None:
+            self.contact.freeze()
+
+    @torch.no_grad()
+    def fit_statistics(self, grasps: GraspStore) -> None:
+        """Takes the standardisation of translation (from the cloud's centroid) and joints from the training grasps.
+
+        Raises:
+            ValueError: the objects have no clouds.
+        """
+        if not grasps.clouds.shape[1]:
+            raise ValueError("grasps: expected objects with clouds, found none; this model sees the object")
+        pose = grasps.pose
+        of_cloud = torch.from_numpy(grasps.clouds.mean(axis=1))
+        index = grasps.object if grasps.cloud is None else grasps.cloud
+        centre = of_cloud[torch.from_numpy(index[grasps.which])] * grasps.scale.unsqueeze(-1)
+        self.translation.fit((pose.translation - centre).to(self.translation.mean), floor=0.01)
+        self.joints.fit(pose.joints.to(self.joints.mean), floor=0.05)  # about 3 degrees
+
+    def forward(self, batch: GraspBatch) -> dict[str, Tensor]:
+        """Terms of the loss, at fresh noise and uniform times.
+
+        Returns:
+            flow: squared error of the velocity, mean over dimensions, in units of the standardised state;
+            flow_translation, flow_rotation, flow_joints: the same over the dimensions of one part.
+        """
+        centre, feature = self._see(batch.object_points)
+        end = self._encode(batch.pose, centre).repeat(self.draws, 1)
+        noise = torch.randn_like(end)
+        time = torch.rand_like(end[:, :1])
+        predicted = self.velocity(noise.lerp(end, time), time, feature.repeat(self.draws, 1))
+        error = (predicted - (end - noise)).square().mean(dim=0)
+        translation, rotation, joints = error.split([3, 6, self.hand.num_joints])
+        return {
+            "flow": error.mean(),
+            "flow_translation": translation.mean(),
+            "flow_rotation": rotation.mean(),
+            "flow_joints": joints.mean(),
+        }
+
+    @torch.no_grad()
+    def sample(
+        self, points: Tensor, n: int, generator: torch.Generator | None = None, temperature: float = 1.0
+    ) -> HandPose:
+        """Draws noise ~ N(0, temperature^2 I) for all objects and carries it to grasps; see `GraspModel.sample`.
+
+        Temperature 0 starts at the mean of the noise, which is not exactly the most likely grasp.
+
+        Raises:
+            ValueError: a cloud is empty or has another shape, or n is less than 1.
+        """
+        if n < 1:
+            raise ValueError(f"n: expected 1 or more grasps of each object, found {n}")
+        centre, feature = self._see(points)
+        noise = draw_prior(len(points), n, self.size, generator, temperature).to(points)
+        end = self._integrate(noise, feature.unsqueeze(1).expand(-1, n, -1))
+        translation, rotation, joints = end.split([3, 6, self.hand.num_joints], dim=-1)
+        return HandPose(
+            self.translation.inverse(translation) + centre.unsqueeze(1),
+            rot6d_to_rotmat(rotation),
+            self.hand.clamp(self.joints.inverse(joints)),
+            self.hand.name,
+        )
+
+    def _see(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Centroid (B, 3), metres, and feature (B, F) of clouds (B, N, 3), metres."""
+        if points.ndim != 3 or points.shape[-1] != 3 or not points.shape[1]:
+            raise ValueError(
+                f"points: expected clouds (B, N, 3) with at least one point, found {tuple(points.shape)}; "
+                "a single cloud needs a batch dimension, points[None]"
+            )
+        centre = points.mean(dim=1)
+        _, feature = self.object_encoder((points[:, : self.n_object_points] - centre.unsqueeze(1)) / _SCALE)
+        return centre, feature
+
+    def _encode(self, pose: HandPose, centre: Tensor) -> Tensor:
+        """State (B, 9 + J) of poses (B,), seen from `centre` (B, 3)."""
+        parts = self.translation(pose.translation - centre), rotmat_to_rot6d(pose.rotation), self.joints(pose.joints)
+        return torch.cat(parts, dim=-1)
+
+    def _integrate(self, x: Tensor, feature: Tensor) -> Tensor:
+        """Carries states (..., D) from time 0 to 1. The midpoint rule never asks for the velocity at time 1."""
+        length = 1 / self.steps
+        for step in range(self.steps):
+            time = x.new_full((*x.shape[:-1], 1), step * length)
+            middle = x + length / 2 * self.velocity(x, time, feature)
+            x = x + length * self.velocity(middle, time + length / 2, feature)
+        return x
