@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..datamodules.grasp_store import GraspStore
 from ..datamodules.types import GraspBatch
 from ..geometry.rotations import rot6d_to_rotmat
 from ..hands.hand import Hand
@@ -18,9 +17,8 @@ from ..losses.functional import joint_error, limit_excess, point_error, rotation
 from .blocks.latent import draw_posterior, draw_prior, kl_divergence
 from .blocks.material_points import MaterialPoints
 from .blocks.point_encoder import PointEncoder
-from .blocks.standardise import Standardise
 from .contact_map import ContactPredictor
-from .grasp_model import GraspModel
+from .grasp_model import CentredGraspModel
 
 _SCALE = 0.1  # metres; coordinates are divided by it
 _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # the decoder's rotation is learned relative to it
@@ -35,7 +33,7 @@ class _Object:
     feature: Tensor
 
 
-class GraspCVAE(GraspModel):
+class GraspCVAE(CentredGraspModel):
     """q(z | surface points of the hand, cloud) and p(pose | z, cloud), everything relative to the cloud's centroid.
 
     The paper's generator in small. Translation and joints are standardised by the training grasps, the rotation is
@@ -52,8 +50,6 @@ class GraspCVAE(GraspModel):
         contact: makes the trained predictor of contact for the term `contact`; without it there is no such term.
     """
 
-    contact: ContactPredictor | None
-
     def __init__(
         self,
         hand: Hand,
@@ -66,35 +62,14 @@ class GraspCVAE(GraspModel):
         free_bits: float = 0.05,
         contact: Callable[[Hand], ContactPredictor] | None = None,
     ) -> None:
-        super().__init__(hand)
-        self.latent, self.n_object_points, self.free_bits = latent, n_object_points, free_bits
+        super().__init__(hand, n_object_points, widths)
+        self.latent, self.free_bits = latent, free_bits
         self.surface = MaterialPoints(hand.surface(n_hand_points))
-        self.object_encoder = PointEncoder(3, widths)
         self.hand_encoder = PointEncoder(3, widths)
         feature = self.object_encoder.n_features
         self.posterior = _mlp(2 * feature, hidden[::-1], 2 * latent)
         self.decoder = _mlp(latent + feature, hidden, 9 + hand.num_joints)
-        self.translation = Standardise(3)
-        self.joints = Standardise(hand.num_joints)
-        self.contact = None if contact is None else contact(hand)
-        if self.contact is not None:
-            self.contact.freeze()
-
-    @torch.no_grad()
-    def fit_statistics(self, grasps: GraspStore) -> None:
-        """Takes the standardisation of translation (from the cloud's centroid) and joints from the training grasps.
-
-        Raises:
-            ValueError: the objects have no clouds.
-        """
-        if not grasps.clouds.shape[1]:
-            raise ValueError("grasps: expected objects with clouds, found none; this model sees the object")
-        pose = grasps.pose
-        of_cloud = torch.from_numpy(grasps.clouds.mean(axis=1))
-        index = grasps.object if grasps.cloud is None else grasps.cloud
-        centre = of_cloud[torch.from_numpy(index[grasps.which])] * grasps.scale.unsqueeze(-1)
-        self.translation.fit((pose.translation - centre).to(self.translation.mean), floor=0.01)
-        self.joints.fit(pose.joints.to(self.joints.mean), floor=0.05)  # about 3 degrees
+        self.hold(contact)
 
     def forward(self, batch: GraspBatch) -> dict[str, Tensor]:
         """The terms of the loss; those of `contact` and `penetration` only if `active` has them or is None.
@@ -145,14 +120,8 @@ class GraspCVAE(GraspModel):
         return HandPose(pose.translation, pose.rotation, self.hand.clamp(pose.joints), pose.hand)
 
     def _see(self, points: Tensor) -> _Object:
-        if points.ndim != 3 or points.shape[-1] != 3 or not points.shape[1]:
-            raise ValueError(
-                f"points: expected clouds (B, N, 3) with at least one point, found {tuple(points.shape)}; "
-                "a single cloud needs a batch dimension, points[None]"
-            )
-        centre, points = points.mean(dim=1), points[:, : self.n_object_points]
-        _, feature = self.object_encoder((points - centre.unsqueeze(1)) / _SCALE)
-        return _Object(points, centre, feature)
+        centre, feature = self.see(points)
+        return _Object(points[:, : self.n_object_points], centre, feature)
 
     def _infer(self, surface: Tensor, thing: _Object) -> tuple[Tensor, Tensor]:
         """Mean and log-variance (B, Z) of the posterior of hands with these surface points (B, H, 3), metres."""

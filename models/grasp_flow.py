@@ -7,17 +7,14 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..datamodules.grasp_store import GraspStore
 from ..datamodules.types import GraspBatch
 from ..geometry.rotations import rot6d_to_rotmat, rotmat_to_rot6d
 from ..hands.hand import Hand
 from ..hands.pose import HandPose
 from .blocks.encoding import SinusoidalEncoding
 from .blocks.latent import draw_prior
-from .blocks.point_encoder import PointEncoder
-from .blocks.standardise import Standardise
 from .contact_map import ContactPredictor
-from .grasp_model import GraspModel
+from .grasp_model import CentredGraspModel
 
 _SCALE = 0.1  # metres; coordinates are divided by it
 
@@ -54,7 +51,7 @@ class VelocityField(nn.Module):
         return self.leave(hidden)
 
 
-class GraspFlow(GraspModel):
+class GraspFlow(CentredGraspModel):
     """Carries Gaussian noise to grasps along a learned velocity; everything relative to the cloud's centroid.
 
     A state x has translation (standardised), 6-D rotation and joints (standardised). In training it lies on the
@@ -74,8 +71,6 @@ class GraspFlow(GraspModel):
         ValueError: `draws` or `steps` is less than 1.
     """
 
-    contact: ContactPredictor | None
-
     def __init__(
         self,
         hand: Hand,
@@ -88,35 +83,14 @@ class GraspFlow(GraspModel):
         steps: int = 16,
         contact: Callable[[Hand], ContactPredictor] | None = None,
     ) -> None:
-        super().__init__(hand)
+        super().__init__(hand, n_object_points, widths)
         for name, value in (("draws", draws), ("steps", steps)):
             if value < 1:
                 raise ValueError(f"{name}: expected 1 or more, found {value}")
-        self.n_object_points, self.draws, self.steps = n_object_points, draws, steps
+        self.draws, self.steps = draws, steps
         self.size = 9 + hand.num_joints
-        self.object_encoder = PointEncoder(3, widths)
         self.velocity = VelocityField(self.size, self.object_encoder.n_features, width, blocks)
-        self.translation = Standardise(3)
-        self.joints = Standardise(hand.num_joints)
-        self.contact = None if contact is None else contact(hand)
-        if self.contact is not None:
-            self.contact.freeze()
-
-    @torch.no_grad()
-    def fit_statistics(self, grasps: GraspStore) -> None:
-        """Takes the standardisation of translation (from the cloud's centroid) and joints from the training grasps.
-
-        Raises:
-            ValueError: the objects have no clouds.
-        """
-        if not grasps.clouds.shape[1]:
-            raise ValueError("grasps: expected objects with clouds, found none; this model sees the object")
-        pose = grasps.pose
-        of_cloud = torch.from_numpy(grasps.clouds.mean(axis=1))
-        index = grasps.object if grasps.cloud is None else grasps.cloud
-        centre = of_cloud[torch.from_numpy(index[grasps.which])] * grasps.scale.unsqueeze(-1)
-        self.translation.fit((pose.translation - centre).to(self.translation.mean), floor=0.01)
-        self.joints.fit(pose.joints.to(self.joints.mean), floor=0.05)  # about 3 degrees
+        self.hold(contact)
 
     def forward(self, batch: GraspBatch) -> dict[str, Tensor]:
         """Terms of the loss, at fresh noise and uniform times.
@@ -125,7 +99,7 @@ class GraspFlow(GraspModel):
             flow: squared error of the velocity, mean over dimensions, in units of the standardised state;
             flow_translation, flow_rotation, flow_joints: the same over the dimensions of one part.
         """
-        centre, feature = self._see(batch.object_points)
+        centre, feature = self.see(batch.object_points)
         end = self._encode(batch.pose, centre).repeat(self.draws, 1)
         noise = torch.randn_like(end)
         time = torch.rand_like(end[:, :1])
@@ -152,7 +126,7 @@ class GraspFlow(GraspModel):
         """
         if n < 1:
             raise ValueError(f"n: expected 1 or more grasps of each object, found {n}")
-        centre, feature = self._see(points)
+        centre, feature = self.see(points)
         noise = draw_prior(len(points), n, self.size, generator, temperature).to(points)
         end = self._integrate(noise, feature.unsqueeze(1).expand(-1, n, -1))
         translation, rotation, joints = end.split([3, 6, self.hand.num_joints], dim=-1)
@@ -162,17 +136,6 @@ class GraspFlow(GraspModel):
             self.hand.clamp(self.joints.inverse(joints)),
             self.hand.name,
         )
-
-    def _see(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Centroid (B, 3), metres, and feature (B, F) of clouds (B, N, 3), metres."""
-        if points.ndim != 3 or points.shape[-1] != 3 or not points.shape[1]:
-            raise ValueError(
-                f"points: expected clouds (B, N, 3) with at least one point, found {tuple(points.shape)}; "
-                "a single cloud needs a batch dimension, points[None]"
-            )
-        centre = points.mean(dim=1)
-        _, feature = self.object_encoder((points[:, : self.n_object_points] - centre.unsqueeze(1)) / _SCALE)
-        return centre, feature
 
     def _encode(self, pose: HandPose, centre: Tensor) -> Tensor:
         """State (B, 9 + J) of poses (B,), seen from `centre` (B, 3)."""
