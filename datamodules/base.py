@@ -159,13 +159,13 @@ class PartsDataModule(LightningDataModule, ABC, Generic[Whole, Part]):
     def _observed(self) -> tuple[Transform, ...]:
         return () if self.observe is None else (self.observe,)
 
-    def _train_loader(self, dataset: Dataset, at_least: int) -> DataLoader:
-        """Shuffled batches, an epoch of at least so many samples."""
+    def _train_loader(self, dataset: Dataset, at_least: int, batch_size: int | None = None) -> DataLoader:
+        """Shuffled batches, of `self.batch_size` by default; an epoch of at least so many samples."""
         n: int = len(dataset)  # type: ignore[arg-type]
         sampler = EpochSampler(dataset, self.seed, max(1, math.ceil(at_least / n)))
         if self.trainer is not None:
             sampler.set_epoch(self.trainer.current_epoch)  # a resumed run draws its first indices before Lightning does
-        return self._loader(dataset, self.batch_size, sampler)
+        return self._loader(dataset, batch_size or self.batch_size, sampler)
 
     def _loader(self, dataset: Dataset, batch_size: int | None, sampler: EpochSampler | None = None) -> DataLoader:
         return DataLoader(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +33,9 @@ class MotionDataModule(PartsDataModule[list[MotionSample], list[MotionSample]]):
         mixed_fps: allows clips of different frame rates.
         **base: see `PartsDataModule`; batches take about a millisecond, so `num_workers=0` is fastest for small models.
     """
+
+    clips_per_batch: int | None = None
+    """Whole clips in a training batch; None trains on windows. The task sets it."""
 
     split_group: str = "object"
     """What the parts have none in common of: "object" or "recording"."""
@@ -81,8 +85,13 @@ class MotionDataModule(PartsDataModule[list[MotionSample], list[MotionSample]]):
             )
         return rates[len(rates) // 2]
 
-    def train_dataloader(self) -> DataLoader[MotionBatch]:
-        """Windows of the training clips."""
+    def train_dataloader(self) -> DataLoader[MotionBatch] | DataLoader[ClipBatch]:
+        """Windows of the training clips, or whole clips; an epoch shows about as many frames of either."""
+        if self.clips_per_batch is not None:
+            frames = sum(len(sample.pose.joints) for sample in self.train)
+            clips = ClipDataset(ClipStore.of(self.train), self.seed, self._observed)
+            at_least = math.ceil(self.min_windows_per_epoch * len(self.train) / frames)
+            return self._train_loader(clips, at_least, self.clips_per_batch)
         noise = [self.history_noise] if self.history_noise else []
         transforms = [*self._observed, *noise]
         dataset = WindowDataset(ClipStore.of(self.train), self.seed, self.speed_range, transforms)

@@ -92,6 +92,8 @@ class ClipStore:
 class ClipDataset(Dataset[ClipBatch]):
     """All clips of a store; fetches a batch at a time, so its loader takes `collate_fn=as_is`.
 
+    They repeat without end, as those of `WindowDataset` do.
+
     Args:
         store: the clips.
         seed: of the transforms.
@@ -105,7 +107,8 @@ class ClipDataset(Dataset[ClipBatch]):
         return len(self.store)
 
     def __getitems__(self, indices: Sequence[int]) -> ClipBatch:
-        return transformed(self.store.clips(indices), self.transforms, batch_generator(self.seed, indices[0]))
+        clips = self.store.clips([i % len(self) for i in indices])
+        return transformed(clips, self.transforms, batch_generator(self.seed, indices[0]))
 
 
 class WindowDataset(Dataset[MotionBatch]):

@@ -24,7 +24,14 @@ class MotionModel(nn.Module, ABC):
     Args:
         hand: the hand that moves.
         n_points: surface points P^h.
+
+    Attributes:
+        draws: whether a rollout with a generator is one of many possible motions.
+        teachable: whether a rollout can be started anew from the truth; a model of whole paths cannot.
     """
+
+    draws = False
+    teachable = True
 
     def __init__(self, hand: Hand, n_points: int) -> None:
         super().__init__()
@@ -63,7 +70,7 @@ class MotionModel(nn.Module, ABC):
             n_frames: (B,), int64, frames to synthesise after the given ones.
             object_points: (B, N, 3), metres, world frame.
             fps: (B,).
-            generator: for models that draw; a deterministic one does not use it.
+            generator: the only source of random numbers of a model that draws; None takes its most likely motion.
             goal_refine: see `goal_refine.refine`.
             truth: HandPose (B, >= max n_frames), the true frames after the given ones; where given, every chunk starts
                 from the true history (teacher forcing).
@@ -97,7 +104,7 @@ class MotionModel(nn.Module, ABC):
         return HandPose.cat(chunks, dim=1)[:, :total]
 
     def step(self, state: MotionState, generator: torch.Generator | None) -> HandPose:
-        """One chunk of a rollout; a model that draws overrides it and takes its noise from `generator`."""
+        """One chunk of a rollout, HandPose (B, 10); a model that draws overrides it and draws where it has a generator."""
         return self(state)
 
     def _check(self, past: HandPose, goal: HandPose) -> None:

@@ -50,14 +50,10 @@ class GoalSynthesis(MotionSynthesis):
         super().__init__(network, hand, {}, optimizer, scheduler, goal_refine, given_frames, method)
         self.goal_loss = GoalLoss(self.hand, loss)
 
-    def training_step(self, batch: MotionBatch, batch_idx: int) -> Tensor:
-        """Loss of one batch of windows at the weights of the epoch; every term is logged."""
+    def losses(self, batch: MotionBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Weighted sum at the weights of the epoch, and unweighted terms, of a batch of windows."""
         network: GoalHand = self.network
-        total, terms = self.goal_loss(network.predict(batch), batch, network.surface, self.current_epoch)
-        size = len(batch.clip)
-        self.log("train/loss", total, batch_size=size, prog_bar=True, on_step=False, on_epoch=True)
-        self.log_dict({f"train/{k}": v for k, v in terms.items()}, batch_size=size, on_step=False, on_epoch=True)
-        return total
+        return self.goal_loss(network.predict(batch), batch, network.surface, self.current_epoch)
 
     def configure_optimizers(self) -> Any:
         """Optimiser, and a schedule that looks at each validation."""

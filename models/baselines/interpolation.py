@@ -23,6 +23,8 @@ class Interpolation(MotionModel):
     errors of the last frame favour them by construction.
     """
 
+    teachable = False
+
     def __init__(self, hand: Hand) -> None:
         super().__init__(hand, n_points=1)
 

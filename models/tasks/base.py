@@ -19,6 +19,9 @@ from ...hands import load_hand
 
 Row = dict[str, Any]
 
+PRIME = 7919
+"""Between the seeds of test batches, so that two runs with neighbouring seeds share none."""
+
 
 class Task(L.LightningModule):
     """A network with its optimiser; subclasses say what is learned and how it is tested.

@@ -25,9 +25,7 @@ from ..grasp_model import GraspModel
 from ..refinement.fields import ObjectFields
 from ..refinement.refiner import Refiner
 from ..selection.filter import GraspFilter
-from .base import Task
-
-_PRIME = 7919  # between the seeds of objects, so that two runs with neighbouring seeds share none
+from .base import PRIME, Task
 
 
 class GraspGeneration(Task):
@@ -120,7 +118,7 @@ class GraspGeneration(Task):
     def test_step(self, batch: GraspBatch, batch_idx: int) -> None:
         """Draws, refines, filters and measures grasps of the one object of a batch; and measures the true ones."""
         thing = _Object.of(batch)
-        generator = torch.Generator().manual_seed(self.sample_seed + _PRIME * batch_idx)
+        generator = torch.Generator().manual_seed(self.sample_seed + PRIME * batch_idx)
         with torch.inference_mode(False):  # in which Lightning tests, and which forbids refinement its gradients
             points, plane = (None if x is None else x[:1].clone() for x in (batch.object_points, batch.plane))
             self._measure(GROUND_TRUTH, "-", batch.pose[: self.n_samples].map(torch.clone), thing)

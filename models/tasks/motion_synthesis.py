@@ -19,7 +19,11 @@ from ...metrics.evaluate import motion_errors
 from ...metrics.object_distance import ObjectDistance
 from ..autoregressive import MotionModel
 from ..goal_refine import GoalRefine, check_mode
-from .base import Task
+from .base import PRIME, Task
+
+
+Mode = GoalRefine | Literal["teacher_forced", "most_likely"]
+"""What a test rollout is given, or done with at the end."""
 
 
 class MotionSynthesis(Task):
@@ -33,6 +37,9 @@ class MotionSynthesis(Task):
         scheduler: makes the learning-rate schedule from the optimiser and the number of steps `total_steps`.
         goal_refine: the modes evaluated in the test; the first one is what validation uses.
         given_frames: true frames at the start of a clip that a rollout is given; they are excluded from the errors.
+        n_draws: rollouts of each test clip by a model that draws; the errors are their mean, never the best.
+        sample_seed: of these draws.
+        clips_per_batch: makes training batches of that many whole clips; None trains on windows.
         method: the name in tables.
 
     Raises:
@@ -51,6 +58,9 @@ class MotionSynthesis(Task):
         scheduler: Callable[..., LRScheduler] | None = None,
         goal_refine: Sequence[GoalRefine] = ("off",),
         given_frames: int = 1,
+        n_draws: int = 1,
+        sample_seed: int = 0,
+        clips_per_batch: int | None = None,
         method: str = "model",
     ) -> None:
         for mode in goal_refine:
@@ -60,6 +70,7 @@ class MotionSynthesis(Task):
             raise ValueError(f"model {method!r} has parameters: it needs `loss` and `optimizer`")
         self.loss = MotionLoss(self.hand, loss or {})
         self.goal_refine, self.given_frames = tuple(goal_refine), given_frames
+        self.n_draws, self.sample_seed, self.clips_per_batch = n_draws, sample_seed, clips_per_batch
         self.rollouts: dict[str, HandPose] = {}
         self.distance = ObjectDistance()
 
@@ -71,13 +82,22 @@ class MotionSynthesis(Task):
         """Statistics from the training clips and the first windows."""
         self.network.fit_statistics(self.data.train, _windows(self.data))
 
-    def training_step(self, batch: MotionBatch, batch_idx: int) -> Tensor:
-        """Loss of one batch of windows; every term is logged."""
-        total, terms = self.loss(self.network(batch), batch.future, batch.past)
+    def setup(self, stage: str) -> None:
+        """Tells the data what to train on, and takes statistics."""
+        self.data.clips_per_batch = self.clips_per_batch
+        super().setup(stage)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Loss of one batch; every term is logged."""
+        total, terms = self.losses(batch)
         size = len(batch.clip)
         self.log("train/loss", total, batch_size=size, prog_bar=True, on_step=False, on_epoch=True)
         self.log_dict({f"train/{k}": v for k, v in terms.items()}, batch_size=size, on_step=False, on_epoch=True)
         return total
+
+    def losses(self, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        """Weighted sum and unweighted terms of a batch: windows, or whole clips with `clips_per_batch`."""
+        return self.loss(self.network(batch), batch.future, batch.past)
 
     def validation_step(self, batch: ClipBatch, batch_idx: int) -> None:
         """Free rollout to the true goal."""
@@ -90,12 +110,12 @@ class MotionSynthesis(Task):
         self.results, self.rollouts = [], {}
 
     def test_step(self, batch: ClipBatch, batch_idx: int) -> None:
-        """Rollouts in every mode of `goal_refine`, and teacher-forced where the model learns."""
-        modes: list[GoalRefine | Literal["teacher_forced"]] = [*self.goal_refine]
-        if self.trainable:
-            modes.append("teacher_forced")
+        """Rollouts in every mode of `goal_refine`, teacher-forced, and the most likely one of a model that draws."""
+        modes: list[Mode] = [*self.goal_refine]
+        modes += ["teacher_forced"] * (self.trainable and self.network.teachable)
+        modes += ["most_likely"] * self.network.draws
         for mode in modes:
-            pose, errors = self.evaluate(batch, mode, distance=self.distance)
+            pose, errors = self.evaluate_draws(batch, mode, batch_idx)
             for i, name in enumerate(batch.names):
                 row: dict[str, Any] = {"method": self.method, "refine": mode, "clip": name}
                 self.results.append(row | {key: float(value[i]) for key, value in errors.items()})
@@ -111,15 +131,28 @@ class MotionSynthesis(Task):
             keys = [key for key, value in rows[0].items() if isinstance(value, float)]
             self.log_dict({f"{prefix}/{k}": torch.tensor([r[k] for r in rows]).nanmean() for k in keys})
 
+    def evaluate_draws(self, batch: ClipBatch, mode: Mode, batch_idx: int) -> tuple[HandPose, dict[str, Tensor]]:
+        """The first of the rollouts of a batch of test clips, and the mean errors of all `n_draws`; see `evaluate`."""
+        if not self.network.draws or mode == "most_likely":
+            return self.evaluate(batch, mode, distance=self.distance)
+        generator = torch.Generator().manual_seed(self.sample_seed + PRIME * batch_idx)
+        draws = [self.evaluate(batch, mode, generator, self.distance) for _ in range(self.n_draws)]
+        return draws[0][0], {key: torch.stack([errors[key] for _, errors in draws]).mean(0) for key in draws[0][1]}
+
     @torch.no_grad()
     def evaluate(
-        self, batch: ClipBatch, mode: GoalRefine | Literal["teacher_forced"], distance: ObjectDistance | None = None
+        self,
+        batch: ClipBatch,
+        mode: Mode,
+        generator: torch.Generator | None = None,
+        distance: ObjectDistance | None = None,
     ) -> tuple[HandPose, dict[str, Tensor]]:
         """Synthesises the clips and compares them with the truth.
 
         Args:
             batch: whole clips.
-            mode: a mode of `goal_refine`, or "teacher_forced".
+            mode: a mode of `goal_refine`; "teacher_forced" and "most_likely" refine nothing.
+            generator: for a model that draws; None takes its most likely motion.
             distance: for the minimum distance between hand and object; without it that column is left out.
 
         Returns:
@@ -134,7 +167,8 @@ class MotionSynthesis(Task):
             batch.length - self.given_frames,
             batch.object_points,
             batch.fps,
-            goal_refine="off" if mode == "teacher_forced" else mode,
+            generator=generator,
+            goal_refine="off" if mode in ("teacher_forced", "most_likely") else mode,
             truth=truth if mode == "teacher_forced" else None,
         )
         frame = torch.arange(truth.shape[1], device=batch.length.device)
