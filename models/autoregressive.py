@@ -104,7 +104,7 @@ class MotionModel(nn.Module, ABC):
         return HandPose.cat(chunks, dim=1)[:, :total]
 
     def step(self, state: MotionState, generator: torch.Generator | None) -> HandPose:
-        """One chunk of a rollout, HandPose (B, 10); a model that draws overrides it and draws where it has a generator."""
+        """One chunk of a rollout, HandPose (B, 10); a model that draws does so where it has a generator."""
         return self(state)
 
     def _check(self, past: HandPose, goal: HandPose) -> None:

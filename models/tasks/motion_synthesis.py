@@ -21,7 +21,6 @@ from ..autoregressive import MotionModel
 from ..goal_refine import GoalRefine, check_mode
 from .base import PRIME, Task
 
-
 Mode = GoalRefine | Literal["teacher_forced", "most_likely"]
 """What a test rollout is given, or done with at the end."""
 
