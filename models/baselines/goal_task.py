@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -17,17 +16,17 @@ from .goal_loss import GoalLoss
 
 
 class GoalSynthesis(MotionSynthesis):
-    """Trains all heads of `GoalHand` with `GoalLoss`, and lowers the rate where the validation no longer improves.
+    """Trains all heads of `GoalHand` with `GoalLoss`.
 
-    GOAL watches the error of its points head on validation windows. Here validation is rollouts of whole clips, so
-    their MPJPE is watched. Data without validation clips keep the first rate.
+    GOAL lowers the rate where the error of its points head on validation windows no longer improves. Here validation is
+    rollouts of whole clips, so a `ReduceLROnPlateau` watches their MPJPE; data without validation clips keep the rate.
 
     Args:
         network: makes the model from a hand (a partial: `hand -> GoalHand`).
         hand: name or YAML of the hand.
         loss: ramps of `GoalLoss`.
         optimizer: makes the optimiser from parameters.
-        scheduler: makes a `ReduceLROnPlateau` from the optimiser; None keeps the rate.
+        scheduler: makes the learning-rate schedule, see `Task`.
         goal_refine: see `MotionSynthesis`.
         given_frames: see `MotionSynthesis`.
         method: the name in tables.
@@ -54,16 +53,3 @@ class GoalSynthesis(MotionSynthesis):
         """Weighted sum at the weights of the epoch, and unweighted terms, of a batch of windows."""
         network: GoalHand = self.network
         return self.goal_loss(network.predict(batch), batch, network.surface, self.current_epoch)
-
-    def configure_optimizers(self) -> Any:
-        """Optimiser, and a schedule that looks at each validation."""
-        optimizer = self.make_optimizer(self.network.parameters())
-        if self.make_scheduler is None:
-            return optimizer
-        schedule = {
-            "scheduler": self.make_scheduler(optimizer),
-            "monitor": "val/mpjpe_cm",
-            "frequency": self.trainer.check_val_every_n_epoch,
-            "strict": False,  # a fold of the data may have no validation clips
-        }
-        return {"optimizer": optimizer, "lr_scheduler": schedule}

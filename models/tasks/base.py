@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from dexzoo import __version__
 
@@ -30,7 +30,8 @@ class Task(L.LightningModule):
         network: makes the network from a hand (a partial: `hand -> network`).
         hand: name or YAML of the hand.
         optimizer: makes the optimiser from parameters; None for a network without parameters.
-        scheduler: makes the learning-rate schedule from the optimiser and the number of steps `total_steps`.
+        scheduler: makes the learning-rate schedule from the optimiser and the number of steps `total_steps`; a partial.
+            A `ReduceLROnPlateau` watches `monitor` instead.
         method: the name in tables.
 
     Attributes:
@@ -46,6 +47,8 @@ class Task(L.LightningModule):
     takes: type[L.LightningDataModule]
     """The data modules it is for."""
     row_keys: tuple[str, ...]
+    monitor = "val/loss"
+    """What a validation is judged by; smaller is better."""
 
     def __init__(
         self,
@@ -109,10 +112,18 @@ class Task(L.LightningModule):
             self.results = [*unique.values()]
 
     def configure_optimizers(self) -> Any:
-        """Optimiser, and a schedule that counts steps."""
+        """Optimiser, and a schedule that counts steps, or validations if it waits for them to improve no more."""
         optimizer = self.make_optimizer([p for p in self.network.parameters() if p.requires_grad])
         if self.make_scheduler is None:
             return optimizer
+        if self.make_scheduler.func is ReduceLROnPlateau:
+            schedule = {
+                "scheduler": self.make_scheduler(optimizer),
+                "monitor": self.monitor,
+                "frequency": self.trainer.check_val_every_n_epoch,
+                "strict": False,  # a fold of the data may have no validation clips
+            }
+            return {"optimizer": optimizer, "lr_scheduler": schedule}
         scheduler = self.make_scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 

@@ -47,6 +47,7 @@ class MotionSynthesis(Task):
 
     takes = MotionDataModule
     row_keys = ("refine", "clip")
+    monitor = "val/mpjpe_cm"
 
     def __init__(
         self,
