@@ -47,7 +47,7 @@ class Line:
 
     Attributes:
         method: with its ablation, if it has one.
-        refine: "off", "tta".
+        refine: "off", "tta", "official".
         filtered: only the candidates that the filter kept.
         grasps: how many there are.
         dropped: share of the candidates that the filter drops.

@@ -37,7 +37,7 @@ _NO_TABLE = (0.0, 0.0, 1.0, 1e3)
 """A plane so far below that no hand reaches it."""
 
 Modes = Mapping[str, Sequence[GraspSet]]
-"""Refinement ("off", "tta") to one set of grasps per object; grasp n of a set is the same one in all modes."""
+"""Refinement ("off", "tta", "official") to one set of grasps per object; grasp n of a set is the same one in all modes."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def refine_and_write(work: Work, contact: ContactPredictor | None, cfg: DictConf
     modes: dict[str, Sequence[GraspSet]] = {"off": work.sets}
     refiner, select = instantiate(cfg.refine), instantiate(cfg.select)
     if refiner is not None:
-        modes["tta"] = refine_sets(work, refiner, contact, cfg)
+        modes[refiner.mode] = refine_sets(work, refiner, contact, cfg)
     if cfg.measure and all(thing.mesh is not None for thing in work.things):
         return _write_measured(folder, work, modes, select, cfg)
     _write_unmeasured(folder, work, modes, "a cloud has no inside" if cfg.measure else "measure=false")

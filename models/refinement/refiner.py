@@ -125,6 +125,9 @@ class Refiner:
         tip_pull: how many times as strong as the others the last links are drawn.
         patience: steps without progress after which a grasp has converged.
 
+    Attributes:
+        mode: the name of the preset in tables.
+
     Raises:
         ValueError: an unknown preset, distance or weight, or a number that is not positive.
     """
@@ -154,6 +157,7 @@ class Refiner:
         if steps < 1 or patience < 1:
             raise ValueError(f"steps, patience: expected at least 1, found {steps} and {patience}")
         self.ours = preset == "ours"
+        self.mode = "tta" if self.ours else "official"
         self.step = step or ((0.002, 0.01, 0.01) if self.ours else (1e-3, 1e-3, 1e-3))
         self.steps, self.points, self.hand_distance = steps, points, hand_distance
         self.reach, self.squeeze, self.tip_pull, self.patience = reach, squeeze, tip_pull, patience

@@ -154,7 +154,7 @@ class GraspGeneration(Task):
             fields: distance grids of the B objects for the refinement; by default they are fitted to the clouds.
 
         Returns:
-            HandPose (B, n_samples) by mode: "off", and "tta" where there is a refiner.
+            HandPose (B, n_samples) by mode: "off", and the one of the refiner where there is one.
         """
         drawn = self.network.sample(points, self.n_samples, generator, self.temperature)
         modes = {"off": drawn}
@@ -164,7 +164,7 @@ class GraspGeneration(Task):
             tables = None if plane is None else plane.repeat_interleave(n, dim=0)
             each = None if fields is None else fields[torch.arange(objects).repeat_interleave(n)]
             refined = self.refine(self.hand, drawn.reshape(objects * n), repeated, self._contact, tables, each)
-            modes["tta"] = refined.pose.reshape(objects, n)
+            modes[self.refine.mode] = refined.pose.reshape(objects, n)
         return modes
 
     @cached_property

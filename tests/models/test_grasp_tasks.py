@@ -91,13 +91,14 @@ def test_contact_rows_are_those_of_the_definition(data, hand, tmp_path):
         assert row["contact_f1"] == pytest.approx(2 * hits / found if found else np.nan, nan_ok=True)
 
 
-def test_grasp_rows_say_what_was_drawn_refined_and_kept(data, hand, tmp_path):
+@pytest.mark.parametrize(("preset", "mode"), [("ours", "tta"), ("official", "official")])
+def test_grasp_rows_say_what_was_drawn_refined_and_kept(data, hand, tmp_path, preset, mode):
     """Candidates far from the object touch nothing, so the filter keeps none; ground truth stands beside."""
     away = hand.rest_pose(3).moved_by(torch.eye(3), torch.tensor([0.0, 0.0, 1.0]))
     task = GraspGeneration(
         partial(Recall, pose=away),
         "shadow",
-        refine=Refiner(steps=2),
+        refine=Refiner(preset, steps=2),
         select=GraspFilter(min_q1=None),
         n_samples=3,
         metrics=["contact"],
@@ -106,7 +107,7 @@ def test_grasp_rows_say_what_was_drawn_refined_and_kept(data, hand, tmp_path):
     assert not task.trainable
     make_trainer(tmp_path).test(task, data, verbose=False)
     found = [(row["method"], row["refine"]) for row in task.results]
-    assert found == [("ground truth", "-")] * 3 + [("recall", "off")] * 3 + [("recall", "tta")] * 3
+    assert found == [("ground truth", "-")] * 3 + [("recall", "off")] * 3 + [("recall", mode)] * 3
     truth, drawn = task.results[:3], task.results[3:6]
     assert all(row["contact_ratio"] == 1 for row in truth)
     assert not any(row["contact_ratio"] or row["kept"] for row in drawn)
