@@ -1,9 +1,10 @@
-"""What a Lightning run needs so that it resumes bit for bit: seeds per step, and checkpoints written in one piece."""
+"""What a run needs to resume bit for bit, seeds per step and checkpoints in one piece, and how long it trained."""
 
 from __future__ import annotations
 
 import os
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,37 @@ class StepSeed(L.Callback):
         torch.manual_seed(for_torch)
         np.random.seed(for_numpy)  # noqa: NPY002  the legacy state is the one that libraries draw from
         random.seed(for_random)
+
+
+class TrainingClock(L.Callback):
+    """Measures how long the training took, its validations included; checkpoints carry it over a stop.
+
+    Attributes:
+        seconds: of wall time so far; what a stopped run did after its last checkpoint does not count.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._since: float | None = None
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Starts."""
+        self._since = time.monotonic()
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stops."""
+        self.seconds, self._since = self._now(), None
+
+    def state_dict(self) -> dict[str, float]:
+        """What a checkpoint keeps."""
+        return {"seconds": self._now()}
+
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        """Goes on from a checkpoint."""
+        self.seconds = state_dict["seconds"]
+
+    def _now(self) -> float:
+        return self.seconds + (0.0 if self._since is None else time.monotonic() - self._since)
 
 
 class AtomicCheckpoints(TorchCheckpointIO):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -24,7 +25,16 @@ Picture = NDArray[np.uint8]
 Rollouts = Mapping[str, HandPose]
 """Whole clips by name, HandPose (T,), the given frames included."""
 
-_TRUTH, _PREDICTION, _OBJECT = (0.45, 0.62, 0.45), (0.35, 0.50, 0.85), (0.80, 0.66, 0.45)
+_TRUTH, _OBJECT = (0.45, 0.62, 0.45), (0.80, 0.66, 0.45)
+_PREDICTIONS = (
+    (0.35, 0.50, 0.85),
+    (0.78, 0.38, 0.36),
+    (0.58, 0.42, 0.74),
+    (0.30, 0.62, 0.68),
+    (0.72, 0.42, 0.60),
+    (0.55, 0.55, 0.58),
+)
+"""Colours of the predictions, in their order; apart from each other and from the object's."""
 _LINE = 18
 """Height of a line of text, pixels."""
 
@@ -58,13 +68,13 @@ def draw(
     files = [draw_error_over_time(folder / "error_over_time.png", hand, clips, rollouts, title)]
     for i, percentile in enumerate(settings.percentiles):
         name = clip_at_percentile(errors, percentile)
-        scene = ClipScene(hand, clips[name], predictions[name], settings.size)
+        scene = ClipScene(hand, clips[name], {method: predictions[name]}, settings.size)
         heading = f"{title}: {name}\nMPJPE {errors[name]:.1f} cm, percentile {percentile:g} of the test clips"
         files.append(folder / f"strip_p{percentile:g}.png")
-        imageio.imwrite(files[-1], scene.strip(settings.moments, heading, method))
+        imageio.imwrite(files[-1], scene.strip(settings.moments, heading))
         if i == 0:
             files.append(folder / f"film_p{percentile:g}.gif")
-            frames = scene.film(settings.film_fps, heading, method)
+            frames = scene.film(settings.film_fps, heading)
             imageio.imwrite(files[-1], frames, duration=1000 / settings.film_fps, loop=0)
     return files
 
@@ -82,51 +92,52 @@ class ClipScene:
     Args:
         hand: of the clip.
         sample: the truth.
-        prediction: HandPose (T,), world frame.
+        predictions: by what they are called in the picture, HandPose (T,) each, world frame.
         size: of a picture, pixels.
     """
 
-    def __init__(self, hand: Hand, sample: MotionSample, prediction: HandPose, size: int) -> None:
-        self.hand, self.sample, self.prediction, self.size = hand, sample, prediction, size
+    def __init__(self, hand: Hand, sample: MotionSample, predictions: Mapping[str, HandPose], size: int) -> None:
+        self.hand, self.sample, self.size = hand, sample, size
+        self.poses = {"truth": sample.pose, **predictions}
+        self.colours = dict(zip(self.poses, cycle((_TRUTH, *_PREDICTIONS)), strict=False))
         cloud = sample.object_points.double().numpy()
         self.object = load_mesh(sample.mesh) if sample.mesh else points_mesh(cloud, 0.003)
         last = len(sample.pose.joints) - 1
-        poses = [pose for pose in (sample.pose, prediction) for _ in range(3)]
         content = [
             mesh
-            for pose, frame in zip(poses, [0, last // 2, last] * 2, strict=True)
+            for pose in self.poses.values()
+            for frame in (0, last // 2, last)
             for mesh in self._meshes(pose, frame, _TRUTH)
         ]
         way = (sample.pose.translation[-1] - sample.pose.translation[0]).double().numpy()
         self.camera = Camera.framing(content, _from_the_side(way))
 
-    def strip(self, moments: int, heading: str, method: str) -> Picture:
-        """Pictures at even times: truth above, prediction below."""
+    def strip(self, moments: int, heading: str) -> Picture:
+        """Pictures at even times: the truth above, each prediction below it."""
         frames = np.linspace(0, len(self.sample.pose.joints) - 1, moments).round().astype(int)
-        times = [f"{frame / self.sample.fps:.2f} s" for frame in frames]
-        panels = _without_margins([self.truth(f) for f in frames] + [self.predicted(f) for f in frames])
-        truth, predicted = np.hstack(panels[:moments]), np.hstack(panels[moments:])
-        clock, width = np.hstack([_text(time, panels[0].shape[1]) for time in times]), truth.shape[1]
-        return np.vstack([_text(heading, width), clock, _text("truth", width), truth, _text(method, width), predicted])
+        rows = self._rows(frames)
+        panel = next(iter(rows.values()))[0].shape[1]
+        clock = np.hstack([_text(f"{frame / self.sample.fps:.2f} s", panel) for frame in frames])
+        parts = [_text(heading, moments * panel), clock]
+        for name, pictures in rows.items():
+            parts += [_text(name, moments * panel), np.hstack(pictures)]
+        return np.vstack(parts)
 
-    def film(self, fps: float, heading: str, method: str) -> list[Picture]:
-        """Frames in real time: truth on the left, prediction on the right; the last one is held for a second."""
+    def film(self, fps: float, heading: str) -> list[Picture]:
+        """Frames in real time: the truth on the left, predictions beside it; the last one is held for a second."""
         last, step = len(self.sample.pose.joints) - 1, self.sample.fps / fps
-        frames = sorted({*np.arange(0, last, step).round().astype(int), last})
-        panels = _without_margins([self.truth(f) for f in frames] + [self.predicted(f) for f in frames])
-        width = panels[0].shape[1]
-        top = np.vstack([_text(heading, 2 * width), np.hstack([_text("truth", width), _text(method, width)])])
-        pairs = zip(panels[: len(frames)], panels[len(frames) :], strict=True)
-        pictures = [np.vstack([top, np.hstack(pair)]) for pair in pairs]
+        rows = self._rows(sorted({*np.arange(0, last, step).round().astype(int), last}))
+        panel = next(iter(rows.values()))[0].shape[1]
+        names = np.hstack([_text(name, panel) for name in rows])
+        top = np.vstack([_text(heading, names.shape[1]), names])
+        pictures = [np.vstack([top, np.hstack(moment)]) for moment in zip(*rows.values(), strict=True)]
         return pictures + [pictures[-1]] * round(fps)
 
-    def truth(self, frame: int) -> Picture:
-        """The recorded hand."""
-        return self._render(self.sample.pose, frame, _TRUTH)
-
-    def predicted(self, frame: int) -> Picture:
-        """The synthesised hand."""
-        return self._render(self.prediction, frame, _PREDICTION)
+    def _rows(self, frames: Sequence[int] | NDArray[np.int_]) -> dict[str, list[Picture]]:
+        """The frames of the truth and of each prediction, all cut to one size."""
+        drawn = [self._render(pose, f, self.colours[name]) for name, pose in self.poses.items() for f in frames]
+        cut, n = _without_margins(drawn), len(frames)
+        return {name: cut[i * n : (i + 1) * n] for i, name in enumerate(self.poses)}
 
     def _render(self, pose: HandPose, frame: int, colour: tuple[float, float, float]) -> Picture:
         return render_scene(self._meshes(pose, frame, colour), self.camera, (self.size, self.size))

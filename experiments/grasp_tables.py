@@ -13,8 +13,8 @@ from rich.table import Table
 
 from ..metrics.columns import LEGACY
 from .grasp_results import DROP, Line, Statistic, all_keys, summarise
-from .published import published_markdown, published_table
-from .results import Row, new_table
+from .published import TABLE3
+from .results import Row, filled_table, markdown_table
 
 COLUMNS = {
     "penetration_cm": "p.dist\n(cm)",
@@ -87,12 +87,12 @@ def tables(lines: Sequence[Line], title: str, published: bool = True) -> list[Ta
         published: the table is Table 3, beside which the published rows belong; False is for any other grasps.
     """
     heading, caption = (f"Table 3: {title}", EXPLANATION) if published else (title, _SHORT)
-    made = [_rich(heading, caption, *text_lines(lines, COLUMNS))]
+    made = [filled_table(heading, caption, *text_lines(lines, COLUMNS), left=2)]
     if lines[0].drops:
-        made.append(_rich(_DROPS, "share of candidates", *drop_lines(lines)))
+        made.append(filled_table(_DROPS, "share of candidates", *drop_lines(lines), left=2))
     if _has_legacy(lines):
-        made.append(_rich(f"{_LEGACY}: {title}", _FLAWED, *text_lines(lines, LEGACY_COLUMNS)))
-    return [*made, published_table()] if published else made
+        made.append(filled_table(f"{_LEGACY}: {title}", _FLAWED, *text_lines(lines, LEGACY_COLUMNS), left=2))
+    return [*made, TABLE3.table()] if published else made
 
 
 def write_table(folder: Path, rows: Sequence[Row], title: str) -> list[Path]:
@@ -108,18 +108,18 @@ def write_table(folder: Path, rows: Sequence[Row], title: str) -> list[Path]:
     keys = all_keys(rows)
     parquet, markdown = folder / "results.parquet", folder / "table3.md"
     pq.write_table(pa.Table.from_pylist([{key: row.get(key) for key in keys} for row in rows]), parquet)
-    blocks = [f"# Table 3: {title}", EXPLANATION, _markdown(*text_lines(lines, COLUMNS), left=3)]
+    blocks = [f"# Table 3: {title}", EXPLANATION, markdown_table(*text_lines(lines, COLUMNS), left=3)]
     if lines[0].drops:
-        blocks += [f"## {_DROPS}", _markdown(*drop_lines(lines), left=2)]
+        blocks += [f"## {_DROPS}", markdown_table(*drop_lines(lines), left=2)]
     files = [parquet, _write_csv(folder / "table3.csv", lines, legacy=False)]
     if _has_legacy(lines):
         files.append(_write_csv(folder / "table3_legacy.csv", lines, legacy=True))
         blocks += [
             f"## {_LEGACY}",
             _FLAWED,
-            _markdown(*text_lines(lines, LEGACY_COLUMNS), left=3),
+            markdown_table(*text_lines(lines, LEGACY_COLUMNS), left=3),
         ]
-    markdown.write_text("\n\n".join([*blocks, published_markdown()]) + "\n", encoding="utf-8")
+    markdown.write_text("\n\n".join([*blocks, TABLE3.markdown()]) + "\n", encoding="utf-8")
     return [*files, markdown]
 
 
@@ -141,21 +141,6 @@ def _cell(name: str, stat: Statistic) -> str:
 
 def _percent(share: float) -> str:
     return "-" if math.isnan(share) else f"{100 * share:.0f} %"
-
-
-def _rich(title: str, caption: str, headings: Sequence[str], cells: Sequence[Sequence[str]]) -> Table:
-    table = new_table(title, caption)
-    for i, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if i < 2 else "right", no_wrap=i > 0)
-    for line in cells:
-        table.add_row(*line)
-    return table
-
-
-def _markdown(headings: Sequence[str], cells: Sequence[Sequence[str]], left: int) -> str:
-    one_line = [" ".join(heading.split()) for heading in headings]
-    body = [one_line, [*["---"] * left, *["---:"] * (len(headings) - left)], *cells]
-    return "\n".join(f"| {' | '.join(line)} |".replace("\n", "<br>") for line in body)
 
 
 def _write_csv(path: Path, lines: Sequence[Line], legacy: bool) -> Path:

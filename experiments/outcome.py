@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
@@ -14,6 +15,7 @@ from dexzoo import __version__
 
 from ..models import GraspGeneration, MotionSynthesis, Task
 from . import figures, grasp_figures, grasp_results, grasp_tables, results, tracking
+from .callbacks import TrainingClock
 from .folders import BEST
 
 
@@ -50,17 +52,28 @@ def write(
     rows: Sequence[results.Row],
     score: float,
     loggers: Sequence[Logger],
+    callbacks: Sequence[Callback],
 ) -> None:
     """Writes the results and pictures of one run, sends them to W&B and ends its run there."""
     folder = Path(cfg.run_dir)
     facts = {"name": cfg.name, "dexzoo": __version__, "data": datamodule.title, "is_demo": datamodule.is_demo}
-    facts |= {"split_hash": datamodule.split_hash, "seed": cfg.seed, cfg.monitor: score}
+    facts |= {"split_hash": datamodule.split_hash, "seed": cfg.seed, cfg.monitor: score, **costs(task, callbacks)}
     results.write_results(folder, rows, facts)
     pictures = draw(cfg, datamodule, task, references, rows) if cfg.figures.percentiles else []
     tracking.log_outcome(
         loggers, task.config, results.flat_summary(results.with_filtered(rows)), rows, pictures, folder / BEST
     )
     tracking.finish()
+
+
+def costs(task: Task, callbacks: Sequence[Callback]) -> dict[str, Any]:
+    """`method`, `parameters` (numbers trained) and `training_s`, seconds; None where the run has no `TrainingClock`."""
+    clock = next((callback for callback in callbacks if isinstance(callback, TrainingClock)), None)
+    return {
+        "method": task.method,
+        "parameters": sum(p.numel() for p in task.network.parameters() if p.requires_grad),
+        "training_s": None if clock is None else round(clock.seconds, 1),
+    }
 
 
 def draw(

@@ -26,6 +26,7 @@ COLUMNS = {
     "min_distance_cm": "min distance (cm)",
     "min_distance_error_cm": "its error (cm)",
     "penetration_cm": "p.dist (cm)",
+    "penetration_max_cm": "on the way (cm)",
     "self_intersection_cm3": "s.i.vol (cm³)",
     "hand_object_cm3": "hand-object (cm³)",
     "sim_displacement_cm": "sim.disp (cm)",
@@ -138,6 +139,23 @@ def new_table(title: str, caption: str) -> Table:
     return Table(title=title, caption=caption, box=box.SIMPLE, padding=(0, 1, 0, 0), **sides)
 
 
+def filled_table(title: str, caption: str, headings: Sequence[str], cells: Sequence[Sequence[str]], left: int) -> Table:
+    """A table of text for the screen; the first `left` columns are aligned to the left, the first one wraps."""
+    table = new_table(title, caption)
+    for i, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if i < left else "right", no_wrap=i > 0)
+    for line in cells:
+        table.add_row(*line)
+    return table
+
+
+def markdown_table(headings: Sequence[str], cells: Sequence[Sequence[str]], left: int) -> str:
+    """The same in Markdown; headings on one line, lines within a cell apart."""
+    one_line = [" ".join(heading.split()) for heading in headings]
+    body = [one_line, [*["---"] * left, *["---:"] * (len(headings) - left)], *cells]
+    return "\n".join(f"| {' | '.join(line)} |".replace("\n", "<br>") for line in body)
+
+
 def format_spread(mean: float, sd: float) -> str:
     """`1.23 ± 0.45`; a dash where there is nothing."""
     if np.isnan(mean):
@@ -165,7 +183,7 @@ def write_results(folder: Path, rows: Sequence[Row], facts: Mapping[str, Any]) -
     """
     parquet, metrics = folder / "results.parquet", folder / "metrics.json"
     pq.write_table(pa.Table.from_pylist([*rows]), parquet)
-    metrics.write_text(json.dumps(_without_nan({**facts, "summary": summarise(with_filtered(rows))}), indent=1) + "\n")
+    metrics.write_text(json.dumps(without_nan({**facts, "summary": summarise(with_filtered(rows))}), indent=1) + "\n")
     return [parquet, metrics]
 
 
@@ -174,7 +192,10 @@ def read_results(path: Path) -> list[Row]:
     return pq.read_table(path).to_pylist()
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """Plain values for JSON, which has no NaN: None in its place, at any depth."""
     if isinstance(value, Mapping):
-        return {key: _without_nan(x) for key, x in value.items()}
+        return {key: without_nan(x) for key, x in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(x) for x in value]
     return None if isinstance(value, float) and np.isnan(value) else value

@@ -92,7 +92,7 @@ def run_one(cfg: DictConfig, fold: int | None) -> tuple[list[Row], float]:
 
     # write
     rows = outcome.label_results(cfg, datamodule, task, references)
-    outcome.write(cfg, datamodule, task, references, rows, score, loggers)
+    outcome.write(cfg, datamodule, task, references, rows, score, loggers, callbacks)
     return rows, score
 
 

@@ -6,13 +6,11 @@ python experiments/table3.py runs=[runs/a,runs/b] out=table
 
 from __future__ import annotations
 
-import difflib
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 try:
     import dexzoo  # noqa: F401
@@ -20,23 +18,18 @@ except ModuleNotFoundError:
     sys.exit("dexzoo is not installed in this Python: run `make setup` and use .venv/bin/python, or `pip install -e .`")
 
 import hydra
-import yaml
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from dexzoo.experiments import grasp_figures
 from dexzoo.experiments.errors import plain_errors
-from dexzoo.experiments.folders import RunError
 from dexzoo.experiments.grasp_results import gather, summarise
 from dexzoo.experiments.grasp_tables import tables, write_table
-from dexzoo.experiments.launch import launch
 from dexzoo.experiments.results import console
+from dexzoo.experiments.tables import make_run, run_command
 
 PREDICTOR = "contact_map"
 """Choice of conf/model that grasp models take their contact predictor from."""
-
-SETTINGS = "table3.json"
-"""In the folder of a run: the overrides that it is made with."""
 
 
 @dataclass(frozen=True)
@@ -67,19 +60,9 @@ class Table3:
     out: str = "runs/table3"
     key: str = "sim_displacement_cm"
 
-    @staticmethod
-    def of(arguments: Sequence[str]) -> Table3:
-        """From `KEY=VALUE` as the command line has them; a list is `[a,b]`, or one value.
-
-        Raises:
-            RunError: not of that form, an unknown key, a value of another type, or `runs` together with what says how
-                to make runs.
-        """
-        given = dict(_parse(argument) for argument in arguments)
-        making = given.keys() & {"data", "models", "seeds", "n_samples", "refine", "select", "overrides"}
-        if "runs" in given and making:
-            raise RunError(f"runs: expected no {', '.join(sorted(making))} beside it, because no run is started")
-        return Table3(**given)
+    MAKING: ClassVar[frozenset[str]] = frozenset(
+        {"data", "models", "seeds", "n_samples", "refine", "select", "overrides"}
+    )
 
     @property
     def trains_predictors(self) -> bool:
@@ -115,9 +98,9 @@ def make_runs(settings: Table3) -> list[Path]:
         for seed in settings.seeds:
             overrides = settings.overrides_of(model, seed)
             if needs_predictor:
-                predictor = _make_run(out / PREDICTOR / f"seed_{seed}", settings.predictor_overrides(seed))
+                predictor = make_run(out / PREDICTOR / f"seed_{seed}", settings.predictor_overrides(seed))
                 overrides.append(f"contact_from={predictor}")
-            folders.append(_make_run(out / model / f"seed_{seed}", overrides))
+            folders.append(make_run(out / model / f"seed_{seed}", overrides))
     return folders
 
 
@@ -131,18 +114,6 @@ def takes_contact(model: str) -> bool:
     with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
         cfg = hydra.compose("config", [f"model={model}"])
     return OmegaConf.select(cfg, "model.network.contact") is not None
-
-
-def _make_run(folder: Path, overrides: list[str]) -> Path:
-    """Launches a run and notes what it is made with; refuses a folder whose note says otherwise."""
-    note = folder / SETTINGS
-    before = json.loads(note.read_text()) if note.is_file() else overrides
-    if before != overrides:
-        changed = " ".join(sorted(set(before) ^ set(overrides)))
-        raise RunError(f"{folder}: expected a run with these settings, found one with others ({changed}); set out=...")
-    folder.mkdir(parents=True, exist_ok=True)
-    note.write_text(json.dumps(overrides) + "\n")
-    return launch(overrides, folder)
 
 
 def merge_runs(runs: Sequence[str | Path], out: Path, key: str = "sim_displacement_cm") -> list[Path]:
@@ -170,48 +141,15 @@ def merge_runs(runs: Sequence[str | Path], out: Path, key: str = "sim_displaceme
     return files
 
 
-def _parse(argument: str) -> tuple[str, Any]:
-    """A key and its value.
-
-    Raises:
-        RunError: as `Table3.of`.
-    """
-    key, equals, text = argument.partition("=")
-    if not equals:
-        raise RunError(f"{argument}: expected KEY=VALUE")
-    types = {f.name: str(f.type) for f in fields(Table3)}
-    if key not in types:
-        close = difflib.get_close_matches(key, types, n=1, cutoff=0.5)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise RunError(f"{key}: no such key{hint}\nthere are: {', '.join(types)}")
-    return key, _typed(key, _loaded(argument, text), types[key])
-
-
-def _loaded(argument: str, text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RunError(f"{argument}: expected a value, or a list [a,b]: {error}") from error
-
-
-def _typed(key: str, value: Any, kind: str) -> Any:
-    """The value, where it is of the kind that the field says: "str", "int" or a list of one of them."""
-    item = {"str": str, "int": int}[kind.removeprefix("list[").removesuffix("]")]
-    values = value if kind.startswith("list") and isinstance(value, list) else [value]
-    if not values or any(type(x) is not item for x in values):
-        raise RunError(f"{key}: expected {kind}, found {value!r}")
-    return values if kind.startswith("list") else value
+def work(settings: Table3) -> None:
+    """Makes the runs where none are given, and merges them."""
+    merge_runs(settings.runs or make_runs(settings), Path(settings.out), settings.key)
 
 
 @plain_errors
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    given = sys.argv[1:] if arguments is None else arguments
-    if {"-h", "--help"} & set(given):
-        print(f"{__doc__}\n{Table3.__doc__}")
-        return
-    settings = Table3.of(given)
-    merge_runs(settings.runs or make_runs(settings), Path(settings.out), settings.key)
+    run_command(Table3, work, __doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -104,10 +104,11 @@ class TimedInterpolation(Interpolation):
         self.register_buffer("curves", torch.linspace(0, 1, n_nodes).repeat(3, 1))
 
     def fit_statistics(self, clips: Sequence[MotionSample], windows: Iterable[MotionBatch]) -> None:
-        """Averages the progress curves of the clips over normalised time."""
+        """Averages the progress curves of the clips over normalised time; what moves in none of them has a straight one."""
         times = torch.linspace(0, 1, self.curves.shape[1])
         curves = torch.stack([_resample(_clip_progress(clip.pose), times) for clip in clips])
-        self.curves.copy_(curves.nanmean(0))
+        mean = curves.nanmean(0)
+        self.curves.copy_(torch.where(mean.isfinite(), mean, times))
 
     def progress(self, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Linear lookup in the fitted curves."""

@@ -39,4 +39,4 @@ class BlendedLinear(nn.Module):
     def forward(self, x: Tensor, blend: Tensor) -> Tensor:
         """Maps x (B, in_features) with blending weights (B, K) to (B, out_features)."""
         outputs = nn.functional.linear(x, self.weight, self.bias).unflatten(-1, (self.num_experts, -1))
-        return (blend.unsqueeze(-2) @ outputs).squeeze(-2)
+        return (blend.unsqueeze(-1) * outputs).sum(-2)  # batched products this thin are taken one by one

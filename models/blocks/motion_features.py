@@ -71,7 +71,8 @@ def motion_features(hand: Hand, surface: LinkPoints, state: MotionState) -> Moti
     current = state.past[:, -1]
     poses = HandPose.cat([state.past, state.goal[:, None]], dim=1).relative_to(current[:, None])
     links = hand.forward_kinematics(poses)
-    points = hand.place(links[:, -3:], surface)  # frames t-1, t and the goal
+    # Of frames t-1, t and the goal. As a hand gives them, batch last, lengths of these vectors take 30 times longer.
+    points = hand.place(links[:, -3:], surface).contiguous()
     previous, now, target = points.unbind(1)
     world_from_palm = current.rotation
     object_points = (state.object_points - current.translation[:, None]) @ world_from_palm
@@ -79,7 +80,7 @@ def motion_features(hand: Hand, surface: LinkPoints, state: MotionState) -> Moti
         history=torch.cat(
             [poses.translation[:, :-1], rotmat_to_rot6d(poses.rotation[:, :-1]), poses.joints[:, :-1]], dim=-1
         ),
-        keypoints=hand.keypoints(links[:, :-1]),
+        keypoints=hand.keypoints(links[:, :-1]).contiguous(),
         points=now,
         velocity=(now - previous) * state.fps[:, None, None],
         target_points=target,

@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_CONTAINERS = ("model", "network", "state_dict")
+_CONTAINERS = ("model", "network", "state_dict", "model_dict")
 _SPELLINGS: dict[str, Callable[[str], str]] = {
     "as they are": lambda key: key,
     "without 'backbone.' (an older layout)": lambda key: key.replace("backbone.", ""),
     "without the leading 'net.'": lambda key: key.removeprefix("net."),
+    "without the leading 'module.'": lambda key: key.removeprefix("module."),
     "without the leading 'net.' and 'backbone.'": lambda key: key.removeprefix("net.").replace("backbone.", ""),
 }
 _SHOWN = 5
@@ -59,8 +60,9 @@ class Report:
 def load_official(path: str | Path, network: nn.Module, ignore: Sequence[str] = (), name: str | None = None) -> Report:
     """Loads all weights of a network from a file, or none.
 
-    The file holds a dict of tensors, or a dict with one under `model` (RealDex, UniDexGrasp), `network` (GraspTTA) or
-    `state_dict`. Keys may have a leading `net.` that the network's lack, and `backbone.` in them as older files do.
+    The file holds a dict of tensors, or a dict with one under `model` (RealDex, UniDexGrasp), `network` (GraspTTA),
+    `state_dict` or `model_dict` (SAGA). Keys may have a leading `net.` or `module.` that the network's lack, and
+    `backbone.` in them as older files do.
 
     Args:
         path: the file. Only tensors and plain values are read, so a file from a stranger runs no code.
@@ -73,12 +75,11 @@ def load_official(path: str | Path, network: nn.Module, ignore: Sequence[str] = 
             message names what is missing, what is too much and whose shape differs.
     """
     path = Path(path)
-    content = _read(path)
-    tensors = _tensors(path, content)
+    content, tensors = read_tensors(path)
     kept = {key: value for key, value in tensors.items() if not key.startswith(tuple(ignore))}
     expected = network.state_dict()
-    spelling, found = _respell(kept, expected)
-    problems = _differences(found, expected)
+    spelling, found = respell(kept, expected)
+    problems = differences(found, expected)
     if problems:
         raise CheckpointError(
             f"{path}: expected the {len(expected)} tensors of {name or type(network).__name__}, found {len(found)}, "
@@ -96,6 +97,16 @@ def load_official(path: str | Path, network: nn.Module, ignore: Sequence[str] = 
         spelling=spelling,
         ignored=tuple(sorted(tensors.keys() - kept.keys())),
     )
+
+
+def read_tensors(path: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
+    """All that a file holds, and the tensors in it by their keys.
+
+    Raises:
+        CheckpointError: the file cannot be read, or has no tensors.
+    """
+    content = _read(path)
+    return content, _tensors(path, content)
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -128,14 +139,15 @@ def _tensors(path: Path, content: Mapping[str, Any]) -> dict[str, Tensor]:
     return tensors
 
 
-def _respell(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tuple[str, dict[str, Tensor]]:
+def respell(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tuple[str, dict[str, Tensor]]:
     """The spelling of the keys under which most of them are those of the network; the plainest of equals."""
     read = {name: {spell(key): value for key, value in tensors.items()} for name, spell in _SPELLINGS.items()}
     best = max(read, key=lambda name: (len(read[name]) == len(tensors), len(read[name].keys() & expected.keys())))
     return best, read[best]
 
 
-def _differences(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+def differences(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """What is missing, too much or of another shape, a phrase each; empty where the tensors fit."""
     missing = [key for key in expected if key not in found]
     surplus = [key for key in found if key not in expected]
     shapes = [

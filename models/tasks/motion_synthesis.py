@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -12,14 +15,20 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from ...datamodules.motion import MotionDataModule
-from ...datamodules.types import ClipBatch, MotionBatch
+from ...datamodules.types import ClipBatch, MotionBatch, MotionSample
+from ...geometry.assets import ObjectAsset
+from ...geometry.meshes import MeshError
 from ...hands.pose import HandPose
 from ...losses import MotionLoss
 from ...metrics.evaluate import motion_errors
+from ...metrics.object_depth import motion_penetration
 from ...metrics.object_distance import ObjectDistance
 from ..autoregressive import MotionModel
 from ..goal_refine import GoalRefine, check_mode
+from ..grasp_evaluation import load_asset
 from .base import PRIME, Task
+
+_log = logging.getLogger(__name__)
 
 Mode = GoalRefine | Literal["teacher_forced", "most_likely"]
 """What a test rollout is given, or done with at the end."""
@@ -112,8 +121,10 @@ class MotionSynthesis(Task):
     def test_step(self, batch: ClipBatch, batch_idx: int) -> None:
         """Rollouts in every mode of `goal_refine`, teacher-forced, and the most likely one of a model that draws."""
         modes: list[Mode] = [*self.goal_refine]
-        modes += ["teacher_forced"] * (self.trainable and self.network.teachable)
-        modes += ["most_likely"] * self.network.draws
+        if self.trainable and self.network.teachable:
+            modes.append("teacher_forced")
+        if self.network.draws:
+            modes.append("most_likely")
         for mode in modes:
             pose, errors = self.evaluate_draws(batch, mode, batch_idx)
             for i, name in enumerate(batch.names):
@@ -134,10 +145,38 @@ class MotionSynthesis(Task):
     def evaluate_draws(self, batch: ClipBatch, mode: Mode, batch_idx: int) -> tuple[HandPose, dict[str, Tensor]]:
         """The first of the rollouts of a batch of test clips, and the mean errors of all `n_draws`; see `evaluate`."""
         if not self.network.draws or mode == "most_likely":
-            return self.evaluate(batch, mode, distance=self.distance)
-        generator = torch.Generator().manual_seed(self.sample_seed + PRIME * batch_idx)
-        draws = [self.evaluate(batch, mode, generator, self.distance) for _ in range(self.n_draws)]
+            return self._evaluate_fully(batch, mode, None)
+        generator = self.draw_generator(batch_idx)
+        draws = [self._evaluate_fully(batch, mode, generator) for _ in range(self.n_draws)]
         return draws[0][0], {key: torch.stack([errors[key] for _, errors in draws]).mean(0) for key in draws[0][1]}
+
+    def draw_generator(self, batch_idx: int) -> torch.Generator:
+        """What the rollouts of a test batch are drawn with."""
+        return torch.Generator().manual_seed(self.sample_seed + PRIME * batch_idx)
+
+    def penetration(self, batch: ClipBatch, pose: HandPose) -> dict[str, Tensor]:
+        """Depth of the hand in the objects of test clips, see `motion_penetration`; NaN where there is no solid mesh.
+
+        Args:
+            batch: of the test clips.
+            pose: HandPose (B, T) of the clips, given frames included; those are left out.
+        """
+        samples: list[MotionSample] = [self.data.test[i] for i in batch.clip.tolist()]
+        frames = [slice(self.given_frames, len(sample.pose.joints)) for sample in samples]
+        return motion_penetration(
+            self.hand,
+            [pose[i, part] for i, part in enumerate(frames)],
+            [sample.object_rotation[part] for sample, part in zip(samples, frames, strict=True)],
+            [sample.object_translation[part] for sample, part in zip(samples, frames, strict=True)],
+            [None if sample.mesh is None else _solid(sample.mesh, sample.object) for sample in samples],
+        )
+
+    def _evaluate_fully(
+        self, batch: ClipBatch, mode: Mode, generator: torch.Generator | None
+    ) -> tuple[HandPose, dict[str, Tensor]]:
+        """`evaluate` with all that a test measures."""
+        pose, errors = self.evaluate(batch, mode, generator, self.distance)
+        return pose, errors | self.penetration(batch, pose)
 
     @torch.no_grad()
     def evaluate(
@@ -181,6 +220,20 @@ class MotionSynthesis(Task):
             )
         errors = motion_errors(self.hand, synthesised, truth, mask, to_object, fps=batch.fps)
         return HandPose.cat([given, synthesised], dim=1), errors
+
+
+def _solid(mesh: Path, name: str) -> ObjectAsset | None:
+    return _solid_of(mesh, name, mesh.stat().st_mtime_ns)
+
+
+@cache  # one warning per process; the test clips of a data set have few objects
+def _solid_of(mesh: Path, name: str, modified: int) -> ObjectAsset | None:
+    """The object of a mesh file; None, with a warning, for a mesh that bounds no solid."""
+    try:
+        return load_asset(mesh, name)
+    except MeshError as error:
+        _log.warning("%s: penetration is left out: %s", name, error)
+        return None
 
 
 def _windows(data: MotionDataModule, batches: int = 32) -> Iterator[MotionBatch]:

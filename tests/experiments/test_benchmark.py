@@ -4,16 +4,21 @@ import json
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import hydra
+import lightning as L
 import numpy as np
 import pytest
 import torch
+from hydra.core.global_hydra import GlobalHydra
 
 from dexzoo.datamodules.grab.files import find_tree
 from dexzoo.datamodules.grab.tracks import CACHE, read_tracks
 from dexzoo.experiments import bench, benchmark
-from dexzoo.experiments.bench import data, grasps
+from dexzoo.experiments.bench import data, models
 from dexzoo.hands import load_hand
+from dexzoo.models import GraspGeneration
 
 SUITE = """
 def rows(quick):
@@ -136,41 +141,130 @@ def test_data_memory_counts_what_is_allocated(tmp_path, monkeypatch, capsys):
     assert 0 < found["worker_mb"] < found["end_mb"]
 
 
-def test_grasps_trains_and_samples_as_configured(monkeypatch):
-    monkeypatch.setattr(grasps, "OBJECTS", 3)
-    data_ms, own_ms, batch = grasps.train(["model=grasp_cvae_official", "data.batch_size=2"], steps=1)
-    assert 0 < data_ms
-    assert 0 < own_ms
-    assert batch == 2
-    assert grasps._sampler("grasp_cvae")().shape == (3, 10)
-    for model in ("grasp_cvae", "grasp_cvae_official"):
-        terms = {"contact", "penetration"}
-        for changes, wanted in (((), terms), (grasps._ALONE, set())):
-            task, _, _ = grasps.build([f"model={model}", *changes])
-            assert task.network.active & terms == wanted
-            assert (task.network.contact is not None) == bool(wanted)
+@pytest.fixture
+def tiny(monkeypatch):
+    """The models suite at a size of seconds."""
+    for name, size in {"WINDOWS": 8, "GRASPS": 4, "FEW": 2, "CLIPS": 2, "CLOUDS": 2, "CANDIDATES": 3}.items():
+        monkeypatch.setattr(models, name, size)
+    whole = models.build
+    monkeypatch.setattr(models, "build", lambda o: whole([*o, *(["data.clips=40"] if o[0] in _MOTION else [])]))
 
 
-def test_grasps_counts_steps_after_the_first(monkeypatch):
+_MOTION = ("model=motionnet", "model=timed")
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize(
+    ("name", "step", "use"),
+    [
+        ("motionnet", "step of 8 windows", "rollout of 2 clips of 2 s"),
+        ("timed", None, "rollout of 2 clips of 2 s"),
+        ("grasp_cvae", "step of 4 grasps", "3 grasps of each of 2 clouds"),
+        ("contact_map", "step of 4 grasps", "contact maps of 2 grasps"),
+    ],
+)
+def test_models_are_trained_and_used_as_configured(name, step, use):
+    found = models.measure(name, 1)
+    assert (found.get("step"), found["use"]) == (step, use)
+    assert found["peer"] == {"motionnet": "goal", "timed": "goal", "grasp_cvae": "grasp_cvae_official"}.get(
+        name, "contact_map_official"
+    )
+    assert found["use_ms"] > 0
+    if step is None:
+        assert "step_ms" not in found
+    else:
+        assert found["step_ms"] > 0
+        assert 0 < found["data_share"] < 1
+
+
+@pytest.mark.usefixtures("tiny")
+def test_models_count_what_is_trained():
+    found = models.measure("grasp_cvae", 1)["parameters"]
+    task, _, _ = models.build(["model=grasp_cvae"])
+    sizes = {name: value.numel() for name, value in task.network.named_parameters()}
+    frozen = sum(size for name, size in sizes.items() if name.startswith("contact."))
+    assert frozen > 0
+    assert found == sum(sizes.values()) - frozen
+
+
+@pytest.mark.usefixtures("tiny")
+def test_models_of_whole_clips_see_as_many_frames(monkeypatch):
+    task, data, _ = models.build(["model=motionnet"])
+    task.clips_per_batch = 1
+    monkeypatch.setattr(models, "WINDOWS", 30)
+    brought, what = models._set_batch(task, data)
+    frames = sum(len(clip.pose.joints) for clip in data.train)
+    assert brought * task.clips_per_batch * frames / len(data.train) == pytest.approx(300)
+    assert task.clips_per_batch == 2
+    assert what == f"step of {2 * brought:.0f} clips, as many frames as 30 windows predict, from 2"
+
+
+def test_models_bring_published_networks_to_one_batch(monkeypatch):
+    monkeypatch.setattr(models, "FEW", 4)
+    task, module = GraspGeneration.__new__(GraspGeneration), SimpleNamespace()
+    torch.nn.Module.__init__(task)
+    for method, batch, brought in (("grasp_cvae_official", 4, 16), ("grasp_cvae", 64, 1)):
+        task.method = method
+        assert models._set_batch(task, module)[0] == brought
+        assert module.batch_size == batch
+
+
+def test_models_rows_have_their_peers_beside_them(monkeypatch):
+    def measure(name, repeats):
+        assert repeats == 10
+        found = {"peer": "goal", "use": "rollout", "use_ms": 2.0 if name == "goal" else 1.0}
+        if name != "linear":
+            found |= {"step": "step", "step_ms": 30.0 if name == "goal" else 10.0, "step_mb": 7.0}
+            found |= {"data_share": 0.1, "parameters": 5}
+        return found
+
+    monkeypatch.setattr(models, "measure", measure)
+    monkeypatch.setattr(models, "in_a_process", lambda function, *given: function(*given))
+    monkeypatch.setattr(models, "model_names", lambda: ["goal", "linear", "motionnet"])
+    found = [benchmark.complete(row) for row in models.rows(quick=False)]
+    assert [(row["case"], row["ours_ms"], row["peer"], row["ratio"]) for row in found] == [
+        ("goal: step", 30.0, None, None),
+        ("motionnet: step", 10.0, "goal", 3.0),
+        ("goal: rollout", 2.0, None, None),
+        ("linear: rollout", 1.0, "goal", 2.0),
+        ("motionnet: rollout", 1.0, "goal", 2.0),
+    ]
+    assert {row.get("parameters") for row in found} == {5, None}
+
+
+def test_models_are_those_of_the_config():
+    with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
+        wanted = GlobalHydra.instance().config_loader().get_group_options("model")
+    assert models.model_names() == wanted
+    assert set(models.PEERS.values()) <= set(wanted)
+
+
+def test_models_time_steps_after_the_first(monkeypatch):
     now = iter([0.0, 9.0, 10.0, 10.002, 11.0, 11.004, 12.0, 12.003])
-    monkeypatch.setattr(grasps.time, "perf_counter", lambda: next(now))
-    clock = grasps.Clock()
+    monkeypatch.setattr(models.time, "process_time", lambda: next(now))
+    clock = models.Clock()
     for _ in range(4):
         with clock.profile("[loop].run_training_batch"):
             pass
     assert clock.median("run_training_batch") == pytest.approx(3)  # of 9000, 2, 4 and 3 ms
 
 
-def test_grasps_rows_are_brought_to_one_batch(monkeypatch):
-    calls = []
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells")
+def test_models_memory_is_the_peak_of_the_second_step():
+    memory, trainer, module = models.Memory(), L.Trainer(logger=False), L.LightningModule()
+    for step, size in enumerate((128_000_000, 64_000_000, 256_000_000)):
+        memory.on_train_batch_start(trainer, module, None, step)
+        held = np.ones(size, np.uint8)
+        del held
+        memory.on_train_batch_end(trainer, module, None, None, step)
+    assert memory.step_mb == pytest.approx(64, abs=8)
 
-    def train(overrides, steps):
-        calls.append((overrides, steps))
-        return (1.0, 3.0, 8) if "data.batch_size=8" in overrides else (2.0, 8.0, 64)
 
-    monkeypatch.setattr(grasps, "train", train)
-    found = [benchmark.complete(row) for row in grasps._training(5, 2)]
-    assert [row["case"].partition(", ")[2] for row in found] == list(grasps._CASES)
-    assert {(row["ours_ms"], row["peer_ms"], row["ratio"]) for row in found} == {(10.0, 32.0, 3.2)}
-    assert {(row["steps_per_s"], row["data_share"]) for row in found} == {(100.0, 0.2)}
-    assert calls[:2] == [(["model=contact_map"], 5), (["model=contact_map_official", "data.batch_size=8"], 2)]
+def test_models_processes_return_their_value_and_raise_their_error():
+    assert models.in_a_process(os.getpid) != os.getpid()
+    with pytest.raises(ValueError, match="model 'x': no"):
+        models.in_a_process(_refuse, "x")
+
+
+def _refuse(name):
+    raise ValueError(f"model {name!r}: no")

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from dexzoo.experiments.callbacks import AtomicCheckpoints, StepSeed
+from dexzoo.experiments import callbacks
+from dexzoo.experiments.callbacks import AtomicCheckpoints, StepSeed, TrainingClock
 
 
 def test_a_save_that_fails_leaves_the_old_checkpoint(tmp_path, monkeypatch):
@@ -36,3 +37,20 @@ def test_random_numbers_of_a_step():
     draws = [_draw(*place) for place in places]
     assert [_draw(*place) for place in places] == draws
     assert len({number for draw in draws for number in draw}) == 3 * len(places)
+
+
+def test_the_clock_counts_training_over_a_stop(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(callbacks.time, "monotonic", lambda: now[0])
+    clock = TrainingClock()
+    clock.on_train_start(None, None)
+    now[0] = 107.0
+    kept = clock.state_dict()
+    now[0] = 300.0  # lost with the process
+    resumed = TrainingClock()
+    resumed.load_state_dict(kept)
+    resumed.on_train_start(None, None)
+    now[0] = 305.0
+    resumed.on_train_end(None, None)
+    now[0] = 999.0
+    assert (clock.seconds, resumed.seconds, resumed.state_dict()) == (0.0, 12.0, {"seconds": 12.0})

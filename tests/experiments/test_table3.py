@@ -18,10 +18,11 @@ import trimesh
 from rich.console import Console
 from scipy.stats import bootstrap
 
-from dexzoo.experiments import grasp_figures, grasp_tables, published, table3
+from dexzoo.experiments import grasp_figures, grasp_tables, published, table3, tables
 from dexzoo.experiments.folders import RunError
 from dexzoo.experiments.grasp_results import crossed_interval, gather, statistic, summarise
 from dexzoo.experiments.results import Row
+from dexzoo.experiments.tables import read_settings
 from dexzoo.hands import load_hand
 
 NAN = math.nan
@@ -205,7 +206,7 @@ def test_markdown_has_the_cells_of_the_lines_and_the_published_rows(rows, tmp_pa
     assert text.startswith("# Table 3: demo data, 3 test objects\n")
     assert f"| model | off | off | 24 | {cell} | 50 %<br>[50, 50] |" in text
     assert "| model | tta | 24 | 25 % | 25 % | 0 % |" in text
-    assert published.CAVEAT in text
+    assert published.TABLE3.caveat in text
     assert "| GRAB | RealDex | 1.93 | 1.82 | 0.91 ± 1.35 | 2.40 |" in text
 
 
@@ -218,7 +219,7 @@ def test_rows_with_different_columns_are_all_written(rows, tmp_path):
 
 
 def test_arguments_of_the_command():
-    given = table3.Table3.of(["models=[a,b]", "seeds=3", "n_samples=5", "overrides=[trainer.max_epochs=2]"])
+    given = read_settings(table3.Table3, ["models=[a,b]", "seeds=3", "n_samples=5", "overrides=[trainer.max_epochs=2]"])
     assert (given.models, given.seeds, given.n_samples, given.data) == (["a", "b"], [3], 5, "demo_grasps")
     assert given.overrides_of("a", 3)[-3:] == ["seed=3", "model.n_samples=5", "trainer.max_epochs=2"]
 
@@ -237,15 +238,15 @@ def test_arguments_of_the_command():
 )
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(RunError, match=message.replace("?", r"\?")):
-        table3.Table3.of(arguments)
+        read_settings(table3.Table3, arguments)
 
 
 def test_runs_are_launched_once_per_model_and_seed_and_never_mixed(tmp_path, monkeypatch):
     launched = {}
-    monkeypatch.setattr(table3, "launch", lambda overrides, folder: launched.update({folder: overrides}) or folder)
+    monkeypatch.setattr(tables, "launch", lambda overrides, folder: launched.update({folder: overrides}) or folder)
     monkeypatch.setattr(table3, "takes_contact", lambda model: model == "b")
     arguments = ["models=[a,b]", "seeds=[0,1]", f"out={tmp_path}", "overrides=[model.x=1,trainer.max_epochs=2]"]
-    folders = table3.make_runs(table3.Table3.of(arguments))
+    folders = table3.make_runs(read_settings(table3.Table3, arguments))
     assert folders == [tmp_path / model / f"seed_{seed}" for model in "ab" for seed in (0, 1)]
     predictors = [tmp_path / "contact_map" / f"seed_{seed}" for seed in (0, 1)]
     assert list(launched) == [*folders[:2], predictors[0], folders[2], predictors[1], folders[3]]
@@ -253,17 +254,19 @@ def test_runs_are_launched_once_per_model_and_seed_and_never_mixed(tmp_path, mon
     assert launched[folders[1]] == ["model=a", *common, "trainer.max_epochs=2"]
     assert launched[folders[3]] == ["model=b", *common, "trainer.max_epochs=2", f"contact_from={predictors[1]}"]
     assert launched[predictors[1]] == ["model=contact_map", "data=demo_grasps", "seed=1", "trainer.max_epochs=2"]
-    assert json.loads((folders[3] / table3.SETTINGS).read_text()) == launched[folders[3]]
-    assert table3.make_runs(table3.Table3.of(arguments)) == folders  # `launch` passes over what is finished
+    assert json.loads((folders[3] / tables.NOTE).read_text()) == launched[folders[3]]
+    assert table3.make_runs(read_settings(table3.Table3, arguments)) == folders  # `launch` passes over what is finished
     with pytest.raises(RunError, match=r"found one with others \(model.n_samples=10 model.n_samples=7\); set out="):
-        table3.make_runs(table3.Table3.of([*arguments, "n_samples=7"]))
+        table3.make_runs(read_settings(table3.Table3, [*arguments, "n_samples=7"]))
 
 
 def test_a_given_predictor_is_not_trained_again(tmp_path, monkeypatch):
     launched = []
-    monkeypatch.setattr(table3, "launch", lambda overrides, folder: launched.append(overrides) or folder)
+    monkeypatch.setattr(tables, "launch", lambda overrides, folder: launched.append(overrides) or folder)
     monkeypatch.setattr(table3, "takes_contact", lambda model: True)
-    table3.make_runs(table3.Table3.of(["models=a", "seeds=0", f"out={tmp_path}", "overrides=contact_from=runs/p"]))
+    table3.make_runs(
+        read_settings(table3.Table3, ["models=a", "seeds=0", f"out={tmp_path}", "overrides=contact_from=runs/p"])
+    )
     assert [overrides[-1] for overrides in launched] == ["contact_from=runs/p"]
 
 

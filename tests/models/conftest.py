@@ -30,8 +30,7 @@ def generator():
     return torch.Generator().manual_seed(3)
 
 
-@pytest.fixture
-def clips(hand, generator):
+def make_clips(hand, generator):
     """Six straight reaches of 21 frames with one known progress curve, u^2."""
     start, goal = random_pose(hand, 6, generator=generator), random_pose(hand, 6, generator=generator)
     progress = torch.linspace(0, 1, 21) ** 2
@@ -53,8 +52,7 @@ def clips(hand, generator):
     ]
 
 
-@pytest.fixture
-def batch(clips):
+def make_windows(clips):
     """Eight windows of the six clips."""
     index = [(i % 6, 3 + 2 * i) for i in range(8)]
 
@@ -71,3 +69,13 @@ def batch(clips):
         valid=torch.tensor([[t + k <= 20 for k in range(1, FUTURE + 1)] for _, t in index]),
         clip=torch.tensor([c for c, _ in index]),
     )
+
+
+@pytest.fixture
+def clips(hand, generator):
+    return make_clips(hand, generator)
+
+
+@pytest.fixture
+def batch(clips):
+    return make_windows(clips)

@@ -5,7 +5,6 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from dexzoo.datamodules.grasp_store import GraspObject, GraspStore
 from dexzoo.models.contact_map import ContactMap
 from dexzoo.models.grasp_flow import GraspFlow
 from tests.oracles.grasps import random_grasps
@@ -119,61 +118,6 @@ def test_integration_is_of_second_order(net, grasps):
     assert 3.0 < errors[0] / errors[1] < 5.0
 
 
-def test_statistics_are_relative_to_the_centroid_of_each_cloud(hand, net, generator):
-    grasps = random_grasps(hand, 30, generator)
-    things = [GraspObject(f"thing{k}") for k in range(5)]
-    store = GraspStore.of(grasps.pose, np.repeat(np.arange(5), 6), things, grasps.object_points[:5])
-    store = store.take(np.arange(3, 30, 2))
-    net.fit_statistics(store)
-    batch = store.batch(range(len(store)))
-    pairs = zip(batch.pose.translation, batch.object_points, strict=True)
-    relative = np.stack([(t - c.mean(0)).numpy() for t, c in pairs])
-    np.testing.assert_allclose(net.translation.mean, relative.mean(0), atol=1e-6)
-    np.testing.assert_allclose(net.translation.sd, relative.std(0, ddof=1), atol=1e-6)
-    np.testing.assert_allclose(net.joints.mean, batch.pose.joints.numpy().mean(0), atol=1e-6)
-    np.testing.assert_allclose(net.joints.sd, batch.pose.joints.numpy().std(0, ddof=1).clip(0.05), atol=1e-6)
-
-
-def test_statistics_need_clouds(net, grasps):
-    things = [GraspObject(f"thing{k}") for k in range(6)]
-    store = GraspStore.of(grasps.pose, np.arange(6), things, torch.zeros(6, 0, 3))
-    with pytest.raises(ValueError, match="grasps: expected objects with clouds, found none"):
-        net.fit_statistics(store)
-
-
-def test_gradient_reaches_every_parameter_but_the_predictor(net, grasps):
-    net(grasps)["flow"].backward()
-    dead = {name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
-    assert dead == {f"contact.{name}" for name, _ in net.contact.named_parameters()}
-    assert not any(p.requires_grad for p in net.contact.parameters())
-
-
-def test_samples_follow_the_object_and_keep_the_limits(hand, net, grasps):
-    net.joints.sd[:] = 3.0
-    points, shift = grasps.object_points, torch.tensor([0.7, -0.2, 0.4])
-    poses = [net.sample(p, 5, torch.Generator().manual_seed(1)) for p in (points, points + shift)]
-    assert poses[0].shape == (6, 5)
-    torch.testing.assert_close(poses[1].translation, poses[0].translation + shift, atol=1e-3, rtol=0)
-    torch.testing.assert_close(poses[1].rotation, poses[0].rotation, atol=1e-3, rtol=0)
-    rotation = poses[0].rotation
-    torch.testing.assert_close(rotation @ rotation.mT, torch.eye(3).expand(6, 5, 3, 3), atol=1e-5, rtol=0)
-    at_limit = (poses[0].joints == hand.lower) | (poses[0].joints == hand.upper)
-    assert at_limit.any()
-    hand.check_limits(poses[0].joints, tolerance=0.0)
-
-
-def test_samples_depend_on_the_generator_and_not_on_the_batch(net, grasps):
-    points = grasps.object_points
-    first, again = (net.sample(points, 3, torch.Generator().manual_seed(7)).to_vector() for _ in range(2))
-    assert torch.equal(first, again)
-    one_by_one = torch.Generator().manual_seed(7)
-    alone = torch.cat([net.sample(p[None], 3, one_by_one).to_vector() for p in points])
-    torch.testing.assert_close(alone, first, atol=1e-4, rtol=1e-4)
-    other = net.sample(points, 3, torch.Generator().manual_seed(8)).to_vector()
-    assert (other - first).abs().max() > 1e-3
-    assert (first[:, 0] - first[:, 1]).abs().max() > 1e-3
-
-
 def test_temperature_scales_the_initial_noise(net, grasps):
     pose = net.sample(grasps.object_points, 3, temperature=0.0).to_vector()
     torch.testing.assert_close(pose[:, 0], pose[:, 2])
@@ -183,36 +127,6 @@ def test_temperature_scales_the_initial_noise(net, grasps):
     near, far = (net.sample(points, 4, torch.Generator().manual_seed(0), t).translation for t in (0.5, 1.0))
     centre = points.mean(1)
     torch.testing.assert_close(near - centre, 0.5 * (far - centre))
-
-
-def test_samples_know_the_object(net, grasps):
-    points = grasps.object_points[:1]
-    seeds = [torch.Generator().manual_seed(0) for _ in range(2)]
-    wide = points.mean(1) + 3 * (points - points.mean(1))
-    a, b = (net.sample(p, 2, g).to_vector() for p, g in zip((points, wide), seeds, strict=True))
-    assert (a - b).abs().max() > 1e-3
-
-
-def test_statistics_travel_with_the_weights(hand, net, grasps):
-    standardise(net, hand)
-    other = GraspFlow(hand, width=48, blocks=2, steps=4, contact=lambda hand: ContactMap(hand, n_hand_points=64))
-    other.load_state_dict(net.state_dict())
-    seeds = [torch.Generator().manual_seed(0) for _ in range(2)]
-    a, b = (m.sample(grasps.object_points, 2, g).to_vector() for m, g in zip((net, other), seeds, strict=True))
-    assert torch.equal(a, b)
-
-
-@pytest.mark.parametrize(
-    ("shape", "n", "message"),
-    [
-        ((2, 0, 3), 1, r"points: expected clouds \(B, N, 3\) with at least one point, found \(2, 0, 3\)"),
-        ((9, 3), 1, r"found \(9, 3\); a single cloud needs a batch dimension, points\[None\]"),
-        ((2, 9, 3), 0, "n: expected 1 or more grasps of each object, found 0"),
-    ],
-)
-def test_wrong_arguments_are_named(net, shape, n, message):
-    with pytest.raises(ValueError, match=message):
-        net.sample(torch.zeros(shape), n)
 
 
 def test_counts_are_positive(hand):

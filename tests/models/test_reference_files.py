@@ -146,4 +146,4 @@ def test_damaged_and_other_files_are_named(tmp_path):
     assert "empty.pt: expected a file written by torch.save, found a damaged one" in message("empty.pt")
     assert "code.pt: expected a checkpoint of tensors and plain values, found something else" in message("code.pt")
     assert message("tensor.pt").endswith("tensor.pt: expected a dict of tensors, found Tensor")
-    assert "alone or under one of model, network, state_dict, found args, epoch" in message("other.pt")
+    assert "alone or under one of model, network, state_dict, model_dict, found args, epoch" in message("other.pt")

@@ -1,7 +1,9 @@
 """Random grasps, and naive twins of what is computed of them."""
 
+import numpy as np
 import torch
 
+from dexzoo.datamodules.grasp_store import GraspObject, GraspStore
 from dexzoo.datamodules.types import GraspBatch
 from dexzoo.geometry.rotations import rotvec_to_rotmat
 from dexzoo.hands.pose import HandPose
@@ -21,6 +23,12 @@ def random_grasps(hand, n, generator, points=300):
     )
     names = tuple(f"thing{i}" for i in range(n))
     return GraspBatch(pose, cloud, torch.ones(n), names, names, (None,) * n)
+
+
+def store_of(grasps):
+    """The same grasps as a data module holds them, an object each."""
+    things = [GraspObject(name) for name in grasps.objects]
+    return GraspStore.of(grasps.pose, np.arange(len(things)), things, grasps.object_points)
 
 
 def distance_to_hand(hand, links, points):

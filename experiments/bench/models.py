@@ -1,0 +1,247 @@
+"""Every model of conf/model at one batch: training step, rollouts or candidates, parameters and memory.
+
+All are as their configs say, on the demo data; a file that is added to conf/model appears without a change here. The
+ratios compare recipes, not two ways to compute the same. Each model is measured in a process of its own.
+
+Times are those of the processor, with one thread, so that other programs on the machine hardly matter.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import hydra
+import lightning as L
+import torch
+from hydra import compose, initialize_config_module
+from lightning.pytorch.profilers import Profiler
+
+from ...datamodules.types import FUTURE
+from ...datamodules.windows import ClipStore
+from ...models import ContactPrediction, GraspGeneration, MotionSynthesis
+from .. import tracking
+
+Row = dict[str, Any]
+
+CONF = Path(__file__).parents[1] / "conf" / "model"
+WINDOWS, GRASPS = 256, 64
+"""In a training batch."""
+CLIPS, SECONDS, CLOUDS, CANDIDATES = 64, 2, 8, 10
+"""Of a rollout; of a draw of grasps."""
+FEW = 8
+"""Clips in a step, or grasps where the model is `SLOW`; the time is brought to the whole batch."""
+SLOW = ("contact_map_official", "grasp_cvae_official", "saga_grasp", "unidexgrasp")
+"""Models that take seconds for the whole batch. They are used on one cloud, likewise brought."""
+PEERS = {MotionSynthesis: "goal", GraspGeneration: "grasp_cvae_official", ContactPrediction: "contact_map_official"}
+"""What the models of a kind are compared with."""
+_WARM = 1  # first steps, not counted
+
+
+def rows(quick: bool) -> list[Row]:
+    """Two rows for each model: a training step, where it is trained, and what it does when used; medians of one run.
+
+    `ours_ms` is without the batch from the loader, whose share of the whole step is `data_share`. `parameters` are the
+    trained ones. `step_mb` is what a step needs beside them, see `Memory`; it is brought to a batch as the time is.
+
+    Args:
+        quick: fewer repeats, in under 40 s.
+    """
+    tracking.quieten()
+    found = {name: in_a_process(measure, name, 1 if quick else 10) for name in model_names()}
+    return [row for rank in (0, 1) for name in found for row in _rows(name, found, rank)]
+
+
+def model_names() -> list[str]:
+    """The choices of conf/model."""
+    return sorted(path.stem for path in CONF.glob("*.yaml"))
+
+
+def in_a_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns that is called in a copy of this process; its errors are raised here."""
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
+def _rows(name: str, found: dict[str, Row], rank: int) -> Iterator[Row]:
+    """The row of a model's training step (rank 0) or of its use (rank 1), beside its peer's."""
+    key, mine = ("step", "use")[rank], found[name]
+    peer = mine["peer"]
+    if f"{key}_ms" not in mine:
+        return
+    shown = ("parameters", "step_mb", "data_share") if key == "step" else ()
+    yield {
+        "case": f"{name}: {mine[key]}",
+        "ours_ms": mine[f"{key}_ms"],
+        "peer": None if peer == name else peer,
+        "peer_ms": None if peer == name else found[peer][f"{key}_ms"],
+        **{column: mine[column] for column in shown},
+    }
+
+
+# ------------------------------------------------------------------------------------------------------------ one model
+
+
+class Clock(Profiler):
+    """Processor time of everything that Lightning does, in ms by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: dict[str, float] = {}
+        self.found: dict[str, list[float]] = defaultdict(list)
+
+    def start(self, action_name: str) -> None:
+        """Notes when an action begins."""
+        self.begun[action_name] = time.process_time()
+
+    def stop(self, action_name: str) -> None:
+        """Notes how long it took."""
+        self.found[action_name].append(1e3 * (time.process_time() - self.begun.pop(action_name)))
+
+    def median(self, ending: str) -> float:
+        """Of the action whose name ends so, without the first steps."""
+        (times,) = (times for name, times in self.found.items() if name.endswith(ending))
+        return statistics.median(times[_WARM:])
+
+
+class Memory(L.Callback):
+    """How far the resident memory rises in the second step, `step_mb`: activations and gradients at their peak.
+
+    The first step has made the optimiser's state, 8 bytes for each parameter with Adam, which stays. Only Linux tells
+    the peak; elsewhere it is None.
+    """
+
+    step_mb: float | None = None
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Empties what is kept for later use, and lets the peak start anew."""
+        if batch_idx == _WARM and Path("/proc/self/clear_refs").exists():
+            pl_module.zero_grad()
+            ctypes.CDLL(None).malloc_trim(0)
+            Path("/proc/self/clear_refs").write_text("5")
+            self.before = _peak_mb()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Reads the peak."""
+        if batch_idx == _WARM and Path("/proc/self/clear_refs").exists():
+            self.step_mb = _peak_mb() - self.before
+
+
+def build(overrides: Sequence[str]) -> tuple[Any, Any, Any]:
+    """The task, the data and the config of a command; a contact predictor inside counts as trained."""
+    with initialize_config_module("dexzoo.experiments.conf", version_base=None):
+        cfg = compose("config", list(overrides))
+        task, data = hydra.utils.instantiate(cfg.model, hand=cfg.hand), hydra.utils.instantiate(cfg.data)
+    if getattr(task.network, "contact", None) is not None:
+        task.take_contact(task.network.contact.state_dict())
+    data.prepare_data()
+    return task, data, cfg
+
+
+def measure(name: str, repeats: int) -> Row:
+    """Times a model of the config; run it in a process of its own.
+
+    Args:
+        name: choice of conf/model.
+        repeats: that are counted.
+
+    Returns:
+        `use` (what was done) and `use_ms`, `peer`, and for a model that is trained `step`, `step_ms`, `step_mb`,
+        `data_share` and `parameters`.
+    """
+    torch.set_num_threads(1)
+    task, data, cfg = build([f"model={name}"])
+    found: Row = {"peer": next(peer for kind, peer in PEERS.items() if isinstance(task, kind))}
+    if task.trainable:
+        found |= _train(task, data, cfg.trainer.gradient_clip_val, repeats)
+    else:
+        task.network.fit_statistics(data.train, islice(data.train_dataloader(), 1))
+    brought, what, use = _use(task, data)
+    return found | {"use": what, "use_ms": brought * median_ms(use, repeats)}
+
+
+def _train(task: Any, data: Any, clip_gradients: float | None, repeats: int) -> Row:
+    brought, what = _set_batch(task, data)
+    clock, memory = Clock(), Memory()
+    trainer = L.Trainer(
+        max_steps=repeats + _WARM,
+        gradient_clip_val=clip_gradients,
+        accelerator="cpu",
+        profiler=clock,
+        callbacks=[memory],
+        limit_val_batches=0,
+        logger=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(task, data)
+    data_ms, own_ms = clock.median("train_dataloader_next"), clock.median("run_training_batch")
+    return {
+        "step": what,
+        "step_ms": brought * own_ms,
+        "step_mb": None if memory.step_mb is None else brought * memory.step_mb,
+        "data_share": data_ms / (data_ms + own_ms),
+        "parameters": sum(p.numel() for p in task.network.parameters() if p.requires_grad),
+    }
+
+
+def _set_batch(task: Any, data: Any) -> tuple[float, str]:
+    """Sets the size of training batches; by what time and memory are multiplied, and what a step is in words."""
+    if isinstance(task, MotionSynthesis) and task.clips_per_batch is not None:
+        clips = WINDOWS * FUTURE * len(data.train) / sum(len(clip.pose.joints) for clip in data.train)
+        task.clips_per_batch = FEW
+        return clips / FEW, f"step of {clips:.0f} clips, as many frames as {WINDOWS} windows predict, from {FEW}"
+    if isinstance(task, MotionSynthesis):
+        data.batch_size = WINDOWS
+        return 1.0, f"step of {WINDOWS} windows"
+    data.batch_size, note = (FEW, f", from {FEW}") if task.method in SLOW else (GRASPS, "")
+    return GRASPS / data.batch_size, f"step of {GRASPS} grasps{note}"
+
+
+def _use(task: Any, data: Any) -> tuple[float, str, Callable[[], object]]:
+    """By what time is multiplied, what the model is for in words, and a function that does it once."""
+    network, draw = task.network.eval(), torch.Generator().manual_seed(0)
+    if isinstance(task, MotionSynthesis):
+        batch = ClipStore.of(data.train[:CLIPS]).clips(range(CLIPS))
+        frames = (SECONDS * batch.fps).round().long()
+        given = (batch.pose[:, :1], batch.goal, frames, batch.object_points, batch.fps)
+        return 1.0, f"rollout of {CLIPS} clips of {SECONDS} s", lambda: network.rollout(*given, generator=draw)
+    data.batch_size, note = (1, ", from 1") if task.method in SLOW else (CLOUDS, "")
+    brought = CLOUDS / data.batch_size
+    batch = next(iter(data.train_dataloader()))
+    points = batch.object_points
+    if isinstance(task, GraspGeneration):
+        what = f"{CANDIDATES} grasps of each of {CLOUDS} clouds{note}"
+        return brought, what, lambda: network.sample(points, CANDIDATES, draw)
+    hand_points = network.hand_points(batch.pose)
+    return brought, f"contact maps of {CLOUDS} grasps{note}", lambda: network(points, hand_points)
+
+
+@torch.no_grad()
+def median_ms(function: Callable[[], object], repeats: int) -> float:
+    """Processor time of a call in ms; after one that is not counted, where there are several."""
+    if repeats > 1:
+        function()
+    times = []
+    for _ in range(repeats):
+        start = time.process_time()
+        function()
+        times.append(1e3 * (time.process_time() - start))
+    return statistics.median(times)
+
+
+def _peak_mb() -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1e3

@@ -1,0 +1,188 @@
+"""RealDex, Table 4, on your data: makes the runs that it needs and merges them, or merges runs that there are.
+
+python experiments/table4.py data=demo models=[motionnet,goal] seeds=[0,1,2]
+python experiments/table4.py models=[motionnet,motionnet/no_attention] overrides=[trainer.max_epochs=2]
+python experiments/table4.py models=[motionnet,goal] overrides_of='{goal: [data.batch_size=32]}'
+python experiments/table4.py runs=[runs/a,runs/b] out=table base=timed
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+try:
+    import dexzoo  # noqa: F401
+except ModuleNotFoundError:
+    sys.exit("dexzoo is not installed in this Python: run `make setup` and use .venv/bin/python, or `pip install -e .`")
+
+from omegaconf import OmegaConf
+
+from dexzoo.experiments import motion_figures, motion_tables
+from dexzoo.experiments.errors import plain_errors
+from dexzoo.experiments.folders import BEST, RunError
+from dexzoo.experiments.launch import DONE
+from dexzoo.experiments.report import gather
+from dexzoo.experiments.results import Row, console, mean_and_sd, method_label
+from dexzoo.experiments.tables import make_run, run_command
+
+
+@dataclass(frozen=True)
+class Table4:
+    """What the command is given: `KEY=VALUE ...`.
+
+    Attributes:
+        runs: folders of motion runs or sweeps to merge; none are started.
+        data: choice of conf/data.
+        models: choices of conf/model; MODEL/ABLATION is a model with a choice of conf/ablation.
+        seeds: a run of each model for each.
+        overrides: further KEY=VALUE of experiments/run.py, for every run.
+        overrides_of: by model, those of its runs alone, so that each is trained by its own recipe.
+        out: folder of the table, and of the runs where they are made.
+        base: method that the others are tested against, as the table names it.
+        key: metric by which the clips of the pictures are chosen.
+        beside: trivial references that the pictures show with the models.
+        size: width and height of one picture, pixels; 0 draws none.
+    """
+
+    runs: list[str] = field(default_factory=list)
+    data: str = "demo"
+    models: list[str] = field(default_factory=lambda: ["motionnet", "goal"])
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    overrides: list[str] = field(default_factory=list)
+    overrides_of: dict[str, list[str]] = field(default_factory=dict)
+    out: str = "runs/table4"
+    base: str = "motionnet"
+    key: str = "mpjpe_cm"
+    beside: list[str] = field(default_factory=lambda: ["timed"])
+    size: int = 220
+
+    MAKING: ClassVar[frozenset[str]] = frozenset({"data", "models", "seeds", "overrides", "overrides_of"})
+
+    def run_overrides(self, model: str, seed: int) -> list[str]:
+        """Overrides of experiments/run.py for one run; those of the model come last and win."""
+        name, _, ablation = model.partition("/")
+        choices = [f"model={name}", f"data={self.data}", *([f"ablation={ablation}"] if ablation else [])]
+        own = [*self.overrides_of.get(name, []), *(self.overrides_of.get(model, []) if ablation else [])]
+        return [*choices, f"seed={seed}", *self.overrides, *own]
+
+
+def make_runs(settings: Table4) -> list[Path]:
+    """Makes the runs of all models and seeds that are not there yet; a run that was stopped goes on.
+
+    Returns:
+        Their folders, OUT/MODEL/seed_SEED, or OUT/MODEL_ABLATION/seed_SEED.
+
+    Raises:
+        RunError: overrides of a model that is not made, the run in its place was made with other settings, or a run
+            failed.
+    """
+    unknown = settings.overrides_of.keys() - {part for m in settings.models for part in (m, m.partition("/")[0])}
+    if unknown:
+        found = ", ".join(sorted(unknown))
+        raise RunError(f"overrides_of: expected names of models ({', '.join(settings.models)}), found {found}")
+    out = Path(settings.out)
+    return [
+        make_run(out / model.replace("/", "_") / f"seed_{seed}", settings.run_overrides(model, seed))
+        for model in settings.models
+        for seed in settings.seeds
+    ]
+
+
+def parts_of(runs: Iterable[str | Path]) -> list[Path]:
+    """The folders with weights and a config in some runs: a run, its folds, or the runs of a sweep."""
+    found = (file.parents[1] for run in runs for file in sorted(Path(run).rglob(str(BEST))))
+    return [part for part in dict.fromkeys(found) if (part / "config.yaml").is_file()]
+
+
+def label_of(part: Path) -> str:
+    """Name in the table of the model that a folder of `parts_of` holds: with its ablation, if it has one."""
+    cfg = OmegaConf.load(part / "config.yaml")
+    return method_label({"method": OmegaConf.select(cfg, "model.method"), "variant": OmegaConf.select(cfg, "variant")})
+
+
+def costs_of(parts: Iterable[Path]) -> dict[str, Row]:
+    """`parameters` and `minutes` of training by method, mean over the runs that say so."""
+    found: dict[str, list[Row]] = {}
+    for part in parts:
+        facts = json.loads((part / DONE).read_text()) if (part / DONE).is_file() else {}
+        if facts.get("training_s") is not None:
+            found.setdefault(label_of(part), []).append(facts)
+    return {
+        method: {
+            "parameters": mean_and_sd(facts["parameters"] for facts in some)[0],
+            "minutes": mean_and_sd(facts["training_s"] / 60 for facts in some)[0],
+        }
+        for method, some in found.items()
+    }
+
+
+def merge_runs(runs: Sequence[str | Path], settings: Table4) -> list[Path]:
+    """Prints the tables of some runs, and writes them and the pictures.
+
+    Args:
+        runs: folders of motion runs or sweeps.
+        settings: `out`, `base`, `key`, `beside` and `size` count.
+
+    Returns:
+        The files written.
+
+    Raises:
+        RunError: runs that cannot be merged (see `gather`), not of motions, or without the base or the key.
+    """
+    rows = sorted(gather(runs), key=lambda row: row["variant"] is None)  # references, which have none, come last
+    check_rows(rows, settings)
+    parts = parts_of(runs)
+    lines = motion_tables.lines_of(rows, costs_of(parts))
+    comparisons = motion_tables.compare(rows, settings.base)
+    clips = len({(row["fold"], row["clip"]) for row in rows})
+    data = f"{rows[0]['data']}, hand {rows[0]['hand']}"
+    title = f"{data}, {clips} test clips"
+    screen, out = console(), Path(settings.out)
+    for table in motion_tables.tables(lines, comparisons, title, settings.base):
+        screen.print(table)
+    facts = {"runs": [str(run) for run in runs], "data": rows[0]["data"], "hand": rows[0]["hand"], "clips": clips}
+    files = motion_tables.write(out, lines, comparisons, title, settings.base, facts)
+    if settings.size:
+        by_method: dict[str, list[Path]] = {}
+        for part in parts:
+            by_method.setdefault(label_of(part), []).append(part)
+        files += motion_figures.draw(out, by_method, rows, data, settings.key, settings.beside, settings.size)
+    for file in files:
+        screen.print(f"wrote        {file}", soft_wrap=True)
+    return files
+
+
+def check_rows(rows: Sequence[Row], settings: Table4) -> None:
+    """Refuses rows that no table can be made of.
+
+    Raises:
+        RunError: rows of other runs than those of motions, or without the base or the key.
+    """
+    if any("mpjpe_cm" not in row for row in rows):
+        raise RunError("runs: expected runs of motion models, found one without MPJPE; grasps are for table3.py")
+    methods = list(dict.fromkeys(method_label(row) for row in rows))
+    if settings.base not in methods:
+        raise RunError(f"base: expected a method of the runs ({', '.join(methods)}), found {settings.base!r}")
+    known = [name for name in motion_tables.COLUMNS if name in rows[0]]
+    if settings.key not in known:
+        raise RunError(f"key: expected a metric of the runs ({', '.join(known)}), found {settings.key!r}")
+
+
+def work(settings: Table4) -> None:
+    """Makes the runs where none are given, and merges them."""
+    merge_runs(settings.runs or make_runs(settings), settings)
+
+
+@plain_errors
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    run_command(Table4, work, __doc__, arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""What the commands that make a table of many runs share: KEY=VALUE, the runs themselves, and their settings."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import yaml
+
+from .folders import RunError
+from .launch import launch
+
+NOTE = "made_with.json"
+"""In the folder of a run: the overrides that it is made with."""
+
+_KINDS: dict[str, type] = {"str": str, "int": int}
+
+
+class Settings(Protocol):
+    """A frozen dataclass whose fields are the keys of a command, each with a default.
+
+    A field is a `str`, an `int`, a list of one of them, or `dict[str, list[str]]`.
+
+    Attributes:
+        runs: folders of runs to merge; none are started.
+        MAKING: the keys that say how runs are made, which do not go with `runs`.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    MAKING: ClassVar[frozenset[str]]
+
+    @property
+    def runs(self) -> list[str]: ...
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def read_settings(kind: type[S], arguments: Sequence[str]) -> S:
+    """Settings from `KEY=VALUE` as the command line has them, VALUE in YAML; a list is `[a,b]`, or one value.
+
+    Args:
+        kind: the dataclass.
+        arguments: of the command line.
+
+    Raises:
+        RunError: not of that form, an unknown key, a value of another type, or `runs` together with what says how to
+            make runs.
+    """
+    types = {f.name: str(f.type) for f in fields(kind)}
+    given = dict(_parse(argument, types) for argument in arguments)
+    making = given.keys() & kind.MAKING
+    if "runs" in given and making:
+        raise RunError(f"runs: expected no {', '.join(sorted(making))} beside it, because no run is started")
+    return kind(**given)
+
+
+def make_run(folder: Path, overrides: Sequence[str]) -> Path:
+    """Launches a run of `run.py` and notes what it is made with; a finished run is left alone, a stopped one goes on.
+
+    Raises:
+        RunError: the note of the folder names other settings, or the run failed.
+    """
+    note, wanted = folder / NOTE, list(overrides)
+    before = json.loads(note.read_text()) if note.is_file() else wanted
+    if before != wanted:
+        changed = " ".join(sorted(set(before) ^ set(wanted)))
+        raise RunError(f"{folder}: expected a run with these settings, found one with others ({changed}); set out=...")
+    folder.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps(wanted) + "\n")
+    return launch(wanted, folder)
+
+
+def run_command(kind: type[S], work: Callable[[S], None], usage: str | None, arguments: Sequence[str] | None) -> None:
+    """A command line: prints what there is with --help, else reads the settings and works.
+
+    Args:
+        kind: dataclass of its settings.
+        work: what it does.
+        usage: first lines of the help.
+        arguments: KEY=VALUE; None takes those of the process.
+
+    Raises:
+        RunError: see `read_settings`, and what `work` raises.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    if {"-h", "--help"} & set(given):
+        print(f"{usage}\n{kind.__doc__}")
+        return
+    work(read_settings(kind, given))
+
+
+def _parse(argument: str, types: dict[str, str]) -> tuple[str, Any]:
+    """A key and its value; raises as `read_settings`."""
+    key, equals, text = argument.partition("=")
+    if not equals:
+        raise RunError(f"{argument}: expected KEY=VALUE")
+    if key not in types:
+        close = difflib.get_close_matches(key, types, n=1, cutoff=0.5)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise RunError(f"{key}: no such key{hint}\nthere are: {', '.join(types)}")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RunError(f"{argument}: expected a value, or a list [a,b]: {error}") from error
+    return key, _typed(key, value, types[key])
+
+
+def _typed(key: str, value: Any, kind: str) -> Any:
+    """The value, where it is of the kind that the field says."""
+    if kind.startswith("dict"):
+        if not isinstance(value, dict) or not value:
+            raise RunError(f"{key}: expected {kind}, found {value!r}; write '{{NAME: [A,B]}}'")
+        return {str(name): _typed(f"{key}, {name}", item, "list[str]") for name, item in value.items()}
+    item = _KINDS[kind.removeprefix("list[").removesuffix("]")]
+    values = value if kind.startswith("list") and isinstance(value, list) else [value]
+    if not values or any(type(x) is not item for x in values):
+        raise RunError(f"{key}: expected {kind}, found {value!r}")
+    return values if kind.startswith("list") else value

@@ -1,0 +1,91 @@
+"""How deep a moving hand gets into the object that it reaches for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..geometry.assets import ObjectAsset
+from ..hands.hand import Hand
+from ..hands.pose import HandPose
+from .functional.penetration import penetration_depth
+from .grasps import Grasps
+
+STRIDE = 10
+"""Frames between those that are measured, counted back from the last one."""
+
+
+@torch.no_grad()
+def motion_penetration(
+    hand: Hand,
+    poses: Sequence[HandPose],
+    rotations: Sequence[Tensor],
+    translations: Sequence[Tensor],
+    objects: Sequence[ObjectAsset | None],
+    stride: int = STRIDE,
+) -> dict[str, Tensor]:
+    """Depth of the deepest point of the hand in the object, in the last frame and along the way.
+
+    Args:
+        hand: of all clips.
+        poses: B clips, HandPose (T,) each, T may differ; metres, world frame.
+        rotations: B times (T, 3, 3), world_from_object.
+        translations: B times (T, 3), metres.
+        objects: B assets in metres; None where an object has no solid. Clips of one asset are measured together.
+        stride: every so many frames are measured, counted back from the last one.
+
+    Returns:
+        Tensors (B,), float64, CPU, NaN for a clip without asset or frames or with a measured pose that is not finite:
+        `penetration_cm`, of the last frame (`functional.penetration`), and `penetration_max_cm`, the largest of the
+        measured frames.
+
+    Raises:
+        ValueError: the numbers of clips or frames differ, poses of another hand, or a stride below 1.
+    """
+    _check(poses, rotations, translations, objects, stride)
+    last = torch.full((len(poses),), torch.nan, dtype=torch.float64)
+    largest = last.clone()
+    members: dict[int, list[int]] = {}
+    for i, thing in enumerate(objects):
+        if thing is not None and len(poses[i].translation):
+            members.setdefault(id(thing), []).append(i)
+    for clips in members.values():
+        seen = [_in_object(poses[i], rotations[i], translations[i], stride) for i in clips]
+        thing = objects[clips[0]]
+        assert thing is not None  # sorted out above
+        depths = penetration_depth(Grasps(hand, HandPose.cat(seen), thing))
+        for i, depth in zip(clips, depths.split([len(pose.translation) for pose in seen]), strict=True):
+            last[i], largest[i] = depth[0], depth.max()
+    return {"penetration_cm": 1e2 * last, "penetration_max_cm": 1e2 * largest}
+
+
+def _in_object(pose: HandPose, rotation: Tensor, translation: Tensor, stride: int) -> HandPose:
+    """Every `stride`-th pose, the last one first, seen from the object; float64, CPU."""
+    frames = torch.arange(len(pose.translation) - 1, -1, -stride)
+    object_from_world = rotation.cpu().double()[frames].mT
+    shift = -(object_from_world @ translation.cpu().double()[frames].unsqueeze(-1)).squeeze(-1)
+    return pose.to("cpu", torch.float64)[frames].moved_by(object_from_world, shift)
+
+
+def _check(
+    poses: Sequence[HandPose],
+    rotations: Sequence[Tensor],
+    translations: Sequence[Tensor],
+    objects: Sequence[ObjectAsset | None],
+    stride: int,
+) -> None:
+    if not len(poses) == len(rotations) == len(translations) == len(objects):
+        raise ValueError(
+            f"poses, rotations, translations and objects: expected as many of each, found {len(poses)}, "
+            f"{len(rotations)}, {len(translations)} and {len(objects)}"
+        )
+    for i, (pose, rotation, translation) in enumerate(zip(poses, rotations, translations, strict=True)):
+        if not len(pose.translation) == len(rotation) == len(translation):
+            raise ValueError(
+                f"clip {i}: expected the object's pose at all {len(pose.translation)} frames, found "
+                f"{len(rotation)} rotations and {len(translation)} translations"
+            )
+    if stride < 1:
+        raise ValueError(f"stride: expected 1 or more, found {stride}")

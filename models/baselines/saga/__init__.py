@@ -1,0 +1,7 @@
+"""SAGA-hand: the motion stage of SAGA on the states of a hand."""
+
+from .loss import SagaLoss
+from .model import SagaHand, SagaPrediction
+from .task import SagaSynthesis
+
+__all__ = ["SagaHand", "SagaLoss", "SagaPrediction", "SagaSynthesis"]
