@@ -37,7 +37,7 @@ _NO_TABLE = (0.0, 0.0, 1.0, 1e3)
 """A plane so far below that no hand reaches it."""
 
 Modes = Mapping[str, Sequence[GraspSet]]
-"""Refinement ("off", "tta", "official") to one set of grasps per object; grasp n of a set is the same one in all modes."""
+"""Refinement ("off", "tta", "official") to one set of grasps per object; grasp n of a set is the same one in all."""
 
 
 @dataclass(frozen=True)

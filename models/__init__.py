@@ -6,11 +6,13 @@ from .goal_refine import GoalRefine, refine
 from .grasp_cvae import GraspCVAE
 from .grasp_flow import GraspFlow
 from .grasp_model import GraspModel
+from .motion_flow import MotionFlow
 from .motionnet import MotionNet
 from .refinement.refiner import Refiner
 from .selection.filter import GraspFilter
 from .tasks.base import Task
 from .tasks.contact_prediction import ContactPrediction
+from .tasks.flow_synthesis import FlowSynthesis
 from .tasks.grasp_generation import GraspGeneration
 from .tasks.grasp_refinement import GraspRefinement
 from .tasks.motion_synthesis import MotionSynthesis
@@ -19,6 +21,7 @@ __all__ = [
     "ContactMap",
     "ContactPrediction",
     "ContactPredictor",
+    "FlowSynthesis",
     "GoalRefine",
     "GraspCVAE",
     "GraspFilter",
@@ -26,6 +29,7 @@ __all__ = [
     "GraspGeneration",
     "GraspModel",
     "GraspRefinement",
+    "MotionFlow",
     "MotionModel",
     "MotionNet",
     "MotionSynthesis",

@@ -95,7 +95,7 @@ def rows(
     Args:
         grasps: B candidates for one object at one scale.
         selection: what the filter says of them; None keeps all.
-        labels: columns that say where the candidates come from, at least `method` and `refine` ("off", "tta", "official").
+        labels: columns that say where the candidates come from, at least `method` and `refine` ("off", "tta", ...).
         metrics, legacy: as `evaluate_candidates`.
         mesh: file of the object, for pictures.
 

@@ -104,7 +104,7 @@ class TimedInterpolation(Interpolation):
         self.register_buffer("curves", torch.linspace(0, 1, n_nodes).repeat(3, 1))
 
     def fit_statistics(self, clips: Sequence[MotionSample], windows: Iterable[MotionBatch]) -> None:
-        """Averages the progress curves of the clips over normalised time; what moves in none of them has a straight one."""
+        """Averages the progress curves of the clips over normalised time; what moves in none has a straight one."""
         times = torch.linspace(0, 1, self.curves.shape[1])
         curves = torch.stack([_resample(_clip_progress(clip.pose), times) for clip in clips])
         mean = curves.nanmean(0)

@@ -8,8 +8,11 @@ from .affordance_cvae import AffordanceNetwork
 from .checkpoints import CheckpointError, Report, load_official
 from .contact_map_net import ContactMapNet, OfficialContactMap
 from .gendexgrasp import ContactMapVAE
+from .goal_gnet import GNet
 from .goal_mnet import MNet
 from .official_cvae import OFFICIAL_WEIGHTS, OfficialGraspCVAE
+from .saga_grasp import WholeGraspPose, steps_down
+from .saga_motion import LocalMotionFill, TrajFill
 from .schedule import halving
 
 __all__ = [
@@ -18,10 +21,15 @@ __all__ = [
     "CheckpointError",
     "ContactMapNet",
     "ContactMapVAE",
+    "GNet",
+    "LocalMotionFill",
     "MNet",
     "OfficialContactMap",
     "OfficialGraspCVAE",
     "Report",
+    "TrajFill",
+    "WholeGraspPose",
     "halving",
     "load_official",
+    "steps_down",
 ]

@@ -82,7 +82,6 @@ class GraspGeneration(Task):
         self.weights = {name: float(weight) for name, weight in (loss or {}).items() if weight}
         rising = {name: ends for name, ends in (warmup or {}).items() if (loss or {}).get(name) != 0}
         self.warmup = {name: (float(first), float(last)) for name, (first, last) in rising.items()}
-        self.network.active = frozenset(self.weights)
         self.refine, self.select = refine, select
         self.n_samples, self.temperature, self.sample_seed = n_samples, temperature, sample_seed
         self.metrics, self.legacy = tuple(metrics), legacy
@@ -197,11 +196,14 @@ class GraspGeneration(Task):
         self.has_contact.fill_(True)
 
     def _loss(self, batch: GraspBatch, part: str, progress: float) -> Tensor:
+        weights = {name: weight * self._share(name, progress) for name, weight in self.weights.items()}
+        if progress > 0:  # the first batch computes all terms, so that a wrong name is told at once
+            weights = {name: weight for name, weight in weights.items() if weight}
+        self.network.active = frozenset(weights)
         terms = self.network(batch)
-        unknown = sorted((self.weights.keys() | self.warmup.keys()) - terms.keys())
+        unknown = sorted((weights.keys() | self.warmup.keys() if progress == 0 else weights.keys()) - terms.keys())
         if unknown:
             raise ValueError(f"loss: expected terms of {self.method!r}, {sorted(terms)}, found {', '.join(unknown)}")
-        weights = {name: weight * self._share(name, progress) for name, weight in self.weights.items()}
         total = weighted_sum({name: terms[name] for name in weights}, weights)
         how: dict[str, Any] = {"batch_size": len(batch.names), "on_step": False, "on_epoch": True}
         self.log(f"{part}/loss", total, prog_bar=part == "train", sync_dist=part == "val", **how)

@@ -47,4 +47,13 @@ def make_task(**options):
     adam = partial(torch.optim.Adam, lr=1e-3)
     schedule = partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.1)
     tiny = partial(TINY, n_points=16, channels=(4, 4))
-    return SagaSynthesis(tiny, "shadow", WEIGHTS, adam, schedule, n_draws=2, clips_per_batch=2, **options)
+    return SagaSynthesis(
+        network=tiny,
+        hand="shadow",
+        loss=WEIGHTS,
+        optimizer=adam,
+        scheduler=schedule,
+        n_draws=2,
+        clips_per_batch=2,
+        **options,
+    )

@@ -286,7 +286,15 @@ NEVER_BETTER = {"threshold": 1e9, "threshold_mode": "abs"}
 def make_task():
     adam = partial(torch.optim.Adam, lr=1e-3)
     plateau = partial(torch.optim.lr_scheduler.ReduceLROnPlateau, factor=0.2, patience=0, **NEVER_BETTER)
-    return GoalSynthesis(TINY, "shadow", RAMPS, adam, plateau, goal_refine=("off", "linear"))
+    return GoalSynthesis(
+        network=TINY,
+        hand="shadow",
+        loss=RAMPS,
+        optimizer=adam,
+        scheduler=plateau,
+        goal_refine=("off", "linear"),
+        method="goal",
+    )
 
 
 def fit(task, data, tmp_path, **options):

@@ -174,7 +174,9 @@ def test_steps_are_positive(hand):
 
 
 def test_the_loss_is_the_weighted_sum_of_its_terms(batch):
-    task = FlowSynthesis(TINY, "shadow", {"flow": 3.0, "keypoints": 100.0, "joints": 5.0}, ADAM)
+    task = FlowSynthesis(
+        network=TINY, hand="shadow", loss={"flow": 3.0, "keypoints": 100.0, "joints": 5.0}, optimizer=ADAM
+    )
     task.network.fit_statistics([], [batch])
     torch.manual_seed(2)
     total, terms = task.losses(batch)
@@ -186,14 +188,14 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(batch):
     assert terms["flow"].item() == pytest.approx(error.mean().item())
     points, true = (task.hand.keypoints(task.hand.forward_kinematics(pose)) for pose in (guess, batch.future))
     assert terms["keypoints"].item() == pytest.approx((points - true).norm(dim=-1).mean().item(), rel=1e-4)
-    alone = FlowSynthesis(TINY, "shadow", {"flow": 2.0}, ADAM)
+    alone = FlowSynthesis(network=TINY, hand="shadow", loss={"flow": 2.0}, optimizer=ADAM)
     assert set(alone.losses(batch)[1]) == {"flow"}
 
 
 @pytest.mark.parametrize("loss", [{"keypoints": 1.0}, {"flow": 0.0, "keypoints": 1.0}])
 def test_a_loss_without_flow_is_refused(loss):
     with pytest.raises(ValueError, match=r"loss\.flow: expected a positive weight, found 0\.0"):
-        FlowSynthesis(TINY, "shadow", loss, ADAM)
+        FlowSynthesis(network=TINY, hand="shadow", loss=loss, optimizer=ADAM)
 
 
 def test_the_flow_alone_trains_every_parameter(net, batch):
@@ -233,7 +235,9 @@ def test_it_learns_two_motions_of_one_state(net, batch):
 
 def test_a_training_reports_draws_and_the_most_likely_motion(clips, tmp_path):
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
-    task = FlowSynthesis(TINY, "shadow", {"flow": 1.0, "keypoints": 10.0}, ADAM, n_draws=2, sample_seed=3)
+    task = FlowSynthesis(
+        network=TINY, hand="shadow", loss={"flow": 1.0, "keypoints": 10.0}, optimizer=ADAM, n_draws=2, sample_seed=3
+    )
     trainer = L.Trainer(default_root_dir=tmp_path, max_epochs=1, **quiet)
     trainer.fit(task, SixClips(clips))
     assert {"train/flow", "train/keypoints"} <= set(trainer.callback_metrics)

@@ -131,7 +131,9 @@ def test_feature_propagation_equals_a_loop_over_points(generator):
     found, whole = block(skip, coarse, level), block(skip, coarse[:, :1])
     for b in range(2):
         for i in range(20):
-            mixed = sum(w * coarse[b, s] for w, s in zip(level.share[b, i], level.back[b, i], strict=True))
+            mixed = torch.stack(
+                [w * coarse[b, s] for w, s in zip(level.share[b, i], level.back[b, i], strict=True)]
+            ).sum(0)
             for out, spread in ((found, mixed), (whole, coarse[b, 0])):
                 x = torch.cat([skip[b, i], spread])
                 for conv, norm in zip(block.mlp_convs, block.mlp_bns, strict=True):

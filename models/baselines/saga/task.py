@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from ....datamodules.types import ClipBatch
-from ...goal_refine import GoalRefine
 from ...tasks.motion_synthesis import MotionSynthesis
 from .loss import SagaLoss
 from .model import SagaHand
@@ -24,59 +23,27 @@ class SagaSynthesis(MotionSynthesis):
     gradient is clipped network by network, as theirs.
 
     Args:
-        network: makes the model from a hand (a partial: `hand -> SagaHand`).
-        hand: name or YAML of the hand.
         loss: weights of `SagaLoss`.
-        optimizer: makes the optimiser from parameters.
-        scheduler: makes the learning-rate schedule from the optimiser; None keeps the rate.
-        goal_refine: see `MotionSynthesis`.
-        given_frames: see `MotionSynthesis`.
-        n_draws: see `MotionSynthesis`.
-        sample_seed: see `MotionSynthesis`.
         clips_per_batch: whole clips in a training batch.
-        separate_epochs: at the start, in which the networks are trained apart, the image network on true paths, as the
-            published ones were before their common training; None keeps them apart.
-        method: the name in tables.
+        separate: share of the epochs, the first ones, in which the networks are trained apart, the image network on
+            true paths, as the published ones were before their common training; 1 keeps them apart.
+        **task: see `MotionSynthesis`; `network` makes a `SagaHand`.
 
     Raises:
         ValueError: as `MotionSynthesis` and `SagaLoss`.
     """
 
     def __init__(
-        self,
-        network: Callable[..., SagaHand],
-        hand: str,
-        loss: Mapping[str, float],
-        optimizer: Callable[..., Optimizer],
-        scheduler: Callable[..., LRScheduler] | None = None,
-        goal_refine: Sequence[GoalRefine] = ("off",),
-        given_frames: int = 1,
-        n_draws: int = 10,
-        sample_seed: int = 0,
-        clips_per_batch: int = 24,
-        separate_epochs: int | None = 0,
-        method: str = "saga",
+        self, *, loss: Mapping[str, float], clips_per_batch: int = 24, separate: float = 0.0, **task: Any
     ) -> None:
-        super().__init__(
-            network,
-            hand,
-            {},
-            optimizer,
-            scheduler,
-            goal_refine,
-            given_frames,
-            n_draws,
-            sample_seed,
-            clips_per_batch,
-            method,
-        )
-        self.saga_loss, self.separate_epochs = SagaLoss(loss), separate_epochs
+        super().__init__(loss={}, clips_per_batch=clips_per_batch, **task)
+        self.saga_loss, self.separate = SagaLoss(loss), separate
 
     def losses(self, batch: ClipBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted sum and unweighted terms of a batch of whole clips."""
         network: SagaHand = self.network
-        end_to_end = self.separate_epochs is not None and self.current_epoch >= self.separate_epochs
-        return self.saga_loss(network.predict(batch, end_to_end))
+        apart = self.separate > 0 and self.current_epoch < self.separate * (self.trainer.max_epochs or math.inf)
+        return self.saga_loss(network.predict(batch, end_to_end=not apart))
 
     def configure_optimizers(self) -> Any:
         """Optimiser, and a schedule that counts epochs."""
