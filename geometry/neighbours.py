@@ -122,7 +122,7 @@ def _knn_table(query: Tensor, points: Tensor, k: int) -> Tensor:
     parts = []
     for part in query.split(rows, dim=1):
         table = torch.cdist(part, points, compute_mode="donot_use_mm_for_euclid_dist")  # the product form cancels
-        parts.append(table.topk(k, largest=False).indices)
+        parts.append(table.argmin(-1, keepdim=True) if k == 1 else table.topk(k, largest=False).indices)
     return torch.cat(parts, dim=1) if parts else query.new_empty(*query.shape[:2], k, dtype=torch.long)
 
 

@@ -68,6 +68,7 @@ def refine(
     return _fit(hand, surface, chunk, goal, points + weights[..., None, None] * (goal_points - points), weights)
 
 
+@torch.inference_mode(False)
 @torch.enable_grad()
 def _fit(
     hand: Hand, surface: LinkPoints, chunk: HandPose, goal: HandPose, targets: Tensor, weights: Tensor
@@ -78,6 +79,8 @@ def _fit(
     it starts from. Body, left hand and gaze have no counterpart; GOAL's term on the offsets between hand and object
     equals the points' for a still object.
     """
+    # What a test hands over are inference tensors, which no gradient may pass; copies are not.
+    chunk, goal, targets, weights = chunk.map(torch.clone), goal.map(torch.clone), targets.clone(), weights.clone()
     start = chunk.interpolate(goal, weights)
     step = torch.zeros(*chunk.shape, 6 + chunk.joints.shape[-1], device=targets.device, dtype=targets.dtype)
     step.requires_grad_()

@@ -18,7 +18,7 @@ from .blocks.latent import draw_posterior, draw_prior, kl_divergence
 from .blocks.material_points import MaterialPoints
 from .blocks.point_encoder import PointEncoder
 from .contact_map import ContactPredictor
-from .grasp_model import CentredGraspModel
+from .grasp_model import CentredGraspModel, check_request
 
 _SCALE = 0.1  # metres; coordinates are divided by it
 _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # the decoder's rotation is learned relative to it
@@ -112,8 +112,7 @@ class GraspCVAE(CentredGraspModel):
         Raises:
             ValueError: a cloud is empty or has another shape, or n is less than 1.
         """
-        if n < 1:
-            raise ValueError(f"n: expected 1 or more grasps of each object, found {n}")
+        check_request(points, n)
         thing = self._see(points)
         z = draw_prior(len(points), n, self.latent, generator, temperature).to(points)
         pose = self._decode(z, thing.feature.unsqueeze(1).expand(-1, n, -1), thing.centre.unsqueeze(1))

@@ -14,7 +14,7 @@ from ..hands.pose import HandPose
 from .blocks.latent import draw_prior
 from .blocks.velocity_field import VelocityField
 from .contact_map import ContactPredictor
-from .grasp_model import CentredGraspModel
+from .grasp_model import CentredGraspModel, check_request
 
 
 class GraspFlow(CentredGraspModel):
@@ -90,8 +90,7 @@ class GraspFlow(CentredGraspModel):
         Raises:
             ValueError: a cloud is empty or has another shape, or n is less than 1.
         """
-        if n < 1:
-            raise ValueError(f"n: expected 1 or more grasps of each object, found {n}")
+        check_request(points, n)
         centre, feature = self.see(points)
         noise = draw_prior(len(points), n, self.size, generator, temperature).to(points)
         end = self._integrate(noise, feature.unsqueeze(1).expand(-1, n, -1))

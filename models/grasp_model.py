@@ -104,11 +104,22 @@ class CentredGraspModel(GraspModel):
         Raises:
             ValueError: a cloud is empty or has another shape.
         """
-        if points.ndim != 3 or points.shape[-1] != 3 or not points.shape[1]:
-            raise ValueError(
-                f"points: expected clouds (B, N, 3) with at least one point, found {tuple(points.shape)}; "
-                "a single cloud needs a batch dimension, points[None]"
-            )
+        check_request(points)
         centre = points.mean(dim=1)
         _, feature = self.object_encoder((points[:, : self.n_object_points] - centre.unsqueeze(1)) / _SCALE)
         return centre, feature
+
+
+def check_request(points: Tensor, n: int = 1) -> None:
+    """Refuses what no grasps can be drawn of.
+
+    Raises:
+        ValueError: `points` are not clouds (B, N >= 1, 3), or `n` is less than 1.
+    """
+    if points.ndim != 3 or points.shape[-1] != 3 or not points.shape[1]:
+        raise ValueError(
+            f"points: expected clouds (B, N, 3) with at least one point, found {tuple(points.shape)}; "
+            "a single cloud needs a batch dimension, points[None]"
+        )
+    if n < 1:
+        raise ValueError(f"n: expected 1 or more grasps of each object, found {n}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -65,8 +66,9 @@ class SeeingMotionModel(MotionModel):
         self.n_seen = n_motion + PAST * 64 + (1 + object_feature) * self.target_encoder.n_features
 
     def features(self, state: MotionState) -> MotionFeatures:
-        """The window in the frame of the current palm."""
-        return motion_features(self.hand, self.surface, state)
+        """The window in the frame of the current palm, of the object only the points that are used."""
+        seen = replace(state, object_points=state.object_points[:, : self.n_object_points])
+        return motion_features(self.hand, self.surface, seen)
 
     def see(self, features: MotionFeatures) -> Tensor:
         """Encodes windows as (B, n_seen).
@@ -80,7 +82,7 @@ class SeeingMotionModel(MotionModel):
             self.target_encoder(features.target_points),
         ]
         if self.object_encoder is not None:
-            encoded.append(self.object_encoder(_some(features.object_points)[:, : self.n_object_points]))
+            encoded.append(self.object_encoder(_some(features.object_points)))
         return torch.cat(encoded, dim=-1)
 
     @torch.no_grad()

@@ -15,7 +15,7 @@ from ...hands.pose import HandPose
 from ...hands.products import rotate
 from ..blocks.latent import draw_posterior, draw_prior, kl_divergence
 from ..blocks.material_points import MaterialPoints
-from ..grasp_model import GraspModel
+from ..grasp_model import GraspModel, check_request
 from ..reference.saga_grasp import SeenObject, WholeGraspPose
 from .saga_grasp_fit import FitTargets, GraspFit
 
@@ -105,8 +105,7 @@ class SagaGrasp(GraspModel):
         Raises:
             ValueError: a cloud is empty or has another shape, or n is less than 1.
         """
-        if n < 1:
-            raise ValueError(f"n: expected 1 or more grasps of each object, found {n}")
+        check_request(points, n)
         centre, seen = self._see(points)
         z = draw_prior(len(points), n, self.net.latent, generator, temperature).to(points)
         each = seen.repeat(n)
@@ -122,11 +121,6 @@ class SagaGrasp(GraspModel):
 
     def _see(self, points: Tensor) -> tuple[Tensor, SeenObject]:
         """Centroid (B, 3), metres, and the cloud relative to it, with its normals."""
-        if points.ndim != 3 or points.shape[-1] != 3 or not points.shape[1]:
-            raise ValueError(
-                f"points: expected clouds (B, N, 3) with at least one point, found {tuple(points.shape)}; "
-                "a single cloud needs a batch dimension, points[None]"
-            )
         centre = points.mean(dim=1)
         cloud = points[:, : self.n_object_points] - centre.unsqueeze(1)
         return centre, self.net.see(cloud, cloud_normals(cloud))

@@ -17,7 +17,7 @@ from ...losses.contact import palmar_penetration, soft_contact
 from ..blocks.latent import draw_posterior, draw_prior
 from ..blocks.material_points import MaterialPoints
 from ..contact_map import ContactPredictor
-from ..grasp_model import GraspModel
+from ..grasp_model import GraspModel, check_request
 from .affordance_cvae import AffordanceNetwork
 from .checkpoints import Report, load_official
 from .contact_map_net import OfficialContactMap
@@ -125,8 +125,7 @@ class OfficialGraspCVAE(GraspModel):
         self, points: Tensor, n: int, generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> HandPose:
         """Draws z ~ N(0, temperature^2 I) and decodes it; see `GraspModel.sample`. The release has temperature 0."""
-        if n < 1:
-            raise ValueError(f"n: expected 1 or more grasps of each object, found {n}")
+        check_request(points, n)
         condition = self.net.condition(self._some(points)).unsqueeze(1).expand(-1, n, -1)
         z = draw_prior(len(points), n, self.latent, generator, temperature).to(points)
         pose = HandPose.from_vector(self.net.decode(z, condition), self.hand.name)

@@ -292,7 +292,7 @@ def make_task():
         loss=RAMPS,
         optimizer=adam,
         scheduler=plateau,
-        goal_refine=("off", "linear"),
+        goal_refine=("off", "opt"),
         method="goal",
     )
 
@@ -311,7 +311,7 @@ def test_the_task_trains_lowers_the_rate_and_tests(clips, tmp_path):
     # Only the first validation counts as better than none: the two after it lower the rate.
     assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-3 * 0.2**2)
     trainer.test(task, SixClips(clips, 1), verbose=False)
-    assert [row["refine"] for row in task.results] == ["off", "linear", "teacher_forced"]
+    assert [row["refine"] for row in task.results] == ["off", "opt", "teacher_forced"]
     rollout = task.rollouts["clip5"]
     assert isinstance(rollout, HandPose)
     assert rollout.shape == (21,)

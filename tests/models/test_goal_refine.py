@@ -42,6 +42,16 @@ def test_the_last_frame_reaches_the_goal(hand, chunk, near_goal, mode):
 
 
 @pytest.mark.parametrize("mode", ["linear", "opt"])
+def test_it_works_where_a_test_forbids_gradients(hand, chunk, near_goal, mode):
+    surface = hand.surface(40)
+    expected = refine(mode, hand, surface, chunk, near_goal, LEFT)
+    with torch.inference_mode():
+        given = (pose.map(torch.clone) for pose in (chunk, near_goal))
+        out = refine(mode, hand, surface, *given, LEFT.clone())
+    assert torch.equal(out.to_vector(), expected.to_vector())
+
+
+@pytest.mark.parametrize("mode", ["linear", "opt"])
 def test_far_from_the_goal_nothing_changes(hand, chunk, mode):
     goal = replace(chunk[:, -1], translation=chunk.translation[:, -1] + 10 * CLOSE)
     out = refine(mode, hand, hand.surface(40), chunk, goal, LEFT)

@@ -162,7 +162,7 @@ def test_a_number_of_grasps_below_one_is_named(task, grasps):
         task.network.sample(grasps.object_points, 0)
 
 
-@pytest.mark.parametrize("name", CENTRED)
+@pytest.mark.parametrize("name", GRASP)
 @pytest.mark.parametrize(
     ("shape", "message"),
     [

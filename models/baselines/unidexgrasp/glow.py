@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ...blocks.evaluating import evaluating
 from ...reference.unidexgrasp_glow import UniDexGraspGlow
 
 
@@ -74,13 +75,9 @@ class GraspGlow(nn.Module):
         Returns:
             Translation (B, K, 3), metres, same frame, and joints (B, K, J), radians, not clamped.
         """
-        training = self.training
-        self.eval()
-        try:
+        with evaluating(self):
             feature = self._see(points).repeat_interleave(noise.shape[1], dim=0)
             state = self.net.flow(noise.flatten(0, 1), feature).unflatten(0, noise.shape[:2])
-        finally:
-            self.train(training)
         return state[..., :3], state[..., 3:]
 
     def _see(self, points: Tensor) -> Tensor:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
+from ...blocks.evaluating import evaluating
+from ...grasp_model import check_request
 from ...reference.pointnet import initialise
 from ...reference.unidexgrasp_ipdf import IPDFNetwork
 from .rotation_grid import VOLUME, random_rotations, rotation_grid
@@ -105,7 +105,7 @@ class GraspIPDF(nn.Module):
             raise ValueError(f"n: expected 1 or more rotations of each cloud, found {n}")
         if temperature < 0:
             raise ValueError(f"temperature: expected 0 or more, found {temperature}")
-        with _evaluating(self):
+        with evaluating(self):
             scores = self.scores(points, self.grid)
         if temperature == 0:
             return self.grid[scores.argmax(dim=1, keepdim=True).expand(-1, n)]
@@ -131,21 +131,8 @@ def aligned(turns: Tensor, rotation: Tensor) -> Tensor:
     return rotation.unsqueeze(1) @ (turns[-1] @ turns.mT)
 
 
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Eval mode for a while: batch norm neither uses nor learns from the batch."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
-
-
 def _check(points: Tensor, rotations: Tensor) -> None:
-    if points.ndim != 3 or points.shape[-1] != 3 or not points.shape[1]:
-        raise ValueError(f"points: expected clouds (B, N, 3) with at least one point, found {tuple(points.shape)}")
+    check_request(points)
     shape = tuple(rotations.shape)
     if shape[-2:] != (3, 3) or len(shape) not in (3, 4) or (len(shape) == 4 and shape[0] != len(points)):
         raise ValueError(f"rotations: expected (R, 3, 3), or ({len(points)}, R, 3, 3) for each cloud, found {shape}")

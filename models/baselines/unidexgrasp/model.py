@@ -14,7 +14,7 @@ from ....hands.hand import Hand
 from ....hands.pose import HandPose
 from ....hands.products import rotate
 from ...contact_map import ContactPredictor
-from ...grasp_model import GraspModel
+from ...grasp_model import GraspModel, check_request
 from ...refinement.nearest import Cloud
 from ...refinement.terms import OfficialTerms, Scene
 from .glow import GraspGlow, likeliest
@@ -120,13 +120,7 @@ class UniDexGrasp(GraspModel):
         Raises:
             ValueError: a cloud is empty or has another shape, n is less than 1, or the temperature is negative.
         """
-        if points.ndim != 3 or points.shape[-1] != 3 or not points.shape[1]:
-            raise ValueError(
-                f"points: expected clouds (B, N, 3) with at least one point, found {tuple(points.shape)}; "
-                "a single cloud needs a batch dimension, points[None]"
-            )
-        if n < 1:
-            raise ValueError(f"n: expected 1 or more grasps of each object, found {n}")
+        check_request(points, n)
         # Cloud by cloud: what is drawn for one does not depend on how they are dealt into batches.
         return HandPose.stack([self._propose(cloud, n, generator, temperature) for cloud in points])
 
