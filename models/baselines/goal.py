@@ -55,6 +55,10 @@ class GoalHand(MotionModel):
         width: of the trunk.
         bottleneck: width within a residual block.
         dropout: probability in the trunk.
+        gravity: whether the direction of the world's z axis is seen, as MotionNet sees it. GOAL knows it by its frame,
+            which stands upright; the frame of a palm does not.
+        time_to_go: whether the time left until the last frame is seen. GOAL has no such input and decides itself when
+            to stop; the protocol of RealDex gives the number of frames to all.
     """
 
     basis: Tensor
@@ -68,11 +72,14 @@ class GoalHand(MotionModel):
         width: int = 2048,
         bottleneck: int = 256,
         dropout: float = 0.3,
+        gravity: bool = False,
+        time_to_go: bool = False,
     ) -> None:
         super().__init__(hand, n_points)
         self.register_buffer("basis", bps_basis(n_basis, basis_radius))
         n_pose = 6 + hand.num_joints
-        n_input = PAST * (n_pose + 3) + (3 + 1 + 3 + 3) * n_points + 3 * n_basis
+        self.gravity, self.time_to_go = gravity, time_to_go
+        n_input = PAST * (n_pose + 3) + (3 + 1 + 3 + 3) * n_points + 3 * n_basis + 3 * gravity + time_to_go
         heads = {"pose": FUTURE * n_pose, "trans": FUTURE * 3, "xyz": FUTURE * 3 * n_points}
         self.mnet = MNet(n_input, heads | {"dist": heads["xyz"]}, width, bottleneck, dropout)
 
@@ -116,4 +123,5 @@ class GoalHand(MotionModel):
             -features.displacement,
             bps_encode(features.target_points - centroid, self.basis),
         ]
+        parts += [features.up] * self.gravity + [features.time_to_go] * self.time_to_go
         return torch.cat([part.flatten(1) for part in parts], dim=-1)

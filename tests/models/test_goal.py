@@ -139,6 +139,15 @@ def test_the_input_is_what_it_says(hand, batch):
         assert parts[6][3 * n : 3 * n + 3].tolist() == pytest.approx(expected.tolist(), abs=1e-5)
 
 
+def test_it_can_be_told_what_is_up_and_how_long_is_left(hand, batch):
+    told, plain = TINY(hand, gravity=True, time_to_go=True), TINY(hand)
+    features = motion_features(hand, told.surface, batch)
+    extra = told.input(features)[:, plain.input(features).shape[1] :]
+    upright = batch.past.rotation[:, -1] @ extra[:, :3, None]
+    torch.testing.assert_close(upright[..., 0], torch.tensor([0.0, 0.0, 1.0]).expand(8, 3))
+    torch.testing.assert_close(extra[:, 3], batch.time_to_go / 30)
+
+
 def test_zero_output_holds_the_current_pose(hand, batch):
     model = TINY(hand).eval()
     for name in ("pose", "trans", "xyz", "dist"):
