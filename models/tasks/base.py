@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -30,8 +31,8 @@ class Task(L.LightningModule):
         network: makes the network from a hand (a partial: `hand -> network`).
         hand: name or YAML of the hand.
         optimizer: makes the optimiser from parameters; None for a network without parameters.
-        scheduler: makes the learning-rate schedule from the optimiser and the number of steps `total_steps`; a partial.
-            A `ReduceLROnPlateau` watches `monitor` instead.
+        scheduler: makes the learning-rate schedule from the optimiser; a partial. One that takes the number of steps,
+            `total_steps`, counts steps, a `ReduceLROnPlateau` watches `monitor`, others count epochs.
         method: the name in tables.
 
     Attributes:
@@ -112,7 +113,7 @@ class Task(L.LightningModule):
             self.results = [*unique.values()]
 
     def configure_optimizers(self) -> Any:
-        """Optimiser, and a schedule that counts steps, or validations if it waits for them to improve no more."""
+        """Optimiser, and a schedule that counts what it is made for: steps, validations or epochs."""
         optimizer = self.make_optimizer([p for p in self.network.parameters() if p.requires_grad])
         if self.make_scheduler is None:
             return optimizer
@@ -124,6 +125,8 @@ class Task(L.LightningModule):
                 "strict": False,  # a fold of the data may have no validation clips
             }
             return {"optimizer": optimizer, "lr_scheduler": schedule}
+        if "total_steps" not in inspect.signature(self.make_scheduler.func).parameters:
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.make_scheduler(optimizer)}}
         scheduler = self.make_scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 

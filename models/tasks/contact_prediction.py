@@ -36,7 +36,7 @@ class ContactPrediction(Task):
         perturb: noise on the hand that the predictor sees.
         n_points: points of each cloud in a training step, the first ones, which are a farthest-point subset.
         optimizer: makes the optimiser from parameters.
-        scheduler: makes the learning-rate schedule from the optimiser and the number of steps `total_steps`.
+        scheduler: makes the learning-rate schedule, see `Task`.
         method: the name in tables.
     """
 

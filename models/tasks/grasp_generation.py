@@ -41,7 +41,7 @@ class GraspGeneration(Task):
         warmup: term to (first, last), shares of the training between which its weight rises from 0; that of a term of
             weight 0 is not used.
         optimizer: makes the optimiser from parameters.
-        scheduler: makes the learning-rate schedule from the optimiser and the number of steps `total_steps`.
+        scheduler: makes the learning-rate schedule, see `Task`.
         refine: refines candidates towards the contact that the model's own predictor expects; None leaves them.
         select: says which candidates are worth keeping; None keeps all.
         n_samples: candidates of each test object (RealDex, section 5.2: 10).

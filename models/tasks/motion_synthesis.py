@@ -42,7 +42,7 @@ class MotionSynthesis(Task):
         hand: name or YAML of the hand.
         loss: weights of `MotionLoss`; None for a model without parameters.
         optimizer: makes the optimiser from parameters.
-        scheduler: makes the learning-rate schedule from the optimiser and the number of steps `total_steps`.
+        scheduler: makes the learning-rate schedule, see `Task`.
         goal_refine: the modes evaluated in the test; the first one is what validation uses.
         given_frames: true frames at the start of a clip that a rollout is given; they are excluded from the errors.
         n_draws: rollouts of each test clip by a model that draws; the errors are their mean, never the best.

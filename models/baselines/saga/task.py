@@ -17,7 +17,7 @@ from .model import SagaHand
 
 
 class SagaSynthesis(MotionSynthesis):
-    """Trains both networks of `SagaHand` together, with a schedule that counts epochs.
+    """Trains both networks of `SagaHand` together.
 
     SAGA has an Adam for each network. One over both takes the same steps, as Adam treats every number by itself; the
     gradient is clipped network by network, as theirs.
@@ -44,13 +44,6 @@ class SagaSynthesis(MotionSynthesis):
         network: SagaHand = self.network
         apart = self.separate > 0 and self.current_epoch < self.separate * (self.trainer.max_epochs or math.inf)
         return self.saga_loss(network.predict(batch, end_to_end=not apart))
-
-    def configure_optimizers(self) -> Any:
-        """Optimiser, and a schedule that counts epochs."""
-        optimizer = self.make_optimizer(self.network.parameters())
-        if self.make_scheduler is None:
-            return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.make_scheduler(optimizer)}}
 
     def configure_gradient_clipping(
         self,
