@@ -12,7 +12,7 @@ from .base import Parts, PartsDataModule
 from .errors import DataError
 from .splits import Split, assert_disjoint
 from .transforms import HistoryNoise
-from .types import ClipBatch, MotionBatch, MotionSample
+from .types import FUTURE, ClipBatch, MotionBatch, MotionSample
 from .windows import ClipDataset, ClipStore, WindowDataset
 
 
@@ -29,6 +29,8 @@ class MotionDataModule(PartsDataModule[list[MotionSample], list[MotionSample]]):
         min_windows_per_epoch: an epoch deals all windows as often as it takes to reach this number, so that its length
             in steps does not shrink to nothing on a few recordings.
         speed_range: (low, high) of the speeds that training windows are played at; None plays them as recorded.
+        first_windows: how often the window at a clip's start is dealt while every other one is dealt once. A rollout in
+            chunks of 10 frames begins there and comes by each other frame once in ten clips, so 10 trains what is used.
         history_noise: noise on the past of training windows; None leaves it true.
         mixed_fps: allows clips of different frame rates.
         **base: see `PartsDataModule`; batches take about a millisecond, so `num_workers=0` is fastest for small models.
@@ -48,6 +50,7 @@ class MotionDataModule(PartsDataModule[list[MotionSample], list[MotionSample]]):
         eval_batch_size: int = 64,
         min_windows_per_epoch: int = 20_000,
         speed_range: Sequence[float] | None = None,
+        first_windows: int = FUTURE,
         history_noise: HistoryNoise | None = None,
         mixed_fps: bool = False,
         **base: Any,
@@ -55,7 +58,7 @@ class MotionDataModule(PartsDataModule[list[MotionSample], list[MotionSample]]):
         super().__init__(hand, batch_size=batch_size, eval_batch_size=eval_batch_size, **base)
         self.min_windows_per_epoch, self.mixed_fps = min_windows_per_epoch, mixed_fps
         self.speed_range = None if speed_range is None else (float(speed_range[0]), float(speed_range[1]))
-        self.history_noise = history_noise
+        self.first_windows, self.history_noise = first_windows, history_noise
 
     def check(self, split: Parts[list[MotionSample]]) -> None:
         """Raises DataError where an object (or a recording) is in more than one part."""
@@ -94,7 +97,7 @@ class MotionDataModule(PartsDataModule[list[MotionSample], list[MotionSample]]):
             return self._train_loader(clips, at_least, self.clips_per_batch)
         noise = [self.history_noise] if self.history_noise else []
         transforms = [*self._observed, *noise]
-        dataset = WindowDataset(ClipStore.of(self.train), self.seed, self.speed_range, transforms)
+        dataset = WindowDataset(ClipStore.of(self.train), self.seed, self.speed_range, transforms, self.first_windows)
         return self._train_loader(dataset, self.min_windows_per_epoch)
 
     def val_dataloader(self) -> DataLoader[ClipBatch] | list[DataLoader[ClipBatch]]:

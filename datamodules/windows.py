@@ -124,6 +124,7 @@ class WindowDataset(Dataset[MotionBatch]):
         speed_range: (low, high) with 0 < low <= 1 <= high. Each window is played at a speed drawn from it, which is
             then rounded so that the rest of the clip takes a whole number of frames. None plays at the speed recorded.
         transforms: applied in order to each batch.
+        first_windows: how often the window at t = 0 of each clip is dealt while every other one is dealt once.
     """
 
     def __init__(
@@ -132,11 +133,15 @@ class WindowDataset(Dataset[MotionBatch]):
         seed: int = 0,
         speed_range: tuple[float, float] | None = None,
         transforms: Sequence[Transform] = (),
+        first_windows: int = 1,
     ) -> None:
+        if first_windows < 1:
+            raise DataError(f"first_windows: expected 1 or more, found {first_windows}")
         if speed_range is not None and not 0 < speed_range[0] <= 1 <= speed_range[1]:
             raise DataError(f"speed_range: expected [low, high] with 0 < low <= 1 <= high, found {list(speed_range)}")
         self.store, self.seed, self.speed_range, self.transforms = store, seed, speed_range, tuple(transforms)
-        self._windows = (store.length - 1).cumsum(0)  # windows up to and with each clip
+        self._repeats = first_windows - 1
+        self._windows = (store.length - 1 + self._repeats).cumsum(0)  # windows up to and with each clip
 
     def __len__(self) -> int:
         return int(self._windows[-1])
@@ -146,7 +151,7 @@ class WindowDataset(Dataset[MotionBatch]):
         window = torch.as_tensor(indices, dtype=torch.long) % len(self)
         clip = torch.searchsorted(self._windows, window, right=True)
         first = self._windows[clip] - (self.store.length[clip] - 1)
-        return transformed(self._gather(clip, window - first, generator), self.transforms, generator)
+        return transformed(self._gather(clip, (window - first).clamp_min(0), generator), self.transforms, generator)
 
     def _gather(self, clip: Tensor, t: Tensor, generator: torch.Generator) -> MotionBatch:
         store, steps = self.store, torch.arange(1 - PAST, FUTURE + 1)

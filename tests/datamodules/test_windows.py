@@ -26,15 +26,15 @@ def samples(make_sample: Maker) -> list[MotionSample]:
     return [make_sample("cup", length, seed) for seed, length in enumerate(LENGTHS)]
 
 
-def naive_windows(samples: list[MotionSample]) -> list[dict[str, object]]:
-    """Every window by loops over clips, moments and frames."""
+def naive_windows(samples: list[MotionSample], first: int = 1) -> list[dict[str, object]]:
+    """Every window by loops over clips, moments and frames; the first one of each clip `first` times."""
     windows = []
     for clip, sample in enumerate(samples):
         n = len(sample.pose.joints)
         cloud = torch.stack(
             [sample.object_rotation[0] @ p + sample.object_translation[0] for p in sample.object_points]
         )
-        for t in range(n - 1):
+        for t in [0] * (first - 1) + [*range(n - 1)]:
             past = [sample.pose.to_vector()[max(t - back, 0)] for back in reversed(range(PAST))]
             future = [sample.pose.to_vector()[min(t + k, n - 1)] for k in range(1, FUTURE + 1)]
             windows.append(
@@ -50,9 +50,10 @@ def naive_windows(samples: list[MotionSample]) -> list[dict[str, object]]:
     return windows
 
 
-def test_windows_equal_a_plain_loop(samples: list[MotionSample]) -> None:
-    dataset, expected = WindowDataset(ClipStore.of(samples)), naive_windows(samples)
-    assert len(dataset) == len(expected) == sum(LENGTHS) - len(LENGTHS)
+@pytest.mark.parametrize("first", [1, 4])
+def test_windows_equal_a_plain_loop(samples: list[MotionSample], first: int) -> None:
+    dataset, expected = WindowDataset(ClipStore.of(samples), first_windows=first), naive_windows(samples, first)
+    assert len(dataset) == len(expected) == sum(LENGTHS) + (first - 2) * len(LENGTHS)
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0)).tolist()
     batch = dataset.__getitems__(order)
     for row, index in enumerate(order):
@@ -208,3 +209,8 @@ def test_bad_clips_and_settings_are_named(make_sample: Maker) -> None:
         WindowDataset(store, speed_range=(1.1, 1.4))
     with pytest.raises(DataError, match=r"joint_std: expected a standard deviation >= 0, found -0.1"):
         HistoryNoise(joint_std=-0.1)
+
+
+def test_first_windows_are_counted_from_one(samples: list[MotionSample]) -> None:
+    with pytest.raises(DataError, match="first_windows: expected 1 or more, found 0"):
+        WindowDataset(ClipStore.of(samples), first_windows=0)
