@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from .neighbours import knn
+from .neighbours import gather_points, knn
 
 _FLAT = 1e-12  # share of a neighbourhood's extent (squared twice) below which it is a line
 
@@ -64,12 +64,6 @@ def signed_point_distance(query: Tensor, points: Tensor, normals: Tensor, neares
     behind = (gather_points(normals, index) * offset).sum(-1).detach() < 0
     distance = torch.linalg.vector_norm(offset, dim=-1)
     return torch.where(behind, -distance, distance)
-
-
-def gather_points(values: Tensor, index: Tensor) -> Tensor:
-    """Rows of each cloud: values (B, N, C) at index (B, ...) int64 -> (B, ..., C)."""
-    rows = index.flatten(1) + values.shape[1] * torch.arange(len(values), device=values.device).unsqueeze(1)
-    return values.flatten(0, 1).index_select(0, rows.flatten()).view(*index.shape, values.shape[-1])
 
 
 def _least_direction(matrix: Tensor) -> tuple[Tensor, Tensor]:

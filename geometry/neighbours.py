@@ -34,7 +34,7 @@ def knn(query: Tensor, points: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """
     _check(query, points, k)
     index = _search(points)(query.detach(), points.detach(), k)
-    return torch.linalg.vector_norm(query.unsqueeze(2) - _gather(points, index), dim=-1), index
+    return torch.linalg.vector_norm(query.unsqueeze(2) - gather_points(points, index), dim=-1), index
 
 
 def ball_query(query: Tensor, points: Tensor, radius: float, k: int) -> tuple[Tensor, Tensor]:
@@ -96,13 +96,13 @@ def bps_encode(points: Tensor, basis: Tensor) -> Tensor:
         raise ValueError(f"basis: expected shape (n, 3), found {tuple(basis.shape)}")
     basis = basis.to(points).expand(len(points), -1, -1)
     _, index = knn(basis, points, 1)
-    return _gather(points, index).squeeze(2) - basis
+    return gather_points(points, index).squeeze(2) - basis
 
 
-def _gather(points: Tensor, index: Tensor) -> Tensor:
-    """(B, N, 3) at (B, M, k) -> (B, M, k, 3)."""
-    flat = index.flatten(1).unsqueeze(-1).expand(-1, -1, points.shape[-1])
-    return points.gather(1, flat).unflatten(1, index.shape[1:])
+def gather_points(values: Tensor, index: Tensor) -> Tensor:
+    """Rows of each cloud: values (B, N, C) at index (B, ...) int64 -> (B, ..., C)."""
+    rows = index.flatten(1) + values.shape[1] * torch.arange(len(values), device=values.device).unsqueeze(1)
+    return values.flatten(0, 1).index_select(0, rows.flatten()).view(*index.shape, values.shape[-1])
 
 
 def _search(points: Tensor) -> Callable[[Tensor, Tensor, int], Tensor]:

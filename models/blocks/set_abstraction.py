@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, relu
 
-from ...geometry.cloud_surface import gather_points
-from ...geometry.neighbours import ball_query, knn
+from ...geometry.neighbours import ball_query, gather_points, knn
 from ...geometry.sampling import farthest_point_sampling
 
 

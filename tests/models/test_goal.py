@@ -14,6 +14,7 @@ from dexzoo.hands.pose import HandPose
 from dexzoo.models.baselines import GoalHand, GoalLoss, GoalSynthesis
 from dexzoo.models.blocks.motion_features import motion_features
 from dexzoo.models.reference import CheckpointError, MNet, load_official
+from tests.oracles.residual_blocks import WrittenOut
 
 TINY = partial(GoalHand, n_points=12, n_basis=16, width=16, bottleneck=16, dropout=0.0)
 RAMPS = {
@@ -88,22 +89,8 @@ def test_mnet_computes_its_definition():
     for _ in range(3):
         network(torch.randn(16, 5).double() * 2 + 1)
     network.eval()
-    weights = network.state_dict()
-
-    def linear(x, key):
-        return x @ weights[f"{key}.weight"].T + weights[f"{key}.bias"]
-
-    def norm(x, key):
-        mean, variance = weights[f"{key}.running_mean"], weights[f"{key}.running_var"]
-        return (x - mean) / (variance + 1e-5).sqrt() * weights[f"{key}.weight"] + weights[f"{key}.bias"]
-
-    def leaky(x):
-        return torch.where(x > 0, x, 0.2 * x)
-
-    def block(x, key):
-        branch = norm(linear(leaky(norm(linear(x, f"{key}.fc1"), f"{key}.bn1")), f"{key}.fc2"), f"{key}.bn2")
-        skip = leaky(linear(x, f"{key}.fc3")) if f"{key}.fc3.weight" in weights else x
-        return leaky(skip + branch)
+    plain = WrittenOut(network.state_dict())
+    linear, norm, block = plain.linear, plain.norm, plain.block
 
     x = torch.randn(4, 5).double()
     entry = norm(x, "dec_bn1")

@@ -6,6 +6,7 @@ from torch.distributions import Normal
 
 from dexzoo.models.reference import CheckpointError, load_official
 from dexzoo.models.reference.goal_gnet import GNet
+from tests.oracles.residual_blocks import WrittenOut
 
 
 @pytest.fixture(scope="module")
@@ -62,22 +63,8 @@ def test_it_gives_the_published_shapes(official):
 
 def test_it_computes_its_definition(small):
     """Written out in plain matrix products."""
-    weights = small.state_dict()
-
-    def linear(x, key):
-        return x @ weights[f"{key}.weight"].T + weights[f"{key}.bias"]
-
-    def norm(x, key):
-        mean, variance = weights[f"{key}.running_mean"], weights[f"{key}.running_var"]
-        return (x - mean) / (variance + 1e-5).sqrt() * weights[f"{key}.weight"] + weights[f"{key}.bias"]
-
-    def leaky(x):
-        return torch.where(x > 0, x, 0.2 * x)
-
-    def block(x, key):
-        branch = norm(linear(leaky(norm(linear(x, f"{key}.fc1"), f"{key}.bn1")), f"{key}.fc2"), f"{key}.bn2")
-        skip = leaky(linear(x, f"{key}.fc3")) if f"{key}.fc3.weight" in weights else x
-        return leaky(skip + branch)
+    plain = WrittenOut(small.state_dict())
+    linear, norm, block = plain.linear, plain.norm, plain.block
 
     def trunk(x, side):
         entry = norm(x, f"{side}_bn1")
