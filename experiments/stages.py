@@ -39,7 +39,8 @@ def run_stages(cfg: DictConfig) -> float:
             folders[str(name)] = folder / f"seed_{seed}" / str(name)
             filled = _filled(overrides, folders)
             fitting = given if main in filled else [o for o in given if not o.lstrip("+~").startswith("model.")]
-            launch([*filled, f"seed={seed}", f"name={cfg.name}_{name}", *fitting], folders[str(name)])
+            named = [f"seed={seed}", f"name={cfg.name}_{name}"]
+            launch([*filled, *named, *fitting, *_own_configs()], folders[str(name)])
         merged += [folders[name] for name in cfg.table]
     table3.merge_runs(merged, folder)
     return float("nan")
@@ -69,3 +70,10 @@ def _given_overrides() -> list[str]:
     """
     own = ("experiment=", "seed=", "seeds=", "name=", "runs=", "ckpt=", "stages", "table", "+experiment=")
     return [o for o in HydraConfig.get().overrides.task if not o.startswith(own)]
+
+
+def _own_configs() -> list[str]:
+    """The user's folders of configs, of `--config-dir` and of `hydra.searchpath`, as an override."""
+    sources = HydraConfig.get().runtime.config_sources
+    folders = [f"{s.schema}://{s.path}" for s in sources if s.provider.endswith("command-line")]
+    return [f"hydra.searchpath=[{','.join(folders)}]"] if folders else []

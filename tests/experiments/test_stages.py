@@ -1,8 +1,10 @@
 """Stages of an experiment: their order, their folders, what is repeated and what is not."""
 
 import json
+import sys
 from pathlib import Path
 
+import hydra
 import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
@@ -16,7 +18,7 @@ from dexzoo.experiments.folders import RunError
 def cfg(tmp_path, monkeypatch):
     """A chain of two stages for two seeds, started with two keys on the command line."""
     task = ["experiment=x", "data=dexgraspnet", "trainer.max_epochs=1", "ckpt=last", "model.n_samples=3"]
-    job = {"overrides": {"task": task}, "runtime": {"choices": {"model": "b"}}}
+    job = {"overrides": {"task": task}, "runtime": {"choices": {"model": "b"}, "config_sources": []}}
     monkeypatch.setattr(HydraConfig, "get", lambda: OmegaConf.create(job))
     chain = {"first": ["model=a"], "second": ["model=b", "contact_from={first}"]}
     keys = {"run_dir": str(tmp_path), "name": "chain", "seeds": [0, 1], "stages": chain, "table": ["second"]}
@@ -43,6 +45,28 @@ def test_a_later_stage_cannot_be_asked_for(cfg):
     cfg.stages = {"first": ["contact_from={second}"], "second": []}
     with pytest.raises(RunError, match=r"contact_from=\{second\}: expected the name of an earlier stage, .*'second'"):
         stages.run_stages(cfg)
+
+
+@pytest.mark.parametrize("argument", ["--config-dir={}", "hydra.searchpath=[file://{}]"])
+def test_stages_see_the_configs_of_the_users_own_folder(argument, tmp_path, monkeypatch):
+    main, mine = tmp_path / "main", tmp_path / "mine"
+    (mine / "model").mkdir(parents=True)
+    (mine / "model/pace.yaml").write_text("speed: 3")
+    main.mkdir()
+    (main / "config.yaml").write_text("hydra: {output_subdir: null, run: {dir: .}}")
+    monkeypatch.chdir(tmp_path)  # where hydra writes its log
+    handed, speeds = [argument.format(mine)], []
+    command = hydra.main(version_base=None, config_path=str(main), config_name="config")
+    for _ in ("the experiment", "its stage"):
+        monkeypatch.setattr(sys, "argv", ["run.py", "+model=pace", *handed])
+
+        @command
+        def run(cfg):
+            speeds.append(cfg.model.speed)
+            handed[:] = stages._own_configs()
+
+        run()
+    assert speeds == [3, 3]
 
 
 @pytest.fixture
