@@ -1,6 +1,7 @@
 """RealDex, Table 3, on your data: makes the runs that it needs and merges them, or merges runs that there are.
 
 python experiments/table3.py data=demo_grasps models=[grasp_cvae] seeds=[0,1,2] n_samples=10
+python experiments/table3.py models=[grasp_cvae,saga_grasp] overrides_of='{saga_grasp: [experiment=saga_grasp_demo]}'
 python experiments/table3.py runs=[runs/a,runs/b] out=table
 """
 
@@ -26,7 +27,7 @@ from dexzoo.experiments.errors import plain_errors
 from dexzoo.experiments.grasp_results import gather, summarise
 from dexzoo.experiments.grasp_tables import tables, write_table
 from dexzoo.experiments.results import console
-from dexzoo.experiments.tables import make_run, run_command
+from dexzoo.experiments.tables import check_models, make_run, run_command
 
 PREDICTOR = "contact_map"
 """Choice of conf/model that grasp models take their contact predictor from."""
@@ -45,6 +46,7 @@ class Table3:
         refine: choice of conf/refine; with "tta" candidates are shown before and after.
         select: choice of conf/select; with "filter" also those that it keeps.
         overrides: further KEY=VALUE of experiments/run.py, for every run.
+        overrides_of: by model, those of its runs alone, so that each is trained by its own recipe.
         out: folder of the table, and of the runs where they are made.
         key: metric by which the pictures are chosen.
     """
@@ -57,11 +59,12 @@ class Table3:
     refine: str = "tta"
     select: str = "filter"
     overrides: list[str] = field(default_factory=list)
+    overrides_of: dict[str, list[str]] = field(default_factory=dict)
     out: str = "runs/table3"
     key: str = "sim_displacement_cm"
 
     MAKING: ClassVar[frozenset[str]] = frozenset(
-        {"data", "models", "seeds", "n_samples", "refine", "select", "overrides"}
+        {"data", "models", "seeds", "n_samples", "refine", "select", "overrides", "overrides_of"}
     )
 
     @property
@@ -72,12 +75,14 @@ class Table3:
     def predictor_overrides(self, seed: int) -> list[str]:
         """Overrides of experiments/run.py for a contact predictor: all but those of the grasp model."""
         shared = [override for override in self.overrides if not override.startswith("model.")]
-        return [f"model={PREDICTOR}", f"data={self.data}", f"seed={seed}", *shared]
+        own = self.overrides_of.get(PREDICTOR, [])
+        return [f"model={PREDICTOR}", f"data={self.data}", f"seed={seed}", *shared, *own]
 
-    def overrides_of(self, model: str, seed: int) -> list[str]:
-        """Overrides of experiments/run.py for one run of a grasp model."""
+    def run_overrides(self, model: str, seed: int) -> list[str]:
+        """Overrides of experiments/run.py for one run of a grasp model; those of the model come last and win."""
         choices = [f"model={model}", f"data={self.data}", f"refine={self.refine}", f"select={self.select}"]
-        return [*choices, f"seed={seed}", f"model.n_samples={self.n_samples}", *self.overrides]
+        shared = [f"seed={seed}", f"model.n_samples={self.n_samples}", *self.overrides]
+        return [*choices, *shared, *self.overrides_of.get(model, [])]
 
 
 def make_runs(settings: Table3) -> list[Path]:
@@ -89,14 +94,16 @@ def make_runs(settings: Table3) -> list[Path]:
         Folders of the grasp models, OUT/MODEL/seed_SEED.
 
     Raises:
-        RunError: the run in its place was made with other settings, or a run failed.
+        RunError: overrides of a model that is not made, the run in its place was made with other settings, or a run
+            failed.
     """
+    check_models(settings.overrides_of, [*settings.models, PREDICTOR])
     out = Path(settings.out)
     folders = []
     for model in settings.models:
         needs_predictor = settings.trains_predictors and takes_contact(model)
         for seed in settings.seeds:
-            overrides = settings.overrides_of(model, seed)
+            overrides = settings.run_overrides(model, seed)
             if needs_predictor:
                 predictor = make_run(out / PREDICTOR / f"seed_{seed}", settings.predictor_overrides(seed))
                 overrides.append(f"contact_from={predictor}")

@@ -28,7 +28,7 @@ from dexzoo.experiments.folders import BEST, RunError
 from dexzoo.experiments.launch import DONE
 from dexzoo.experiments.report import gather
 from dexzoo.experiments.results import Row, console, mean_and_sd, method_label
-from dexzoo.experiments.tables import make_run, run_command
+from dexzoo.experiments.tables import check_models, make_run, run_command
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,7 @@ def make_runs(settings: Table4) -> list[Path]:
         RunError: overrides of a model that is not made, the run in its place was made with other settings, or a run
             failed.
     """
-    unknown = settings.overrides_of.keys() - {part for m in settings.models for part in (m, m.partition("/")[0])}
-    if unknown:
-        found = ", ".join(sorted(unknown))
-        raise RunError(f"overrides_of: expected names of models ({', '.join(settings.models)}), found {found}")
+    check_models(settings.overrides_of, dict.fromkeys([*settings.models, *(m.partition("/")[0] for m in settings.models)]))
     out = Path(settings.out)
     return [
         make_run(out / model.replace("/", "_") / f"seed_{seed}", settings.run_overrides(model, seed))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -74,6 +74,18 @@ def make_run(folder: Path, overrides: Sequence[str]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     note.write_text(json.dumps(wanted) + "\n")
     return launch(wanted, folder)
+
+
+def check_models(overrides_of: Collection[str], models: Collection[str]) -> None:
+    """Refuses overrides of a model that is not made.
+
+    Raises:
+        RunError: naming them.
+    """
+    unknown = set(overrides_of) - set(models)
+    if unknown:
+        found = ", ".join(sorted(unknown))
+        raise RunError(f"overrides_of: expected names of models ({', '.join(models)}), found {found}")
 
 
 def run_command(kind: type[S], work: Callable[[S], None], usage: str | None, arguments: Sequence[str] | None) -> None:

@@ -221,7 +221,7 @@ def test_rows_with_different_columns_are_all_written(rows, tmp_path):
 def test_arguments_of_the_command():
     given = read_settings(table3.Table3, ["models=[a,b]", "seeds=3", "n_samples=5", "overrides=[trainer.max_epochs=2]"])
     assert (given.models, given.seeds, given.n_samples, given.data) == (["a", "b"], [3], 5, "demo_grasps")
-    assert given.overrides_of("a", 3)[-3:] == ["seed=3", "model.n_samples=5", "trainer.max_epochs=2"]
+    assert given.run_overrides("a", 3)[-3:] == ["seed=3", "model.n_samples=5", "trainer.max_epochs=2"]
 
 
 @pytest.mark.parametrize(
@@ -258,6 +258,21 @@ def test_runs_are_launched_once_per_model_and_seed_and_never_mixed(tmp_path, mon
     assert table3.make_runs(read_settings(table3.Table3, arguments)) == folders  # `launch` passes over what is finished
     with pytest.raises(RunError, match=r"found one with others \(model.n_samples=10 model.n_samples=7\); set out="):
         table3.make_runs(read_settings(table3.Table3, [*arguments, "n_samples=7"]))
+
+
+def test_each_model_is_trained_by_its_own_recipe(tmp_path, monkeypatch):
+    launched = {}
+    monkeypatch.setattr(tables, "launch", lambda overrides, folder: launched.update({folder: overrides}) or folder)
+    monkeypatch.setattr(table3, "takes_contact", lambda model: model == "b")
+    arguments = ["models=[a,b]", "seeds=0", f"out={tmp_path}", "overrides=k=0"]
+    table3.make_runs(read_settings(table3.Table3, [*arguments, "overrides_of={b: [k=1], contact_map: [k=2]}"]))
+    assert {folder.parent.name: [o for o in made if o.startswith("k=")] for folder, made in launched.items()} == {
+        "a": ["k=0"],
+        "b": ["k=0", "k=1"],
+        "contact_map": ["k=0", "k=2"],
+    }
+    with pytest.raises(RunError, match=r"overrides_of: expected names of models \(a, b, contact_map\), found c"):
+        table3.make_runs(read_settings(table3.Table3, [*arguments, "overrides_of={c: [k=1]}"]))
 
 
 def test_a_given_predictor_is_not_trained_again(tmp_path, monkeypatch):
