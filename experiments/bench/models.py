@@ -36,10 +36,11 @@ WINDOWS, GRASPS = 256, 64
 """In a training batch."""
 CLIPS, SECONDS, CLOUDS, CANDIDATES = 64, 2, 8, 10
 """Of a rollout; of a draw of grasps."""
-FEW = 8
-"""Clips in a step, or grasps where the model is `SLOW`; the time is brought to the whole batch."""
-SLOW = ("contact_map_official", "grasp_cvae_official", "saga_grasp", "unidexgrasp")
-"""Models that take seconds for the whole batch. They are used on one cloud, likewise brought."""
+SLOW = ("contact_map_official", "grasp_cvae_official", "saga", "saga_grasp", "unidexgrasp")
+"""Models that take seconds for the whole batch. They are measured on few clips or grasps, and drawn from for one cloud;
+the time is brought to the whole batch."""
+FEW, FEWER = 8, 4
+"""Clips or grasps of such models, and where it has to be quick."""
 PEERS = {MotionSynthesis: "goal", GraspGeneration: "grasp_cvae_official", ContactPrediction: "contact_map_official"}
 """What the models of a kind are compared with."""
 _WARM = 1  # first steps, not counted
@@ -55,7 +56,8 @@ def rows(quick: bool) -> list[Row]:
         quick: fewer repeats, in under 40 s.
     """
     tracking.quieten()
-    found = {name: in_a_process(measure, name, 1 if quick else 10) for name in model_names()}
+    size = (1, FEWER) if quick else (10, FEW)
+    found = {name: in_a_process(measure, name, *size) for name in model_names()}
     return [row for rank in (0, 1) for name in found for row in _rows(name, found, rank)]
 
 
@@ -149,12 +151,13 @@ def build(overrides: Sequence[str]) -> tuple[Any, Any, Any]:
     return task, data, cfg
 
 
-def measure(name: str, repeats: int) -> Row:
+def measure(name: str, repeats: int, few: int) -> Row:
     """Times a model of the config; run it in a process of its own.
 
     Args:
         name: choice of conf/model.
         repeats: that are counted.
+        few: clips or grasps of a model that is `SLOW`.
 
     Returns:
         `use` (what was done) and `use_ms`, `peer`, and for a model that is trained `step`, `step_ms`, `step_mb`,
@@ -164,15 +167,15 @@ def measure(name: str, repeats: int) -> Row:
     task, data, cfg = build([f"model={name}"])
     found: Row = {"peer": next(peer for kind, peer in PEERS.items() if isinstance(task, kind))}
     if task.trainable:
-        found |= _train(task, data, cfg.trainer.gradient_clip_val, repeats)
+        found |= _train(task, data, cfg.trainer.gradient_clip_val, repeats, few)
     else:
         task.network.fit_statistics(data.train, islice(data.train_dataloader(), 1))
-    brought, what, use = _use(task, data)
+    brought, what, use = _use(task, data, few)
     return found | {"use": what, "use_ms": brought * median_ms(use, repeats)}
 
 
-def _train(task: Any, data: Any, clip_gradients: float | None, repeats: int) -> Row:
-    brought, what = _set_batch(task, data)
+def _train(task: Any, data: Any, clip_gradients: float | None, repeats: int, few: int) -> Row:
+    brought, what = _set_batch(task, data, few)
     clock, memory = Clock(), Memory()
     trainer = L.Trainer(
         max_steps=repeats + _WARM,
@@ -197,27 +200,29 @@ def _train(task: Any, data: Any, clip_gradients: float | None, repeats: int) -> 
     }
 
 
-def _set_batch(task: Any, data: Any) -> tuple[float, str]:
+def _set_batch(task: Any, data: Any, few: int) -> tuple[float, str]:
     """Sets the size of training batches; by what time and memory are multiplied, and what a step is in words."""
     if isinstance(task, MotionSynthesis) and task.clips_per_batch is not None:
         clips = WINDOWS * FUTURE * len(data.train) / sum(len(clip.pose.joints) for clip in data.train)
-        task.clips_per_batch = FEW
-        return clips / FEW, f"step of {clips:.0f} clips, as many frames as {WINDOWS} windows predict, from {FEW}"
+        task.clips_per_batch = few
+        return clips / few, f"step of {clips:.0f} clips, as many frames as {WINDOWS} windows predict, from {few}"
     if isinstance(task, MotionSynthesis):
         data.batch_size = WINDOWS
         return 1.0, f"step of {WINDOWS} windows"
-    data.batch_size, note = (FEW, f", from {FEW}") if task.method in SLOW else (GRASPS, "")
+    data.batch_size, note = (few, f", from {few}") if task.method in SLOW else (GRASPS, "")
     return GRASPS / data.batch_size, f"step of {GRASPS} grasps{note}"
 
 
-def _use(task: Any, data: Any) -> tuple[float, str, Callable[[], object]]:
+def _use(task: Any, data: Any, few: int) -> tuple[float, str, Callable[[], object]]:
     """By what time is multiplied, what the model is for in words, and a function that does it once."""
     network, draw = task.network.eval(), torch.Generator().manual_seed(0)
     if isinstance(task, MotionSynthesis):
-        batch = ClipStore.of(data.train[:CLIPS]).clips(range(CLIPS))
+        clips, note = (few, f", from {few}") if task.method in SLOW else (CLIPS, "")
+        batch = ClipStore.of(data.train[:clips]).clips(range(clips))
         frames = (SECONDS * batch.fps).round().long()
         given = (batch.pose[:, :1], batch.goal, frames, batch.object_points, batch.fps)
-        return 1.0, f"rollout of {CLIPS} clips of {SECONDS} s", lambda: network.rollout(*given, generator=draw)
+        what = f"rollout of {CLIPS} clips of {SECONDS} s{note}"
+        return CLIPS / clips, what, lambda: network.rollout(*given, generator=draw)
     data.batch_size, note = (1, ", from 1") if task.method in SLOW else (CLOUDS, "")
     brought = CLOUDS / data.batch_size
     batch = next(iter(data.train_dataloader()))

@@ -144,7 +144,7 @@ def test_data_memory_counts_what_is_allocated(tmp_path, monkeypatch, capsys):
 @pytest.fixture
 def tiny(monkeypatch):
     """The models suite at a size of seconds."""
-    for name, size in {"WINDOWS": 8, "GRASPS": 4, "FEW": 2, "CLIPS": 2, "CLOUDS": 2, "CANDIDATES": 3}.items():
+    for name, size in {"WINDOWS": 8, "GRASPS": 4, "CLIPS": 2, "CLOUDS": 2, "CANDIDATES": 3}.items():
         monkeypatch.setattr(models, name, size)
     whole = models.build
     monkeypatch.setattr(models, "build", lambda o: whole([*o, *(["data.clips=40"] if o[0] in _MOTION else [])]))
@@ -164,7 +164,7 @@ _MOTION = ("model=motionnet", "model=timed")
     ],
 )
 def test_models_are_trained_and_used_as_configured(name, step, use):
-    found = models.measure(name, 1)
+    found = models.measure(name, 1, 2)
     assert (found.get("step"), found["use"]) == (step, use)
     assert found["peer"] == {"motionnet": "goal", "timed": "goal", "grasp_cvae": "grasp_cvae_official"}.get(
         name, "contact_map_official"
@@ -179,7 +179,7 @@ def test_models_are_trained_and_used_as_configured(name, step, use):
 
 @pytest.mark.usefixtures("tiny")
 def test_models_count_what_is_trained():
-    found = models.measure("grasp_cvae", 1)["parameters"]
+    found = models.measure("grasp_cvae", 1, 2)["parameters"]
     task, _, _ = models.build(["model=grasp_cvae"])
     sizes = {name: value.numel() for name, value in task.network.named_parameters()}
     frozen = sum(size for name, size in sizes.items() if name.startswith("contact."))
@@ -192,26 +192,25 @@ def test_models_of_whole_clips_see_as_many_frames(monkeypatch):
     task, data, _ = models.build(["model=motionnet"])
     task.clips_per_batch = 1
     monkeypatch.setattr(models, "WINDOWS", 30)
-    brought, what = models._set_batch(task, data)
+    brought, what = models._set_batch(task, data, 2)
     frames = sum(len(clip.pose.joints) for clip in data.train)
     assert brought * task.clips_per_batch * frames / len(data.train) == pytest.approx(300)
     assert task.clips_per_batch == 2
     assert what == f"step of {2 * brought:.0f} clips, as many frames as 30 windows predict, from 2"
 
 
-def test_models_bring_published_networks_to_one_batch(monkeypatch):
-    monkeypatch.setattr(models, "FEW", 4)
+def test_models_bring_published_networks_to_one_batch():
     task, module = GraspGeneration.__new__(GraspGeneration), SimpleNamespace()
     torch.nn.Module.__init__(task)
     for method, batch, brought in (("grasp_cvae_official", 4, 16), ("grasp_cvae", 64, 1)):
         task.method = method
-        assert models._set_batch(task, module)[0] == brought
+        assert models._set_batch(task, module, 4)[0] == brought
         assert module.batch_size == batch
 
 
 def test_models_rows_have_their_peers_beside_them(monkeypatch):
-    def measure(name, repeats):
-        assert repeats == 10
+    def measure(name, repeats, few):
+        assert (repeats, few) == (10, 8)
         found = {"peer": "goal", "use": "rollout", "use_ms": 2.0 if name == "goal" else 1.0}
         if name != "linear":
             found |= {"step": "step", "step_ms": 30.0 if name == "goal" else 10.0, "step_mb": 7.0}
