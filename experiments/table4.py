@@ -81,7 +81,8 @@ def make_runs(settings: Table4) -> list[Path]:
         RunError: overrides of a model that is not made, the run in its place was made with other settings, or a run
             failed.
     """
-    check_models(settings.overrides_of, dict.fromkeys([*settings.models, *(m.partition("/")[0] for m in settings.models)]))
+    bases = [model.partition("/")[0] for model in settings.models]
+    check_models(settings.overrides_of, dict.fromkeys([*settings.models, *bases]))
     out = Path(settings.out)
     return [
         make_run(out / model.replace("/", "_") / f"seed_{seed}", settings.run_overrides(model, seed))
