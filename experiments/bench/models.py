@@ -39,7 +39,7 @@ CLIPS, SECONDS, CLOUDS, CANDIDATES = 64, 2, 8, 10
 SLOW = ("contact_map_official", "grasp_cvae_official", "saga", "saga_grasp", "unidexgrasp")
 """Models that take seconds for the whole batch. They are measured on few clips or grasps, and drawn from for one cloud;
 the time is brought to the whole batch."""
-FEW, FEWER = 8, 4
+FEW, FEWER = 8, 3
 """Clips or grasps of such models, and where it has to be quick."""
 PEERS = {MotionSynthesis: "goal", GraspGeneration: "grasp_cvae_official", ContactPrediction: "contact_map_official"}
 """What the models of a kind are compared with."""
