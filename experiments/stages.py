@@ -30,7 +30,7 @@ def run_stages(cfg: DictConfig) -> float:
     Raises:
         RunError: a stage failed; the others stay as they are.
     """
-    folder, given = Path(cfg.run_dir), _given_overrides()
+    folder, given = Path(cfg.run_dir), [*_given_overrides(), *_own_configs()]
     main = f"model={HydraConfig.get().runtime.choices.model}"
     merged = []
     for seed in cfg.seeds:
@@ -39,8 +39,7 @@ def run_stages(cfg: DictConfig) -> float:
             folders[str(name)] = folder / f"seed_{seed}" / str(name)
             filled = _filled(overrides, folders)
             fitting = given if main in filled else [o for o in given if not o.lstrip("+~").startswith("model.")]
-            named = [f"seed={seed}", f"name={cfg.name}_{name}"]
-            launch([*filled, *named, *fitting, *_own_configs()], folders[str(name)])
+            launch([*filled, f"seed={seed}", f"name={cfg.name}_{name}", *fitting], folders[str(name)])
         merged += [folders[name] for name in cfg.table]
     table3.merge_runs(merged, folder)
     return float("nan")

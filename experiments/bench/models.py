@@ -209,21 +209,26 @@ def _set_batch(task: Any, data: Any, few: int) -> tuple[float, str]:
     if isinstance(task, MotionSynthesis):
         data.batch_size = WINDOWS
         return 1.0, f"step of {WINDOWS} windows"
-    data.batch_size, note = (few, f", from {few}") if task.method in SLOW else (GRASPS, "")
+    data.batch_size, note = _size(task, GRASPS, few)
     return GRASPS / data.batch_size, f"step of {GRASPS} grasps{note}"
+
+
+def _size(task: Any, whole: int, few: int) -> tuple[int, str]:
+    """How much of a whole is measured, and what the case says of it."""
+    return (few, f", from {few}") if task.method in SLOW else (whole, "")
 
 
 def _use(task: Any, data: Any, few: int) -> tuple[float, str, Callable[[], object]]:
     """By what time is multiplied, what the model is for in words, and a function that does it once."""
     network, draw = task.network.eval(), torch.Generator().manual_seed(0)
     if isinstance(task, MotionSynthesis):
-        clips, note = (few, f", from {few}") if task.method in SLOW else (CLIPS, "")
+        clips, note = _size(task, CLIPS, few)
         batch = ClipStore.of(data.train[:clips]).clips(range(clips))
         frames = (SECONDS * batch.fps).round().long()
         given = (batch.pose[:, :1], batch.goal, frames, batch.object_points, batch.fps)
         what = f"rollout of {CLIPS} clips of {SECONDS} s{note}"
         return CLIPS / clips, what, lambda: network.rollout(*given, generator=draw)
-    data.batch_size, note = (1, ", from 1") if task.method in SLOW else (CLOUDS, "")
+    data.batch_size, note = _size(task, CLOUDS, 1)
     brought = CLOUDS / data.batch_size
     batch = next(iter(data.train_dataloader()))
     points = batch.object_points
