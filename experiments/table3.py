@@ -67,10 +67,10 @@ class Table3:
         {"data", "models", "seeds", "n_samples", "refine", "select", "overrides", "overrides_of"}
     )
 
-    @property
-    def trains_predictors(self) -> bool:
-        """Contact predictors are trained where a model takes one, unless the overrides name a run of one."""
-        return not any(override.startswith("contact_from=") for override in self.overrides)
+    def needing_a_predictor(self) -> set[str]:
+        """The models for which a contact predictor is trained: all that take one, unless overrides name a run of one."""
+        given = any(override.startswith("contact_from=") for override in self.overrides)
+        return set() if given else {model for model in self.models if takes_contact(model)}
 
     def predictor_overrides(self, seed: int) -> list[str]:
         """Overrides of experiments/run.py for a contact predictor: all but those of the grasp model."""
@@ -97,14 +97,14 @@ def make_runs(settings: Table3) -> list[Path]:
         RunError: overrides of a model that is not made, the run in its place was made with other settings, or a run
             failed.
     """
-    check_models(settings.overrides_of, [*settings.models, PREDICTOR])
+    needing = settings.needing_a_predictor()
+    check_models(settings.overrides_of, [*settings.models, *([PREDICTOR] if needing else [])])
     out = Path(settings.out)
     folders = []
     for model in settings.models:
-        needs_predictor = settings.trains_predictors and takes_contact(model)
         for seed in settings.seeds:
             overrides = settings.run_overrides(model, seed)
-            if needs_predictor:
+            if model in needing:
                 predictor = make_run(out / PREDICTOR / f"seed_{seed}", settings.predictor_overrides(seed))
                 overrides.append(f"contact_from={predictor}")
             folders.append(make_run(out / model / f"seed_{seed}", overrides))

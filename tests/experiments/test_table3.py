@@ -275,6 +275,14 @@ def test_each_model_is_trained_by_its_own_recipe(tmp_path, monkeypatch):
         table3.make_runs(read_settings(table3.Table3, [*arguments, "overrides_of={c: [k=1]}"]))
 
 
+@pytest.mark.parametrize("given", ["models=[a,b]", "models=c overrides=contact_from=runs/p"])
+def test_overrides_of_a_predictor_that_is_not_trained_are_refused(given, tmp_path, monkeypatch):
+    monkeypatch.setattr(table3, "takes_contact", lambda model: model == "c")
+    arguments = [*given.split(), f"out={tmp_path}", "overrides_of={contact_map: [k=1]}"]
+    with pytest.raises(RunError, match=r"overrides_of: expected names of models \([abc, ]+\), found contact_map"):
+        table3.make_runs(read_settings(table3.Table3, arguments))
+
+
 def test_a_given_predictor_is_not_trained_again(tmp_path, monkeypatch):
     launched = []
     monkeypatch.setattr(tables, "launch", lambda overrides, folder: launched.append(overrides) or folder)
