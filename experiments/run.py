@@ -71,8 +71,10 @@ def run_one(cfg: DictConfig, fold: int | None) -> tuple[list[Row], float]:
     if cfg.init_from:
         load_weights(task, cfg.init_from)
     best = find_checkpoint(folder if cfg.ckpt == "last" else cfg.ckpt) if cfg.ckpt and not cfg.train else None
+    resume = checkpoint_to_resume(cfg.ckpt, folder) if task.trainable and cfg.train else None
+    if task.trainable and (found := best or resume):
+        load_weights(task, found)  # tells in plain words what does not fit; Lightning restores the rest
     if task.trainable and cfg.train:
-        resume = checkpoint_to_resume(cfg.ckpt, folder)
         tracking.carry_on(loggers, resume)
         trainer.fit(task, datamodule, ckpt_path=resume, weights_only=True)
         best = folder / BEST if (folder / BEST).exists() else None  # without validation clips: the last weights

@@ -29,6 +29,7 @@ class GraspFlow(CentredGraspModel):
         widths: layers of the encoder of clouds; the last one is the size of a cloud's feature.
         width: channels of the velocity network.
         blocks: its residual blocks.
+        dropout: share of a block's output that is dropped in training.
         draws: pairs of noise and time for each grasp of a training batch; they share the encoded cloud.
         steps: midpoint steps from noise to grasp; each costs two evaluations of the velocity.
         contact: makes the trained predictor of contact for the refinement; the training does not use it.
@@ -45,6 +46,7 @@ class GraspFlow(CentredGraspModel):
         widths: Sequence[int] = (32, 64, 128),
         width: int = 256,
         blocks: int = 3,
+        dropout: float = 0.0,
         draws: int = 4,
         steps: int = 16,
         contact: Callable[[Hand], ContactPredictor] | None = None,
@@ -55,7 +57,7 @@ class GraspFlow(CentredGraspModel):
                 raise ValueError(f"{name}: expected 1 or more, found {value}")
         self.draws, self.steps = draws, steps
         self.size = 9 + hand.num_joints
-        self.velocity = VelocityField(self.size, self.object_encoder.n_features, width, blocks)
+        self.velocity = VelocityField(self.size, self.object_encoder.n_features, width, blocks, dropout)
         self.hold(contact)
 
     def forward(self, batch: GraspBatch) -> dict[str, Tensor]:

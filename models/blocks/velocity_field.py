@@ -16,9 +16,10 @@ class VelocityField(nn.Module):
         feature: features F of the condition.
         width: channels of a block.
         blocks: residual blocks.
+        dropout: share of a block's output that is dropped in training.
     """
 
-    def __init__(self, size: int, feature: int, width: int, blocks: int) -> None:
+    def __init__(self, size: int, feature: int, width: int, blocks: int, dropout: float = 0.0) -> None:
         super().__init__()
         # Time runs from 0 to 1: a quarter of the longest wave does not repeat, the shortest resolves a step of 16.
         self.time = SinusoidalEncoding(6, longest=4.0, shortest=0.12)
@@ -26,7 +27,9 @@ class VelocityField(nn.Module):
         self.condition = nn.Sequential(nn.Linear(n_time + feature, width), nn.SiLU(), nn.Linear(width, width))
         self.enter = nn.Linear(size, width)
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+            nn.Sequential(
+                nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width), nn.Dropout(dropout)
+            )
             for _ in range(blocks)
         )
         self.leave = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, size))

@@ -3,9 +3,12 @@
 import random
 from types import SimpleNamespace
 
+import lightning as L
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
 
 from dexzoo.experiments import callbacks
 from dexzoo.experiments.callbacks import AtomicCheckpoints, StepSeed, TrainingClock
@@ -24,6 +27,36 @@ def test_a_save_that_fails_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="killed"):
         writer.save_checkpoint({"step": torch.tensor(2)}, path)
     assert torch.load(path, weights_only=True) == {"step": torch.tensor(1)}
+
+
+class _Worsening(L.LightningModule):
+    """One weight that counts epochs, and a loss of the validation that rises with it."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def training_step(self, batch, batch_idx):
+        return -self.weight.sum()
+
+    def validation_step(self, batch, batch_idx):
+        self.log_dict({"val/loss": self.weight.sum(), "val/mpjpe_cm": self.weight.sum()})
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=1.0)
+
+
+@pytest.mark.parametrize(("model", "kept"), [("motionnet", 1.0), ("contact_map", 1.0), ("grasp_flow", 3.0)])
+def test_best_weights_are_those_of_the_lowest_loss_but_for_candidates(model, kept, tmp_path):
+    with initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
+        cfg = compose("config", [f"model={model}", f"run_dir={tmp_path}"])
+    checkpoints = [instantiate(cfg.callbacks[name]) for name in ("best", "last")]
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    trainer = L.Trainer(max_epochs=3, callbacks=checkpoints, num_sanity_val_steps=0, **quiet)
+    batches = torch.utils.data.DataLoader(torch.zeros(1, 1))
+    trainer.fit(_Worsening(), batches, batches)
+    found = torch.load(tmp_path / "checkpoints/best.ckpt", weights_only=True)["state_dict"]["weight"]
+    assert found.item() == kept
 
 
 def _draw(seed: int, epoch: int, batch: int, rank: int = 0) -> tuple[float, float, float]:

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -136,6 +137,17 @@ def test_evaluation_alone(finished, tmp_path, monkeypatch):
     rows = read_results(only_run(tmp_path, "evaluation") / "results.parquet")
     known = {(r["method"], r["refine"], r["clip"]): r for r in read_results(finished[0] / "results.parquet")}
     assert [r["mpjpe_cm"] for r in rows] == [known[r["method"], r["refine"], r["clip"]]["mpjpe_cm"] for r in rows]
+
+
+@pytest.mark.parametrize("keys", [["train=false"], []], ids=["evaluated", "resumed"])
+def test_a_run_of_another_network_is_named(keys, finished, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(globals(), "TINY", [*TINY, "model.network.hidden=48"])
+    with pytest.raises(SystemExit):
+        command(*keys, f"ckpt={finished[0]}", "references=[]")
+    error = capsys.readouterr().err
+    assert re.search(r"(best|last)\.ckpt: expected the weights of this network \(MotionSynthesis.*size mismatch", error)
+    assert "Traceback" not in error
 
 
 def test_init_from_starts_at_the_weights(finished, tmp_path, monkeypatch):
