@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import lightning as L
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig
 
 from dexzoo.experiments import outcome, tracking
@@ -127,7 +129,11 @@ def refuse_sweep_over_processes(cfg: DictConfig) -> None:
 @plain_errors
 def main() -> None:
     """The command `dexzoo`, the same as `python experiments/run.py`."""
-    hydra.main(version_base="1.3", config_path="conf", config_name="config")(run)()
+    try:
+        hydra.main(version_base="1.3", config_path="conf", config_name="config")(run)()
+    except SIGTERMException:  # would end with status 0, and what started this run would take it for finished
+        print("stopped by SIGTERM; ckpt=last goes on with this run", file=sys.stderr)
+        sys.exit(128 + signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -223,16 +223,30 @@ import lightning as L
 from dexzoo.experiments import callbacks
 
 class KillAt(L.Callback):
-    def __init__(self, step):
-        self.step = step
+    def __init__(self, step, by):
+        self.step, self.by = step, by
     def on_train_batch_end(self, trainer, *_):
         if trainer.global_step == self.step:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), getattr(signal, self.by))
 
 callbacks.KillAt = KillAt
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+
+
+def killed(folder: Path, step: int, by: str, *args: str) -> subprocess.CompletedProcess[str]:
+    """A run in a process of its own, in that folder, which a signal hits after some steps."""
+    kill = ["_target_=dexzoo.experiments.callbacks.KillAt", f"step={step}", f"by={by}"]
+    program = [sys.executable, "-c", KILLED, run.__file__, *TINY, *args, *(f"+callbacks.kill.{key}" for key in kill)]
+    return subprocess.run(program, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_a_terminated_run_does_not_look_finished(tmp_path):
+    done = killed(tmp_path, 1, "SIGTERM", "references=[]")
+    assert done.returncode == 128 + signal.SIGTERM
+    assert done.stderr.endswith("stopped by SIGTERM; ckpt=last goes on with this run\n")
+    assert not (only_run(tmp_path) / "metrics.json").exists()
 
 
 def test_a_killed_run_resumes_bit_for_bit(tmp_path, monkeypatch):
@@ -241,11 +255,7 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path, monkeypatch):
     args += ["figures.percentiles=[]", "references=[]"]
     command(*args, "name=unbroken")
 
-    kill = ["+callbacks.kill._target_=dexzoo.experiments.callbacks.KillAt", "+callbacks.kill.step=8"]
-    broken = [*TINY, *args, "name=broken", *kill]
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, run.__file__, *broken], cwd=tmp_path, capture_output=True, text=True
-    )
+    done = killed(tmp_path, 8, "SIGKILL", *args, "name=broken")
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert read_checkpoint(only_run(tmp_path, "broken") / "checkpoints/last.ckpt")["global_step"] == 6
 
