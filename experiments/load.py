@@ -62,12 +62,15 @@ def load_weights(task: Task, path: str | Path) -> None:
         ) from error
 
 
-def load_contact(task: GraspGeneration, path: str | Path) -> None:
+def load_contact(task: Task, path: str | Path) -> None:
     """Fills the contact predictor inside a grasp model with the weights of a run of `model=contact_map`.
 
     Raises:
-        RunError: the model has no predictor, no such checkpoint, or one of another network.
+        RunError: not a grasp model, no such checkpoint, or one of another network.
+        ValueError: the model has no predictor.
     """
+    if not isinstance(task, GraspGeneration):
+        raise RunError(f"contact_from: expected a grasp model, which a predictor serves, found {type(task).__name__}")
     path = find_checkpoint(path, BEST)
     checkpoint = read_checkpoint(path)
     task.on_load_checkpoint(checkpoint)

@@ -24,6 +24,7 @@ from dexzoo.experiments.errors import plain_errors
 from dexzoo.experiments.folders import BEST, RunError, checkpoint_to_resume, find_checkpoint
 from dexzoo.experiments.load import load_contact, load_published, load_weights
 from dexzoo.experiments.results import Row, console
+from dexzoo.models import Task
 
 
 def run(cfg: DictConfig) -> float:
@@ -64,14 +65,7 @@ def run_one(cfg: DictConfig, fold: int | None) -> tuple[list[Row], float]:
     tracking.say_where_wandb_stands(loggers)
 
     # train
-    if cfg.official_weights:
-        report = load_published(task, cfg.official_weights, with_contact=not cfg.contact_from)
-        if trainer.is_global_zero:
-            console().print(f"official     {report}", soft_wrap=True)
-    if cfg.contact_from:
-        load_contact(task, cfg.contact_from)
-    if cfg.init_from:
-        load_weights(task, cfg.init_from)
+    load_start(cfg, task, trainer.is_global_zero)
     best = find_checkpoint(folder if cfg.ckpt == "last" else cfg.ckpt) if cfg.ckpt and not cfg.train else None
     resume = checkpoint_to_resume(cfg.ckpt, folder) if task.trainable and cfg.train else None
     if task.trainable and (found := best or resume):
@@ -98,6 +92,22 @@ def run_one(cfg: DictConfig, fold: int | None) -> tuple[list[Row], float]:
     rows = outcome.label_results(cfg, datamodule, task, references)
     outcome.write(cfg, datamodule, task, references, rows, score, loggers, callbacks)
     return rows, score
+
+
+def load_start(cfg: DictConfig, task: Task, tell: bool) -> None:
+    """Fills a task with the weights that it starts from: published ones, a contact predictor's, those of another run.
+
+    Raises:
+        RunError: a file that is missing, or is one of another network.
+    """
+    if cfg.official_weights:
+        report = load_published(task, cfg.official_weights, with_contact=not cfg.contact_from)
+        if tell:
+            console().print(f"official     {report}", soft_wrap=True)
+    if cfg.contact_from:
+        load_contact(task, cfg.contact_from)
+    if cfg.init_from:
+        load_weights(task, cfg.init_from)
 
 
 def refuse_two_weights(cfg: DictConfig) -> None:

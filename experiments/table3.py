@@ -68,7 +68,7 @@ class Table3:
     )
 
     def needing_a_predictor(self) -> set[str]:
-        """The models for which a contact predictor is trained: all that take one, unless overrides name a run of one."""
+        """The models that a contact predictor is trained for: all that take one, unless overrides name a run of one."""
         given = any(override.startswith("contact_from=") for override in self.overrides)
         return set() if given else {model for model in self.models if takes_contact(model)}
 
