@@ -169,7 +169,7 @@ def test_load_errors(finished, tmp_path):
     (tmp_path / "cut.ckpt").write_bytes((finished[0] / "checkpoints/best.ckpt").read_bytes()[:1000])
     with pytest.raises(RunError, match=r"cut\.ckpt: expected a checkpoint of plain tensors"):
         load_weights(task, tmp_path / "cut.ckpt")
-    with pytest.raises(RunError, match="contact_from: expected a grasp model, .* found MotionSynthesis"):
+    with pytest.raises(RunError, match=r"contact_from: expected a grasp model, .* found MotionSynthesis"):
         load_contact(task, finished[0])
     torch.save([1], tmp_path / "list.ckpt")
     with pytest.raises(RunError, match="expected a Lightning checkpoint with a `state_dict`, found list"):
