@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 def load_run(path: str | Path) -> tuple[Any, Any]:
-    """Rebuilds the model with its best weights, in eval mode, and the data (not set up yet) of a run.
+    """Rebuilds the model with the weights of its test, in eval mode, and the data (not set up yet) of a run.
 
     Args:
         path: the run folder; it needs config.yaml and checkpoints/best.ckpt and may have been moved.

@@ -142,9 +142,8 @@ def test_evaluation_alone(finished, tmp_path, monkeypatch):
 @pytest.mark.parametrize("keys", [["train=false"], []], ids=["evaluated", "resumed"])
 def test_a_run_of_another_network_is_named(keys, finished, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(globals(), "TINY", [*TINY, "model.network.hidden=48"])
     with pytest.raises(SystemExit):
-        command(*keys, f"ckpt={finished[0]}", "references=[]")
+        command(*keys, f"ckpt={finished[0]}", "references=[]", "model.network.num_experts=2")
     error = capsys.readouterr().err
     assert re.search(r"(best|last)\.ckpt: expected the weights of this network \(MotionSynthesis.*size mismatch", error)
     assert "Traceback" not in error
