@@ -6,12 +6,15 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as ranks
 from lightning import LightningDataModule
+from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from .errors import DataError
@@ -42,6 +45,26 @@ class Parts(Protocol[_Part]):
     def test(self) -> _Part: ...
     @property
     def hash(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Samples to train on, and how they are dealt.
+
+    Attributes:
+        samples: fetches batches.
+        batch_size: samples in a batch of one process.
+        at_least: samples of an epoch; all are dealt as often as it takes to reach this number.
+    """
+
+    samples: Dataset
+    batch_size: int
+    at_least: int
+
+    @property
+    def passes(self) -> int:
+        """How often an epoch deals every sample."""
+        return max(1, math.ceil(self.at_least / len(self.samples)))  # type: ignore[arg-type]
 
 
 class PartsDataModule(LightningDataModule, ABC, Generic[Whole, Part]):
@@ -87,6 +110,7 @@ class PartsDataModule(LightningDataModule, ABC, Generic[Whole, Part]):
         self.num_workers, self.seed, self.n_object_points = num_workers, seed, n_object_points
         self.observe = observe
         self._split: Parts[Part] | None = None
+        self._next: dict[str, int] | None = None  # of a resumed training, until its loader is made
 
     @abstractmethod
     def load(self) -> Whole:
@@ -104,6 +128,10 @@ class PartsDataModule(LightningDataModule, ABC, Generic[Whole, Part]):
     def describe(self, part: Part) -> str:
         """What a part holds, in a few words for the log."""
 
+    @abstractmethod
+    def training_set(self) -> TrainingSet:
+        """What is trained on, after `setup`: its samples with what changes them, and how they are dealt."""
+
     @property
     @abstractmethod
     def flags(self) -> tuple[str, ...]:
@@ -112,6 +140,11 @@ class PartsDataModule(LightningDataModule, ABC, Generic[Whole, Part]):
     def fold_ids(self) -> list[int | None]:
         """Folds of a cross-validation, or [None] where the data set has one fixed split."""
         return [None]
+
+    @property
+    def train_batch_size(self) -> int:
+        """Samples in a training batch of one process."""
+        return self.batch_size
 
     def prepare_data(self) -> None:
         """Reads in one process first, which fills the cache for the others of a distributed run."""
@@ -128,6 +161,48 @@ class PartsDataModule(LightningDataModule, ABC, Generic[Whole, Part]):
         _log.info("%s: %s to train, %s to validate, %s to test", self.title, *parts)
         for flag in self.flags:
             _log.info("%s: samples are flagged %s", self.title, flag)
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch and the batch in it with which a training that is resumed from a checkpoint of now goes on.
+
+        A checkpoint of the end of an epoch names the next one; one from the middle names the first batch that is not
+        trained on yet, and the batches before it are not dealt again.
+        """
+        if self.trainer is None:
+            return {}
+        loop = self.trainer.fit_loop
+        epoch, batch = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current.ready
+        begun = epoch.ready > epoch.processed and batch < loop.max_batches
+        over = epoch.ready > epoch.processed and not begun  # validated, but for the hooks of its end
+        return {"epoch": epoch.processed + over, "batch": batch if begun else 0}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Goes on from there, if the trainer is about to train."""
+        if self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
+            self._next = dict(state_dict)
+
+    def train_dataloader(self) -> DataLoader:
+        """Shuffled batches of `training_set`."""
+        dealt = self.training_set()
+        sampler = EpochSampler(dealt.samples, self.seed, dealt.passes)
+        if self._next is not None:
+            # Loader processes draw indices as soon as there is a loader, before Lightning has told the sampler the
+            # epoch of a resumed run.
+            sampler.resume(self._next["epoch"], self._next["batch"] * dealt.batch_size)
+            self._next = None
+        elif self.trainer is not None:
+            sampler.set_epoch(self.trainer.current_epoch)
+        return self._loader(dealt.samples, dealt.batch_size, sampler)
+
+    def first_batches(self, n: int) -> Iterator[Any]:
+        """The first n training batches of all processes together; the same in each of them.
+
+        A batch has the samples that all processes take a step on, as one process with a batch of that size has them.
+        """
+        dealt = self.training_set()
+        sampler = EpochSampler(dealt.samples, self.seed, dealt.passes, together=True)
+        loader = DataLoader(dealt.samples, dealt.batch_size * n_ranks(), sampler=sampler, collate_fn=as_is)
+        return islice(iter(loader), n)
 
     @property
     def train(self) -> Part:
@@ -159,14 +234,6 @@ class PartsDataModule(LightningDataModule, ABC, Generic[Whole, Part]):
     def _observed(self) -> tuple[Transform, ...]:
         return () if self.observe is None else (self.observe,)
 
-    def _train_loader(self, dataset: Dataset, at_least: int, batch_size: int | None = None) -> DataLoader:
-        """Shuffled batches, of `self.batch_size` by default; an epoch of at least so many samples."""
-        n: int = len(dataset)  # type: ignore[arg-type]
-        sampler = EpochSampler(dataset, self.seed, max(1, math.ceil(at_least / n)))
-        if self.trainer is not None:
-            sampler.set_epoch(self.trainer.current_epoch)  # a resumed run draws its first indices before Lightning does
-        return self._loader(dataset, batch_size or self.batch_size, sampler)
-
     def _loader(self, dataset: Dataset, batch_size: int | None, sampler: EpochSampler | None = None) -> DataLoader:
         return DataLoader(
             dataset,
@@ -184,18 +251,26 @@ class EpochSampler(DistributedSampler[int]):
     Indices never repeat: i is sample `i % n` in pass `i // n` of the whole run, so the first index of a batch names it,
     and all its random numbers follow from (seed, that index). It splits the samples over the processes of a distributed
     run itself, and being a `DistributedSampler` it is told the epoch by Lightning and is not wrapped in another one.
+    The k-th batches of all processes are together the k-th batch of one process with a batch of that size, as long as
+    their number divides that of the samples; each pass is filled up with its first samples otherwise.
 
     Args:
         dataset: n samples.
         seed: of the order.
         passes: small data sets want several passes between two validations.
+        together: deals all samples to every process.
     """
 
-    def __init__(self, dataset: Dataset, seed: int = 0, passes: int = 1) -> None:
-        running = ranks.is_available() and ranks.is_initialized()
-        world, rank = (ranks.get_world_size(), ranks.get_rank()) if running else (1, 0)
+    def __init__(self, dataset: Dataset, seed: int = 0, passes: int = 1, together: bool = False) -> None:
+        world, rank = (1, 0) if together else (n_ranks(), this_rank())
         super().__init__(dataset, num_replicas=world, rank=rank, shuffle=True, seed=seed)
         self.passes, self._n = passes, len(dataset)  # type: ignore[arg-type]
+        self._resumed = (0, 0)
+
+    def resume(self, epoch: int, done: int) -> None:
+        """Goes on in an epoch of which so many samples of this process were dealt before; its length stays."""
+        self.set_epoch(epoch)
+        self._resumed = (epoch, done)
 
     def __iter__(self) -> Iterator[int]:
         epoch, order = self.epoch, []
@@ -203,10 +278,20 @@ class EpochSampler(DistributedSampler[int]):
             self.epoch = one  # the permutation of the base class follows from (seed, epoch)
             order += [one * self._n + index for index in super().__iter__()]
         self.epoch = epoch
-        return iter(order)
+        return iter(order[self._resumed[1] :] if epoch == self._resumed[0] else order)
 
     def __len__(self) -> int:
         return self.passes * super().__len__()
+
+
+def n_ranks() -> int:
+    """Processes of a distributed run; 1 of any other."""
+    return ranks.get_world_size() if ranks.is_available() and ranks.is_initialized() else 1
+
+
+def this_rank() -> int:
+    """The number of this process among them, from 0."""
+    return ranks.get_rank() if n_ranks() > 1 else 0
 
 
 def as_is(batch: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from .base import Parts, PartsDataModule, Transform, batch_generator, transformed
+from .base import Parts, PartsDataModule, TrainingSet, Transform, batch_generator, transformed
 from .errors import DataError, UnknownName
 from .grasp_store import GraspStore
 from .observation import Observe
@@ -170,10 +170,11 @@ class GraspDataModule(PartsDataModule[GraspStore, GraspStore]):
         """What a user must know of the grasps, sorted."""
         return tuple(sorted({flag for thing in self.train.objects for flag in thing.flags}))
 
-    def train_dataloader(self) -> DataLoader[GraspBatch]:
-        """Shuffled batches of the training grasps."""
+    def training_set(self) -> TrainingSet:
+        """The training grasps, one by one."""
         transforms = [*self._observed, *([self.transforms] if self.transforms is not None else [])]
-        return self._train_loader(GraspDataset(self.train, self.seed, transforms), self.min_grasps_per_epoch)
+        samples = GraspDataset(self.train, self.seed, transforms)
+        return TrainingSet(samples, self.train_batch_size, self.min_grasps_per_epoch)
 
     def val_dataloader(self) -> DataLoader[GraspBatch] | list[DataLoader[GraspBatch]]:
         """Validation grasps in order; [] where there are none, which Lightning takes for "do not validate"."""

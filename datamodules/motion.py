@@ -8,11 +8,11 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
-from .base import Parts, PartsDataModule
+from .base import Parts, PartsDataModule, TrainingSet
 from .errors import DataError
 from .splits import Split, assert_disjoint
 from .transforms import HistoryNoise
-from .types import FUTURE, ClipBatch, MotionBatch, MotionSample
+from .types import FUTURE, ClipBatch, MotionSample
 from .windows import ClipDataset, ClipStore, WindowDataset
 
 
@@ -88,17 +88,22 @@ class MotionDataModule(PartsDataModule[list[MotionSample], list[MotionSample]]):
             )
         return rates[len(rates) // 2]
 
-    def train_dataloader(self) -> DataLoader[MotionBatch] | DataLoader[ClipBatch]:
+    @property
+    def train_batch_size(self) -> int:
+        """Windows in a training batch of one process; or clips."""
+        return self.batch_size if self.clips_per_batch is None else self.clips_per_batch
+
+    def training_set(self) -> TrainingSet:
         """Windows of the training clips, or whole clips; an epoch shows about as many frames of either."""
         if self.clips_per_batch is not None:
             frames = sum(len(sample.pose.joints) for sample in self.train)
             clips = ClipDataset(ClipStore.of(self.train), self.seed, self._observed)
             at_least = math.ceil(self.min_windows_per_epoch * len(self.train) / frames)
-            return self._train_loader(clips, at_least, self.clips_per_batch)
+            return TrainingSet(clips, self.train_batch_size, at_least)
         noise = [self.history_noise] if self.history_noise else []
         transforms = [*self._observed, *noise]
-        dataset = WindowDataset(ClipStore.of(self.train), self.seed, self.speed_range, transforms, self.first_windows)
-        return self._train_loader(dataset, self.min_windows_per_epoch)
+        windows = WindowDataset(ClipStore.of(self.train), self.seed, self.speed_range, transforms, self.first_windows)
+        return TrainingSet(windows, self.train_batch_size, self.min_windows_per_epoch)
 
     def val_dataloader(self) -> DataLoader[ClipBatch] | list[DataLoader[ClipBatch]]:
         """Whole validation clips; [] where there are none, which Lightning takes for "do not validate"."""

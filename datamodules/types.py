@@ -166,3 +166,9 @@ class GraspBatch(_OnDevice):
     objects: tuple[str, ...]
     meshes: tuple[Path | None, ...]
     plane: Tensor | None = None
+
+    def first(self, n: int) -> GraspBatch:
+        """The first n of them."""
+        plane = None if self.plane is None else self.plane[:n]
+        names, objects, meshes = self.names[:n], self.objects[:n], self.meshes[:n]
+        return GraspBatch(self.pose[:n], self.object_points[:n], self.scale[:n], names, objects, meshes, plane)

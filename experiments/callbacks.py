@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
+from .results import console
+
 
 class StepSeed(L.Callback):
     """Sets the global random state before every training step from (seed, epoch, batch, rank).
@@ -67,6 +69,33 @@ class TrainingClock(L.Callback):
 
     def _now(self) -> float:
         return self.seconds + (0.0 if self._since is None else time.monotonic() - self._since)
+
+
+class EffectiveBatch(L.Callback):
+    """Says and keeps on how many samples a step of the optimiser is taken.
+
+    `data.batch_size` is of one process, and the learning rate is used as it is given: it is scaled by nothing.
+
+    Attributes:
+        facts: `batch_size` of one process, `processes`, `accumulate` (batches of a step), `effective_batch`, their
+            product, and `learning_rate_rule`; empty where nothing was trained.
+    """
+
+    def __init__(self) -> None:
+        self.facts: dict[str, int | str] = {}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Counts."""
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        size, processes, accumulate = data.train_batch_size, trainer.world_size, trainer.accumulate_grad_batches
+        self.facts = {"batch_size": size, "processes": processes, "accumulate": accumulate}
+        self.facts |= {"effective_batch": size * processes * accumulate, "learning_rate_rule": "as given"}
+        if trainer.is_global_zero:
+            console().print(
+                f"batch        {size * processes * accumulate} samples a step: {size} x {processes} processes x "
+                f"{accumulate} accumulated; the learning rate is used as given, not scaled by them",
+                soft_wrap=True,
+            )
 
 
 class AtomicCheckpoints(TorchCheckpointIO):

@@ -108,9 +108,9 @@ def roll_out_all(
 def roll_out(task: MotionSynthesis, data: Any) -> Clips:
     """What the first mode of a task's test makes of the test clips, given frames included: HandPose (T,) by clip."""
     clips: Clips = {}
-    for index, batch in enumerate(data.test_dataloader()):
-        generator = task.draw_generator(index) if task.network.draws else None
-        pose, _ = task.evaluate(batch, task.goal_refine[0], generator)
+    for batch in data.test_dataloader():
+        generators = task.draw_generators(batch.names) if task.network.draws else None
+        pose, _ = task.evaluate(batch, task.goal_refine[0], generators)
         clips |= {name: pose[i, : int(batch.length[i])] for i, name in enumerate(batch.names)}
     return clips
 

@@ -15,7 +15,7 @@ from dexzoo import __version__
 
 from ..models import GraspGeneration, MotionSynthesis, Task
 from . import figures, grasp_figures, grasp_results, grasp_tables, results, tracking
-from .callbacks import TrainingClock
+from .callbacks import EffectiveBatch, TrainingClock
 from .folders import BEST
 
 
@@ -67,9 +67,14 @@ def write(
 
 
 def costs(task: Task, callbacks: Sequence[Callback]) -> dict[str, Any]:
-    """`method`, `parameters` (numbers trained) and `training_s`, seconds; None where the run has no `TrainingClock`."""
+    """`method`, `parameters` (numbers trained), `training_s`, seconds, and the facts of `EffectiveBatch`.
+
+    `training_s` is None where the run has no `TrainingClock`.
+    """
     clock = next((callback for callback in callbacks if isinstance(callback, TrainingClock)), None)
+    batches = [callback.facts for callback in callbacks if isinstance(callback, EffectiveBatch)]
     return {
+        **(batches[0] if batches else {}),
         "method": task.method,
         "parameters": sum(p.numel() for p in task.network.parameters() if p.requires_grad),
         "training_s": None if clock is None else round(clock.seconds, 1),

@@ -54,12 +54,8 @@ _WIDTH = 200
 
 
 def label_rows(rows: Iterable[Row], **labels: Any) -> list[Row]:
-    """Adds columns: which run, data and hand the rows come from.
-
-    A clip that two processes of a distributed test evaluated, to have equally many each, is taken once.
-    """
-    unique = {(row["method"], row["refine"], row["clip"]): row for row in rows}
-    return [{**dict.fromkeys(KEYS), **row, **labels} for row in unique.values()]
+    """Adds columns: which run, data and hand the rows come from."""
+    return [{**dict.fromkeys(KEYS), **row, **labels} for row in rows]
 
 
 def with_filtered(rows: Sequence[Row]) -> list[Row]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..datamodules.types import FUTURE, PAST, MotionBatch, MotionSample, MotionState
 from ..hands.hand import Hand, LinkPoints
 from ..hands.pose import HandPose
+from .blocks.latent import Source
 from .blocks.material_points import MaterialPoints
 from .goal_refine import GoalRefine, refine
 
@@ -58,7 +59,7 @@ class MotionModel(nn.Module, ABC):
         n_frames: Tensor,
         object_points: Tensor,
         fps: Tensor,
-        generator: torch.Generator | None = None,
+        generator: Source = None,
         goal_refine: GoalRefine = "off",
         truth: HandPose | None = None,
     ) -> HandPose:
@@ -70,7 +71,8 @@ class MotionModel(nn.Module, ABC):
             n_frames: (B,), int64, frames to synthesise after the given ones.
             object_points: (B, N, 3), metres, world frame.
             fps: (B,).
-            generator: the only source of random numbers of a model that draws; None takes its most likely motion.
+            generator: the only source of random numbers of a model that draws, one for all clips or one of each; None
+                takes its most likely motion.
             goal_refine: see `goal_refine.refine`.
             truth: HandPose (B, >= max n_frames), the true frames after the given ones; where given, every chunk starts
                 from the true history (teacher forcing).
@@ -103,7 +105,7 @@ class MotionModel(nn.Module, ABC):
             frames = HandPose.cat([frames, chunk], dim=1)
         return HandPose.cat(chunks, dim=1)[:, :total]
 
-    def step(self, state: MotionState, generator: torch.Generator | None) -> HandPose:
+    def step(self, state: MotionState, generator: Source) -> HandPose:
         """One chunk of a rollout, HandPose (B, 10); a model that draws does so where it has a generator."""
         return self(state)
 

@@ -89,6 +89,7 @@ def rows(
     metrics: Sequence[str] = METRICS,
     legacy: bool = False,
     mesh: Path | None = None,
+    scene: str = "",
 ) -> list[dict[str, Any]]:
     """One row of results per candidate, ready for results.parquet.
 
@@ -98,6 +99,7 @@ def rows(
         labels: columns that say where the candidates come from, at least `method` and `refine` ("off", "tta", ...).
         metrics, legacy: as `evaluate_candidates`.
         mesh: file of the object, for pictures.
+        scene: tells apart candidates for one object of one size, on several tables; it becomes part of `clip`.
 
     Returns:
         Rows with the labels; `hand`, `object` (the asset's name), `mesh`, `scale` (metres per unit of the mesh),
@@ -124,7 +126,8 @@ def rows(
     values = {name: column.tolist() for name, column in columns.items()}
     name = grasps.object.name
     common = {**labels, "hand": grasps.hand.name, "object": name, "mesh": None if mesh is None else str(mesh)}
-    clips = [f"{name}@{scale:g}/{b}" for b, scale in enumerate(values["scale"])]
+    where = f"#{scene}" if scene else ""
+    clips = [f"{name}@{scale:g}{where}/{b}" for b, scale in enumerate(values["scale"])]
     return [{**common, "clip": clip, **{k: v[b] for k, v in values.items()}} for b, clip in enumerate(clips)]
 
 

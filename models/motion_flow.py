@@ -8,7 +8,7 @@ from torch import Tensor
 from ..datamodules.types import FUTURE, MotionBatch, MotionState
 from ..hands.hand import Hand
 from ..hands.pose import HandPose
-from .blocks.latent import draw_prior
+from .blocks.latent import Source, draw_prior
 from .blocks.motion_features import offsets_to_pose, pose_to_offsets
 from .blocks.velocity_field import VelocityField
 from .seeing_model import SeeingMotionModel
@@ -84,7 +84,7 @@ class MotionFlow(SeeingMotionModel):
         """Predicts the frames t+1..t+10 as HandPose (B, 10), world frame, from zero noise. Raises as `guess`."""
         return self.step(state, None)
 
-    def step(self, state: MotionState, generator: torch.Generator | None) -> HandPose:
+    def step(self, state: MotionState, generator: Source) -> HandPose:
         """One chunk, HandPose (B, 10), from fresh noise of the generator; from zero noise where there is none."""
         feature = self.see(self.features(state))
         noise = feature.new_zeros(len(feature), self.size)

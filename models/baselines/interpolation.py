@@ -13,6 +13,7 @@ from ...geometry.rotations import geodesic_distance, slerp
 from ...hands.hand import Hand
 from ...hands.pose import HandPose
 from ..autoregressive import MotionModel
+from ..blocks.latent import Source
 from ..goal_refine import GoalRefine
 
 
@@ -44,7 +45,7 @@ class Interpolation(MotionModel):
         n_frames: Tensor,
         object_points: Tensor,
         fps: Tensor,
-        generator: torch.Generator | None = None,
+        generator: Source = None,
         goal_refine: GoalRefine = "off",
         truth: HandPose | None = None,
     ) -> HandPose:

@@ -15,6 +15,7 @@ from torch.nn.functional import linear, relu
 
 from ...geometry.neighbours import ball_query, gather_points, knn
 from ...geometry.sampling import farthest_point_sampling
+from .across_ranks import BatchNorm1d
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class SetAbstraction(nn.Module):
         super().__init__()
         pairs = list(zip((3 + n_in, *widths), widths, strict=False))
         self.mlp_convs = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairs)
-        self.mlp_bns = nn.ModuleList(nn.BatchNorm1d(b) for _, b in pairs)
+        self.mlp_bns = nn.ModuleList(BatchNorm1d(b) for _, b in pairs)
 
     def forward(self, points: Tensor, features: Tensor, level: Level | None = None) -> Tensor:
         """Summarises neighbourhoods.
@@ -115,7 +116,7 @@ class FeaturePropagation(nn.Module):
         super().__init__()
         pairs = list(zip((n_in, *widths), widths, strict=False))
         self.mlp_convs = nn.ModuleList(nn.Conv1d(a, b, 1) for a, b in pairs)
-        self.mlp_bns = nn.ModuleList(nn.BatchNorm1d(b) for _, b in pairs)
+        self.mlp_bns = nn.ModuleList(BatchNorm1d(b) for _, b in pairs)
 
     def forward(self, skip: Tensor, coarse: Tensor, level: Level | None = None) -> Tensor:
         """Features of the finer cloud.

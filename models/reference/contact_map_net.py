@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import log_softmax, relu
 
 from ...hands.hand import Hand
+from ..blocks.across_ranks import BatchNorm1d
 from ..contact_map import ContactPredictor
 from .checkpoints import Report, load_official
 from .pointnet import ReferencePointNet, initialise
@@ -29,8 +30,8 @@ class ContactMapNet(nn.Module):
         self.feat_o, self.feat_h = ReferencePointNet(transform=False), ReferencePointNet(transform=False)
         self.conv1, self.conv2 = nn.Conv1d(1088, 512, 1), nn.Conv1d(512, 256, 1)
         self.conv3, self.conv4 = nn.Conv1d(256, 128, 1), nn.Conv1d(128, outputs, 1)
-        self.bn1, self.bn2, self.bn3 = nn.BatchNorm1d(512), nn.BatchNorm1d(256), nn.BatchNorm1d(128)
-        self.convfuse, self.bnfuse = nn.Conv1d(2048, 1024, 1), nn.BatchNorm1d(1024)
+        self.bn1, self.bn2, self.bn3 = BatchNorm1d(512), BatchNorm1d(256), BatchNorm1d(128)
+        self.convfuse, self.bnfuse = nn.Conv1d(2048, 1024, 1), BatchNorm1d(1024)
         for dead in (self.convfuse, self.bnfuse):
             dead.requires_grad_(False)  # they get no gradient, and an optimiser with weight decay would shrink them
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from ..blocks.across_ranks import BatchNorm1d
 from .checkpoints import load_official
 
 
@@ -90,7 +91,7 @@ class ContactMapVAE(nn.Module):
 
 def _layers(*widths: int) -> tuple[nn.ModuleList, nn.ModuleList]:
     convolutions = [nn.Conv1d(n_in, n_out, 1) for n_in, n_out in pairwise(widths)]
-    return nn.ModuleList(convolutions), nn.ModuleList(nn.BatchNorm1d(width) for width in widths[1:])
+    return nn.ModuleList(convolutions), nn.ModuleList(BatchNorm1d(width) for width in widths[1:])
 
 
 def _run(x: Tensor, convolutions: nn.ModuleList, norms: nn.ModuleList) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from ..blocks.across_ranks import BatchNorm1d
 from .goal_mnet import ResidualBlock
 
 GNET_INPUT = 3770
@@ -46,12 +47,12 @@ class GNet(nn.Module):
     ) -> None:
         super().__init__()
         self.latent, n_decoded = latent, n_condition + latent
-        self.enc_bn1 = nn.BatchNorm1d(n_input)
+        self.enc_bn1 = BatchNorm1d(n_input)
         self.enc_rb1 = ResidualBlock(n_input, width, width)
         self.enc_rb2 = ResidualBlock(n_input + width, width, width)
         self.enc_rb3 = ResidualBlock(width, width, width)
         self.enc_mu, self.enc_var = nn.Linear(width, latent), nn.Linear(width, latent)
-        self.dec_bn1 = nn.BatchNorm1d(n_decoded)
+        self.dec_bn1 = BatchNorm1d(n_decoded)
         self.dec_rb1 = ResidualBlock(n_decoded, width, width)
         self.dec_rb2 = ResidualBlock(n_decoded + width, width, width)
         self.dec_rb3 = ResidualBlock(width, width, width)

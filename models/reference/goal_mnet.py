@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
+from ..blocks.across_ranks import BatchNorm1d
+
 _SLOPE = 0.2
 
 OFFICIAL_INPUT = 7543
@@ -28,8 +30,8 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, n_hidden: int = 256) -> None:
         super().__init__()
-        self.fc1, self.bn1 = nn.Linear(n_in, n_hidden), nn.BatchNorm1d(n_hidden)
-        self.fc2, self.bn2 = nn.Linear(n_hidden, n_out), nn.BatchNorm1d(n_out)
+        self.fc1, self.bn1 = nn.Linear(n_in, n_hidden), BatchNorm1d(n_hidden)
+        self.fc2, self.bn2 = nn.Linear(n_hidden, n_out), BatchNorm1d(n_out)
         self.fc3 = nn.Linear(n_in, n_out) if n_in != n_out else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -64,7 +66,7 @@ class MNet(nn.Module):
     ) -> None:
         super().__init__()
         half = width // 2
-        self.dec_bn1 = nn.BatchNorm1d(n_input)
+        self.dec_bn1 = BatchNorm1d(n_input)
         self.dec_rb1 = ResidualBlock(n_input, width, bottleneck)
         self.dec_rb2 = ResidualBlock(n_input + width, half, bottleneck)
         self.dec_rb3 = ResidualBlock(half, half, bottleneck)

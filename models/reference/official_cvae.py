@@ -14,6 +14,7 @@ from ...geometry.neighbours import knn
 from ...hands.hand import Hand
 from ...hands.pose import HandPose
 from ...losses.contact import palmar_penetration, soft_contact
+from ..blocks.across_ranks import step_ranks
 from ..blocks.latent import draw_posterior, draw_prior
 from ..blocks.material_points import MaterialPoints
 from ..contact_map import ContactPredictor
@@ -94,9 +95,9 @@ class OfficialGraspCVAE(GraspModel):
         Returns:
             translation (m^2), rotation (rad^2) and joints (rad^2): mean squared differences; points: squared chamfer
             distance of the hands' surface points, summed over the points, divided by B^2 (m^2); kl: summed over batch
-            and latent variables (nats); penetration: sum over the points in the hand of the squared distance to the
-            palmar line, over B (m^2); contact: mean squared difference of the contact of the predicted hand and the
-            frozen predictor's expectation for the true hand.
+            and latent variables (nats), where B is the batch of all processes of a training step; penetration: sum
+            over the points in the hand of the squared distance to the palmar line, over B (m^2); contact: mean squared
+            difference of the contact of the predicted hand and the frozen predictor's expectation for the true hand.
         """
         points = self._some(batch.object_points)
         true_links = self.hand.forward_kinematics(batch.pose)
@@ -110,8 +111,8 @@ class OfficialGraspCVAE(GraspModel):
             "translation": error[:, :3].mean(),
             "rotation": error[:, 3:6].mean(),
             "joints": error[:, 6:].mean(),
-            "points": _chamfer(self.hand.place(links, self.surface()), true_surface) / len(points),
-            "kl": 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(),
+            "points": _chamfer(self.hand.place(links, self.surface()), true_surface) / (step_ranks() * len(points)),
+            "kl": step_ranks() * 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(),
         }
         if self._wants("penetration"):
             squared = palmar_penetration(self.hand, links, points)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from ..blocks.across_ranks import BatchNorm1d
+
 
 class SpatialTransform(nn.Module):
     """The input transform T-Net: a 3 x 3 matrix from the cloud, the identity plus what the layers say."""
@@ -16,8 +18,8 @@ class SpatialTransform(nn.Module):
         super().__init__()
         self.conv1, self.conv2, self.conv3 = nn.Conv1d(3, 64, 1), nn.Conv1d(64, 128, 1), nn.Conv1d(128, 1024, 1)
         self.fc1, self.fc2, self.fc3 = nn.Linear(1024, 512), nn.Linear(512, 256), nn.Linear(256, 9)
-        self.bn1, self.bn2, self.bn3 = nn.BatchNorm1d(64), nn.BatchNorm1d(128), nn.BatchNorm1d(1024)
-        self.bn4, self.bn5 = nn.BatchNorm1d(512), nn.BatchNorm1d(256)
+        self.bn1, self.bn2, self.bn3 = BatchNorm1d(64), BatchNorm1d(128), BatchNorm1d(1024)
+        self.bn4, self.bn5 = BatchNorm1d(512), BatchNorm1d(256)
 
     def forward(self, x: Tensor) -> Tensor:
         """Turns channels-first points (B, 3, N) into matrices (B, 3, 3)."""
@@ -42,7 +44,7 @@ class ReferencePointNet(nn.Module):
             self.stn = SpatialTransform()
         self.transform = transform
         self.conv1, self.conv2, self.conv3 = nn.Conv1d(3, 64, 1), nn.Conv1d(64, 128, 1), nn.Conv1d(128, 1024, 1)
-        self.bn1, self.bn2, self.bn3 = nn.BatchNorm1d(64), nn.BatchNorm1d(128), nn.BatchNorm1d(1024)
+        self.bn1, self.bn2, self.bn3 = BatchNorm1d(64), BatchNorm1d(128), BatchNorm1d(1024)
 
     def forward(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Encodes points (B, N, 3), metres, as the features of the cloud (B, 1024) and of each point (B, 64, N)."""

@@ -11,6 +11,7 @@ from torch.nn.functional import relu, softplus
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import MultiStepLR
 
+from ..blocks.across_ranks import BatchNorm1d
 from ..blocks.set_abstraction import FeaturePropagation, Level, SetAbstraction, coarser
 from .goal_mnet import ResidualBlock
 
@@ -58,9 +59,9 @@ class DecodedGrasp:
 class WholeGraspPose(nn.Module):
     """cVAE of surface points of a body (or hand) and of both contact maps, given an object with features per point.
 
-    The defaults are those of the published whole-body network of one gender: 272 tensors, 7,635,065 trainable numbers,
-    168,576 of which (`contact_net.dec_fc1..3`, `dec_bn1..3`) are never used. Its input and output need SMPL-X and its
-    marker set, so here it is the network alone; `SagaGrasp` draws grasps of a hand with it.
+    The defaults are those of the published whole-body network of one gender: 272 tensors, 7,635,065 numbers, 168,576 of
+    which (`contact_net.dec_fc1..3`, `dec_bn1..3`) are never used and so not trained. Its input and output need SMPL-X
+    and its marker set, so here it is the network alone; `SagaGrasp` draws grasps of a hand with it.
 
     Two things differ from the published code: the neighbourhoods of the condition network serve the contact encoder
     too, and they hold the nearest points within the radius, not the first ones by index.
@@ -166,7 +167,7 @@ class _MarkerNet(nn.Module):
     def __init__(self, n_points: int, n_heights: int, latent: int, width: int) -> None:
         super().__init__()
         n_in, n_given, hidden = 3 * n_points + n_heights, latent + width, width // 2
-        self.enc_bn1 = nn.BatchNorm1d(n_in)
+        self.enc_bn1 = BatchNorm1d(n_in)
         self.enc_rb1 = ResidualBlock(n_in + n_points + width, width, hidden)
         self.enc_rb2 = ResidualBlock(n_in + n_points + 2 * width, width, hidden)
         self.dec_rb1 = ResidualBlock(n_given, width, hidden)
@@ -189,15 +190,19 @@ class _ContactNet(nn.Module):
     def __init__(self, n_features: int, latent: int, width: int, dropout: float) -> None:
         super().__init__()
         self.enc_pointnet = _PointNet2(n_features + 1, width)
-        # The first three are in the published files, which are loaded strictly, but nothing calls them.
+        # The first three are in the published files, which are loaded strictly, but nothing calls them; DDP would wait
+        # for their gradients for ever.
         sizes = [(latent, width // 4), (width // 4, width // 2), (width // 2, width), (width + latent, width)]
         for k, (n_in, n_out) in enumerate(sizes, start=1):
             self.add_module(f"dec_fc{k}", nn.Linear(n_in, n_out))
-            self.add_module(f"dec_bn{k}", nn.BatchNorm1d(n_out))
+            self.add_module(f"dec_bn{k}", BatchNorm1d(n_out))
+        for k in (1, 2, 3):
+            self.get_submodule(f"dec_fc{k}").requires_grad_(False)
+            self.get_submodule(f"dec_bn{k}").requires_grad_(False)
         self.dec_fp3 = FeaturePropagation(width + width // 2, (width, width // 2))
         self.dec_fp2 = FeaturePropagation(width // 2 + width // 4, (width // 2, width // 4))
         self.dec_fp1 = FeaturePropagation(width // 4 + 3 + n_features, (width // 4, width // 4))
-        self.dec_conv1, self.dec_conv_bn1 = nn.Conv1d(width // 4, width // 4, 1), nn.BatchNorm1d(width // 4)
+        self.dec_conv1, self.dec_conv_bn1 = nn.Conv1d(width // 4, width // 4, 1), BatchNorm1d(width // 4)
         self.dec_conv2 = nn.Conv1d(width // 4, 1, 1)
         self.dropout = nn.Dropout(dropout)
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, linear, relu, softplus
 
+from ..blocks.across_ranks import BatchNorm1d, joint_moments
 from .pointnet import ReferencePointNet, initialise
 
 _LEAST = 1e-3  # of standard deviations at the start, and of the diagonal of U
@@ -43,7 +44,8 @@ class Transform(nn.Module, ABC):
 
 
 class ActNorm(Transform):
-    """A scale and a shift for each dimension; the first batch of the training is standardised by them.
+    """A scale and a shift for each dimension; the first batch of the training is standardised by them, in a
+    distributed run that of all processes together.
 
     Args:
         size: dimensions D.
@@ -72,9 +74,10 @@ class ActNorm(Transform):
 
     @torch.no_grad()
     def _standardise(self, x: Tensor) -> None:
-        sd = x.std(dim=0).clamp_min(_LEAST)
+        count, mean, squares = joint_moments(x)
+        sd = (squares / (count - 1)).sqrt().clamp_min(_LEAST)
         self.log_scale.copy_(-sd.log())
-        self.shift.copy_(-(x / sd).mean(dim=0))
+        self.shift.copy_(-mean / sd)
         self.initialized.fill_(True)
 
 
@@ -136,7 +139,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int, drop: float) -> None:
         super().__init__()
-        self.batch_norm_layers = nn.ModuleList(nn.BatchNorm1d(width, eps=1e-3) for _ in range(2))
+        self.batch_norm_layers = nn.ModuleList(BatchNorm1d(width, eps=1e-3) for _ in range(2))
         self.linear_layers = nn.ModuleList(nn.Linear(width, width) for _ in range(2))
         self.drop = drop
 

@@ -13,6 +13,7 @@ from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.nn.conv import PointNetConv
 
 from ...geometry.sampling import farthest_point_sampling
+from ..blocks.across_ranks import BatchNorm1d
 
 _NEIGHBOURS = 64  # at most, of each centre
 
@@ -89,8 +90,8 @@ class PointNet2(nn.Module):
         self.sa1_module = SetAbstraction(0.1, (4, 64, 64, 128))
         self.sa2_module = SetAbstraction(0.2, (131, 128, 128, 256))
         self.sa3_module = GlobalAbstraction((259, 256, 512, 1024))
-        self.lin1, self.bn1 = nn.Linear(1024, 512), nn.BatchNorm1d(512)
-        self.lin2, self.bn2 = nn.Linear(512, 256), nn.BatchNorm1d(256)
+        self.lin1, self.bn1 = nn.Linear(1024, 512), BatchNorm1d(512)
+        self.lin2, self.bn2 = nn.Linear(512, 256), BatchNorm1d(256)
         self.lin3 = nn.Linear(256, 128)
 
     def forward(self, points: Tensor) -> Tensor:
@@ -131,8 +132,8 @@ class ImplicitModel(nn.Module):
         self.feat_mlp = nn.Linear(128, 256)
         self.query_mlp = nn.Conv1d(18, 256, 1)
         self.mlps = nn.Sequential(
-            *(nn.Conv1d(256, 256, 1), nn.BatchNorm1d(256), nn.ReLU(inplace=True)),
-            *(nn.Conv1d(256, 256, 1), nn.BatchNorm1d(256), nn.ReLU(inplace=True)),
+            *(nn.Conv1d(256, 256, 1), BatchNorm1d(256), nn.ReLU(inplace=True)),
+            *(nn.Conv1d(256, 256, 1), BatchNorm1d(256), nn.ReLU(inplace=True)),
             nn.Conv1d(256, 1, 1),
         )
 
@@ -192,5 +193,5 @@ def ball_edges(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor
 
 def _layers(widths: Sequence[int]) -> nn.Sequential:
     """Linear, ReLU, batch norm for each step between two widths."""
-    steps = (nn.Sequential(nn.Linear(a, b), nn.ReLU(inplace=True), nn.BatchNorm1d(b)) for a, b in pairwise(widths))
+    steps = (nn.Sequential(nn.Linear(a, b), nn.ReLU(inplace=True), BatchNorm1d(b)) for a, b in pairwise(widths))
     return nn.Sequential(*steps)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.utils.data import DistributedSampler
 
 from dexzoo import __version__
 
@@ -20,8 +23,17 @@ from ...hands import load_hand
 
 Row = dict[str, Any]
 
-PRIME = 7919
-"""Between the seeds of test batches, so that two runs with neighbouring seeds share none."""
+
+def draw_generator(seed: int, name: str) -> torch.Generator:
+    """What is drawn for a clip, grasp or scene of a validation or test, whichever batch or process has it.
+
+    Args:
+        seed: of the evaluation.
+        name: of the clip, grasp or scene, unique in its data set.
+    """
+    words = np.frombuffer(hashlib.sha256(name.encode()).digest(), np.uint32)
+    state = np.random.SeedSequence([seed, *words.tolist()]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state) >> 1)  # manual_seed takes 63 bits
 
 
 class Task(L.LightningModule):
@@ -105,12 +117,35 @@ class Task(L.LightningModule):
             self.fitted.fill_(True)
 
     def gather_results(self) -> None:
-        """Collects the rows of all processes; a sample that two of them tested, to have equally many, is kept once."""
-        if self.trainer.world_size > 1:
-            gathered: list[Any] = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(gathered, self.results)
-            unique = {tuple(row[k] for k in self.row_keys): row for rows in gathered for row in rows}
-            self.results = [*unique.values()]
+        """Collects the rows of a test from all processes."""
+        self.results = self.gather(self.results)
+
+    def gather(self, rows: Sequence[Row]) -> list[Row]:
+        """Rows of all processes, one after the other; of a sample that several have, to have equally many, one row."""
+        if self.trainer.world_size == 1:
+            return [*rows]
+        gathered: list[Any] = [None] * self.trainer.world_size
+        torch.distributed.all_gather_object(gathered, [*rows])
+        unique: dict[tuple[Any, ...], Row] = {}
+        for row in (row for of_rank in gathered for row in of_rank):
+            unique.setdefault(tuple(row.get(key) for key in self.row_keys), row)
+        return [*unique.values()]
+
+    def repeats(self, batch_idx: int) -> int:
+        """Samples, 0 or 1, at the end of a validation batch that another process has too, to have equally many."""
+        loader: Any = self.trainer.val_dataloaders
+        sampler = loader.sampler
+        if not isinstance(sampler, DistributedSampler):
+            return 0
+        beyond = len(sampler.dataset) % sampler.num_replicas  # type: ignore[arg-type]
+        return int(batch_idx == len(loader) - 1 and 0 < beyond <= sampler.rank)
+
+    def log_means(self, prefix: str, rows: Sequence[Row]) -> None:
+        """Logs the mean over rows, the same in all processes, of each of their numbers, NaN left out."""
+        keys = [key for key, value in (rows[0] if rows else {}).items() if isinstance(value, float)]
+        columns = {key: torch.tensor([row[key] for row in rows], dtype=torch.float64) for key in keys}
+        means = {f"{prefix}/{key}": column.nanmean().float() for key, column in columns.items()}
+        self.log_dict(means, batch_size=1, on_step=False, on_epoch=True, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """Optimiser, and a schedule that counts what it is made for: steps, validations or epochs."""
@@ -161,4 +196,9 @@ class Task(L.LightningModule):
             raise ValueError(
                 "the checkpoint was trained on another set or split of the data than this run has; resume with the "
                 "data it began with, or start a new training from its weights with init_from=RUN"
+            )
+        if resumed and type(self.data).__qualname__ not in checkpoint:
+            raise ValueError(
+                f"the checkpoint does not say where its data stood: expected a state of {type(self.data).__qualname__}, "
+                f"found none (dexzoo {facts['version']}); start a new training from its weights with init_from=RUN"
             )

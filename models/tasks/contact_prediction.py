@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from ...datamodules.types import GraspBatch
 from ...losses.contact import contact_bins, soft_contact
 from ...metrics.functional.contact_map import calibration_error, contact_f1
 from ..contact_map import ContactPredictor
-from .base import Task
+from .base import Row, Task, draw_generator
 
 CONTACT = 0.005
 """metres between an object point and the hand that count as contact in F1 (GraspTTA's threshold)."""
@@ -68,16 +68,27 @@ class ContactPrediction(Task):
         fewer = replace(batch, object_points=batch.object_points[:, : self.n_points])
         logits, target = self._predict(fewer, torch.default_generator)
         loss = self.network.loss(logits, target)
-        self.log("train/loss", loss, batch_size=len(batch.names), prog_bar=True, on_step=False, on_epoch=True)
+        how: dict[str, Any] = {"on_step": False, "on_epoch": True, "sync_dist": True}
+        self.log("train/loss", loss, batch_size=len(batch.names), prog_bar=True, **how)
         return loss
+
+    def on_validation_start(self) -> None:
+        """Empties the rows of an earlier validation."""
+        self._validated: list[Row] = []
 
     def validation_step(self, batch: GraspBatch, batch_idx: int) -> None:
         """Loss, accuracy and F1 at hands moved the same way each time."""
-        logits, target = self._predict(batch, torch.Generator().manual_seed(batch_idx))
-        size = len(batch.names)
-        self.log("val/loss", self.network.loss(logits, target), batch_size=size, sync_dist=True)
-        means = {f"val/{key}": value.nanmean() for key, value in self._errors(logits, target).items()}
-        self.log_dict(means, batch_size=size, sync_dist=True)
+        logits, target = self._predict(batch, _generators(batch))
+        each = zip(logits.split(1), target.split(1), strict=True)
+        losses = torch.stack([self.network.loss(*one) for one in each])
+        columns = {key: value.tolist() for key, value in ({"loss": losses} | self._errors(logits, target)).items()}
+        for i, name in enumerate(batch.names):
+            values = {key: column[i] for key, column in columns.items()}
+            self._validated.append({"method": self.method, "clip": name, **values})
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the means over the grasps of all processes."""
+        self.log_means("val", self.gather(self._validated))
 
     def on_test_start(self) -> None:
         """Empties the results of an earlier test."""
@@ -85,8 +96,8 @@ class ContactPrediction(Task):
 
     def test_step(self, batch: GraspBatch, batch_idx: int) -> None:
         """Errors of every grasp, at hands moved the same way each time."""
-        moved = self.perturb(batch, torch.Generator().manual_seed(batch_idx))
-        logits, target = self._predict(batch, torch.Generator().manual_seed(batch_idx))
+        moved = self.perturb(batch, _generators(batch))
+        logits, target = self._predict(batch, _generators(batch))
         own = self.network.target(moved.pose, batch.object_points)
         columns = {
             self.method: self._errors(logits, target),
@@ -101,10 +112,11 @@ class ContactPrediction(Task):
         """Collects the rows of all ranks and logs the means."""
         self.gather_results()
         mine = [row for row in self.results if row["method"] == self.method]
-        keys = [key for key, value in mine[0].items() if isinstance(value, float)]
-        self.log_dict({f"test/{key}": torch.tensor([row[key] for row in mine]).nanmean() for key in keys})
+        self.log_means("test", mine)
 
-    def _predict(self, batch: GraspBatch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _predict(
+        self, batch: GraspBatch, generator: torch.Generator | Sequence[torch.Generator]
+    ) -> tuple[Tensor, Tensor]:
         """Logits of the predictor that sees the moved hand, and the true hand's map."""
         moved = self.perturb(batch, generator)
         points = batch.object_points
@@ -116,6 +128,11 @@ class ContactPrediction(Task):
         touches = network.probability(logits, _TOUCHES) >= 0.5
         errors = _map_errors(network.expected(logits), network.mode(logits), touches, target)
         return errors | {"calibration_error": calibration_error(logits, target)}
+
+
+def _generators(batch: GraspBatch) -> list[torch.Generator]:
+    """What the hands of a validation or test are moved with, grasp by grasp."""
+    return [draw_generator(0, name) for name in batch.names]
 
 
 def _map_errors(expected: Tensor, likeliest: Tensor, touches: Tensor, target: Tensor) -> dict[str, Tensor]:

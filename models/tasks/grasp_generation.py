@@ -25,7 +25,7 @@ from ..grasp_model import GraspModel
 from ..refinement.fields import ObjectFields
 from ..refinement.refiner import Refiner
 from ..selection.filter import GraspFilter
-from .base import PRIME, Task
+from .base import Task, draw_generator
 
 
 class GraspGeneration(Task):
@@ -103,11 +103,12 @@ class GraspGeneration(Task):
     def training_step(self, batch: GraspBatch, batch_idx: int) -> Tensor:
         """Weighted terms of one batch; every term is logged."""
         progress = self.global_step / max(1, int(self.trainer.estimated_stepping_batches))
-        return self._loss(batch, "train", progress)
+        return self._loss(batch, "train", progress, len(batch.names))
 
     def validation_step(self, batch: GraspBatch, batch_idx: int) -> None:
-        """The same terms with their final weights."""
-        self._loss(batch, "val", 1.0)
+        """The same terms with their final weights; a grasp that another process has too is left out."""
+        fresh = len(batch.names) - self.repeats(batch_idx)
+        self._loss(batch.first(fresh or 1), "val", 1.0, fresh)
 
     def on_test_start(self) -> None:
         """Empties the results of an earlier test."""
@@ -117,7 +118,7 @@ class GraspGeneration(Task):
     def test_step(self, batch: GraspBatch, batch_idx: int) -> None:
         """Draws, refines, filters and measures grasps of the one object of a batch; and measures the true ones."""
         thing = _Object.of(batch)
-        generator = torch.Generator().manual_seed(self.sample_seed + PRIME * batch_idx)
+        generator = draw_generator(self.sample_seed, batch.names[0])  # of its first true grasp, which no other has
         with torch.inference_mode(False):  # in which Lightning tests, and which forbids refinement its gradients
             points, plane = (None if x is None else x[:1].clone() for x in (batch.object_points, batch.plane))
             self._measure(GROUND_TRUTH, "-", batch.pose[: self.n_samples].map(torch.clone), thing)
@@ -132,9 +133,7 @@ class GraspGeneration(Task):
         self.gather_results()
         for mode in dict.fromkeys(row["refine"] for row in self.results):
             mine = [row for row in self.results if row["refine"] == mode and row["method"] == self.method]
-            keys = [key for key, value in (mine[0] if mine else {}).items() if isinstance(value, float)]
-            means = {key: torch.tensor([row[key] for row in mine]).nanmean() for key in keys}
-            self.log_dict({f"test_{mode}/{key}": value for key, value in means.items()})
+            self.log_means(f"test_{mode}", mine)
 
     @torch.no_grad()
     def propose(
@@ -195,7 +194,8 @@ class GraspGeneration(Task):
         self._contact.load_state_dict(weights)
         self.has_contact.fill_(True)
 
-    def _loss(self, batch: GraspBatch, part: str, progress: float) -> Tensor:
+    def _loss(self, batch: GraspBatch, part: str, progress: float, counts: int) -> Tensor:
+        """Weighted sum, logged as the mean over `counts` grasps; 0 leaves it out of the mean of all processes."""
         weights = {name: weight * self._share(name, progress) for name, weight in self.weights.items()}
         if progress > 0:  # the first batch computes all terms, so that a wrong name is told at once
             weights = {name: weight for name, weight in weights.items() if weight}
@@ -205,9 +205,9 @@ class GraspGeneration(Task):
         if unknown:
             raise ValueError(f"loss: expected terms of {self.method!r}, {sorted(terms)}, found {', '.join(unknown)}")
         total = weighted_sum({name: terms[name] for name in weights}, weights)
-        how: dict[str, Any] = {"batch_size": len(batch.names), "on_step": False, "on_epoch": True}
-        self.log(f"{part}/loss", total, prog_bar=part == "train", sync_dist=part == "val", **how)
-        self.log_dict({f"{part}/{name}": term for name, term in terms.items()}, sync_dist=part == "val", **how)
+        how: dict[str, Any] = {"batch_size": counts, "on_step": False, "on_epoch": True, "sync_dist": True}
+        self.log(f"{part}/loss", total, prog_bar=part == "train", **how)
+        self.log_dict({f"{part}/{name}": term for name, term in terms.items()}, **how)
         return total
 
     def _share(self, name: str, progress: float) -> float:
@@ -221,7 +221,7 @@ class GraspGeneration(Task):
         grasps = Grasps(self._measured_hand, pose, thing.asset, torch.tensor(thing.scale))
         chosen = None if self.select is None else self.select(grasps)
         labels = {"method": method, "refine": mode}
-        self.results += rows(grasps, chosen, labels, self.metrics, self.legacy, thing.mesh)
+        self.results += rows(grasps, chosen, labels, self.metrics, self.legacy, thing.mesh, thing.scene)
 
 
 @dataclass(frozen=True)
@@ -231,6 +231,8 @@ class _Object:
     mesh: Path
     scale: float
     asset: ObjectAsset
+    scene: str
+    """The table, where the data have tables."""
 
     @staticmethod
     def of(batch: GraspBatch) -> _Object:
@@ -238,4 +240,5 @@ class _Object:
         name, mesh = batch.objects[0], batch.meshes[0]
         if mesh is None:
             raise ValueError(f"object {name!r}: expected a mesh to measure grasps on, found none")
-        return _Object(mesh, float(batch.scale[0]), load_asset(mesh, name))
+        scene = "" if batch.plane is None else batch.names[0]
+        return _Object(mesh, float(batch.scale[0]), load_asset(mesh, name), scene)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from ...datamodules.motion import MotionDataModule
-from ...datamodules.types import ClipBatch, MotionBatch, MotionSample
+from ...datamodules.types import ClipBatch, MotionSample
 from ...geometry.assets import ObjectAsset
 from ...geometry.meshes import MeshError
 from ...hands.pose import HandPose
@@ -24,11 +23,14 @@ from ...metrics.evaluate import motion_errors
 from ...metrics.object_depth import motion_penetration
 from ...metrics.object_distance import ObjectDistance
 from ..autoregressive import MotionModel
+from ..blocks.latent import Source
 from ..goal_refine import GoalRefine, check_mode
 from ..grasp_evaluation import load_asset
-from .base import PRIME, Task
+from .base import Row, Task, draw_generator
 
 _log = logging.getLogger(__name__)
+
+_BATCHES = 32  # of windows, that statistics are taken from
 
 Mode = GoalRefine | Literal["teacher_forced", "most_likely"]
 """What a test rollout is given, or done with at the end."""
@@ -89,7 +91,7 @@ class MotionSynthesis(Task):
 
     def fit_statistics(self) -> None:
         """Statistics from the training clips and the first windows."""
-        self.network.fit_statistics(self.data.train, _windows(self.data))
+        self.network.fit_statistics(self.data.train, self.data.first_batches(_BATCHES))
 
     def setup(self, stage: str) -> None:
         """Tells the data what to train on, and takes statistics."""
@@ -99,20 +101,29 @@ class MotionSynthesis(Task):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Loss of one batch; every term is logged."""
         total, terms = self.losses(batch)
-        size = len(batch.clip)
-        self.log("train/loss", total, batch_size=size, prog_bar=True, on_step=False, on_epoch=True)
-        self.log_dict({f"train/{k}": v for k, v in terms.items()}, batch_size=size, on_step=False, on_epoch=True)
+        how: dict[str, Any] = {"batch_size": len(batch.clip), "on_step": False, "on_epoch": True, "sync_dist": True}
+        self.log("train/loss", total, prog_bar=True, **how)
+        self.log_dict({f"train/{k}": v for k, v in terms.items()}, **how)
         return total
 
     def losses(self, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted sum and unweighted terms of a batch: windows, or whole clips with `clips_per_batch`."""
         return self.loss(self.network(batch), batch.future, batch.past)
 
+    def on_validation_start(self) -> None:
+        """Empties the rows of an earlier validation."""
+        self._validated: list[Row] = []
+
     def validation_step(self, batch: ClipBatch, batch_idx: int) -> None:
         """Free rollout to the true goal."""
         _, errors = self.evaluate(batch, self.goal_refine[0])
-        means = {f"val/{key}": errors[key].mean() for key in ("mpjpe_cm", "mpjpe_palm_cm", "mpjpe_fingers_cm")}
-        self.log_dict(means, batch_size=len(batch.names), sync_dist=True)
+        columns = {key: errors[key].tolist() for key in ("mpjpe_cm", "mpjpe_palm_cm", "mpjpe_fingers_cm")}
+        for i, name in enumerate(batch.names):
+            self._validated.append({"clip": name} | {key: column[i] for key, column in columns.items()})
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the means over the clips of all processes."""
+        self.log_means("val", self.gather(self._validated))
 
     def on_test_start(self) -> None:
         """Empties the results of an earlier test."""
@@ -126,7 +137,7 @@ class MotionSynthesis(Task):
         if self.network.draws:
             modes.append("most_likely")
         for mode in modes:
-            pose, errors = self.evaluate_draws(batch, mode, batch_idx)
+            pose, errors = self.evaluate_draws(batch, mode)
             for i, name in enumerate(batch.names):
                 row: dict[str, Any] = {"method": self.method, "refine": mode, "clip": name}
                 self.results.append(row | {key: float(value[i]) for key, value in errors.items()})
@@ -138,21 +149,19 @@ class MotionSynthesis(Task):
         self.gather_results()
         for mode in dict.fromkeys(row["refine"] for row in self.results):
             rows = [row for row in self.results if row["refine"] == mode]
-            prefix = "test" if mode == self.goal_refine[0] else f"test_{mode}"
-            keys = [key for key, value in rows[0].items() if isinstance(value, float)]
-            self.log_dict({f"{prefix}/{k}": torch.tensor([r[k] for r in rows]).nanmean() for k in keys})
+            self.log_means("test" if mode == self.goal_refine[0] else f"test_{mode}", rows)
 
-    def evaluate_draws(self, batch: ClipBatch, mode: Mode, batch_idx: int) -> tuple[HandPose, dict[str, Tensor]]:
+    def evaluate_draws(self, batch: ClipBatch, mode: Mode) -> tuple[HandPose, dict[str, Tensor]]:
         """The first of the rollouts of a batch of test clips, and the mean errors of all `n_draws`; see `evaluate`."""
         if not self.network.draws or mode == "most_likely":
             return self._evaluate_fully(batch, mode, None)
-        generator = self.draw_generator(batch_idx)
-        draws = [self._evaluate_fully(batch, mode, generator) for _ in range(self.n_draws)]
+        generators = self.draw_generators(batch.names)
+        draws = [self._evaluate_fully(batch, mode, generators) for _ in range(self.n_draws)]
         return draws[0][0], {key: torch.stack([errors[key] for _, errors in draws]).mean(0) for key in draws[0][1]}
 
-    def draw_generator(self, batch_idx: int) -> torch.Generator:
-        """What the rollouts of a test batch are drawn with."""
-        return torch.Generator().manual_seed(self.sample_seed + PRIME * batch_idx)
+    def draw_generators(self, names: Sequence[str]) -> list[torch.Generator]:
+        """What the rollouts of test clips are drawn with, clip by clip."""
+        return [draw_generator(self.sample_seed, name) for name in names]
 
     def penetration(self, batch: ClipBatch, pose: HandPose) -> dict[str, Tensor]:
         """Depth of the hand in the objects of test clips, see `motion_penetration`; NaN where there is no solid mesh.
@@ -171,9 +180,7 @@ class MotionSynthesis(Task):
             [None if sample.mesh is None else _solid(sample.mesh, sample.object) for sample in samples],
         )
 
-    def _evaluate_fully(
-        self, batch: ClipBatch, mode: Mode, generator: torch.Generator | None
-    ) -> tuple[HandPose, dict[str, Tensor]]:
+    def _evaluate_fully(self, batch: ClipBatch, mode: Mode, generator: Source) -> tuple[HandPose, dict[str, Tensor]]:
         """`evaluate` with all that a test measures."""
         pose, errors = self.evaluate(batch, mode, generator, self.distance)
         return pose, errors | self.penetration(batch, pose)
@@ -183,7 +190,7 @@ class MotionSynthesis(Task):
         self,
         batch: ClipBatch,
         mode: Mode,
-        generator: torch.Generator | None = None,
+        generator: Source = None,
         distance: ObjectDistance | None = None,
     ) -> tuple[HandPose, dict[str, Tensor]]:
         """Synthesises the clips and compares them with the truth.
@@ -191,7 +198,7 @@ class MotionSynthesis(Task):
         Args:
             batch: whole clips.
             mode: a mode of `goal_refine`; "teacher_forced" and "most_likely" refine nothing.
-            generator: for a model that draws; None takes its most likely motion.
+            generator: for a model that draws, one for all clips or one of each; None takes its most likely motion.
             distance: for the minimum distance between hand and object; without it that column is left out.
 
         Returns:
@@ -234,7 +241,3 @@ def _solid_of(mesh: Path, name: str, modified: int) -> ObjectAsset | None:
     except MeshError as error:
         _log.warning("%s: penetration is left out: %s", name, error)
         return None
-
-
-def _windows(data: MotionDataModule, batches: int = 32) -> Iterator[MotionBatch]:
-    return islice(iter(data.train_dataloader()), batches)

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ....losses.weighted import weighted_sum
+from ...blocks.across_ranks import mean_over_ranks
 from .image import COLUMNS
 from .model import SagaPrediction
 
@@ -65,6 +66,9 @@ class SagaLoss:
 
 
 def robust_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """sqrt(1 + KL^2) - 1, which is flat near 0, of the KL per latent variable, from N(0, I); both (B, Z)."""
-    divergence = (0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)).mean()
+    """sqrt(1 + KL^2) - 1, which is flat near 0, of the KL per latent variable, from N(0, I); both (B, Z).
+
+    The KL is the mean over the batch, which in a training step is that of all processes together.
+    """
+    divergence = mean_over_ranks((0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)).mean())
     return (1 + divergence.square()).sqrt() - 1

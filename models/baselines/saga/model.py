@@ -14,7 +14,7 @@ from ....geometry.rotations import rot6d_to_rotmat
 from ....hands.hand import Hand
 from ....hands.pose import HandPose
 from ...autoregressive import MotionModel
-from ...blocks.latent import draw_posterior, draw_prior
+from ...blocks.latent import Source, draw_posterior, draw_prior
 from ...blocks.standardise import Standardise
 from ...goal_refine import GoalRefine, refine
 from ...reference.saga_motion import OFFICIAL_CHANNELS, LocalMotionFill, TrajFill
@@ -154,7 +154,7 @@ class SagaHand(MotionModel):
         n_frames: Tensor,
         object_points: Tensor,
         fps: Tensor,
-        generator: torch.Generator | None = None,
+        generator: Source = None,
         goal_refine: GoalRefine = "off",
         truth: HandPose | None = None,
     ) -> HandPose:
@@ -175,7 +175,7 @@ class SagaHand(MotionModel):
         frame = torch.arange(1, out.shape[1] + 1, device=n_frames.device)
         return refine("linear", self.hand, self.surface, out, goal, n_frames[:, None] - frame)
 
-    def _synthesise(self, start: HandPose, goal: HandPose, generator: torch.Generator | None) -> SynthesisedPath:
+    def _synthesise(self, start: HandPose, goal: HandPose, generator: Source) -> SynthesisedPath:
         """The 61 frames from the start to the goal, in the frame of the first palm."""
         z = start.translation.new_zeros(len(start.joints), 2 * self.latent)
         if generator is not None:
