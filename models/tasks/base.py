@@ -73,6 +73,7 @@ class Task(L.LightningModule):
         self.config: dict[str, Any] = {}
         self.data_facts: dict[str, Any] = {}
         self.results: list[Row] = []
+        self._resumed_steps: int | None = None
         self.register_buffer("fitted", torch.tensor(False))
 
     @property
@@ -119,8 +120,11 @@ class Task(L.LightningModule):
         """Says what the training is too short for.
 
         Raises:
-            ValueError: no validation follows its last epoch.
+            ValueError: no validation follows its last epoch, or a resumed training began with another length.
         """
+        if self.make_scheduler is not None or self.weights_at(1.0):
+            pace.refuse_other_length(self._resumed_steps, pace.total_steps(self.trainer))
+        self._resumed_steps = None
         pace.refuse_unseen_end(self.trainer)
         pace.warn_of_idle_terms(self.weights_at, pace.total_steps(self.trainer))
 
@@ -164,8 +168,13 @@ class Task(L.LightningModule):
             "hand": self.hand.name,
             "joint_names": list(self.hand.joint_names),
             "config": self.config,
+            "planned_steps": pace.total_steps(self.trainer) if self._fitting else None,
             **self.data_facts,
         }
+
+    @property
+    def _fitting(self) -> bool:
+        return self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses weights that do not fit this run.
@@ -183,7 +192,8 @@ class Task(L.LightningModule):
                 f"the checkpoint is for the hand {facts['hand']!r} with {len(theirs)} joints, this run uses "
                 f"{self.hand.name!r} with {len(mine)}; run with hand={facts['hand']}"
             )
-        resumed = self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING
+        resumed = self._fitting
+        self._resumed_steps = facts.get("planned_steps") if resumed else None
         if resumed and facts["split_hash"] != self.data_facts["split_hash"]:
             raise ValueError(
                 "the checkpoint was trained on another set or split of the data than this run has; resume with the "

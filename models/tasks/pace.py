@@ -74,6 +74,24 @@ def refuse_unseen_end(trainer: L.Trainer) -> None:
         )
 
 
+def refuse_other_length(began_with: int | None, steps: int) -> None:
+    """Stops a training that is resumed with another length: its schedule and ramps are shares of the one it began with.
+
+    Args:
+        began_with: steps that the training planned when the checkpoint was written; None for a new training.
+        steps: that it plans now.
+
+    Raises:
+        ValueError: they differ.
+    """
+    if began_with is not None and began_with != steps:
+        raise ValueError(
+            f"trainer.max_epochs: expected the length that the resumed training began with, {began_with} steps, of "
+            f"which its learning rate and loss are shares, found {steps}; set it as it was, or start a new training "
+            "from its weights with init_from=RUN"
+        )
+
+
 @rank_zero_only
 def warn_of_idle_terms(weights_at: Callable[[float], Mapping[str, float]], steps: int) -> None:
     """Names terms of the loss whose weight is 0 at every step of a training though it would not be at its end."""

@@ -79,7 +79,7 @@ def compose():
 
 
 def training(cfg: DictConfig) -> Task:
-    """The task with a trainer of the config's length; an epoch has at least the frames or grasps that the data promise."""
+    """The task with a trainer of the config's length; its epochs have the frames or grasps that the data promise."""
     OmegaConf.set_struct(cfg, False)
     cfg.model.network = {"_target_": f"{Small.__module__}.Small", "_partial_": True}
     task = instantiate(cfg.model, hand=cfg.hand)

@@ -105,6 +105,29 @@ def test_the_last_weights_are_validated(clips, tmp_path):
     fit(make(), clips, tmp_path, n_val=0, check_val_every_n_epoch=2)  # nothing to validate on
 
 
+def test_a_training_is_resumed_with_the_length_it_began_with(clips, tmp_path):
+    scheduler = partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=1e-3)
+    file = tmp_path / "last.ckpt"
+
+    class Keep(L.Callback):
+        def on_train_epoch_end(self, trainer, *_):
+            if trainer.current_epoch == 0:
+                trainer.save_checkpoint(file)
+
+    fit(make(scheduler=scheduler), clips, tmp_path, callbacks=[Keep()])
+    for epochs in (4, 2):
+        message = (
+            rf"expected the length that the resumed training began with, 6 steps, .* found {2 * epochs}; .*init_from"
+        )
+        with pytest.raises(ValueError, match=message):
+            trainer(tmp_path, max_epochs=epochs, limit_train_batches=2).fit(
+                make(scheduler=scheduler), SixClips(clips, 0), ckpt_path=file
+            )
+    again = trainer(tmp_path, max_epochs=3, limit_train_batches=2)
+    again.fit(make(scheduler=scheduler), SixClips(clips, 0), ckpt_path=file)
+    assert again.global_step == 6
+
+
 def test_a_length_in_steps_is_one_in_epochs(clips, tmp_path):
     made = fit(make(), clips, tmp_path, max_epochs=-1, max_steps=5, accumulate_grad_batches=2, limit_train_batches=4)
     assert pace.Length.of(made) == pace.Length(total_steps=5, epochs=3, validations=3)

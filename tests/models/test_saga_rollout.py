@@ -3,7 +3,6 @@
 import math
 from dataclasses import replace
 from functools import partial
-from types import SimpleNamespace
 
 import lightning as L
 import numpy as np
