@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,39 +10,12 @@ from torch import Tensor, nn
 from ...datamodules.types import MotionBatch
 from ...hands.hand import Hand, LinkPoints
 from ...hands.pose import HandPose
+from ...losses.ramp import Ramp
 from ...losses.weighted import weighted_sum
 from .goal import GoalPrediction
 
 GOAL_WEIGHTS = ("points", "pose", "near", "offset")
 _NEAR_POSE, _NEAR_OFFSET = 0.3, 0.4  # metres within which the weight of proximity gains 1
-
-
-@dataclass(frozen=True)
-class Ramp:
-    """A weight that is 0 before an epoch, then goes linearly from one value to another, and stays.
-
-    Attributes:
-        start: weight at epoch `first`.
-        end: weight from epoch `last` on.
-        first: epoch at which it begins.
-        last: epoch at which it ends, > first.
-    """
-
-    start: float
-    end: float
-    first: float
-    last: float
-
-    def __post_init__(self) -> None:
-        if not self.first < self.last:
-            raise ValueError(f"loss: expected a ramp [start, end, first, last] with first < last, found {self}")
-
-    def at(self, epoch: float) -> float:
-        """The weight at an epoch, counted from 0."""
-        if epoch < self.first:
-            return 0.0
-        share = min((epoch - self.first) / (self.last - self.first), 1.0)
-        return self.start + share * (self.end - self.start)
 
 
 class GoalLoss(nn.Module):
@@ -57,7 +29,8 @@ class GoalLoss(nn.Module):
 
     Args:
         hand: the hand that moves.
-        ramps: w_v `points`, w_p `pose`, w_r `near` and w_c `offset`, each (start, end, first, last), see `Ramp`.
+        ramps: w_v `points`, w_p `pose`, w_r `near` and w_c `offset`, each (start, end, first, last) with the last
+            two in shares of the training, see `Ramp`.
 
     Raises:
         ValueError: other names than these four, or a ramp that is none.
@@ -73,9 +46,9 @@ class GoalLoss(nn.Module):
             raise ValueError(f"loss: expected ramps [start, end, first, last], found {wrong}")
         self.ramps = {name: Ramp(*ramp) for name, ramp in ramps.items()}
 
-    def weights(self, epoch: float) -> dict[str, float]:
-        """Weight of each term at an epoch, counted from 0."""
-        points, pose, near, offset = (self.ramps[name].at(epoch) for name in GOAL_WEIGHTS)
+    def weights(self, progress: float) -> dict[str, float]:
+        """Weight of each term when this share of the training is done."""
+        points, pose, near, offset = (self.ramps[name].at(progress) for name in GOAL_WEIGHTS)
         return {
             "points": points,
             "points_head": points + 3,
@@ -87,7 +60,7 @@ class GoalLoss(nn.Module):
         }
 
     def forward(
-        self, prediction: GoalPrediction, batch: MotionBatch, surface: LinkPoints, epoch: float
+        self, prediction: GoalPrediction, batch: MotionBatch, surface: LinkPoints, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Returns the weighted sum and the unweighted terms.
 
@@ -95,10 +68,10 @@ class GoalLoss(nn.Module):
             prediction: of the windows of `batch`.
             batch: windows.
             surface: the N points of the model.
-            epoch: counted from 0.
+            progress: share of the training that is done.
         """
         terms = self.terms(prediction, batch, surface)
-        return weighted_sum(terms, self.weights(epoch)), terms
+        return weighted_sum(terms, self.weights(progress)), terms
 
     def terms(self, prediction: GoalPrediction, batch: MotionBatch, surface: LinkPoints) -> dict[str, Tensor]:
         """The unweighted terms, scalars in SI units."""

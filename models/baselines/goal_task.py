@@ -17,7 +17,7 @@ class GoalSynthesis(MotionSynthesis):
     """Trains all heads of `GoalHand` with `GoalLoss`.
 
     GOAL lowers the rate where the error of its points head on validation windows no longer improves. Here validation is
-    rollouts of whole clips, so a `ReduceLROnPlateau` watches their MPJPE; data without validation clips keep the rate.
+    rollouts of whole clips, so `plateau` watches their MPJPE; data without validation clips keep the rate.
 
     Args:
         loss: ramps of `GoalLoss`.
@@ -31,7 +31,11 @@ class GoalSynthesis(MotionSynthesis):
         super().__init__(loss={}, **task)
         self.goal_loss = GoalLoss(self.hand, loss)
 
+    def weights_at(self, progress: float) -> dict[str, float]:
+        """Weights of `GoalLoss`."""
+        return self.goal_loss.weights(progress)
+
     def losses(self, batch: MotionBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Weighted sum at the weights of the epoch, and unweighted terms, of a batch of windows."""
+        """Weighted sum at the weights of this moment of the training, and unweighted terms, of a batch of windows."""
         network: GoalHand = self.network
-        return self.goal_loss(network.predict(batch), batch, network.surface, self.current_epoch)
+        return self.goal_loss(network.predict(batch), batch, network.surface, self.progress)

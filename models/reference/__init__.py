@@ -13,7 +13,7 @@ from .goal_mnet import MNet
 from .official_cvae import OFFICIAL_WEIGHTS, OfficialGraspCVAE
 from .saga_grasp import WholeGraspPose, steps_down
 from .saga_motion import LocalMotionFill, TrajFill
-from .schedule import halving
+from .schedule import cosine, halving, plateau
 
 __all__ = [
     "OFFICIAL_WEIGHTS",
@@ -29,7 +29,9 @@ __all__ = [
     "Report",
     "TrajFill",
     "WholeGraspPose",
+    "cosine",
     "halving",
     "load_official",
+    "plateau",
     "steps_down",
 ]

@@ -20,6 +20,7 @@ from torch.utils.data import DistributedSampler
 from dexzoo import __version__
 
 from ...hands import load_hand
+from . import pace
 
 Row = dict[str, Any]
 
@@ -44,7 +45,8 @@ class Task(L.LightningModule):
         hand: name or YAML of the hand.
         optimizer: makes the optimiser from parameters; None for a network without parameters.
         scheduler: makes the learning-rate schedule from the optimiser; a partial. One that takes the number of steps,
-            `total_steps`, counts steps, a `ReduceLROnPlateau` watches `monitor`, others count epochs.
+            `total_steps`, counts steps, a `ReduceLROnPlateau` watches `monitor`, others count epochs; `epochs` and
+            `validations` are given to those that take them.
         method: the name in tables.
 
     Attributes:
@@ -83,6 +85,7 @@ class Task(L.LightningModule):
         self.config: dict[str, Any] = {}
         self.data_facts: dict[str, Any] = {}
         self.results: list[Row] = []
+        self._resumed_steps: int | None = None
         self.register_buffer("fitted", torch.tensor(False))
 
     @property
@@ -115,6 +118,31 @@ class Task(L.LightningModule):
         if not self.fitted:
             self.fit_statistics()
             self.fitted.fill_(True)
+
+    @property
+    def progress(self) -> float:
+        """Share of the training's steps that are done, in [0, 1]; 0 outside a trainer."""
+        return 0.0 if self._trainer is None else min(1.0, self.global_step / pace.total_steps(self.trainer))
+
+    def weights_at(self, progress: float) -> dict[str, float]:
+        """Weights of the terms of the loss that change, when this share of the training is done."""
+        return {}
+
+    def on_train_start(self) -> None:
+        """Says what the training is too short for.
+
+        Raises:
+            ValueError: no validation follows its last epoch, or a resumed training began with another length.
+        """
+        if self.make_scheduler is not None or self.weights_at(1.0):
+            pace.refuse_other_length(self._resumed_steps, pace.total_steps(self.trainer))
+        self._resumed_steps = None
+        pace.refuse_unseen_end(self.trainer)
+        pace.warn_of_idle_terms(self.weights_at, pace.total_steps(self.trainer))
+
+    def on_train_end(self) -> None:
+        """Says that the training stopped before its schedules were through."""
+        pace.warn_of_early_stop(self.progress)
 
     def gather_results(self) -> None:
         """Collects the rows of a test from all processes."""
@@ -152,18 +180,21 @@ class Task(L.LightningModule):
         optimizer = self.make_optimizer([p for p in self.network.parameters() if p.requires_grad])
         if self.make_scheduler is None:
             return optimizer
-        if self.make_scheduler.func is ReduceLROnPlateau:
-            schedule = {
-                "scheduler": self.make_scheduler(optimizer),
+        length = pace.Length.of(self.trainer)
+        takes = inspect.signature(self.make_scheduler.func).parameters
+        lengths = {name: value for name, value in vars(length).items() if name in takes}
+        schedule = {"scheduler": self.make_scheduler(optimizer, **lengths)}
+        if isinstance(schedule["scheduler"], ReduceLROnPlateau):
+            schedule |= {
                 "monitor": self.monitor,
                 "frequency": self.trainer.check_val_every_n_epoch,
                 "strict": False,  # a fold of the data may have no validation clips
             }
-            return {"optimizer": optimizer, "lr_scheduler": schedule}
-        if "total_steps" not in inspect.signature(self.make_scheduler.func).parameters:
-            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.make_scheduler(optimizer)}}
-        scheduler = self.make_scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        elif "total_steps" in takes:
+            schedule["interval"] = "step"
+        twin = self.make_optimizer([nn.Parameter(torch.zeros(1))])
+        pace.warn_of_constant_rate(self.make_scheduler(twin, **lengths), length, by_step="total_steps" in takes)
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what is needed to know what the weights mean."""
@@ -172,8 +203,13 @@ class Task(L.LightningModule):
             "hand": self.hand.name,
             "joint_names": list(self.hand.joint_names),
             "config": self.config,
+            "planned_steps": pace.total_steps(self.trainer) if self._fitting else None,
             **self.data_facts,
         }
+
+    @property
+    def _fitting(self) -> bool:
+        return self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses weights that do not fit this run.
@@ -191,7 +227,8 @@ class Task(L.LightningModule):
                 f"the checkpoint is for the hand {facts['hand']!r} with {len(theirs)} joints, this run uses "
                 f"{self.hand.name!r} with {len(mine)}; run with hand={facts['hand']}"
             )
-        resumed = self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING
+        resumed = self._fitting
+        self._resumed_steps = facts.get("planned_steps") if resumed else None
         if resumed and facts["split_hash"] != self.data_facts["split_hash"]:
             raise ValueError(
                 "the checkpoint was trained on another set or split of the data than this run has; resume with the "

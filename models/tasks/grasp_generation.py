@@ -18,6 +18,7 @@ from ...datamodules.types import GraspBatch
 from ...geometry.assets import ObjectAsset
 from ...hands.hand import Hand, load_hand
 from ...hands.pose import HandPose
+from ...losses.ramp import Ramp
 from ...losses.weighted import weighted_sum
 from ...metrics.grasps import Grasps
 from ..grasp_evaluation import GROUND_TRUTH, METRICS, load_asset, rows
@@ -52,7 +53,8 @@ class GraspGeneration(Task):
         method: the name in tables.
 
     Raises:
-        ValueError: a weight or warm-up of a term that the model does not have, at the first batch.
+        ValueError: a warm-up that is not between two shares; a weight or warm-up of a term that the model does not
+            have, at the first batch.
     """
 
     takes = GraspDataModule
@@ -81,7 +83,7 @@ class GraspGeneration(Task):
             raise ValueError(f"n_samples: expected 1 or more candidates of each object, found {n_samples}")
         self.weights = {name: float(weight) for name, weight in (loss or {}).items() if weight}
         rising = {name: ends for name, ends in (warmup or {}).items() if (loss or {}).get(name) != 0}
-        self.warmup = {name: (float(first), float(last)) for name, (first, last) in rising.items()}
+        self.warmup = {name: Ramp(0.0, 1.0, *map(float, ends)) for name, ends in rising.items()}
         self.refine, self.select = refine, select
         self.n_samples, self.temperature, self.sample_seed = n_samples, temperature, sample_seed
         self.metrics, self.legacy = tuple(metrics), legacy
@@ -100,10 +102,14 @@ class GraspGeneration(Task):
         """Checks that the contact predictor was trained."""
         self._check_contact()
 
+    def weights_at(self, progress: float) -> dict[str, float]:
+        """Weights of the terms that are not 0 at the end."""
+        ramps = self.warmup
+        return {name: w * (ramps[name].at(progress) if name in ramps else 1.0) for name, w in self.weights.items()}
+
     def training_step(self, batch: GraspBatch, batch_idx: int) -> Tensor:
         """Weighted terms of one batch; every term is logged."""
-        progress = self.global_step / max(1, int(self.trainer.estimated_stepping_batches))
-        return self._loss(batch, "train", progress, len(batch.names))
+        return self._loss(batch, "train", self.progress, len(batch.names))
 
     def validation_step(self, batch: GraspBatch, batch_idx: int) -> None:
         """The same terms with their final weights; a grasp that another process has too is left out."""
@@ -196,7 +202,7 @@ class GraspGeneration(Task):
 
     def _loss(self, batch: GraspBatch, part: str, progress: float, counts: int) -> Tensor:
         """Weighted sum, logged as the mean over `counts` grasps; 0 leaves it out of the mean of all processes."""
-        weights = {name: weight * self._share(name, progress) for name, weight in self.weights.items()}
+        weights = self.weights_at(progress)
         if progress > 0:  # the first batch computes all terms, so that a wrong name is told at once
             weights = {name: weight for name, weight in weights.items() if weight}
         self.network.active = frozenset(weights)
@@ -209,12 +215,6 @@ class GraspGeneration(Task):
         self.log(f"{part}/loss", total, prog_bar=part == "train", **how)
         self.log_dict({f"{part}/{name}": term for name, term in terms.items()}, **how)
         return total
-
-    def _share(self, name: str, progress: float) -> float:
-        if name not in self.warmup:
-            return 1.0
-        first, last = self.warmup[name]
-        return min(1.0, max(0.0, (progress - first) / max(last - first, 1e-9)))
 
     def _measure(self, method: str, mode: str, pose: HandPose, thing: _Object) -> None:
         """Adds a row for each of the grasps (n,) of an object."""

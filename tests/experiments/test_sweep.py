@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from dexzoo.experiments import launch, sweep
 from dexzoo.experiments.folders import RunError
 from dexzoo.experiments.sweep_figures import place
+from dexzoo.experiments.sweep_file import as_overrides
 from dexzoo.models import Refiner
 
 pytest.importorskip("sweeps", reason='needs the package sweeps: pip install "dexzoo[sweep]"')
@@ -118,6 +119,8 @@ def test_the_best_of_a_file_composes_as_an_experiment(file, tmp_path):
     path = sweep.write_best(made, sweep.Trial(tmp_path, first, 1.0), tmp_path)
     cfg = composed(f"experiment={path.stem}", f"hydra.searchpath=[file://{tmp_path}]")
     assert {key: OmegaConf.select(cfg, key) for key in first} == first
+    tried = composed(*made.fixed, *as_overrides(first))
+    assert cfg.model.get("scheduler") == tried.model.get("scheduler")  # the one that these parameters are the best with
     fixed = composed(*made.fixed)
     assert cfg.model.method == fixed.model.method
     assert cfg.data["_target_"] == fixed.data["_target_"]

@@ -18,10 +18,10 @@ from tests.oracles.residual_blocks import WrittenOut
 
 TINY = partial(GoalHand, n_points=12, n_basis=16, width=16, bottleneck=16, dropout=0.0)
 RAMPS = {
-    "points": (2.5, 10.0, 0, 4),
-    "pose": (10.0, 2.5, 0, 4),
-    "near": (0.7, 7.0, 4, 10),
-    "offset": (2.5, 10.0, 0, 4),
+    "points": (2.5, 10.0, 0, 0.4),
+    "pose": (10.0, 2.5, 0, 0.4),
+    "near": (0.7, 7.0, 0.4, 1),
+    "offset": (2.5, 10.0, 0, 0.4),
 }
 
 
@@ -208,25 +208,24 @@ def test_the_terms_are_those_of_a_loop(hand, batch):
 
 
 @pytest.mark.parametrize(
-    ("epoch", "w_v", "w_p", "w_r", "w_c"),
+    ("progress", "w_v", "w_p", "w_r", "w_c"),
     [
         (0, 2.5, 10.0, 0.0, 2.5),
-        (2, 6.25, 6.25, 0.0, 6.25),
-        (4, 10, 2.5, 0.7, 10),
-        (7, 10, 2.5, 3.85, 10),
-        (10, 10, 2.5, 7.0, 10),
-        (99, 10, 2.5, 7.0, 10),
+        (0.2, 6.25, 6.25, 0.0, 6.25),
+        (0.4, 10, 2.5, 0.7, 10),
+        (0.7, 10, 2.5, 3.85, 10),
+        (1, 10, 2.5, 7.0, 10),
     ],
 )
-def test_weights_are_annealed(hand, epoch, w_v, w_p, w_r, w_c):
-    weights = GoalLoss(hand, RAMPS).weights(epoch)
+def test_weights_are_annealed(hand, progress, w_v, w_p, w_r, w_c):
+    weights = GoalLoss(hand, RAMPS).weights(progress)
     expected = [w_v, w_v + 3, w_p, w_p / 2, w_r / 2, w_r, w_c]
     assert [*weights.values()] == pytest.approx(expected)
 
 
-def test_the_sum_is_weighted_by_the_epoch(hand, batch):
+def test_the_sum_is_weighted_by_the_progress(hand, batch):
     model, loss = TINY(hand), GoalLoss(hand, RAMPS)
-    total, terms = loss(model.predict(batch), batch, model.surface, 7)
+    total, terms = loss(model.predict(batch), batch, model.surface, 0.7)
     by_hand = [10, 13, 2.5, 1.25, 1.925, 3.85, 10]
     expected = sum(w * term.item() for w, term in zip(by_hand, terms.values(), strict=True))
     assert total.item() == pytest.approx(expected, rel=1e-5)
@@ -241,7 +240,7 @@ def test_every_head_is_trained_and_errors_shrink(hand, batch):
     first, last = loss.terms(model.predict(batch), batch, model.surface), {}
     for _ in range(150):
         optimiser.zero_grad()
-        total, last = loss(model.predict(batch), batch, model.surface, 10)
+        total, last = loss(model.predict(batch), batch, model.surface, 1.0)
         total.backward()
         optimiser.step()
     for name in ("points", "points_head", "offset", "translation"):
@@ -253,7 +252,10 @@ def test_every_head_is_trained_and_errors_shrink(hand, batch):
     [
         ({"points": (1, 1, 0, 1)}, r"expected the weights \['points', 'pose', 'near', 'offset'\], found \['points'\]"),
         (RAMPS | {"pose": (1, 2, 3)}, r"expected ramps \[start, end, first, last\], found \{'pose': \[1, 2, 3\]\}"),
-        (RAMPS | {"pose": (1, 2, 3, 3)}, r"with first < last, found Ramp\(start=1, end=2, first=3, last=3\)"),
+        (
+            RAMPS | {"pose": (10.0, 2.5, 0, 4)},
+            r"shares of the training, .*, found first=0, last=4; epochs are divided by",
+        ),
     ],
 )
 def test_wrong_ramps_are_refused(hand, ramps, message):

@@ -157,8 +157,9 @@ def test_a_predictor_of_another_size_is_refused(predictor):
 
 def test_a_weight_rises_during_its_warm_up():
     task = GraspGeneration(CVAE, "shadow", LOSS, {"kl": [0.2, 0.6]}, optimizer=ADAM)
-    assert [task._share("kl", p) for p in (0.0, 0.2, 0.4, 0.6, 1.0)] == pytest.approx([0, 0, 0.5, 1, 1])
-    assert task._share("contact", 0.0) == 1
+    rising = [task.weights_at(p)["kl"] / LOSS["kl"] for p in (0.0, 0.2, 0.4, 0.6, 1.0)]
+    assert rising == pytest.approx([0, 0, 0.5, 1, 1])
+    assert task.weights_at(0.0)["contact"] == LOSS["contact"]
 
 
 def test_a_term_of_weight_zero_needs_no_warm_up(data, tmp_path):

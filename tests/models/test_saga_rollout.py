@@ -3,7 +3,6 @@
 import math
 from dataclasses import replace
 from functools import partial
-from types import SimpleNamespace
 
 import lightning as L
 import numpy as np
@@ -301,12 +300,11 @@ def test_each_network_is_clipped_by_itself(monkeypatch):
 @pytest.mark.parametrize(("separate", "apart"), [(0.0, [False] * 3), (0.5, [True, True, False]), (1.0, [True] * 3)])
 def test_the_first_epochs_train_the_networks_apart(batch, monkeypatch, separate, apart):
     task, seen = make_task(separate=separate), []
-    task.trainer = SimpleNamespace(max_epochs=3)  # type: ignore[assignment]
     predict = task.network.predict
     monkeypatch.setattr(
         task.network, "predict", lambda b, end_to_end: (seen.append(not end_to_end), predict(b, end_to_end))[1]
     )
     for epoch in range(3):
-        monkeypatch.setattr(type(task), "current_epoch", epoch)
+        monkeypatch.setattr(type(task), "progress", epoch / 3)
         task.losses(batch)
     assert seen == apart

@@ -60,7 +60,7 @@ class Case:
 
 MOTION_TASK = partial(MotionSynthesis, loss={"keypoints": 100.0, "joints": 5.0})
 GOAL_AT = {"points": 10.0, "pose": 10.0, "near": 1.0, "offset": 2.5}
-ALL_HEADS = {name: [weight, weight, -1, 0] for name, weight in GOAL_AT.items()}
+ALL_HEADS = {name: [weight, weight, 0, 0] for name, weight in GOAL_AT.items()}
 NET = partial(MotionNet, n_points=24, n_object_points=32, hidden=64, dropout=0.0)
 GOAL = partial(GoalHand, n_points=24, n_basis=32, width=64, bottleneck=64, dropout=0.0)
 MOTION_FLOW = partial(MotionFlow, n_points=12, n_object_points=16, width=64, blocks=2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,8 +24,8 @@ class SagaSynthesis(MotionSynthesis):
     Args:
         loss: weights of `SagaLoss`.
         clips_per_batch: whole clips in a training batch.
-        separate: share of the epochs, the first ones, in which the networks are trained apart, the image network on
-            true paths, as the published ones were before their common training; 1 keeps them apart.
+        separate: share of the training, at its beginning, in which the networks are trained apart, the image network
+            on true paths, as the published ones were before their common training; 1 keeps them apart.
         **task: see `MotionSynthesis`; `network` makes a `SagaHand`.
 
     Raises:
@@ -42,7 +41,7 @@ class SagaSynthesis(MotionSynthesis):
     def losses(self, batch: ClipBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted sum and unweighted terms of a batch of whole clips."""
         network: SagaHand = self.network
-        apart = self.separate > 0 and self.current_epoch < self.separate * (self.trainer.max_epochs or math.inf)
+        apart = self.progress < self.separate
         return self.saga_loss(network.predict(batch, end_to_end=not apart))
 
     def configure_gradient_clipping(

@@ -1,0 +1,159 @@
+"""How long a training is, and what does not happen within it: of everything that is a share of its length."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.utilities import rank_zero_only
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Length:
+    """Of a training.
+
+    Attributes:
+        total_steps: steps of the optimiser.
+        epochs: passes over the training data, the last of which may not be whole.
+        validations: those after an epoch.
+    """
+
+    total_steps: int
+    epochs: int
+    validations: int
+
+    @staticmethod
+    def of(trainer: L.Trainer) -> Length:
+        """What a trainer plans.
+
+        Raises:
+            ValueError: no limit, see `total_steps`.
+        """
+        steps = total_steps(trainer)
+        batches = trainer.accumulate_grad_batches * steps
+        epochs = trainer.max_epochs or 0
+        if epochs < 1:
+            epochs = math.ceil(batches / max(1, int(trainer.num_training_batches)))
+        return Length(steps, epochs, epochs // (trainer.check_val_every_n_epoch or 1))
+
+
+def total_steps(trainer: L.Trainer) -> int:
+    """Steps of the optimiser that a trainer plans.
+
+    Raises:
+        ValueError: it has no limit of epochs or steps, of which schedules and ramps could be shares.
+    """
+    planned = trainer.estimated_stepping_batches
+    if math.isinf(planned):
+        raise ValueError(
+            "trainer.max_epochs: expected a number of epochs (or +trainer.max_steps), of which the learning rate's "
+            "schedule and the ramps of the loss are shares, found no limit but perhaps trainer.max_time"
+        )
+    return max(1, int(planned))
+
+
+def refuse_unseen_end(trainer: L.Trainer) -> None:
+    """Stops a training whose last epochs no validation follows: its best weights would be those of an earlier one.
+
+    Raises:
+        ValueError: always in that case, unless there is nothing to validate on.
+    """
+    epochs, every = trainer.max_epochs or 0, trainer.check_val_every_n_epoch or 1
+    if epochs > 0 and epochs % every and sum(map(int, trainer.num_val_batches)) > 0:
+        raise ValueError(
+            f"trainer.check_val_every_n_epoch: expected a divisor of trainer.max_epochs={epochs}, so that the last "
+            f"weights are validated and kept, found {every}; set it to {math.gcd(epochs, every)} or {epochs}"
+        )
+
+
+def refuse_other_length(began_with: int | None, steps: int) -> None:
+    """Stops a training that is resumed with another length: its schedule and ramps are shares of the one it began with.
+
+    Args:
+        began_with: steps that the training planned when the checkpoint was written; None for a new training.
+        steps: that it plans now.
+
+    Raises:
+        ValueError: they differ.
+    """
+    if began_with is not None and began_with != steps:
+        raise ValueError(
+            f"trainer.max_epochs: expected the length that the resumed training began with, {began_with} steps, of "
+            f"which its learning rate and loss are shares, found {steps}; set it as it was, or start a new training "
+            "from its weights with init_from=RUN"
+        )
+
+
+@rank_zero_only
+def warn_of_idle_terms(weights_at: Callable[[float], Mapping[str, float]], steps: int) -> None:
+    """Names terms of the loss whose weight is 0 at every step of a training though it would not be at its end."""
+    last = (steps - 1) / steps
+    used, meant = weights_at(last), weights_at(1.0)
+    for name, weight in meant.items():
+        if weight and not used[name]:
+            _log.warning(
+                "loss: %s has the weight %g at the end of a training, but 0 at every one of these %d steps, as its "
+                "ramp begins after the last of them: it is not trained; train longer, or let it begin earlier",
+                name,
+                weight,
+                steps,
+            )
+
+
+@rank_zero_only
+def warn_of_constant_rate(schedule: LRScheduler | ReduceLROnPlateau, length: Length, by_step: bool) -> None:
+    """Says that a schedule never changes the learning rate within a training.
+
+    Args:
+        schedule: which this uses up: that of an optimiser of its own.
+        length: of the training.
+        by_step: the schedule counts steps, else epochs; one that waits for validations counts those.
+    """
+    waits = isinstance(schedule, ReduceLROnPlateau)
+    turns, unit = length.epochs, "epochs"
+    if by_step:
+        turns, unit = length.total_steps, "steps"
+    elif waits:
+        turns, unit = length.validations, "validations"
+    if turns < 2 or _changes(schedule, turns, [1.0] if waits else []):
+        return
+    _log.warning(
+        "schedule: %s never changes the learning rate within these %d %s%s; train longer, or choose another one, "
+        "schedule@model.scheduler=one_cycle",
+        type(schedule).__name__,
+        turns,
+        unit,
+        " even if none improves" if waits else "",
+    )
+
+
+def _changes(schedule: Any, turns: int, metric: list[float]) -> bool:
+    """Whether a rate at some turn, from the first to the last, differs from the first one."""
+    groups = schedule.optimizer.param_groups
+    first = [group["lr"] for group in groups]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the optimiser has made no step
+        for _ in range(turns - 1):
+            schedule.step(*metric)
+            if any(group["lr"] != rate for group, rate in zip(groups, first, strict=True)):
+                return True
+    return False
+
+
+@rank_zero_only
+def warn_of_early_stop(progress: float) -> None:
+    """Says that a training stopped before its planned end, so that no schedule and ramp got through."""
+    if progress < 1:
+        _log.warning(
+            "the training stopped after %.0f %% of its planned steps (trainer.max_time?): the learning rate and the "
+            "weights of the loss, which follow from the planned length, did not come to their ends",
+            100 * progress,
+        )
