@@ -33,6 +33,7 @@ COLUMNS = {
     "ave_cm2": "AVE\n(cm²)",
     "ave_paper": "AVE\n(m²·100)",
     "vertex_offset_cm": "vertex\noffset (cm)",
+    "surface_offset_cm": "surface\noffset (cm)",
     "min_distance_cm": "min dist.\n(cm)",
     "min_distance_error_cm": "its error\n(cm)",
     "penetration_cm": "depth, last\nframe (cm)",
@@ -51,8 +52,9 @@ EXPLANATION = (
     "mean of its draws. Modes: off is the free rollout from the given frames to the true goal in the true number of "
     "frames, the one to compare; linear and opt pull its last frames onto the goal, so that what is about the last "
     "frame is near zero by construction; most_likely takes the one likeliest motion of a model that draws; "
-    "teacher_forced starts every chunk from the true history, so it is no synthesis. Smaller is better but for the "
-    "minimum distance, whose error is beside it."
+    "teacher_forced starts every chunk from the true history, so it is no synthesis. Offsets are of the last frame, "
+    "over the vertices of the hand's mesh, as the literature has it, and over points spread evenly on its surface. "
+    "Smaller is better but for the minimum distance, whose error is beside it."
 )
 TESTS = (
     "Difference from {base} clip by clip, averaged over the seeds that both have, in the same mode ({base} off beside "

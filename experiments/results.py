@@ -23,6 +23,7 @@ COLUMNS = {
     "ave_cm2": "AVE (cm²)",
     "ave_paper": "AVE (m²·100)",
     "vertex_offset_cm": "vertex offset (cm)",
+    "surface_offset_cm": "surface offset (cm)",
     "min_distance_cm": "min distance (cm)",
     "min_distance_error_cm": "its error (cm)",
     "penetration_cm": "p.dist (cm)",
