@@ -17,11 +17,11 @@ from torch import Tensor
 
 from ..geometry.meshes import load_mesh
 from ..geometry.render import Camera, points_mesh, render_scene
-from ..hands.hand import Hand, load_hand
+from ..hands.hand import Hand
 from ..hands.pose import HandPose
 from ..metrics.columns import LEGACY, METRICS
 from ..models.grasp_evaluation import pose_of_row
-from .results import Row, group_rows, method_label
+from .results import Row, by_method
 
 _HAND, _OBJECT = (0.35, 0.50, 0.85), (0.80, 0.66, 0.45)
 _RANKS = ("best", "median", "worst")
@@ -42,7 +42,8 @@ def draw(
     title: str,
     key: str = "sim_displacement_cm",
     size: int = 320,
-    hand: Hand | None = None,
+    *,
+    hand: Hand,
 ) -> Path:
     """Draws the best, the median and the worst candidate of each method and refinement by one metric.
 
@@ -52,7 +53,7 @@ def draw(
         title: of the data; it says "demo data" where it is.
         key: the metric that the candidates are sorted by.
         size: width and height of one picture, pixels.
-        hand: of the grasps; by default the one of the name that the rows have, which has to be one that ships.
+        hand: of the grasps.
 
     Returns:
         The path.
@@ -64,7 +65,6 @@ def draw(
     groups = {name: group for name, group in groups.items() if group}
     if not groups:
         raise ValueError(f"key: expected a metric that some rows with a mesh have, found none: {key!r}")
-    hand = load_hand(rows[0]["hand"]) if hand is None else hand
     figure = Figure(figsize=(3 * _PANEL + 0.6, 1.26 * _PANEL * len(groups) + _TOP), layout="constrained")
     figure.suptitle(f"{title}\nby {key}: best, median and worst candidate", fontsize=11)
     panels = figure.subplots(len(groups), len(_RANKS), squeeze=False)
@@ -149,8 +149,8 @@ def _picture(hand: Hand, pose: HandPose, thing: trimesh.Trimesh, size: int) -> N
 
 
 def _methods(rows: Sequence[Row]) -> Iterable[tuple[str, list[Row]]]:
-    for (_, _, refine), group in group_rows(rows, "method", "variant", "refine").items():
-        yield method_label(group[0]) + (f", {refine}" if refine not in ("off", "-") else ""), group
+    for (method, refine), group in by_method(rows).items():
+        yield method + (f", {refine}" if refine not in ("off", "-") else ""), group
 
 
 def _value(row: Mapping[str, Any], key: str) -> float | None:

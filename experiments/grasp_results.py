@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..models.grasp_evaluation import GROUND_TRUTH, KEPT
+from . import results
 from .folders import RunError
-from .results import Row, group_rows, mean_and_sd, method_label, read_results
+from .merging import merge_parts
+from .results import Row, by_method, group_rows, mean_and_sd, read_results
 
-KEYS = ("method", "variant", "refine", "seed", "data", "hand", "object", "scale", "candidate", "kept", "mesh", "pose")
+KEYS = (*results.KEYS, "scale", "candidate", "kept", "mesh", "pose")
 """Columns that every row has; of the others those that begin with `drop_` are criteria of the filter."""
-
-_ABOUT = (*KEYS, "clip", "fold")  # what a row is about; the other columns are metrics
 
 DROP = "drop_"
 """Before the name of a criterion of the filter."""
@@ -26,7 +26,7 @@ DROP = "drop_"
 RESAMPLES = 10_000
 """Bootstrap resamples of objects and seeds."""
 
-_IDENTITY = ("method", "variant", "refine", "seed", "object", "scale", "candidate")
+_IDENTITY = ("refine", "seed", "fold", "object", "scale", "candidate")
 _SPREADS = "diversity_"  # metrics with one value per object, which every candidate repeats
 
 
@@ -71,21 +71,10 @@ def gather(paths: Iterable[str | Path]) -> list[Row]:
     """The rows of several grasp runs; those of the data set's own grasps, which every run has, once and without a seed.
 
     Raises:
-        RunError: a folder without results, a run of motions, runs of different data or hands, or two different grasps
-            under the same method, seed, object and number.
+        RunError: a folder without results, a run of motions, or runs that cannot be merged, see `merge_parts`.
     """
-    rows: dict[tuple[Any, ...], Row] = {}
-    for path in map(Path, paths):
-        for row in _rows_of(path):
-            if row["method"] == GROUND_TRUTH:
-                row = {**row, "seed": None}
-            name = tuple(row[key] for key in _IDENTITY)
-            _check_same(rows.setdefault(name, row), row, path)
-    for key in ("data", "hand"):
-        found = sorted({row[key] for row in rows.values()})
-        if len(found) > 1:
-            raise RunError(f"{key}: expected runs that can be compared, found {' and '.join(map(repr, found))}")
-    return sorted(rows.values(), key=lambda row: row["method"] != GROUND_TRUTH)  # stable: the floor comes first
+    rows = merge_parts([(path, _rows_of(path)) for path in map(Path, paths)], _IDENTITY)
+    return sorted(rows, key=lambda row: row["method"] != GROUND_TRUTH)  # stable: the floor comes first
 
 
 def _rows_of(path: Path) -> list[Row]:
@@ -97,16 +86,7 @@ def _rows_of(path: Path) -> list[Row]:
     if missing:
         found = f"no column {missing[0]!r}" if rows else "no rows"
         raise RunError(f"{file}: expected rows of a grasp run, found {found}; report.py merges runs of motions")
-    return rows
-
-
-def _check_same(first: Row, row: Row, path: Path) -> None:
-    if row["kept"] != first["kept"] or not np.allclose(row["pose"], first["pose"], atol=1e-6, equal_nan=True):
-        what = ", ".join(f"{key} {row[key]}" for key in _IDENTITY if row[key] is not None)
-        raise RunError(
-            f"{path}: expected the grasps of an earlier run under the same name, found another pose or another verdict "
-            f"of the filter ({what}); were the runs made with different settings?"
-        )
+    return [{**row, "seed": None} if row["method"] == GROUND_TRUTH else row for row in rows]
 
 
 # ----------------------------------------------------------------------------------------------------------- statistics
@@ -117,19 +97,19 @@ def summarise(rows: Sequence[Row]) -> list[Line]:
     names = metric_names(rows)
     criteria = [key.removeprefix(DROP) for key in all_keys(rows) if key.startswith(DROP)]
     lines = []
-    for (_, _, refine), group in group_rows(rows, "method", "variant", "refine").items():
+    for (method, refine), group in by_method(rows).items():
         dropped = float(np.mean([not row["kept"] for row in group]))
         drops = {name: mean_and_sd(_values(group, f"{DROP}{name}"))[0] for name in criteria}
         for filtered in (False, True):
             some = [row for row in group if row["kept"] or not filtered]
             stats = {name: statistic(some, name, filtered) for name in names}
-            lines.append(Line(method_label(group[0]), refine, filtered, len(some), dropped, drops, stats))
+            lines.append(Line(method, refine, filtered, len(some), dropped, drops, stats))
     return lines
 
 
 def metric_names(rows: Sequence[Row]) -> list[str]:
     """The metrics in the rows."""
-    return [key for key in all_keys(rows) if key not in _ABOUT and not key.startswith((DROP, KEPT))]
+    return [key for key in all_keys(rows) if key not in KEYS and not key.startswith((DROP, KEPT))]
 
 
 def statistic(rows: Sequence[Row], name: str, kept: bool = False) -> Statistic:

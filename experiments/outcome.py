@@ -36,7 +36,7 @@ def label_results(
 ) -> list[results.Row]:
     """The rows of all tasks with the columns that say what they belong to. An ablation is one of our model only."""
     fold = cfg.data.get("fold")
-    labels = {"seed": cfg.seed, "hand": cfg.hand, "data": datamodule.title}
+    labels = {"seed": cfg.seed, "hand": task.hand.name, "data": datamodule.title, "split_hash": datamodule.split_hash}
     labels["fold"] = fold if isinstance(fold, int) else None
     mine = [row for row in task.results if row["method"] == task.method]
     others = [row for t in (task, *references) for row in t.results if row["method"] != task.method]

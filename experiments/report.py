@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 from hydra.experimental.callback import Callback
 from lightning.pytorch.utilities import rank_zero_only
-from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from dexzoo.experiments.errors import plain_errors
 from dexzoo.experiments.folders import RunError
+from dexzoo.experiments.merging import merge_parts
+from dexzoo.experiments.paired import paired_differences
 from dexzoo.experiments.results import (
     COLUMNS,
     Row,
+    by_method,
     console,
     format_spread,
     group_rows,
@@ -29,9 +31,6 @@ from dexzoo.experiments.results import (
     read_results,
 )
 
-RESAMPLES = 10_000
-"""Bootstrap resamples of the clips."""
-
 
 def gather(paths: Iterable[str | Path]) -> list[Row]:
     """The rows of several runs. A folder with folds counts as their merged results, a sweep as all of its runs.
@@ -39,9 +38,10 @@ def gather(paths: Iterable[str | Path]) -> list[Row]:
     Rows of a reference that several runs evaluated on the same clips with the same seed are taken once.
 
     Raises:
-        RunError: a folder without results, or runs of different data or hands.
+        RunError: a folder without results, runs that cannot be merged (see `merge_parts`), or that were tested on
+            other clips.
     """
-    rows: dict[tuple[Any, ...], Row] = {}
+    parts: list[tuple[Path, list[Row]]] = []
     for path in map(Path, paths):
         own = path / "results.parquet"
         files = [own] if own.exists() else _outermost(path.rglob("results.parquet"))
@@ -49,13 +49,10 @@ def gather(paths: Iterable[str | Path]) -> list[Row]:
             raise RunError(
                 f"{path}: expected a run or a sweep with a results.parquet, found none; is the run finished?"
             )
-        for row in (row for file in files for row in read_results(file)):
-            rows[tuple(row[k] for k in ("method", "variant", "refine", "seed", "fold", "clip"))] = row
-    for key in ("data", "hand"):
-        found = sorted({row[key] for row in rows.values()})
-        if len(found) > 1:
-            raise RunError(f"{key}: expected runs that can be compared, found {' and '.join(map(repr, found))}")
-    return list(rows.values())
+        parts += [(file.parent, read_results(file)) for file in files]
+    rows = merge_parts(parts, ("refine", "seed", "fold", "clip"))
+    _check_clips(rows)
+    return rows
 
 
 def merge(rows: Sequence[Row], reference: str = "timed", metric: str = "mpjpe_cm") -> list[Row]:
@@ -69,40 +66,26 @@ def merge(rows: Sequence[Row], reference: str = "timed", metric: str = "mpjpe_cm
     Returns:
         Lines with `method`, `refine`, `runs` (seeds x folds), and for every metric `NAME` the mean over clips, averaged
         over runs, and `NAME_sd`, the standard deviation of the runs' means; then `difference`, `ci_low` and `ci_high`,
-        the paired difference in `metric` from the reference and its 95 % interval (bootstrap over clips).
+        the paired difference in `metric` from the reference and its 95 % interval (`paired.cluster_interval`).
+
+    Raises:
+        RunError: rows without the metric.
     """
     names = metric_names(rows)
-    base = _by_clip([row for row in rows if row["method"] == reference], metric)
+    if metric not in names:
+        raise RunError(f"expected runs of motion models, with the metric {metric}, found none; grasps: table3.py")
+    base = [row for row in rows if row["method"] == reference]
     lines = []
-    for (_, _, refine), group in group_rows(rows, "method", "variant", "refine").items():
+    for (method, refine), group in by_method(rows).items():
         runs = group_rows(group, "seed", "fold").values()
-        line: Row = {"method": method_label(group[0]), "refine": refine, "runs": len(runs)}
+        line: Row = {"method": method, "refine": refine, "runs": len(runs)}
         for name in names:
             means = [mean_and_sd(row.get(name, np.nan) for row in run)[0] for run in runs]
             line[name], line[f"{name}_sd"], _ = mean_and_sd(means)
-        differences = [] if group[0]["method"] == reference else paired_differences(_by_clip(group, metric), base)
-        line["difference"], line["ci_low"], line["ci_high"] = bootstrap_interval(np.asarray(differences))
+        differences = paired_differences([] if group[0]["method"] == reference else group, base, metric)
+        line["difference"], line["ci_low"], line["ci_high"] = differences.interval()
         lines.append(line)
     return lines
-
-
-def paired_differences(values: dict[tuple, float], base: dict[tuple, float]) -> list[float]:
-    """Method minus reference of each clip, averaged over seeds; keys are (seed, fold, clip)."""
-    clips: dict[tuple, list[float]] = {}
-    for (seed, fold, clip), value in values.items():
-        if (seed, fold, clip) in base:
-            clips.setdefault((fold, clip), []).append(value - base[seed, fold, clip])
-    return [float(np.mean(differences)) for differences in clips.values()]
-
-
-def bootstrap_interval(differences: NDArray, resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, float, float]:
-    """Mean of the differences and its 95 % percentile interval, resampling clips; NaN where there are none."""
-    differences = differences[~np.isnan(differences)]
-    if not len(differences):
-        return float("nan"), float("nan"), float("nan")
-    picks = np.random.default_rng(seed).integers(len(differences), size=(resamples, len(differences)))
-    low, high = np.percentile(differences[picks].mean(1), [2.5, 97.5])
-    return float(differences.mean()), float(low), float(high)
 
 
 def text_lines(lines: Sequence[Row], reference: str) -> tuple[list[str], list[list[str]]]:
@@ -154,13 +137,26 @@ class MultirunReport(Callback):
     """Hydra callback: the merged table of a sweep."""
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        """Prints it and writes it into the sweep's folder."""
-        if rank_zero_only.rank == 0 and any(Path(config.hydra.sweep.dir).rglob("results.parquet")):
-            report([config.hydra.sweep.dir], Path(config.hydra.sweep.dir))
+        """Prints it and writes it into the sweep's folder; a sweep whose runs cannot be merged says why."""
+        folder = Path(config.hydra.sweep.dir)
+        if rank_zero_only.rank == 0 and any(folder.rglob("results.parquet")):
+            try:
+                report([folder], folder)
+            except RunError as error:
+                console().print(f"no report    {error}", soft_wrap=True)
 
 
-def _by_clip(rows: Iterable[Row], metric: str) -> dict[tuple, float]:
-    return {(row["seed"], row["fold"], row["clip"]): row[metric] for row in rows}
+def _check_clips(rows: Sequence[Row]) -> None:
+    """Refuses methods that were tested on other clips of the same split."""
+    first: dict[Any, tuple[str, set[str]]] = {}
+    for (_, _, refine, seed, fold), group in group_rows(rows, "method", "variant", "refine", "seed", "fold").items():
+        name, clips = f"{method_label(group[0])}, {refine}, seed {seed}", {row["clip"] for row in group}
+        other, known = first.setdefault(fold, (name, clips))
+        if clips != known:
+            raise RunError(
+                f"clips: expected all runs to be tested on the same clips, found {len(known)} of {other}, "
+                f"{len(clips)} of {name}, and {len(clips & known)} in both"
+            )
 
 
 def _outermost(files: Iterable[Path]) -> list[Path]:
@@ -175,7 +171,7 @@ def _outermost(files: Iterable[Path]) -> list[Path]:
 def _explanation(reference: str) -> str:
     return (
         "Mean over clips, then mean ± standard deviation over runs (seeds and folds). Last column: paired difference "
-        f"in MPJPE from {reference!r}, cm, with its 95 % interval from a bootstrap over clips; negative is better."
+        f"in MPJPE from {reference!r}, cm, with its 95 % interval (bootstrap by object, then clip); negative is better."
     )
 
 

@@ -23,6 +23,7 @@ COLUMNS = {
     "ave_cm2": "AVE (cm²)",
     "ave_paper": "AVE (m²·100)",
     "vertex_offset_cm": "vertex offset (cm)",
+    "surface_offset_cm": "surface offset (cm)",
     "min_distance_cm": "min distance (cm)",
     "min_distance_error_cm": "its error (cm)",
     "penetration_cm": "p.dist (cm)",
@@ -41,7 +42,7 @@ COLUMNS = {
 """Metrics of the printed table and their headings; smaller is better but for those with an arrow up and for the minimum
 distance."""
 
-KEYS = ("method", "variant", "refine", "seed", "fold", "clip", "hand", "data")
+KEYS = ("method", "variant", "refine", "seed", "fold", "clip", "object", "hand", "data", "split_hash")
 """Columns of results.parquet that say what a row is about; metrics are the other columns of numbers."""
 
 _ABOUT = (*KEYS, "scale")
@@ -83,6 +84,14 @@ def group_rows(rows: Iterable[Row], *keys: str) -> dict[tuple[Any, ...], list[Ro
     return groups
 
 
+def by_method(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
+    """Rows by `method_label` and refinement, in order of first appearance."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((method_label(row), row["refine"]), []).append(row)
+    return groups
+
+
 def mean_and_sd(values: Iterable[float]) -> tuple[float, float, int]:
     """Mean, sample standard deviation (n - 1; NaN for one value) and number of the values that are not NaN."""
     x = np.asarray(list(values), float)
@@ -96,12 +105,12 @@ def summarise(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, dict[str, fl
     """{method: {refine: {metric: {mean, sd, n}}}} over clips."""
     names = metric_names(rows)
     summary: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
-    for (_, _, refine), group in group_rows(rows, "method", "variant", "refine").items():
+    for (method, refine), group in by_method(rows).items():
         stats: dict[str, dict[str, float]] = {}
         for name in names:
             mean, sd, n = mean_and_sd(row.get(name, np.nan) for row in group)
             stats[name] = {"mean": mean, "sd": sd, "n": n}
-        summary.setdefault(method_label(group[0]), {})[refine] = stats
+        summary.setdefault(method, {})[refine] = stats
     return summary
 
 

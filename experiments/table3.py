@@ -24,10 +24,12 @@ from omegaconf import OmegaConf
 
 from dexzoo.experiments import grasp_figures
 from dexzoo.experiments.errors import plain_errors
+from dexzoo.experiments.folders import RunError
 from dexzoo.experiments.grasp_results import gather, summarise
 from dexzoo.experiments.grasp_tables import tables, write_table
 from dexzoo.experiments.results import console
 from dexzoo.experiments.tables import check_models, make_run, run_command
+from dexzoo.hands import Hand, load_hand
 
 PREDICTOR = "contact_map"
 """Choice of conf/model that grasp models take their contact predictor from."""
@@ -142,10 +144,23 @@ def merge_runs(runs: Sequence[str | Path], out: Path, key: str = "sim_displaceme
     screen = console()
     for table in tables(summarise(rows), title):
         screen.print(table)
-    files = [*write_table(out, rows, title), grasp_figures.draw(out / "grasps.png", rows, title, key)]
+    picture = grasp_figures.draw(out / "grasps.png", rows, title, key, hand=hand_of(runs[0]))
+    files = [*write_table(out, rows, title), picture]
     for file in files:
         screen.print(f"wrote        {file}", soft_wrap=True)
     return files
+
+
+def hand_of(run: str | Path) -> Hand:
+    """The hand of a run, by the name or the YAML that it was started with: a row has only the name.
+
+    Raises:
+        RunError: a folder without a config.yaml.
+    """
+    config = Path(run) / "config.yaml"
+    if not config.is_file():
+        raise RunError(f"{run}: expected a run folder with a config.yaml, found none")
+    return load_hand(OmegaConf.load(config)["hand"])
 
 
 def work(settings: Table3) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import cast
 
 import numpy as np
+import torch
 import trimesh
 
+from .points import LinkPoints
 from .shapes import read_mesh
 from .tree import Box, Capsule, Link, Tree
 
@@ -29,6 +31,20 @@ def hand_mesh(tree: Tree, rotation: np.ndarray, translation: np.ndarray, visual:
         for part in link_meshes(link, visual):
             parts.append(trimesh.Trimesh(part.vertices @ R.T + t, part.faces, process=False))
     return cast(trimesh.Trimesh, trimesh.util.concatenate(parts))
+
+
+def link_vertices(tree: Tree) -> LinkPoints:
+    """The vertices of the links' meshes as `hand_mesh` draws them, (n, 3) metres, link frame; without normals.
+
+    A vertex counts once, also where a file repeats it for each triangle, as STL does.
+    """
+    links, positions = [], []
+    for i, link in enumerate(tree.links):
+        parts = [np.unique(np.round(part.vertices, 7), axis=0) for part in link_meshes(link)]
+        positions += parts
+        links += [np.full(len(part), i) for part in parts]
+    position = torch.from_numpy(np.concatenate(positions))
+    return LinkPoints(torch.from_numpy(np.concatenate(links)), position, torch.zeros_like(position))
 
 
 def link_meshes(link: Link, visual: bool = True) -> list[trimesh.Trimesh]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from . import rules
 from .convert import convert_pose
-from .drawing import hand_mesh
+from .drawing import hand_mesh, link_vertices
 from .errors import HandError, JointLimitError
 from .kinematics import ExactBuffers, Kinematics, Links
 from .mano_model import ENVIRONMENT
@@ -132,6 +132,13 @@ class Hand(ExactBuffers):
     def surface(self, n: int, seed: int = 0) -> LinkPoints:
         """n points on the hand's outer surface, the same for the same n and seed; spread evenly, shared by area."""
         return _surface(self.spec, n, seed).to(self.lower)
+
+    def vertices(self, links: Links) -> Tensor:
+        """(..., V, 3) world positions, metres, of the vertices of `mesh`: visual meshes, or primitives without them.
+
+        They crowd where a mesh is fine, at fingertips and edges; `surface` is spread evenly.
+        """
+        return self.place(links, _vertices(self.spec).to(self.lower))
 
     def signed_distance(self, links: Links, points: Tensor) -> Tensor:
         """Distance of points to the collision model in closed form.
@@ -252,6 +259,11 @@ def _points(spec: HandSpec) -> tuple[LinkPoints, LinkPoints, Capsules, Boxes]:
         rules.penetration_keypoints(spec.tree, spec.palm_links),
         *rules.primitives(spec.tree),
     )
+
+
+@lru_cache(maxsize=32)
+def _vertices(spec: HandSpec) -> LinkPoints:
+    return link_vertices(spec.tree)
 
 
 @lru_cache(maxsize=64)

@@ -31,7 +31,7 @@ def soft_contact(distance: Tensor, slope: float = SLOPE) -> Tensor:
     return 2 - 2 * torch.sigmoid(slope * distance.clamp_min(0))
 
 
-def contact_bins(contact: Tensor, bins: int = 10) -> Tensor:
+def contact_bins(contact: Tensor, bins: int) -> Tensor:
     """The class of each contact value; 1 belongs to the last bin (the published code wraps it round to the first).
 
     Args:
@@ -44,7 +44,7 @@ def contact_bins(contact: Tensor, bins: int = 10) -> Tensor:
     return (contact * bins).long().clamp(0, bins - 1)
 
 
-def bin_centres(bins: int = 10) -> Tensor:
+def bin_centres(bins: int) -> Tensor:
     """Contact values in the middle of the bins, (bins,); decoding with them is off by half a bin at most."""
     return (torch.arange(bins) + 0.5) / bins
 

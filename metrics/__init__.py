@@ -34,6 +34,7 @@ from .motion import (
     MinDistanceError,
     MotionMetrics,
     PaperAverageVarianceError,
+    SurfaceOffset,
     VertexOffset,
 )
 from .object_distance import ObjectDistance
@@ -66,6 +67,7 @@ __all__ = [
     "SelfIntersectionVolume",
     "SimDisplacement",
     "SixDirectionSuccess",
+    "SurfaceOffset",
     "TranslationDiversity",
     "ValidQ1",
     "VertexOffset",

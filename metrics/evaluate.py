@@ -35,8 +35,8 @@ def motion_inputs(
 ) -> dict[str, Tensor]:
     """What the metrics of motions take, by the names of their arguments: `metrics.update(**motion_inputs(...))`.
 
-    The surface is that of the last valid frame, and consists of `n_surface` fixed points on the hand's rigid links
-    (`Hand.surface`, spread evenly by area) rather than of the vertices of its mesh, which crowd where the mesh is fine.
+    The surface is that of the last valid frame: `n_surface` fixed points on the hand's links (`Hand.surface`, spread
+    evenly by area), and the vertices of its mesh (`Hand.vertices`), which crowd where the mesh is fine.
 
     Args:
         hand: of both motions.
@@ -47,9 +47,9 @@ def motion_inputs(
         n_surface: points on the hand's surface, V.
 
     Returns:
-        `pred_keypoints` and `target_keypoints` (B, T, K, 3), `mask`, `pred_surface` and `target_surface` (B, V, 3) of
-        the last valid frame, NaN where there is none, and with a `distance` `pred_distance` and `target_distance`
-        (B,); metres, world frame.
+        `pred_keypoints` and `target_keypoints` (B, T, K, 3), `mask`, `pred_surface`, `target_surface`, `pred_vertices`
+        and `target_vertices` (B, V, 3) of the last valid frame, NaN where there is none, and with a `distance`
+        `pred_distance` and `target_distance` (B,); metres, world frame.
 
     Raises:
         ValueError: the poses are of another hand, or the batch shapes or the mask do not fit.
@@ -61,8 +61,9 @@ def motion_inputs(
     for name, pose in (("pred", pred), ("target", target)):
         links = hand.forward_kinematics(pose)
         inputs[f"{name}_keypoints"] = hand.keypoints(links)
-        surface = hand.place(links[clip, last], samples)
-        inputs[f"{name}_surface"] = torch.where(mask.any(1)[:, None, None], surface, torch.nan)
+        final = links[clip, last]
+        for key, points in (("surface", hand.place(final, samples)), ("vertices", hand.vertices(final))):
+            inputs[f"{name}_{key}"] = torch.where(mask.any(1)[:, None, None], points, torch.nan)
         if distance is not None:
             inputs[f"{name}_distance"] = min_distance(inputs[f"{name}_surface"], distance)
     return inputs
@@ -96,7 +97,8 @@ def motion_errors(
           `mpjpe_fingers_cm`, of the other key points, each motion seen from its own palm.
         - `palm_rotation_deg`, mean angle between the palms.
         - `ave_cm2`, and `ave_paper`, the same in m^2 x 100, which agrees with the column of RealDex, Table 4.
-        - `vertex_offset_cm`, mean over the surface points at the last valid frame.
+        - `vertex_offset_cm`, mean over the vertices of the hand's mesh at the last valid frame, the literature's, and
+          `surface_offset_cm`, over points spread evenly on its surface.
         - `acceleration_m_s2`, mean error of the key points' accelerations.
         - `min_distance_cm`, the gap between hand and object at the last valid frame, and `min_distance_error_cm`, its
           distance from the gap of `target`. They are as exact as `distance` and the surface points: with 2048 of them
@@ -118,7 +120,8 @@ def motion_errors(
         "palm_rotation_deg": rotation_error(pred.rotation, target.rotation, mask).rad2deg(),
         "ave_cm2": 1e4 * ave,
         "ave_paper": 1e2 * ave,
-        "vertex_offset_cm": 1e2 * vertex_offset(inputs["pred_surface"], inputs["target_surface"]),
+        "vertex_offset_cm": 1e2 * vertex_offset(inputs["pred_vertices"], inputs["target_vertices"]),
+        "surface_offset_cm": 1e2 * vertex_offset(inputs["pred_surface"], inputs["target_surface"]),
     }
     if fps is not None:
         errors["acceleration_m_s2"] = acceleration_error(points, points_gt, mask, fps)

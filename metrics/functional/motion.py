@@ -70,7 +70,12 @@ def average_variance_error(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor
 
 
 def vertex_offset(pred: Tensor, target: Tensor, reduce: Literal["mean", "max"] = "mean") -> Tensor:
-    """Distance between corresponding surface points of the predicted and the true final hand (RealDex, Table 4).
+    """Distance between corresponding points of the predicted and the true final hand (RealDex, Table 4).
+
+    The literature's points are the vertices of the hand's mesh, which crowd where it is fine: the number depends on the
+    mesh. Against points spread evenly, the vertices of the Shadow hand's visual meshes give 0.90 times the number where
+    only joints differ and 1.08 times where only the palm is turned; those of its capsules and boxes, which crowd at the
+    fingertips, 2.2 and 1.5 times.
 
     Args:
         pred: (B, V, 3), metres, points fixed to the hand's links.

@@ -101,11 +101,11 @@ class ContactPrediction(Task):
         own = self.network.target(moved.pose, batch.object_points)
         columns = {
             self.method: self._errors(logits, target),
-            "perturbed hand": _map_errors(own, own, own >= _TOUCHES, target),
+            "perturbed hand": _map_errors(own, own, own >= _TOUCHES, target, self.network.bins),
         }
         for method, errors in columns.items():
             for i, name in enumerate(batch.names):
-                row: dict[str, Any] = {"method": method, "refine": "-", "clip": name}
+                row: dict[str, Any] = {"method": method, "refine": "-", "clip": name, "object": batch.objects[i]}
                 self.results.append(row | {key: float(value[i]) for key, value in errors.items()})
 
     def on_test_epoch_end(self) -> None:
@@ -126,7 +126,7 @@ class ContactPrediction(Task):
     def _errors(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
         network = self.network
         touches = network.probability(logits, _TOUCHES) >= 0.5
-        errors = _map_errors(network.expected(logits), network.mode(logits), touches, target)
+        errors = _map_errors(network.expected(logits), network.mode(logits), touches, target, network.bins)
         return errors | {"calibration_error": calibration_error(logits, target)}
 
 
@@ -135,10 +135,13 @@ def _generators(batch: GraspBatch) -> list[torch.Generator]:
     return [draw_generator(0, name) for name in batch.names]
 
 
-def _map_errors(expected: Tensor, likeliest: Tensor, touches: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """Errors of contact maps (B, N) in [0, 1], one value per grasp: mean, likeliest value, and which points touch."""
+def _map_errors(expected: Tensor, likeliest: Tensor, touches: Tensor, target: Tensor, bins: int) -> dict[str, Tensor]:
+    """Errors of contact maps (B, N) in [0, 1], one value per grasp: mean, likeliest value, and which points touch.
+
+    The accuracy is that of the classes of the network, `bins` of them: with fewer it is easier.
+    """
     return {
-        "bin_accuracy": (contact_bins(likeliest) == contact_bins(target)).double().mean(1),
+        "bin_accuracy": (contact_bins(likeliest, bins) == contact_bins(target, bins)).double().mean(1),
         "contact_f1": contact_f1(touches, target >= _TOUCHES),
         "contact_mae": (expected - target).abs().mean(1),
     }

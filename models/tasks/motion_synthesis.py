@@ -139,7 +139,8 @@ class MotionSynthesis(Task):
         for mode in modes:
             pose, errors = self.evaluate_draws(batch, mode)
             for i, name in enumerate(batch.names):
-                row: dict[str, Any] = {"method": self.method, "refine": mode, "clip": name}
+                thing = self.data.test[int(batch.clip[i])].object
+                row: dict[str, Any] = {"method": self.method, "refine": mode, "clip": name, "object": thing}
                 self.results.append(row | {key: float(value[i]) for key, value in errors.items()})
                 if mode == self.goal_refine[0]:
                     self.rollouts[name] = pose[i, : int(batch.length[i])].to("cpu")

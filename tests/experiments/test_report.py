@@ -20,7 +20,8 @@ def _run(folder, seed, variant="full", shift=0.0, data="demo data", fold=None):
     rows = []
     for method, values, ablation in (("motionnet", model, variant), ("timed", base, None)):
         raw = [{"method": method, "refine": "off", "clip": f"c{i}", "mpjpe_cm": float(x)} for i, x in enumerate(values)]
-        rows += label_rows(raw, variant=ablation, seed=seed, fold=fold, hand="shadow", data=data)
+        raw = [{**row, "object": f"thing {row['clip']}"} for row in raw]
+        rows += label_rows(raw, variant=ablation, seed=seed, fold=fold, hand="shadow", data=data, split_hash=f"{fold}")
     folder.mkdir(parents=True)
     write_results(folder, rows, {})
     return rows
@@ -67,7 +68,9 @@ def test_a_run_with_folds_counts_once(tmp_path):
 def test_runs_of_different_data_are_not_merged(tmp_path):
     _run(tmp_path / "a", 0)
     _run(tmp_path / "b", 1, data="RealDex")
-    with pytest.raises(RunError, match="data: expected runs that can be compared, found 'RealDex' and 'demo data'"):
+    with pytest.raises(
+        RunError, match=r"data: expected runs of the same data, .* 'demo data' in .*a and 'RealDex' in .*b"
+    ):
         report.gather([tmp_path])
 
 

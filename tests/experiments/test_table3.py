@@ -31,8 +31,10 @@ NAN = math.nan
 def make_row(method: str, seed: int, thing: str, i: int, refine: str = "off", **columns) -> Row:
     """A grasp of the resting Shadow hand, told from others by where it is."""
     rest = load_hand("shadow").rest.tolist()
-    row: Row = {"method": method, "variant": None, "refine": refine, "seed": seed, "data": "demo data"}
+    own = None if method == "ground truth" else "full"
+    row: Row = {"method": method, "variant": own, "refine": refine, "seed": seed, "data": "demo data"}
     row |= {"hand": "shadow", "object": thing, "scale": 1.0, "candidate": i, "clip": f"{thing}@1/{i}", "kept": i != 0}
+    row |= {"fold": None, "split_hash": "5f1e"}
     row |= {"drop_contact": i == 0, "drop_q1": False, "mesh": None, "pose": [0.01 * i, 0, 0, *np.eye(3).ravel(), *rest]}
     return row | columns
 
@@ -59,6 +61,7 @@ def rows() -> list[Row]:
 def write_run(folder: Path, rows: list[Row], *truth: Row) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist([*rows, *truth]), folder / "results.parquet")
+    (folder / "config.yaml").write_text("hand: shadow\n")
     return folder
 
 
@@ -155,18 +158,46 @@ def test_ground_truth_of_all_runs_is_shown_once_and_first(rows, tmp_path):
 
 def test_runs_that_cannot_be_merged_are_refused(rows, tmp_path):
     first = write_run(tmp_path / "first", rows)
-    moved = [{**row, "pose": [9.0, *row["pose"][1:]]} for row in rows]
+    later = [{**row, "seed": 9} for row in rows]
     for name, change, message in (
-        ("moved", moved, "found another pose or another verdict .*method model, refine off, seed 0, object can"),
-        ("kept", [{**row, "kept": True} for row in rows], "found another pose or another verdict"),
-        ("data", [{**row, "data": "GRAB", "seed": 9} for row in rows], "data: expected runs .* 'GRAB' and 'demo data'"),
-        ("hand", [{**row, "hand": "mano", "seed": 9} for row in rows], "hand: expected runs that can be compared"),
+        (
+            "again",
+            rows,
+            "first and .*again: expected each result in one run, found two of method model, refine off, seed 0",
+        ),
+        ("data", [{**row, "data": "GRAB"} for row in later], "data: expected runs of the same .* 'GRAB' in .*data"),
+        ("hand", [{**row, "hand": "mano"} for row in later], "hand: expected runs of the same data, hand and split"),
+        (
+            "split",
+            [{**row, "split_hash": "0ff"} for row in later],
+            "split_hash: .* '5f1e' in .*first and '0ff' in .*split",
+        ),
         ("motion", [{"method": "motionnet", "clip": "a"}], "expected rows of a grasp run, found no column 'variant'"),
     ):
         with pytest.raises(RunError, match=message):
             gather([first, write_run(tmp_path / name, change)])
     with pytest.raises(RunError, match=r"nowhere: expected a run .*, found none; is the run finished"):
         gather([tmp_path / "nowhere"])
+
+
+def test_ground_truth_that_runs_measured_differently_is_refused(rows, tmp_path):
+    truth = [make_row("ground truth", 0, "can", i, "-", penetration_cm=0.1) for i in range(3)]
+    first = write_run(tmp_path / "first", rows, *truth)
+    pose = [9.0, *truth[2]["pose"][1:]]
+    for name, change, message in (
+        (
+            "moved",
+            {"pose": pose},
+            r"expected the same values of a reference in both, found pose .*object can.*candidate 2",
+        ),
+        ("kept", {"kept": False}, "found kept True and False"),
+        ("depth", {"penetration_cm": 0.11}, "found penetration_cm 0.1 and 0.11"),
+    ):
+        other = [{**row, "seed": 1} for row in rows if row["seed"] == 0]
+        with pytest.raises(RunError, match=message):
+            gather(
+                [first, write_run(tmp_path / name, [{**r, "seed": 2} for r in other], *truth[:2], truth[2] | change)]
+            )
 
 
 # --------------------------------------------------------------------------------------------------------------- tables
@@ -333,13 +364,15 @@ def test_pictures_of_rows_show_object_and_hand(tmp_path):
     """Beside a hand of one colour the object's yellow is there, and nothing else is coloured."""
     trimesh.creation.box([0.05] * 3).export(tmp_path / "cube.obj")
     rows = [make_row("m", 0, "can", i, mesh=str(tmp_path / "cube.obj"), q1=0.1 * i) for i in (1, 2)]
-    path = grasp_figures.draw(tmp_path / "new" / "sheet.png", rows, "demo data", key="q1", size=80)
+    path = grasp_figures.draw(
+        tmp_path / "new" / "sheet.png", rows, "demo data", key="q1", size=80, hand=load_hand("shadow")
+    )
     picture = imageio.imread(path)[..., :3].astype(int)
     red, blue = picture[..., 0], picture[..., 2]
     assert (red > blue + 30).sum() > 100
     assert (blue > red + 30).sum() > 100
     with pytest.raises(ValueError, match=r"key: expected a metric .*, found none: 'gap_cm'"):
-        grasp_figures.draw(path, rows, "demo data", key="gap_cm")
+        grasp_figures.draw(path, rows, "demo data", key="gap_cm", hand=load_hand("shadow"))
 
 
 def test_pictures_of_grasps_of_a_cloud(tmp_path):

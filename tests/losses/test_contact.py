@@ -39,10 +39,10 @@ def test_soft_contact_has_its_published_values():
 
 def test_full_contact_falls_into_the_last_bin_and_decoding_is_off_by_half_a_bin_at_most():
     contact = torch.linspace(0, 1, 1001, dtype=torch.float64)
-    bins = contact_bins(contact)
+    bins = contact_bins(contact, 10)
     assert bins[0] == 0
     assert bins[-1] == 9
-    assert (bin_centres().double()[bins] - contact).abs().max() <= 0.05 + 1e-6
+    assert (bin_centres(10).double()[bins] - contact).abs().max() <= 0.05 + 1e-6
 
 
 def test_contact_map_energy_is_a_sum_over_points():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
@@ -25,6 +26,7 @@ ALWAYS = {
     "ave_cm2",
     "ave_paper",
     "vertex_offset_cm",
+    "surface_offset_cm",
 }
 
 
@@ -73,7 +75,7 @@ def test_a_shifted_hand(hand: Hand, motion: HandPose) -> None:
     """3-4-12 cm aside is 13 cm in every point, nothing in the fingers, and 12 cm of the gap to the floor."""
     pred = motion.moved_by(torch.eye(3), torch.tensor([0.03, 0.04, 0.12]))
     errors = motion_errors(hand, pred, motion, MASK, _height)
-    for key in ("mpjpe_cm", "mpjpe_palm_cm", "vertex_offset_cm"):
+    for key in ("mpjpe_cm", "mpjpe_palm_cm", "vertex_offset_cm", "surface_offset_cm"):
         _assert_all(errors[key], 13.0)
     for key in ("mpjpe_fingers_cm", "palm_rotation_deg", "ave_cm2"):
         _assert_all(errors[key], 0.0, atol=5e-2 if key == "palm_rotation_deg" else 1e-3)
@@ -98,6 +100,23 @@ def test_bent_fingers(hand: Hand, motion: HandPose) -> None:
     _assert_all(errors["mpjpe_palm_cm"], 0.0)
     assert (errors["mpjpe_fingers_cm"] > 0.1).all()
     torch.testing.assert_close(errors["mpjpe_cm"], errors["mpjpe_fingers_cm"] * (points - 1) / points)
+
+
+def test_offsets_are_over_the_vertices_of_the_mesh_and_over_even_points(hand: Hand, motion: HandPose) -> None:
+    """Oracle: trimesh on the posed visual meshes, vertex by vertex and in points drawn evenly from their triangles."""
+    turn = torch.from_numpy(Rotation.from_rotvec([0.1, 0.2, 0.3]).as_matrix()).float()
+    pred = replace(motion, rotation=motion.rotation @ turn, joints=hand.rest.expand_as(motion.joints))
+    errors = motion_errors(hand, pred, motion, MASK)
+    for i, length in enumerate(LENGTHS.tolist()):
+        meshes = [hand.mesh(p[i, length - 1]) for p in (pred, motion)]
+        rest = hand.mesh(hand.rest_pose())
+        _, once = np.unique(rest.vertices.round(6), axis=0, return_index=True)
+        off = np.linalg.norm(meshes[0].vertices - meshes[1].vertices, axis=1)
+        assert errors["vertex_offset_cm"][i].item() == pytest.approx(100 * off[once].mean(), rel=1e-3)
+        boxes = [hand.mesh(p[i, length - 1], visual=False) for p in (pred, motion)]
+        share = boxes[1].area_faces / boxes[1].area_faces.sum()
+        centres = np.linalg.norm(boxes[0].triangles_center - boxes[1].triangles_center, axis=1)
+        assert errors["surface_offset_cm"][i].item() == pytest.approx(100 * (share * centres).sum(), rel=0.1)
 
 
 def test_the_gap_is_that_of_the_lowest_point_of_the_last_frame(hand: Hand, motion: HandPose) -> None:
@@ -135,7 +154,8 @@ def test_a_diverged_clip_is_nan_and_spoils_no_other(hand: Hand, motion: HandPose
     joints = motion.joints.clone()
     joints[1] = math.nan
     errors = motion_errors(hand, replace(motion, joints=joints), motion, MASK, _height)
-    for key in ("mpjpe_cm", "ave_cm2", "vertex_offset_cm", "min_distance_cm", "min_distance_error_cm"):
+    offsets = ("vertex_offset_cm", "surface_offset_cm")
+    for key in ("mpjpe_cm", "ave_cm2", *offsets, "min_distance_cm", "min_distance_error_cm"):
         assert errors[key].isnan().tolist() == [False, True, False], key
 
 

@@ -16,6 +16,7 @@ from dexzoo.metrics.motion import (
     MinDistanceError,
     MotionMetrics,
     PaperAverageVarianceError,
+    SurfaceOffset,
     VertexOffset,
 )
 from tests.metrics.tester import MetricTester
@@ -36,6 +37,8 @@ def _batch(lengths: list[int], seed: int) -> dict[str, Tensor]:
         "pred_keypoints": draw(T, 4, 3),
         "target_keypoints": draw(T, 4, 3),
         "mask": torch.arange(T) < torch.tensor(lengths)[:, None],
+        "pred_vertices": draw(9, 3),
+        "target_vertices": draw(9, 3),
         "pred_surface": draw(6, 3),
         "target_surface": draw(6, 3),
         "pred_distance": draw().abs(),
@@ -45,7 +48,7 @@ def _batch(lengths: list[int], seed: int) -> dict[str, Tensor]:
 
 BATCHES = [_batch([7, 4, 1], seed=0), _batch([5], seed=1), _batch([2, 6, 3, 1, 7], seed=2)]
 KEYPOINTS = ("pred_keypoints", "target_keypoints", "mask")
-SURFACES = ("pred_surface", "target_surface")
+VERTICES, SURFACES = ("pred_vertices", "target_vertices"), ("pred_surface", "target_surface")
 CASES = [
     pytest.param(
         MPJPE,
@@ -73,14 +76,20 @@ CASES = [
     ),
     pytest.param(
         VertexOffset,
-        SURFACES,
-        lambda pred_surface, target_surface: 100 * naive.vertex_offset(pred_surface, target_surface),
+        VERTICES,
+        lambda pred_vertices, target_vertices: 100 * naive.vertex_offset(pred_vertices, target_vertices),
         id="VertexOffset",
     ),
     pytest.param(
-        lambda output: VertexOffset("max", output),
+        SurfaceOffset,
         SURFACES,
-        lambda pred_surface, target_surface: 100 * naive.vertex_offset(pred_surface, target_surface, "max"),
+        lambda pred_surface, target_surface: 100 * naive.vertex_offset(pred_surface, target_surface),
+        id="SurfaceOffset",
+    ),
+    pytest.param(
+        lambda output: VertexOffset("max", output),
+        VERTICES,
+        lambda pred_vertices, target_vertices: 100 * naive.vertex_offset(pred_vertices, target_vertices, "max"),
         id="VertexOffset-max",
     ),
     pytest.param(MinDistance, ("pred_distance",), lambda pred_distance: 100 * float(pred_distance), id="MinDistance"),
@@ -155,10 +164,11 @@ def test_collection_keeps_its_columns_apart_after_a_perfect_batch() -> None:
         "val/min_distance_cm",
         "val/min_distance_error_cm",
         "val/mpjpe_cm",
+        "val/surface_offset_cm",
         "val/vertex_offset_cm",
     ]
     alone = VertexOffset()
-    alone.update(BATCHES[1]["pred_surface"], BATCHES[1]["target_surface"])
+    alone.update(BATCHES[1]["pred_vertices"], BATCHES[1]["target_vertices"])
     torch.testing.assert_close(4 * values["val/vertex_offset_cm"], alone.compute())
     torch.testing.assert_close(values["val/ave_cm2"], 100 * values["val/ave_paper"])
 

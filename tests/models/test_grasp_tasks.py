@@ -91,6 +91,30 @@ def test_contact_rows_are_those_of_the_definition(data, hand, tmp_path):
         assert row["contact_f1"] == pytest.approx(2 * hits / found if found else np.nan, nan_ok=True)
 
 
+@pytest.mark.parametrize("bins", [4, 10, 17])
+def test_a_perfect_predictor_gets_all_bins_right_however_many_it_has(data, tmp_path, bins):
+    """The centre of a class of its own is in that class; in classes of another number it is not."""
+    network = partial(MAP, bins=bins)
+    task = ContactPrediction(network, "shadow", PerturbHand(translation_std=0.03), optimizer=ADAM)
+
+    def perfect(points, hand_points):
+        batch = next(batch for batch in data.test_dataloader())
+        target = task.network.target(batch.pose, points)
+        return 50 * torch.nn.functional.one_hot((target * bins).long().clamp(max=bins - 1), bins).float()
+
+    task.network.forward = perfect
+    make_trainer(tmp_path).test(task, data, verbose=False)
+    rows = {row["method"]: row for row in task.results}
+    assert rows["contact_map"]["bin_accuracy"] == 1
+    batch = next(iter(data.test_dataloader()))
+    moved = task.perturb(batch, torch.Generator().manual_seed(0))
+    own, true = (task.network.target(pose, batch.object_points).numpy() for pose in (moved.pose, batch.pose))
+    edges = np.linspace(0, 1, bins + 1)[1:-1]
+    same = np.digitize(own, edges) == np.digitize(true, edges)
+    found = [row["bin_accuracy"] for row in task.results if row["method"] == "perturbed hand"]
+    assert found == pytest.approx(same.mean(1), abs=2 / same.shape[1])
+
+
 @pytest.mark.parametrize(("preset", "mode"), [("ours", "tta"), ("official", "official")])
 def test_grasp_rows_say_what_was_drawn_refined_and_kept(data, hand, tmp_path, preset, mode):
     """Candidates far from the object touch nothing, so the filter keeps none; ground truth stands beside."""
