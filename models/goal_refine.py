@@ -61,10 +61,16 @@ def refine(
     points, goal_points = (hand.place(hand.forward_kinematics(pose), surface) for pose in (chunk, goal))
     closest = (points - goal_points).norm(dim=-1).amin((-1, -2))
     weights = arrival_weights(frames_left) * (closest < CLOSE)[:, None]
-    if not weights.any():
-        return chunk
     if mode == "linear":
-        return chunk.interpolate(goal, weights)
+        pulled, near = chunk.interpolate(goal, weights), weights > 0
+        return HandPose(
+            torch.where(near[..., None], pulled.translation, chunk.translation),
+            torch.where(near[..., None, None], pulled.rotation, chunk.rotation),
+            torch.where(near[..., None], pulled.joints, chunk.joints),
+            chunk.hand,
+        )
+    if not weights.any():  # the host waits for an accelerator here, which a fit of 200 steps is worth
+        return chunk
     return _fit(hand, surface, chunk, goal, points + weights[..., None, None] * (goal_points - points), weights)
 
 

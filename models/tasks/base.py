@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from dexzoo import __version__
 
 from ...hands import load_hand
+from ...losses import FiniteWatch
 
 Row = dict[str, Any]
 
@@ -71,6 +72,7 @@ class Task(L.LightningModule):
         self.config: dict[str, Any] = {}
         self.data_facts: dict[str, Any] = {}
         self.results: list[Row] = []
+        self.watch = FiniteWatch()
         self.register_buffer("fitted", torch.tensor(False))
 
     @property
@@ -103,6 +105,14 @@ class Task(L.LightningModule):
         if not self.fitted:
             self.fit_statistics()
             self.fitted.fill_(True)
+
+    def on_train_epoch_end(self) -> None:
+        """Stops a training whose loss was not finite before a checkpoint is written of it."""
+        self.watch.look()
+
+    def on_validation_epoch_end(self) -> None:
+        """Likewise for the loss of the validation."""
+        self.watch.look()
 
     def gather_results(self) -> None:
         """Collects the rows of all processes; a sample that two of them tested, to have equally many, is kept once."""

@@ -68,6 +68,7 @@ class ContactPrediction(Task):
         fewer = replace(batch, object_points=batch.object_points[:, : self.n_points])
         logits, target = self._predict(fewer, torch.default_generator)
         loss = self.network.loss(logits, target)
+        self.watch({"loss": loss})
         self.log("train/loss", loss, batch_size=len(batch.names), prog_bar=True, on_step=False, on_epoch=True)
         return loss
 
@@ -93,9 +94,10 @@ class ContactPrediction(Task):
             "perturbed hand": _map_errors(own, own, own >= _TOUCHES, target),
         }
         for method, errors in columns.items():
+            values = {key: value.tolist() for key, value in errors.items()}
             for i, name in enumerate(batch.names):
                 row: dict[str, Any] = {"method": method, "refine": "-", "clip": name}
-                self.results.append(row | {key: float(value[i]) for key, value in errors.items()})
+                self.results.append(row | {key: value[i] for key, value in values.items()})
 
     def on_test_epoch_end(self) -> None:
         """Collects the rows of all ranks and logs the means."""

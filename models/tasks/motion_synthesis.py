@@ -99,6 +99,7 @@ class MotionSynthesis(Task):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Loss of one batch; every term is logged."""
         total, terms = self.losses(batch)
+        self.watch(terms)
         size = len(batch.clip)
         self.log("train/loss", total, batch_size=size, prog_bar=True, on_step=False, on_epoch=True)
         self.log_dict({f"train/{k}": v for k, v in terms.items()}, batch_size=size, on_step=False, on_epoch=True)
@@ -127,9 +128,10 @@ class MotionSynthesis(Task):
             modes.append("most_likely")
         for mode in modes:
             pose, errors = self.evaluate_draws(batch, mode, batch_idx)
+            columns = {key: value.tolist() for key, value in errors.items()}
             for i, name in enumerate(batch.names):
                 row: dict[str, Any] = {"method": self.method, "refine": mode, "clip": name}
-                self.results.append(row | {key: float(value[i]) for key, value in errors.items()})
+                self.results.append(row | {key: value[i] for key, value in columns.items()})
                 if mode == self.goal_refine[0]:
                     self.rollouts[name] = pose[i, : int(batch.length[i])].to("cpu")
 
