@@ -39,7 +39,8 @@ def cloud_normals(points: Tensor, k: int = 12) -> Tensor:
     near = near - near.mean(dim=2, keepdim=True)
     normal, found = _least_direction(near.mT @ near)
     outward = exact - exact.mean(dim=1, keepdim=True)
-    at_centre = (outward.square().sum(-1, keepdim=True) == 0) * torch.eye(3, device=outward.device, dtype=outward.dtype)[2]
+    up = torch.eye(3, device=outward.device, dtype=outward.dtype)[2]
+    at_centre = (outward.square().sum(-1, keepdim=True) == 0) * up
     flipped = torch.where((normal * outward).sum(-1, keepdim=True) < 0, -normal, normal)
     return torch.where(found.unsqueeze(-1), flipped, normalize(outward + at_centre, dim=-1)).to(points)
 

@@ -1,4 +1,4 @@
-"""A device that is not the CPU, without having one: its tensors hold their data on the CPU, and forget none of the rules.
+"""A device that is not the CPU, without having one: the data lie on the CPU, but the rules are those of a GPU.
 
 `far:0` stands in for a GPU. Tensors of it and of the CPU do not mix, its generator is its own, and whatever makes the
 host wait for it (`item`, `cpu`, `nonzero`, a boolean index, a copy to the device) is counted with the line that did it.
@@ -17,15 +17,28 @@ from types import FrameType
 from typing import Any
 
 import torch
+from lightning import Trainer
 from lightning.pytorch.accelerators.accelerator import Accelerator
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter, tree_map_only
-from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
 
-aten = torch.ops.aten
+from dexzoo.geometry.sdf_backends import WarpBackend
+
 _ROOT = str(Path(__file__).parents[1])
-_setup_privateuseone_for_python_backend("far")
+
+
+class _Module(_DummyBackendModule):
+    """What `torch.far` would be."""
+
+    def get_amp_supported_dtype(self) -> list[torch.dtype]:
+        """Of autocast."""
+        return [torch.bfloat16]
+
+
+_setup_privateuseone_for_python_backend("far", _Module())
 FAR = torch.device("far:0")
 
 _WAITS = {
@@ -80,7 +93,7 @@ class FarDevice(TorchDispatchMode):
     """While it is entered, the far device is there.
 
     Attributes:
-        waits: what made the host wait, and where in this repository.
+        waits: what made the host wait, as "path function: what (line n)".
     """
 
     waits: list[str] = field(default_factory=list)
@@ -102,14 +115,16 @@ class FarDevice(TorchDispatchMode):
         if name in _COPIES:
             self._copies(name, tensors, wanted)
         else:
-            self._checks(func, name, tensors, far, args, kwargs)
+            self._checks(func, name, tensors, args, kwargs)
         owner = {id(x.near): x for x in far}
         near = tree_map_only(FarTensor, lambda x: x.near, (args, kwargs))
         if wanted is not None:
             near[1]["device"] = torch.device("cpu")
         out = func(*near[0], **near[1])
         if any(x.near.shape != x.shape or x.near.stride() != x.stride() for x in far):
-            raise NotImplementedError(f"{func} changes the shape of a far tensor in place, which no subclass can follow")
+            raise NotImplementedError(
+                f"{func} changes the shape of a far tensor in place; no subclass can"
+            )
         if name == "_local_scalar_dense" or (wanted is not None and wanted.type == "cpu"):
             if isinstance(out, Tensor) and any(out is x.near for x in far):
                 return out.clone()
@@ -124,7 +139,9 @@ class FarDevice(TorchDispatchMode):
             back = wanted.type == "cpu" if wanted is not None else tensors[0].device.type == "cpu"
             self._wait("copy to the host" if back else "copy to the device")
 
-    def _checks(self, func: Any, name: str, tensors: list[Tensor], far: list[FarTensor], args: Any, kwargs: Any) -> None:
+    def _checks(
+        self, func: Any, name: str, tensors: list[Tensor], far: list[FarTensor], args: Any, kwargs: Any
+    ) -> None:
         generator = kwargs.get("generator")
         if generator is not None and generator.device.type != "far":
             raise MixedDevices(f"{func}: a generator of {generator.device}, numbers wanted on {FAR}")
@@ -144,7 +161,19 @@ class FarDevice(TorchDispatchMode):
     def _wait(self, what: str) -> None:
         where = _caller(sys._getframe(1))
         if where is not None:
-            self.waits.append(f"{where}: {what}")
+            place, line = where
+            self.waits.append(f"{place}: {what} (line {line})")
+
+
+def _near(function: Any) -> Any:
+    """A method of a tensor, for a far one on its data."""
+
+    def near(self: Any, points: Tensor) -> Any:
+        if isinstance(points, FarTensor):
+            return tree_map_only(Tensor, FarTensor, function(self, points.near))
+        return function(self, points)
+
+    return near
 
 
 @cache
@@ -152,8 +181,8 @@ def _composite(func: Any) -> bool:
     return torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
 
 
-def _caller(frame: FrameType | None) -> str | None:
-    """The line of the package that an operation comes from; None where it is a library's or a test's own.
+def _caller(frame: FrameType | None) -> tuple[str, int] | None:
+    """The function and line of the package that an operation comes from; None where it is a library's or a test's own.
 
     What moves the batches and the model as a whole is Lightning's business, though the classes are ours.
     """
@@ -164,7 +193,7 @@ def _caller(frame: FrameType | None) -> str | None:
             path = name.removeprefix(_ROOT + "/")
             if path.startswith("tests/"):
                 return None
-            found = f"{path}:{frame.f_lineno} {frame.f_code.co_name}"
+            found = f"{path} {frame.f_code.co_name}", frame.f_lineno
         if "/lightning/" in name or "/torchmetrics/" in name:
             if found is None or frame.f_code.co_name in ("move_data_to_device", "model_to_device", "teardown"):
                 return None
@@ -198,13 +227,23 @@ class FarAccelerator(Accelerator):
         return "far"
 
 
+def far_trainer(folder: Path, **options: Any) -> Trainer:
+    """A `Trainer` on the far device that writes nothing but its root folder."""
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    strategy = SingleDeviceStrategy(FAR, FarAccelerator())
+    return Trainer(default_root_dir=folder, strategy=strategy, enable_checkpointing=False, **quiet, **options)
+
+
 @contextmanager
 def far_device() -> Iterator[FarDevice]:
     """The far device, which there is only inside."""
     before = torch._C._only_lift_cpu_tensors()
     torch._C._set_only_lift_cpu_tensors(True)  # `torch.tensor` would copy to the device out of sight of the mode
+    warp = WarpBackend.__call__
+    WarpBackend.__call__ = _near(warp)  # its kernels are those of the device, which read its memory
     try:
         with FarDevice() as device:
             yield device
     finally:
+        WarpBackend.__call__ = warp
         torch._C._set_only_lift_cpu_tensors(before)

@@ -75,7 +75,8 @@ class SagaGrasp(GraspModel):
             over the points in contact, the others counting 0 (m); kl (nats).
         """
         centre, seen = self._see(batch.object_points)
-        links = self.hand.forward_kinematics(batch.pose.moved_by(torch.eye(3, device=centre.device, dtype=centre.dtype), -centre))
+        pose = batch.pose.moved_by(torch.eye(3, device=centre.device, dtype=centre.dtype), -centre)
+        links = self.hand.forward_kinematics(pose)
         points = self.hand.place(links, self.surface())
         object_contact = (self.hand.signed_distance(links, seen.points) <= CONTACT).to(points)
         true_gap = signed_point_distance(points, seen.points, seen.features)

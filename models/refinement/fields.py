@@ -33,7 +33,9 @@ class ObjectFields:
         devices = [self.owner.device, self.scale.device, *(grid.values.device for grid in self.grids)]
         if len(set(devices)) > 1:
             found = ", ".join(map(str, devices))
-            raise ValueError(f"owner, scale and grids: expected tensors on one device, found {found}; move them by to()")
+            raise ValueError(
+                f"owner, scale and grids: expected tensors on one device, found {found}; move them by to()"
+            )
 
     def __call__(self, points: Tensor) -> Tensor:
         """Signed distance at (B, P, 3), metres, object frame; (B, P), metres, differentiable."""

@@ -161,7 +161,7 @@ def _probes(hand: Hand) -> tuple[Tensor, Tensor]:
 
 @once_per_hand
 def _grips(hand: Hand) -> tuple[Tensor, list[Tensor], Tensor]:
-    """Of each contact link: whether it is the last of its finger, (G,) bool; its probes; its first shape, (G,) int64."""
+    """Of the contact links: which are the last of a finger, (G,) bool; the probes of each; their first shapes, (G,)."""
     shapes, (_, shape) = _shapes(hand), _probes(hand)
     links = [hand.link_names.index(name) for name in hand.spec.contact_links]
     tips = {link for link, _ in hand.spec.fingertips.values()}
