@@ -39,7 +39,8 @@ def cloud_normals(points: Tensor, k: int = 12) -> Tensor:
     near = near - near.mean(dim=2, keepdim=True)
     normal, found = _least_direction(near.mT @ near)
     outward = exact - exact.mean(dim=1, keepdim=True)
-    at_centre = (outward.square().sum(-1, keepdim=True) == 0) * outward.new_tensor([0.0, 0.0, 1.0])
+    up = torch.eye(3, device=outward.device, dtype=outward.dtype)[2]
+    at_centre = (outward.square().sum(-1, keepdim=True) == 0) * up
     flipped = torch.where((normal * outward).sum(-1, keepdim=True) < 0, -normal, normal)
     return torch.where(found.unsqueeze(-1), flipped, normalize(outward + at_centre, dim=-1)).to(points)
 
@@ -72,7 +73,8 @@ def _least_direction(matrix: Tensor) -> tuple[Tensor, Tensor]:
     In closed form (Smith, Communications of the ACM 1961), ten times as fast as LAPACK matrix by matrix.
     """
     trace = matrix.diagonal(dim1=-2, dim2=-1).sum(-1)
-    matrix, eye = matrix / trace.clamp_min(1e-300)[..., None, None], torch.eye(3).to(matrix)
+    matrix = matrix / trace.clamp_min(1e-300)[..., None, None]
+    eye = torch.eye(3, device=matrix.device, dtype=matrix.dtype)
     around = matrix - eye / 3  # the trace is 1
     spread = (around.square().sum((-1, -2)) / 6).sqrt().clamp_min(1e-30)
     unit = around / spread[..., None, None]

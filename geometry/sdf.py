@@ -116,11 +116,13 @@ class DistanceGrid(nn.Module):
     Attributes:
         values: (X, Y, Z) buffer, metres.
         origin: (3,) buffer, position of node (0, 0, 0), metres, frame of the mesh.
+        last: (3,) buffer, indices of the last node.
         spacing: metres.
     """
 
     values: Tensor
     origin: Tensor
+    last: Tensor
 
     def __init__(
         self, mesh: trimesh.Trimesh, spacing: float = 0.004, margin: float = 0.1, backend: str = "warp"
@@ -150,7 +152,7 @@ class DistanceGrid(nn.Module):
         if points.ndim < 1 or points.shape[-1] != 3:
             raise ValueError(f"points: expected shape (..., 3), found {tuple(points.shape)}")
         local = points.reshape(-1, 3).to(self.values.dtype) - self.origin
-        span = self.spacing * (self.origin.new_tensor(self.values.shape) - 1)
+        span = self.spacing * self.last
         clamped = torch.minimum(local.clamp(min=0), span)
         beyond = torch.linalg.vector_norm(local - clamped, dim=-1)
         unit = (2 * clamped / span - 1).flip(-1)  # grid_sample wants the last axis first
@@ -176,14 +178,25 @@ class DistanceGrid(nn.Module):
         if values.ndim != 3 or min(values.shape) < 2 or origin.shape != (3,):
             found = f"{tuple(values.shape)} and {tuple(origin.shape)}"
             raise ValueError(f"state: expected values (X, Y, Z) and origin (3,), each axis 2 or longer, found {found}")
+        return cls._of(values, origin.to(values), float(spacing))
+
+    def on(self, device: torch.device) -> DistanceGrid:
+        """The grid on a device: itself if it is there, else a copy. `to` moves the one that others hold as well."""
+        if self.values.device == device:
+            return self
+        return self._of(self.values.to(device), self.origin.to(device), self.spacing)
+
+    @classmethod
+    def _of(cls, values: Tensor, origin: Tensor, spacing: float) -> DistanceGrid:
         grid = cls.__new__(cls)
         nn.Module.__init__(grid)
-        grid._set(values, origin.to(values), float(spacing))
+        grid._set(values, origin, spacing)
         return grid
 
     def _set(self, values: Tensor, origin: Tensor, spacing: float) -> None:
         self.register_buffer("values", values, persistent=False)
         self.register_buffer("origin", origin, persistent=False)
+        self.register_buffer("last", origin.new_tensor(values.shape) - 1, persistent=False)
         self.spacing = spacing
 
 

@@ -205,7 +205,7 @@ class Hand(ExactBuffers):
 
     def rest_pose(self, *batch: int) -> HandPose:
         """The relaxed open posture at the world's origin, of any batch shape."""
-        eye = torch.eye(3).to(self.rest)
+        eye = torch.eye(3, device=self.rest.device, dtype=self.rest.dtype)
         return HandPose(
             self.rest.new_zeros(*batch, 3), eye.expand(*batch, 3, 3), self.rest.expand(*batch, -1), self.name
         )

@@ -156,14 +156,14 @@ class ManoHand(Hand):
         Returns:
             (..., V, 3), metres, world.
         """
-        index = torch.arange(len(self._template)) if index is None else index
-        index = index.to(self._template.device)
+        index = None if index is None else index.to(self._template.device)
 
         def of(table: Tensor) -> Tensor:
-            return table[index].to(links.rotation)
+            return (table if index is None else table[index]).to(links.rotation)
 
         R, joints = links.rotation, self._joints.to(links.rotation)
-        bend = (compose(R[..., self._parents.to(R.device), :, :].mT, R[..., 1:, :, :]) - torch.eye(3).to(R)).flatten(-3)
+        eye = torch.eye(3, device=R.device, dtype=R.dtype)
+        bend = (compose(R[..., self._parents.to(R.device), :, :].mT, R[..., 1:, :, :]) - eye).flatten(-3)
         moved = links.translation - rotate(R, joints)
         with torch.autocast(R.device.type, enabled=False):  # half precision is a millimetre here
             rest = of(self._template) + torch.einsum("vcp,...p->...vc", of(self._pose_blend), bend)
@@ -174,8 +174,11 @@ class ManoHand(Hand):
         """(..., n, 3) world positions, metres; `SkinPoints` follow the skin, other points their link."""
         if not isinstance(points, SkinPoints):
             return super().place(links, points)
-        used, place = torch.unique(points.vertex, return_inverse=True)
-        corners = self.vertices(links, used)[..., place.to(links.rotation.device), :]
+        corner = points.vertex.to(links.rotation.device)
+        if corner.numel() < len(self._template):
+            corners = self.vertices(links, corner.flatten()).unflatten(-2, corner.shape)
+        else:  # each vertex once is less
+            corners = self.vertices(links)[..., corner, :]
         return (corners * points.share.to(corners).unsqueeze(-1)).sum(-2)
 
     def surface(self, n: int, seed: int = 0) -> SkinPoints:

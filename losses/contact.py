@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..hands.hand import Hand, Links
+from ..hands.once import once_per_hand
 from ..hands.points import place, primitive_distances
 
 SLOPE = 60.0
@@ -44,9 +45,9 @@ def contact_bins(contact: Tensor, bins: int) -> Tensor:
     return (contact * bins).long().clamp(0, bins - 1)
 
 
-def bin_centres(bins: int) -> Tensor:
+def bin_centres(bins: int, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Tensor:
     """Contact values in the middle of the bins, (bins,); decoding with them is off by half a bin at most."""
-    return (torch.arange(bins) + 0.5) / bins
+    return (torch.arange(bins, device=device, dtype=dtype or torch.get_default_dtype()) + 0.5) / bins
 
 
 def contact_map_energy(contact: Tensor, target: Tensor) -> Tensor:
@@ -88,7 +89,13 @@ def _palmar_gap(hand: Hand, links: Links, points: Tensor) -> Tensor:
     start, end = (place(links, capsules.link, x).unsqueeze(-3) for x in (capsules.start, capsules.end))
     axis, offset = end - start, points.unsqueeze(-2) - start
     along = (offset * axis).sum(-1, keepdim=True) / axis.square().sum(-1, keepdim=True).clamp_min(1e-18)
-    palmar = torch.stack([torch.as_tensor(hand.spec.palmar[hand.link_names[i]]) for i in capsules.link.tolist()])
-    shift = capsules.radius.unsqueeze(-1) * palmar.to(capsules.radius)
-    turned = (links.rotation[..., capsules.link, :, :] * shift.to(points).unsqueeze(-2)).sum(-1)
+    turned = (links.rotation[..., capsules.link, :, :] * _palmar_shift(hand).to(points).unsqueeze(-2)).sum(-1)
     return offset - along.clamp(0, 1) * axis - turned.unsqueeze(-3)
+
+
+@once_per_hand
+def _palmar_shift(hand: Hand) -> Tensor:
+    """(C, 3), metres, link frame: from the axis of each capsule to its palmar line."""
+    capsules = hand.capsules
+    palmar = torch.stack([torch.as_tensor(hand.spec.palmar[hand.link_names[i]]) for i in capsules.link.tolist()])
+    return capsules.radius.unsqueeze(-1) * palmar.to(capsules.radius)

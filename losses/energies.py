@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..hands.hand import Hand, Links
+from ..hands.once import once_per_hand
 from ..hands.pose import HandPose
 
 
@@ -94,9 +95,9 @@ def keypoint_repulsion_energy(points: Tensor, links: Tensor, distance: float = 0
         distance: metres, below which a pair repels.
     """
     first, second = torch.triu_indices(len(links), len(links), offset=1, device=links.device)
-    apart = links[first] != links[second]
-    gap = (points[:, first[apart]] - points[:, second[apart]]).square().sum(-1).clamp_min(1e-12).sqrt()
-    return (distance - gap).clamp_min(0).sum(dim=-1)
+    gap = (points[:, first] - points[:, second]).square().sum(-1).clamp_min(1e-12).sqrt()
+    # A choice of the pairs by a mask would make the host wait for an accelerator at every step.
+    return torch.where(links[first] != links[second], (distance - gap).clamp_min(0), 0.0).sum(dim=-1)
 
 
 def segment_distance(start_a: Tensor, end_a: Tensor, start_b: Tensor, end_b: Tensor) -> Tensor:
@@ -136,11 +137,15 @@ def self_penetration_depth(hand: Hand, links: Links) -> Tensor:
     return (radius[first] + radius[second] - gap).clamp_min(0).amax(dim=-1)
 
 
+@once_per_hand
 def separate_capsules(hand: Hand) -> tuple[Tensor, Tensor]:
     """Pairs of capsules that are clear of each other in the rest pose: their indices, (P,) int64 twice."""
     capsules = hand.capsules
     rest = HandPose(
-        capsules.start.new_zeros(3), torch.eye(3).to(capsules.start), hand.rest.to(capsules.start), hand.name
+        capsules.start.new_zeros(3),
+        torch.eye(3, device=capsules.start.device, dtype=capsules.start.dtype),
+        hand.rest.to(capsules.start),
+        hand.name,
     )
     start, end = place_capsules(hand, hand.forward_kinematics(rest))
     first, second = torch.triu_indices(len(start), len(start), offset=1, device=start.device)

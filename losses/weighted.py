@@ -1,4 +1,4 @@
-"""Named weighted sums."""
+"""Named weighted sums, and a look at whether their terms are finite."""
 
 from __future__ import annotations
 
@@ -9,14 +9,41 @@ from torch import Tensor
 
 
 def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    """Sum of weight x term.
+    """Sum of weight x term."""
+    return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
 
-    Raises:
-        ValueError: a term is not finite; the message names it, so that a diverging run says why.
+
+class FiniteWatch:
+    """Stops a training whose loss is not finite, without making the host wait for an accelerator at every step.
+
+    Terms on the CPU are looked at at once. An accelerator works behind the host: what it finds stays there, and is
+    looked at once in `every` calls and by `look`.
+
+    Args:
+        every: calls from one look at an accelerator to the next.
     """
-    values = torch.stack([weights[name] * term for name, term in terms.items()])
-    total = values.sum()
-    if not torch.isfinite(total):
-        broken = [name for name, term in terms.items() if not torch.isfinite(term)]
-        raise ValueError(f"loss terms {broken} are not finite; lower the learning rate or look at the batch")
-    return total
+
+    def __init__(self, every: int = 50) -> None:
+        self.every, self._calls = every, 0
+        self._broken: dict[str, Tensor] = {}
+
+    def __call__(self, terms: Mapping[str, Tensor]) -> None:
+        """Takes note of scalar terms. Raises as `look`, if this is the time to look."""
+        for name, term in terms.items():
+            broken = ~torch.isfinite(term.detach())
+            self._broken[name] = self._broken[name] | broken if name in self._broken else broken
+        self._calls += 1
+        if self._calls % self.every == 0 or all(term.device.type == "cpu" for term in terms.values()):
+            self.look()
+
+    def look(self) -> None:
+        """Looks at all terms since the last look.
+
+        Raises:
+            ValueError: a term was not finite; the message names it, so that a diverging run says why.
+        """
+        seen, self._broken = self._broken, {}
+        flags = torch.stack([*seen.values()]).tolist() if seen else []
+        broken = [name for name, flag in zip(seen, flags, strict=True) if flag]
+        if broken:
+            raise ValueError(f"loss terms {broken} are not finite; lower the learning rate or look at the batch")

@@ -79,19 +79,19 @@ class ContactPredictor(nn.Module, ABC):
         """Contact (B, N) in [0, 1]: the mean of the predicted distribution."""
         if self.head == "regression":
             return logits.squeeze(-1).sigmoid()
-        return logits.softmax(-1) @ bin_centres(self.bins).to(logits)
+        return logits.softmax(-1) @ bin_centres(self.bins, logits.device, logits.dtype)
 
     def mode(self, logits: Tensor) -> Tensor:
         """Contact (B, N) in [0, 1]: the centre of the most likely class; of the regression the same as `expected`."""
         if self.head == "regression":
             return self.expected(logits)
-        return bin_centres(self.bins).to(logits)[logits.argmax(-1)]
+        return bin_centres(self.bins, logits.device, logits.dtype)[logits.argmax(-1)]
 
     def probability(self, logits: Tensor, above: float) -> Tensor:
         """Probability (B, N) of a contact of at least `above`, evenly spread in a class; 0 or 1 of the regression."""
         if self.head == "regression":
             return (self.expected(logits) >= above).to(logits)
-        upper = torch.arange(1, self.bins + 1).to(logits) / self.bins
+        upper = torch.arange(1, self.bins + 1, device=logits.device, dtype=logits.dtype) / self.bins
         return logits.softmax(-1) @ ((upper - above) * self.bins).clamp(0, 1)
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:

@@ -16,6 +16,8 @@ CLOSE = 0.10
 """Refinement acts only where a point of the hand comes this close to its place in the goal, metres (GOAL)."""
 WINDOW = FUTURE
 """Frames before the last one in which the pull grows from 0 to 1."""
+_STEPS = 200
+"""of Adam in the fit."""
 
 
 def check_mode(mode: str) -> None:
@@ -61,10 +63,16 @@ def refine(
     points, goal_points = (hand.place(hand.forward_kinematics(pose), surface) for pose in (chunk, goal))
     closest = (points - goal_points).norm(dim=-1).amin((-1, -2))
     weights = arrival_weights(frames_left) * (closest < CLOSE)[:, None]
-    if not weights.any():
-        return chunk
     if mode == "linear":
-        return chunk.interpolate(goal, weights)
+        pulled, near = chunk.interpolate(goal, weights), weights > 0
+        return HandPose(
+            torch.where(near[..., None], pulled.translation, chunk.translation),
+            torch.where(near[..., None, None], pulled.rotation, chunk.rotation),
+            torch.where(near[..., None], pulled.joints, chunk.joints),
+            chunk.hand,
+        )
+    if not weights.any():  # the host waits for an accelerator here, which a fit is worth
+        return chunk
     return _fit(hand, surface, chunk, goal, points + weights[..., None, None] * (goal_points - points), weights)
 
 
@@ -73,7 +81,7 @@ def refine(
 def _fit(
     hand: Hand, surface: LinkPoints, chunk: HandPose, goal: HandPose, targets: Tensor, weights: Tensor
 ) -> HandPose:
-    """200 Adam steps of rate 5e-3 on wrist and joints, with GOAL's weights where their referents exist for a hand.
+    """Adam of rate 5e-3 on wrist and joints, with GOAL's weights where their referents exist for a hand.
 
     20 x points + 0.1 x joints to the goal's + 20 x (wrist rotation + 0.02 x joints) to those of the blended poses that
     it starts from. Body, left hand and gaze have no counterpart; GOAL's term on the offsets between hand and object
@@ -87,7 +95,7 @@ def _fit(
     optimiser = torch.optim.Adam([step], lr=5e-3)
     near = torch.exp(-5 * (1 - weights))[..., None]
     active = (weights > 0)[..., None]
-    for _ in range(200):
+    for _ in range(_STEPS):
         moved = _stepped(start, step)
         points = hand.place(hand.forward_kinematics(moved), surface)
         loss = (

@@ -50,6 +50,8 @@ class GraspCVAE(CentredGraspModel):
         contact: makes the trained predictor of contact for the term `contact`; without it there is no such term.
     """
 
+    identity: Tensor
+
     def __init__(
         self,
         hand: Hand,
@@ -69,6 +71,7 @@ class GraspCVAE(CentredGraspModel):
         feature = self.object_encoder.n_features
         self.posterior = _mlp(2 * feature, hidden[::-1], 2 * latent)
         self.decoder = _mlp(latent + feature, hidden, 9 + hand.num_joints)
+        self.register_buffer("identity", torch.tensor(_IDENTITY), persistent=False)
         self.hold(contact)
 
     def forward(self, batch: GraspBatch) -> dict[str, Tensor]:
@@ -134,7 +137,7 @@ class GraspCVAE(CentredGraspModel):
         translation, rotation, joints = output.split([3, 6, self.hand.num_joints], dim=-1)
         return HandPose(
             self.translation.inverse(translation) + centre,
-            rot6d_to_rotmat(rotation + rotation.new_tensor(_IDENTITY)),
+            rot6d_to_rotmat(rotation + self.identity),
             self.joints.inverse(joints),
             self.hand.name,
         )

@@ -17,6 +17,15 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("DEXZOO_CACHE", str(config.cache.mkdir("dexzoo")))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips what needs a GPU where there is none."""
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device, found none"))
+
+
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)

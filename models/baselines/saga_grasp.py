@@ -75,7 +75,8 @@ class SagaGrasp(GraspModel):
             over the points in contact, the others counting 0 (m); kl (nats).
         """
         centre, seen = self._see(batch.object_points)
-        links = self.hand.forward_kinematics(batch.pose.moved_by(torch.eye(3).to(centre), -centre))
+        pose = batch.pose.moved_by(torch.eye(3, device=centre.device, dtype=centre.dtype), -centre)
+        links = self.hand.forward_kinematics(pose)
         points = self.hand.place(links, self.surface())
         object_contact = (self.hand.signed_distance(links, seen.points) <= CONTACT).to(points)
         true_gap = signed_point_distance(points, seen.points, seen.features)
@@ -117,7 +118,7 @@ class SagaGrasp(GraspModel):
             object_contact=out.object_contact.sigmoid(),
         )
         pose = self.fit(self.hand, self.surface(), targets).reshape(len(points), n)
-        return pose.moved_by(torch.eye(3).to(centre), centre.unsqueeze(1))
+        return pose.moved_by(torch.eye(3, device=centre.device, dtype=centre.dtype), centre.unsqueeze(1))
 
     def _see(self, points: Tensor) -> tuple[Tensor, SeenObject]:
         """Centroid (B, 3), metres, and the cloud relative to it, with its normals."""
@@ -127,4 +128,4 @@ class SagaGrasp(GraspModel):
 
 
 def _cross_entropy(logits: Tensor, target: Tensor, positive: float) -> Tensor:
-    return binary_cross_entropy_with_logits(logits, target, pos_weight=target.new_tensor(positive))
+    return binary_cross_entropy_with_logits(logits, target, pos_weight=target.new_full((), positive))

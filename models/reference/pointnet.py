@@ -28,7 +28,7 @@ class SpatialTransform(nn.Module):
         x = relu(self.bn3(self.conv3(x))).amax(-1)
         x = relu(self.bn4(self.fc1(x)))
         x = relu(self.bn5(self.fc2(x)))
-        return self.fc3(x).unflatten(-1, (3, 3)) + torch.eye(3).to(x)
+        return self.fc3(x).unflatten(-1, (3, 3)) + torch.eye(3, device=x.device, dtype=x.dtype)
 
 
 class ReferencePointNet(nn.Module):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -57,11 +57,15 @@ class ActNorm(Transform):
         super().__init__()
         self.log_scale, self.shift = nn.Parameter(torch.zeros(size)), nn.Parameter(torch.zeros(size))
         self.register_buffer("initialized", torch.tensor(False))
+        self._known = False  # to be initialized: a look at the buffer at every step would wait for an accelerator
+        self.register_load_state_dict_pre_hook(_forget)
 
     def forward(self, x: Tensor, feature: Tensor) -> Tensor:
         """See `Transform.forward`."""
-        if self.training and not self.initialized:
-            self._standardise(x)
+        if self.training and not self._known:
+            if not self.initialized:
+                self._standardise(x)
+            self._known = True
         return self.log_scale.exp() * x + self.shift
 
     def inverse(self, y: Tensor, feature: Tensor) -> Tensor:
@@ -79,6 +83,11 @@ class ActNorm(Transform):
         self.log_scale.copy_(-sd.log())
         self.shift.copy_(-mean / sd)
         self.initialized.fill_(True)
+
+
+def _forget(norm: ActNorm, *state: Any) -> None:
+    """Other weights may be those of an `ActNorm` before its first batch."""
+    norm._known = False
 
 
 class LULinear(Transform):
@@ -124,7 +133,8 @@ class LULinear(Transform):
         """L and U, (D, D) each."""
         diagonal = self._diagonal()
         zeros = torch.zeros_like(diagonal).expand(len(diagonal), -1)
-        lower = torch.eye(len(diagonal)).to(diagonal).index_put((*self.lower_index,), self.lower_entries)
+        unit = torch.eye(len(diagonal), device=diagonal.device, dtype=diagonal.dtype)
+        lower = unit.index_put((*self.lower_index,), self.lower_entries)
         upper = zeros.index_put((*self.upper_index,), self.upper_entries) + diagonal.diag()
         return lower, upper
 
@@ -295,7 +305,7 @@ class ConditionalGlow(nn.Module):
         """(B,), nats: log p of states (B, D) given (B, F). The first call in training sets the ActNorms."""
         transform = self.flow.transform
         noise = transform(x, feature)
-        if self.training and not self.initialized:
+        if self.training:
             self.initialized.fill_(True)
         base = -0.5 * (noise.square().sum(-1) + self.size * math.log(2 * math.pi))
         return base + transform.log_volume()

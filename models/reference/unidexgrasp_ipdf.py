@@ -32,7 +32,8 @@ class _SortedMax(Aggregation):
         """(E, F) of edges to targets `index` (E,), ascending -> (dim_size, F)."""
         assert index is not None
         assert dim_size is not None
-        return torch.segment_reduce(x, "max", lengths=index.bincount(minlength=dim_size), axis=0)
+        lengths = index.new_zeros(dim_size).index_add(0, index, torch.ones_like(index))  # `bincount` waits for a GPU
+        return torch.segment_reduce(x, "max", lengths=lengths, axis=0)
 
 
 class SetAbstraction(nn.Module):

@@ -36,6 +36,9 @@ OURS: Mapping[str, float] = {
 OFFICIAL: Mapping[str, float] = {"contact": 0.07, "penetration": 10_000.0, "repulsion": 10.0, "table": 1_000.0}
 """UniDexGrasp's `eval_config.yaml`; its E_dis has weight 0 and is left out."""
 
+_LOOK = 10
+"""Steps after which an accelerator is asked which grasps have converged; each time the host waits for it."""
+
 
 @dataclass(frozen=True)
 class Refined:
@@ -95,10 +98,11 @@ class _Best:
     terms: dict[str, Tensor]
 
     def take(self, state: _State, better: Tensor, energy: Tensor, terms: Mapping[str, Tensor]) -> None:
-        won = state.index[better]
-        self.x[won], self.energy[won] = state.x[better], energy[better]
-        for name, value in terms.items():
-            self.terms[name][won] = value[better]
+        # Not by a mask as an index, whose length an accelerator would have to tell the host at every step.
+        self.x[state.index] = torch.where(better.unsqueeze(-1), state.x, self.x[state.index])
+        new = {**self.terms, "": self.energy}
+        for name, value in {**terms, "": energy}.items():
+            new[name][state.index] = torch.where(better, value, new[name][state.index])
 
 
 class Refiner:
@@ -243,19 +247,24 @@ class Refiner:
         energy, parts, gradient = self._evaluate(state, terms)
         best = _Best(x.clone(), energy.clone(), {k: v.clone() for k, v in parts.items()})
         first, before, taken = energy, parts, torch.full_like(index, self.steps)
+        look = 1 if x.device.type == "cpu" else _LOOK
         for step in range(self.steps):
             state = self._step(hand, state, gradient, lengths, step)
             energy, parts, gradient = self._evaluate(state, terms)
+            if not self.ours:
+                best.take(state, torch.ones_like(energy, dtype=torch.bool), energy, parts)
+                continue
+            going = state.waiting < self.patience
             progress = energy < best.energy[state.index] - 1e-4 * first[state.index].abs()
-            better = energy < best.energy[state.index] if self.ours else torch.ones_like(progress)
-            best.take(state, better, energy, parts)
-            state = replace(state, waiting=torch.where(progress, 0, state.waiting + 1))
-            done = state.waiting >= self.patience
-            if self.ours and done.any():
-                taken[state.index[done]] = step + 1
-                state, gradient = state[~done], gradient[~done]
-                if not len(state.index):
+            best.take(state, going & (energy < best.energy[state.index]), energy, parts)
+            state = replace(state, waiting=torch.where(going & progress, 0, state.waiting + 1))
+            taken[state.index] = torch.where(going, step + 1, taken[state.index])
+            if (step + 1) % look == 0:
+                left = torch.nonzero(state.waiting < self.patience).squeeze(1)
+                if not len(left):
                     break
+                if len(left) < len(state.index):
+                    state, gradient = state[left], gradient[left]
         return Refined(move(start, best.x), first, best.energy, taken, best.terms, before)
 
     def _evaluate(self, state: _State, terms: Terms) -> tuple[Tensor, dict[str, Tensor], Tensor]:

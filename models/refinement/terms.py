@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ...hands.hand import Hand, Links
+from ...hands.once import once_per_hand
 from ...hands.points import place
 from ...hands.pose import HandPose
 from ...losses.contact import contact_map_energy, palmar_penetration, soft_contact
@@ -59,16 +60,10 @@ class OursTerms:
 
     def __init__(self, hand: Hand, squeeze: float, closure: bool = True) -> None:
         self.hand, self.squeeze, self.closure = hand, squeeze, closure
-        self.shapes = HandShapes(hand)
-        self.probes, shape = self.shapes.probes(STEP)
+        self.shapes = _shapes(hand)
+        self.probes, shape = _probes(hand)
         self.probe_link, self.probe_radius = self.shapes.link[shape], self.shapes.radius[shape]
-        contact = [hand.link_names.index(name) for name in hand.spec.contact_links]
-        tips = {link for link, _ in hand.spec.fingertips.values()}
-        self.on_tip = torch.tensor([name in tips for name in hand.spec.contact_links], device=hand.lower.device)
-        self.grips = [torch.nonzero(self.probe_link == i).squeeze(1) for i in contact]
-        self.shape_grips = torch.tensor(
-            [int(torch.nonzero(self.shapes.link == i)[0]) for i in contact], device=hand.lower.device
-        )
+        self.on_tip, self.grips, self.shape_grips = _grips(hand)
 
     def __call__(self, pose: HandPose, scene: Scene) -> dict[str, Tensor]:
         """(B,) for each term, without weights."""
@@ -133,7 +128,7 @@ class OfficialTerms:
     """The terms of UniDexGrasp's test-time adaptation, with its definitions and sums."""
 
     def __init__(self, hand: Hand) -> None:
-        self.hand, self.shapes = hand, HandShapes(hand)
+        self.hand, self.shapes = hand, _shapes(hand)
 
     def __call__(self, pose: HandPose, scene: Scene) -> dict[str, Tensor]:
         """(B,) for each term, without weights."""
@@ -153,3 +148,24 @@ class OfficialTerms:
         if scene.plane is not None:
             terms["table"] = plane_energy(keypoints, scene.plane, margin=0.01)
         return terms
+
+
+_shapes = once_per_hand(HandShapes)
+
+
+@once_per_hand
+def _probes(hand: Hand) -> tuple[Tensor, Tensor]:
+    """See `HandShapes.probes`."""
+    return _shapes(hand).probes(STEP)
+
+
+@once_per_hand
+def _grips(hand: Hand) -> tuple[Tensor, list[Tensor], Tensor]:
+    """Of the contact links: which are the last of a finger, (G,) bool; the probes of each; their first shapes, (G,)."""
+    shapes, (_, shape) = _shapes(hand), _probes(hand)
+    links = [hand.link_names.index(name) for name in hand.spec.contact_links]
+    tips = {link for link, _ in hand.spec.fingertips.values()}
+    on_tip = torch.tensor([name in tips for name in hand.spec.contact_links], device=hand.lower.device)
+    grips = [torch.nonzero(shapes.link[shape] == i).squeeze(1) for i in links]
+    first = torch.stack([torch.nonzero(shapes.link == i)[0, 0] for i in links])
+    return on_tip, grips, first

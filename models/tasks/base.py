@@ -20,6 +20,7 @@ from torch.utils.data import DistributedSampler
 from dexzoo import __version__
 
 from ...hands import load_hand
+from ...losses import FiniteWatch
 from . import pace
 
 Row = dict[str, Any]
@@ -86,6 +87,7 @@ class Task(L.LightningModule):
         self.data_facts: dict[str, Any] = {}
         self.results: list[Row] = []
         self._resumed_steps: int | None = None
+        self.watch = FiniteWatch()
         self.register_buffer("fitted", torch.tensor(False))
 
     @property
@@ -139,6 +141,14 @@ class Task(L.LightningModule):
         self._resumed_steps = None
         pace.refuse_unseen_end(self.trainer)
         pace.warn_of_idle_terms(self.weights_at, pace.total_steps(self.trainer))
+
+    def on_train_epoch_end(self) -> None:
+        """Stops a training whose loss was not finite before a checkpoint is written of it."""
+        self.watch.look()
+
+    def on_validation_epoch_end(self) -> None:
+        """Likewise for the loss of the validation."""
+        self.watch.look()
 
     def on_train_end(self) -> None:
         """Says that the training stopped before its schedules were through."""

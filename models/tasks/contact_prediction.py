@@ -68,6 +68,7 @@ class ContactPrediction(Task):
         fewer = replace(batch, object_points=batch.object_points[:, : self.n_points])
         logits, target = self._predict(fewer, torch.default_generator)
         loss = self.network.loss(logits, target)
+        self.watch({"loss": loss})
         how: dict[str, Any] = {"on_step": False, "on_epoch": True, "sync_dist": True}
         self.log("train/loss", loss, batch_size=len(batch.names), prog_bar=True, **how)
         return loss
@@ -88,6 +89,7 @@ class ContactPrediction(Task):
 
     def on_validation_epoch_end(self) -> None:
         """Logs the means over the grasps of all processes."""
+        super().on_validation_epoch_end()
         self.log_means("val", self.gather(self._validated))
 
     def on_test_start(self) -> None:
@@ -104,9 +106,10 @@ class ContactPrediction(Task):
             "perturbed hand": _map_errors(own, own, own >= _TOUCHES, target, self.network.bins),
         }
         for method, errors in columns.items():
+            values = {key: value.tolist() for key, value in errors.items()}
             for i, name in enumerate(batch.names):
                 row: dict[str, Any] = {"method": method, "refine": "-", "clip": name, "object": batch.objects[i]}
-                self.results.append(row | {key: float(value[i]) for key, value in errors.items()})
+                self.results.append(row | {key: value[i] for key, value in values.items()})
 
     def on_test_epoch_end(self) -> None:
         """Collects the rows of all ranks and logs the means."""

@@ -129,8 +129,9 @@ class GraspGeneration(Task):
             points, plane = (None if x is None else x[:1].clone() for x in (batch.object_points, batch.plane))
             self._measure(GROUND_TRUTH, "-", batch.pose[: self.n_samples].map(torch.clone), thing)
             assert points is not None
-            grid = thing.asset.grid.to(points.device)
-            fields = ObjectFields([grid], torch.zeros(1, dtype=torch.long), torch.tensor([thing.scale]))
+            grid = thing.asset.grid.on(points.device)
+            owner = torch.zeros(1, dtype=torch.long, device=points.device)
+            fields = ObjectFields([grid], owner, points.new_full((1,), thing.scale))
             for mode, pose in self.propose(points, plane, generator, fields).items():
                 self._measure(self.method, mode, pose[0], thing)
 
@@ -166,7 +167,7 @@ class GraspGeneration(Task):
             objects, n = drawn.shape
             repeated = points.repeat_interleave(n, dim=0)
             tables = None if plane is None else plane.repeat_interleave(n, dim=0)
-            each = None if fields is None else fields[torch.arange(objects).repeat_interleave(n)]
+            each = None if fields is None else fields[torch.arange(objects * n, device=points.device) // n]
             refined = self.refine(self.hand, drawn.reshape(objects * n), repeated, self._contact, tables, each)
             modes[self.refine.mode] = refined.pose.reshape(objects, n)
         return modes
@@ -210,7 +211,9 @@ class GraspGeneration(Task):
         unknown = sorted((weights.keys() | self.warmup.keys() if progress == 0 else weights.keys()) - terms.keys())
         if unknown:
             raise ValueError(f"loss: expected terms of {self.method!r}, {sorted(terms)}, found {', '.join(unknown)}")
-        total = weighted_sum({name: terms[name] for name in weights}, weights)
+        weighed = {name: terms[name] for name in weights}
+        total = weighted_sum(weighed, weights)
+        self.watch(weighed)
         how: dict[str, Any] = {"batch_size": counts, "on_step": False, "on_epoch": True, "sync_dist": True}
         self.log(f"{part}/loss", total, prog_bar=part == "train", **how)
         self.log_dict({f"{part}/{name}": term for name, term in terms.items()}, **how)

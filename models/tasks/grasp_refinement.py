@@ -75,5 +75,5 @@ def mesh_fields(batch: GraspBatch, decompose: bool = False) -> ObjectFields:
     device = batch.object_points.device
     with torch.inference_mode(False):  # the grids are kept, for whoever wants gradients later too
         owner = torch.tensor([[*named].index(str(mesh)) for mesh in batch.meshes], device=device)
-        grids = [load_asset(mesh, name, decompose).grid.to(device) for mesh, name in named.items()]
+        grids = [load_asset(mesh, name, decompose).grid.on(device) for mesh, name in named.items()]
         return ObjectFields(grids, owner, batch.scale.clone())

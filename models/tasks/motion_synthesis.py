@@ -101,6 +101,7 @@ class MotionSynthesis(Task):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Loss of one batch; every term is logged."""
         total, terms = self.losses(batch)
+        self.watch(terms)
         how: dict[str, Any] = {"batch_size": len(batch.clip), "on_step": False, "on_epoch": True, "sync_dist": True}
         self.log("train/loss", total, prog_bar=True, **how)
         self.log_dict({f"train/{k}": v for k, v in terms.items()}, **how)
@@ -138,10 +139,11 @@ class MotionSynthesis(Task):
             modes.append("most_likely")
         for mode in modes:
             pose, errors = self.evaluate_draws(batch, mode)
+            columns = {key: value.tolist() for key, value in errors.items()}
             for i, name in enumerate(batch.names):
                 thing = self.data.test[int(batch.clip[i])].object
                 row: dict[str, Any] = {"method": self.method, "refine": mode, "clip": name, "object": thing}
-                self.results.append(row | {key: float(value[i]) for key, value in errors.items()})
+                self.results.append(row | {key: value[i] for key, value in columns.items()})
                 if mode == self.goal_refine[0]:
                     self.rollouts[name] = pose[i, : int(batch.length[i])].to("cpu")
 

@@ -8,8 +8,9 @@ import torch
 from dexzoo.geometry.rotations import rotvec_to_rotmat
 from dexzoo.hands import load_hand
 from dexzoo.hands.pose import HandPose
-from dexzoo.losses import MotionLoss, weighted_sum
+from dexzoo.losses import FiniteWatch, MotionLoss
 from dexzoo.losses.functional import joint_error, limit_excess, point_error, rotation_error, smoothness_error
+from tests.far_device import FAR, far_device
 
 
 def test_point_error_of_a_shift_is_its_length():
@@ -89,4 +90,19 @@ def test_unknown_term_is_named():
 
 def test_a_term_that_is_not_finite_is_named():
     with pytest.raises(ValueError, match=r"loss terms \['joints'\] are not finite"):
-        weighted_sum({"joints": torch.tensor(torch.nan), "points": torch.tensor(1.0)}, {"joints": 1.0, "points": 1.0})
+        FiniteWatch()({"joints": torch.tensor(torch.nan), "points": torch.tensor(1.0)})
+
+
+def test_an_accelerator_is_looked_at_once_in_so_many_steps():
+    """A term that was not finite for one step is still found at the next look, and told once."""
+    watch = FiniteWatch(every=4)
+    with far_device() as device:
+        terms = [{"kl": torch.tensor(value, device=FAR)} for value in (1.0, torch.inf, 1.0, 1.0)]
+        device.waits.clear()
+        for term in terms[:3]:
+            watch(term)
+        assert device.waits == []
+        with pytest.raises(ValueError, match=r"loss terms \['kl'\] are not finite"):
+            watch(terms[3])
+        assert len(device.waits) == 1
+        watch.look()

@@ -168,5 +168,5 @@ class ImageScale(nn.Module):
             ends: (B, 2, P, 3), metres, points of the first and of the goal pose in the frame of the palm.
         """
         image = ends.new_zeros(len(ends), self.n_rows, COLUMNS)
-        image[:, : self.n_body, [0, -1]] = self.body(ends)
+        image[:, : self.n_body, :: COLUMNS - 1] = self.body(ends)
         return image

@@ -186,7 +186,8 @@ class SagaHand(MotionModel):
         code = self._image_code(start, goal, velocities(translation, rotation))
         image = self.local_fill.decode(z[:, self.latent :], code).squeeze(1)
         points = self.image_scale.points(image)
-        between = _origin(start)[:, None].interpolate(near[:, None], torch.linspace(0, 1, COLUMNS).to(z)).joints
+        share = torch.linspace(0, 1, COLUMNS, device=z.device, dtype=z.dtype)
+        between = _origin(start)[:, None].interpolate(near[:, None], share).joints
         lower = torch.minimum(torch.minimum(start.joints, goal.joints), self.hand.lower)
         upper = torch.maximum(torch.maximum(start.joints, goal.joints), self.hand.upper)
         limits = [x[:, None].expand_as(between).flatten(0, 1) for x in (lower, upper)]

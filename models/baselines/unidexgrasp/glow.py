@@ -61,7 +61,7 @@ class GraspGlow(nn.Module):
         """
         state = torch.cat([translation, joints], dim=-1)
         if self.training:
-            blur = state.new_tensor([self.blur[0]] * 3 + [self.blur[1]] * (self.size - 3))
+            blur = torch.cat([state.new_full((n,), sd) for n, sd in zip((3, self.size - 3), self.blur, strict=True)])
             state = state + blur * torch.randn_like(state)
         return -self.net.flow.log_density(state, self._see(points)).mean()
 

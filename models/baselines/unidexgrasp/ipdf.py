@@ -109,7 +109,7 @@ class GraspIPDF(nn.Module):
             scores = self.scores(points, self.grid)
         if temperature == 0:
             return self.grid[scores.argmax(dim=1, keepdim=True).expand(-1, n)]
-        device = "cpu" if generator is None else generator.device
+        device = scores.device if generator is None else generator.device
         each = (scores / temperature).softmax(dim=1).to(device)
         # Cloud by cloud: what is drawn for one does not depend on how they are dealt into batches.
         cells = [torch.multinomial(p, n, replacement=True, generator=generator) for p in each]
