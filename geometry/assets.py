@@ -18,7 +18,7 @@ from .meshes import load_mesh, mesh_hash
 from .sdf import DistanceGrid, SignedDistance
 from .solids import convex_pieces, make_solid, manifold_of, mesh_of, unite_pieces
 
-_KIND = "objects-1"  # the number goes up whenever the same mesh would give another asset
+_KIND = "objects-2"  # the number goes up whenever the same mesh would give another asset
 _NODES = 60
 
 
@@ -42,7 +42,7 @@ class ObjectAsset:
     solid: trimesh.Trimesh
     repairs: tuple[str, ...]
     key: str
-    _given: tuple[NDArray[np.float32], ...] | None = None
+    _given: tuple[NDArray[np.float64], ...] | None = None
 
     @classmethod
     def from_file(cls, path: str | Path, name: str | None = None, decompose: bool = False) -> ObjectAsset:
@@ -73,9 +73,9 @@ class ObjectAsset:
             MeshError: the mesh bounds no solid; the message says what would help. See `make_solid`.
         """
         key = content_key(
-            "asset", mesh_hash(mesh), decompose, *[np.asarray(p, np.float32).tobytes() for p in pieces or ()]
+            "asset", mesh_hash(mesh), decompose, *[np.asarray(p, np.float64).tobytes() for p in pieces or ()]
         )
-        given = None if pieces is None else [np.asarray(p, np.float32) for p in pieces]
+        given = None if pieces is None else [np.asarray(p, np.float64) for p in pieces]
         entry = cached(_KIND, f"{key}-solid", lambda: _make(mesh, name, given, decompose))
         solid = trimesh.Trimesh(entry["vertices"], entry["faces"], process=False)
         return cls(name, mesh, solid, tuple(entry["repairs"].tolist()), key, _split(entry))
@@ -103,7 +103,7 @@ class ObjectAsset:
         return DistanceGrid.from_state(entry)
 
     @cached_property
-    def pieces(self) -> tuple[NDArray[np.float32], ...]:
+    def pieces(self) -> tuple[NDArray[np.float64], ...]:
         """Corners of convex pieces, each (n, 3), unit and frame of the mesh: given, the hull, or CoACD's.
 
         Raises:
@@ -136,7 +136,7 @@ class ObjectAsset:
         return cached(_KIND, f"{self.key}-{what}", make)
 
 
-def _make(mesh: trimesh.Trimesh, name: str, given: list[NDArray[np.float32]] | None, decompose: bool) -> Arrays:
+def _make(mesh: trimesh.Trimesh, name: str, given: list[NDArray[np.float64]] | None, decompose: bool) -> Arrays:
     if decompose:
         given = given or convex_pieces(mesh)
         solid = unite_pieces(given, name=name)
@@ -144,17 +144,17 @@ def _make(mesh: trimesh.Trimesh, name: str, given: list[NDArray[np.float32]] | N
     else:
         solid, parts, repairs = make_solid(mesh, name)
         if given is None and parts is not None:
-            given = [np.asarray(part.vertices, np.float32) for part in parts]
+            given = [np.asarray(part.vertices, np.float64) for part in parts]
     surface = mesh_of(solid)
     arrays = {"vertices": surface.vertices, "faces": surface.faces, "repairs": np.array(repairs, dtype=np.str_)}
     return arrays | ({} if given is None else _joined(given))
 
 
-def _joined(pieces: Sequence[NDArray[np.float32]]) -> Arrays:
+def _joined(pieces: Sequence[NDArray[np.float64]]) -> Arrays:
     return {"pieces": np.concatenate(list(pieces)), "piece_sizes": np.array([len(p) for p in pieces])}
 
 
-def _split(entry: Arrays) -> tuple[NDArray[np.float32], ...] | None:
+def _split(entry: Arrays) -> tuple[NDArray[np.float64], ...] | None:
     if "pieces" not in entry:
         return None
     return tuple(np.split(entry["pieces"], np.cumsum(entry["piece_sizes"])[:-1]))

@@ -151,7 +151,7 @@ class DistanceGrid(nn.Module):
         """Interpolated signed distance; (..., 3) metres in the frame of the mesh -> (...) metres, differentiable."""
         if points.ndim < 1 or points.shape[-1] != 3:
             raise ValueError(f"points: expected shape (..., 3), found {tuple(points.shape)}")
-        local = points.reshape(-1, 3).to(self.values.dtype) - self.origin
+        local = (points.reshape(-1, 3) - self.origin.to(points.dtype)).to(self.values.dtype)
         span = self.spacing * self.last
         clamped = torch.minimum(local.clamp(min=0), span)
         beyond = torch.linalg.vector_norm(local - clamped, dim=-1)
@@ -242,7 +242,8 @@ def _grid_box(mesh: trimesh.Trimesh, spacing: float, margin: float) -> tuple[tup
     """Number of nodes along each axis, and the first node."""
     lower, upper = mesh.bounds
     shape = _grid_shape(upper - lower, spacing, margin)
-    return shape, (lower + upper) / 2 - spacing * (np.array(shape) - 1) / 2
+    first = (lower + upper) / 2 - spacing * (np.array(shape) - 1) / 2
+    return shape, first.astype(np.float32).astype(np.float64)  # a place that the buffer holds exactly
 
 
 def _sampled(
@@ -253,7 +254,7 @@ def _sampled(
     parts = []
     for start in range(0, len(nodes), _CHUNK):
         index = np.stack(np.unravel_index(nodes[start : start + _CHUNK], shape), axis=-1)
-        parts.append(distance(torch.from_numpy(origin + spacing * index).float()))
+        parts.append(distance(torch.from_numpy(origin + spacing * index)).float())  # metres off, float32 is too coarse
     return torch.cat(parts).reshape(shape), torch.from_numpy(origin).float(), spacing
 
 

@@ -23,6 +23,7 @@ DexGraspNet's objects. It adds 0.1 to 0.35 % to their volume."""
 HULL_RATIO = 1.06
 """A mesh whose convex hull is less than 6 % larger than itself collides as its hull."""
 MAX_FACES = 2_000_000
+_DIGITS = 8  # of coordinates over the object's size
 _CONVEX = 1e-4  # relative difference between a convex part's volume and its hull's
 
 
@@ -106,11 +107,12 @@ def unite_pieces(pieces: Sequence[NDArray[np.floating]], dilation: float = DILAT
     return _checked(Manifold.batch_boolean(hulls, OpType.Add), name)
 
 
-def convex_pieces(mesh: trimesh.Trimesh, threshold: float = 0.08, max_pieces: int = 16) -> list[NDArray[np.float32]]:
+def convex_pieces(mesh: trimesh.Trimesh, threshold: float = 0.08, max_pieces: int = 16) -> list[NDArray[np.float64]]:
     """Corners of convex pieces that together cover the object, for collision in a physics engine.
 
     The hull alone where it is less than `HULL_RATIO` times the volume, else CoACD's approximate decomposition
-    (Wei et al., SIGGRAPH 2022), for which the mesh need not be closed.
+    (Wei et al., SIGGRAPH 2022), for which the mesh need not be closed. It cuts along the axes: the pieces move with the
+    mesh, but a mesh that is turned has others.
 
     Args:
         mesh: any unit.
@@ -125,7 +127,7 @@ def convex_pieces(mesh: trimesh.Trimesh, threshold: float = 0.08, max_pieces: in
     """
     hull = mesh.convex_hull
     if mesh.is_watertight and hull.volume / mesh.volume < HULL_RATIO:
-        return [np.asarray(hull.vertices, np.float32)]
+        return [np.asarray(hull.vertices, np.float64)]
     try:
         import coacd
     except ImportError as error:
@@ -133,11 +135,13 @@ def convex_pieces(mesh: trimesh.Trimesh, threshold: float = 0.08, max_pieces: in
             'convex pieces of a hollow object need the package coacd: pip install "dexzoo[coacd]"'
         ) from error
     coacd.set_log_level("error")
-    whole = coacd.Mesh(mesh.vertices, mesh.faces)
+    # Its cuts follow the last digits of the coordinates, which change with the place of the mesh.
+    centre, size = mesh.bounds.mean(0), float(mesh.extents.max())
+    whole = coacd.Mesh(((mesh.vertices - centre) / size).round(_DIGITS), mesh.faces)
     parts = coacd.run_coacd(
         whole, threshold=threshold, max_convex_hull=max_pieces, decimate=True, max_ch_vertex=64, seed=0
     )
-    return [np.asarray(trimesh.convex.convex_hull(vertices).vertices, np.float32) for vertices, _ in parts]
+    return [np.asarray(trimesh.convex.convex_hull(corners).vertices) * size + centre for corners, _ in parts]
 
 
 def split_parts(mesh: trimesh.Trimesh) -> list[trimesh.Trimesh]:

@@ -40,6 +40,7 @@ LEGACY: dict[str, tuple[type[GraspMetric], ...]] = {
     "penetration": (grasp.LegacyPenetration,),
     "hand_object": (grasp.LegacyHandObjectVolume,),
     "sim_displacement": (grasp.LegacySimDisplacement,),
+    "q1": (grasp.LegacyQ1,),
 }
 """The same as the field's scripts compute it, flaws included: columns of their own, never mixed with ours."""
 

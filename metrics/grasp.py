@@ -47,7 +47,7 @@ class GraspMetric(SampleMetric):
     @classmethod
     def definition(cls) -> str:
         """The first sentence of the docstring."""
-        return (cls.__doc__ or "").split(":")[0].replace("\n", " ").strip()
+        return " ".join((cls.__doc__ or "").partition(":")[0].split())
 
 
 class PenetrationDepth(GraspMetric):
@@ -129,7 +129,8 @@ def _simulated(grasps: Grasps) -> Simulation:
 
 
 class SimDisplacement(GraspMetric):
-    """Distance that the object moves in 0.146 s of gravity with the hand stiff: cm, lower is better.
+    """Distance that the object moves, hand stiff, in 0.146 s of gravity against the data's up (six axes where unknown):
+    cm, lower is better.
 
     Bounded by free fall, 10.4 cm: it is close to a rate of success in disguise, so read `SimHeld` beside it.
     """
@@ -203,7 +204,7 @@ class SimFailed(GraspMetric):
 
 
 class SimDisplacementSix(GraspMetric):
-    """`SimDisplacement`, mean over gravity along the six axes of the object: cm, lower is better."""
+    """`SimDisplacement`, mean over gravity along +x, -x, +y, -y, +z, -z of the object's frame: cm, lower is better."""
 
     key, unit, per_si, source = "sim_displacement_six_cm", "cm", 1e2, "dexzoo"
 
@@ -212,7 +213,8 @@ class SimDisplacementSix(GraspMetric):
 
 
 class LegacySimDisplacement(GraspMetric):
-    """Displacement as the scripts in use simulate it, in Bullet: cm, lower is better. Needs `dexzoo[legacy]`."""
+    """Displacement as the scripts in use simulate it, in Bullet, gravity along +y of the object's frame: cm, lower is
+    better. Needs `dexzoo[legacy]`."""
 
     key, unit, per_si, source = "sim_displacement_legacy_cm", "cm", 1e2, "obman, GraspTTA (PyBullet)"
 
@@ -225,7 +227,8 @@ def _six(grasps: Grasps) -> SixDirections:
 
 
 class SixDirectionSuccess(GraspMetric):
-    """Share of grasps that keep the object within 2 cm for 1.67 s of gravity along all six axes: higher is better."""
+    """Share of grasps that keep the object within 2 cm for 1.67 s of gravity along +x, -x, +y, -y, +z, -z of the object's
+    frame: higher is better."""
 
     key, unit, source, higher_is_better = "six_success", "share", "Isaac test of DexGraspNet, by displacement", True
 
@@ -234,21 +237,32 @@ class SixDirectionSuccess(GraspMetric):
 
 
 class SixDirectionContact(GraspMetric):
-    """Share of grasps with contact left after 1.67 s of gravity along each of the six axes: higher is better."""
+    """Share of grasps with contact left after 1.67 s of gravity along +x, -x, +y, -y, +z, -z of the object's frame: higher
+    is better. A simulation that diverged has none."""
 
     key, unit, source, higher_is_better = "six_contact_left", "share", "DexGraspNet (isaac_validator)", True
 
     def measure(self, grasps: Grasps) -> Tensor:
-        return _share(_six(grasps).contact_left.all(-1), grasps)
+        return _share(_six(grasps).success_contact(), grasps)
 
 
 class Q1(GraspMetric):
-    """Radius of the largest ball of wrenches that the contacts resist, capped at 1: higher is better."""
+    """Radius of the largest ball of wrenches about the centre of mass that the contacts resist, capped at 1: higher is
+    better."""
 
     key, unit, source, higher_is_better = "q1", "1", "Ferrari and Canny 1992; parameters of UniDexGrasp", True
 
     def measure(self, grasps: Grasps) -> Tensor:
         return grasps.once(self.key, q1)
+
+
+class LegacyQ1(GraspMetric):
+    """Q1 with torques about the origin of the object's frame, which depends on where the mesh has it: higher is better."""
+
+    key, unit, source, higher_is_better = "q1_legacy", "1", "UniDexGrasp (q1)", True
+
+    def measure(self, grasps: Grasps) -> Tensor:
+        return q1(grasps, torque_about="legacy_origin")
 
 
 class ValidQ1(GraspMetric):

@@ -16,6 +16,7 @@ from ..hands.kinematics import Links
 from ..hands.pose import HandPose
 
 _Result = TypeVar("_Result")
+_UNIT = 1e-3  # how far from 1 the length of a unit vector may be
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,15 +30,17 @@ class Grasps:
         pose: HandPose (B,), metres, object frame.
         object: the object in its mesh's own unit.
         scale: (B,), metres per unit of the mesh: the object of grasp b is the mesh times scale[b]. 1 by default.
+        up: (B, 3) or (3,), unit, object frame, away from the earth; NaN where the data do not say. z by default.
 
     Raises:
-        ValueError: the pose has another hand or batch shape, or a scale is not positive.
+        ValueError: the pose has another hand or batch shape, a scale is not positive, or `up` is no unit vector.
     """
 
     hand: Hand
     pose: HandPose
     object: ObjectAsset
     scale: Tensor | None = None
+    up: Tensor | None = None
     _results: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -58,19 +61,26 @@ class Grasps:
             raise ValueError(f"scale: expected {len(self)} positive numbers, found {found}")
         object.__setattr__(self, "pose", pose.map(lambda x: x.detach().double().cpu()))
         object.__setattr__(self, "scale", scale.detach().double().cpu())
+        object.__setattr__(self, "up", _directions(self.up, len(self)))
 
     def __len__(self) -> int:
         return self.pose.shape[0]
 
     def __getitem__(self, index: slice | Tensor) -> Grasps:
         """Some of the grasps; a slice, or a (N,) index or mask."""
-        return Grasps(self.hand, self.pose[index], self.object, self.scales[index])
+        return Grasps(self.hand, self.pose[index], self.object, self.scales[index], self.ups[index])
 
     @property
     def scales(self) -> Tensor:
         """(B,) float64, metres per unit of the mesh."""
         assert self.scale is not None  # set in __post_init__
         return self.scale
+
+    @property
+    def ups(self) -> Tensor:
+        """(B, 3) float64, unit, away from the earth, object frame; NaN where the data do not say."""
+        assert self.up is not None  # set in __post_init__
+        return self.up
 
     @cached_property
     def valid(self) -> Tensor:
@@ -89,3 +99,16 @@ class Grasps:
         if key not in self._results:
             self._results[key] = make(self)
         return self._results[key]
+
+
+def _directions(up: Tensor | None, count: int) -> Tensor:
+    """(count, 3) unit vectors, float64; rows of NaN stay."""
+    up = torch.tensor([0.0, 0.0, 1.0]) if up is None else torch.as_tensor(up)
+    if up.shape not in ((3,), (count, 3)):
+        raise ValueError(f"up: expected (3,) or ({count}, 3), found {tuple(up.shape)}")
+    up = up.detach().double().cpu().expand(count, 3)
+    length = torch.linalg.vector_norm(up, dim=-1, keepdim=True)
+    bad = ((length - 1).abs() > _UNIT).squeeze(-1)
+    if bad.any():
+        raise ValueError(f"up: expected unit vectors, or NaN where it is not known, found {up[bad][0].tolist()}")
+    return up / length

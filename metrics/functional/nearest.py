@@ -28,7 +28,6 @@ _STARTS = 12  # samples per link that descend in the grid
 _GRID_ROUNDS, _EXACT_ROUNDS, _LAST_ROUNDS = 5, 3, 6
 _FACTORS = (0.3, 1.0, 4.0)  # of the step length, all tried in every round
 _APART, _WORSE = 0.001, 0.0005  # metres: a second start is exact only if it is a place of its own and may yet win
-_FACING = 0.866  # cosine of 30 degrees
 _CHUNK = 128  # grasps at a time
 
 Query = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -102,7 +101,9 @@ class _Descent:
         return rotate(self.rotation, self.at) + self.translation
 
     def normals(self) -> Tensor:
-        """(M, 3): out of the object; where the hand's surface is smooth the reverse of its own, unless that is far off.
+        """(M, 3): out of the object; where the hand's surface is smooth the reverse of its own, unless that points inwards.
+
+        At an edge of the object its own may be anywhere between those of the two faces, up to a right angle from each.
 
         A box is smooth within its faces, where one coordinate alone is at its limit.
         """
@@ -112,7 +113,7 @@ class _Descent:
         smooth = round_ | (at_limit.sum(-1) == 1)
         inwards = torch.where(round_[:, None], core - self.at, -self.at.sign() * at_limit)
         inwards = rotate(self.rotation, torch.nn.functional.normalize(inwards, dim=-1))
-        facing = smooth & ((inwards * self.slope).sum(-1) > _FACING)
+        facing = smooth & ((inwards * self.slope).sum(-1) > 0)
         return torch.where(facing[:, None], inwards, self.slope)
 
     def select(self, index: Tensor) -> _Descent:

@@ -24,18 +24,20 @@ def q1(
     mu: float = 1.0,
     torque_scale: float = 10.0,
     threshold: float = 0.01,
-    torque_about: Literal["origin", "centre_of_mass"] = "origin",
+    torque_about: Literal["centre_of_mass", "legacy_origin"] = "centre_of_mass",
     whole_hull: bool = False,
 ) -> Tensor:
-    """Q1 as UniDexGrasp defines it (Xu et al., CVPR 2023), with hand and object in one frame.
+    """Q1 with the parameters of UniDexGrasp (Xu et al., CVPR 2023), torques about the object's centre of mass.
 
     Every link within the threshold of the object, or inside, is one contact, at its nearest or deepest point. The hull
     is that of the wrenches of the contacts' friction cones (`cone_wrenches`) and of no wrench. Q1 is the distance from
     0 to its nearest facet, at most 1; it is 0 where the hull is flat or has 0 on its boundary, which is to say without
     force closure, and without contacts.
 
-    The cones have m sides, of which the first is level with the object's z axis: turning the object frame changes the
-    value a little. About "origin" moving it does too, so compare only objects whose frames were chosen alike.
+    The cones have m sides, of which the first is level with the z axis of the hand's root frame, so that it makes no
+    difference where hand and object are together. UniDexGrasp takes torques about the origin of the object's frame, and
+    cones from its z axis; "legacy_origin" does too. The value then depends on where the mesh has its origin: 5 cm off
+    costs a quarter, and a metre nearly all. Compare it only between objects whose frames were chosen alike.
 
     Args:
         grasps: B grasps.
@@ -43,7 +45,7 @@ def q1(
         mu: friction coefficient.
         torque_scale: of torques in newton metres against forces in newtons, 1 / metres.
         threshold: metres between a link and the object.
-        torque_about: the object frame's origin, or the centre of mass of the object's solid.
+        torque_about: the centre of mass of the object's solid, or the origin of the object's frame.
         whole_hull: make the whole hull, for comparison: the same value, more slowly.
 
     Returns:
@@ -52,14 +54,15 @@ def q1(
     Raises:
         ValueError: a parameter is out of its range.
     """
-    if torque_about not in ("origin", "centre_of_mass"):
-        raise ValueError(f"torque_about: expected 'origin' or 'centre_of_mass', found {torque_about!r}")
+    if torque_about not in ("centre_of_mass", "legacy_origin"):
+        raise ValueError(f"torque_about: expected 'centre_of_mass' or 'legacy_origin', found {torque_about!r}")
     _check_cone(m, mu, torque_scale)
     contacts = grasp_contacts(grasps, threshold)
-    lever = contacts.point
+    lever, normal = contacts.point, contacts.normal
     if torque_about == "centre_of_mass":
         lever = lever - grasps.scales[:, None, None] * torch.from_numpy(grasps.object.centre_of_mass)
-    arrays = zip(lever.numpy(), contacts.normal.numpy(), contacts.mask.numpy(), strict=True)
+        lever, normal = lever @ grasps.pose.rotation, normal @ grasps.pose.rotation  # rows times R: R^T x
+    arrays = zip(lever.numpy(), normal.numpy(), contacts.mask.numpy(), strict=True)
     radius = whole_hull_radius if whole_hull else inner_radius
     values = [min(1.0, radius(cone_wrenches(p[k], n[k], m, mu, torque_scale))) for p, n, k in arrays]
     return torch.where(grasps.valid, torch.tensor(values, dtype=torch.float64), torch.nan)

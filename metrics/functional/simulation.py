@@ -9,7 +9,7 @@ engine, because no two engines agree within 0.1 cm.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import numpy as np
@@ -29,6 +29,7 @@ DURATION = 35 / 240
 """Seconds that the peers simulate."""
 FIXED_DURATION = 5 / 3
 """Seconds of the six directions with a fixed hand, as in DexGraspNet's validator."""
+_LEGACY_GRAVITY = (0.0, G, 0.0)  # of scripts whose objects are in the frame of a camera, y down
 EJECTED = 1.05
 """An object that moved further than this many free falls was pushed out by an overlap."""
 
@@ -61,7 +62,7 @@ class Simulation:
 
 def sim_displacement(
     grasps: Grasps,
-    gravity: Gravity = (0.0, G, 0.0),
+    gravity: Gravity | None = None,
     duration: float = DURATION,
     timestep: float = 0.002,
     friction: float = 3.0,
@@ -73,7 +74,9 @@ def sim_displacement(
 
     Args:
         grasps: B grasps.
-        gravity: (3,), m/s^2, object frame; or "six": mean over 9.8 m/s^2 along the six half axes.
+        gravity: (3,), m/s^2, object frame; or "six": mean over 9.8 m/s^2 along the six half axes of that frame. None is
+            9.8 m/s^2 against `Grasps.up`, and "six" for those of which that is not known; in the legacy mode along +y,
+            whatever is up, as the peers have it.
         duration: seconds.
         timestep: seconds; 1/240 has not converged.
         friction: sliding friction of hand and object (the larger of two counts, both have this one).
@@ -90,18 +93,28 @@ def sim_displacement(
         MeshError: the object's pieces have no volume.
         ImportError: PyBullet is needed and not installed.
     """
-    directions = _directions(gravity)
     _check_positive(duration=duration, timestep=timestep, friction=friction, mass=mass)
     if mode == "legacy_bullet":
         from ..simulation.bullet import bullet_fall
 
-        fallen = bullet_fall(_known(grasps), directions, duration, mass)
-    elif mode == "exact":
-        physics = Physics(timestep, friction, mass)
-        fallen = fall(_known(grasps), directions, _steps(duration, timestep), physics, threads)
-    else:
+        pulls = _directions(_LEGACY_GRAVITY if gravity is None else gravity)
+        known = _known(grasps)
+        return _summary(bullet_fall(known, _for_each(known, pulls), duration, mass), grasps.valid)
+    if mode != "exact":
         raise ValueError(f"mode: expected 'exact' or 'legacy_bullet', found {mode!r}")
-    return _summary(fallen, grasps.valid)
+    physics, steps = Physics(timestep, friction, mass), _steps(duration, timestep)
+
+    def simulate(some: Grasps, pulls: Array) -> Simulation:
+        return _summary(fall(_known(some), pulls[some.valid.numpy()], steps, physics, threads), some.valid)
+
+    if gravity is not None:
+        return simulate(grasps, _for_each(grasps, _directions(gravity)))
+    down, known = -G * grasps.ups.numpy()[:, None], grasps.ups.isfinite().all(1)
+    if known.all():
+        return simulate(grasps, down)
+    six = _for_each(grasps, _directions("six"))
+    parts = [(w, simulate(grasps[w], pulls[w.numpy()])) for w, pulls in ((known, down), (~known, six)) if w.any()]
+    return _merged(parts, len(grasps))
 
 
 @dataclass(frozen=True)
@@ -142,7 +155,8 @@ class SixDirections:
         return stayed.all(1) & ~self.failed & (self.initial_depth <= self.limits[2])
 
     def success_contact(self) -> Tensor:
-        """(B,), bool: the hand still touches the object at the end of all six, DexGraspNet's rule."""
+        """(B,), bool: the hand still touches the object at the end of all six, DexGraspNet's rule; False where a
+        simulation failed."""
         return self.contact_left.all(1) & ~self.failed
 
 
@@ -181,7 +195,8 @@ def success_six_directions(
     known = _known(grasps)
     if protocol == "fixed":
         steps = _steps(duration or FIXED_DURATION, timestep)
-        moved: Moved = fall(known, _directions("six"), steps, Physics(timestep, friction), threads)
+        pulls = _for_each(known, _directions("six"))
+        moved: Moved = fall(known, pulls, steps, Physics(timestep, friction), threads)
         limits = (0.02, float("inf"), float("inf"))
     elif protocol == "actuated":
         postures = _postures(grasps, pregrasp, squeeze)
@@ -240,6 +255,16 @@ def _summary(fallen: Fall, valid: Tensor) -> Simulation:
     return Simulation(**{name: _spread(value, valid) for name, value in values.items()})
 
 
+def _merged(parts: Sequence[tuple[Tensor, Simulation]], count: int) -> Simulation:
+    """One of `count` grasps, out of parts with the masks (count,) of those that they are of."""
+    merged = {}
+    for name in (field.name for field in fields(Simulation)):
+        merged[name] = torch.empty(count, dtype=getattr(parts[0][1], name).dtype)
+        for mask, part in parts:
+            merged[name][mask] = getattr(part, name)
+    return Simulation(**merged)
+
+
 def _known(grasps: Grasps) -> Grasps:
     """Those with a finite pose; the same object, with its forward kinematics, if all are."""
     return grasps if grasps.valid.all() else grasps[grasps.valid]
@@ -264,6 +289,11 @@ def _directions(gravity: Gravity) -> Array:
     if vector.shape != (3,) or not np.isfinite(vector).all():
         raise ValueError(f"gravity: expected three finite numbers or 'six', found {vector.tolist()}")
     return vector[None]
+
+
+def _for_each(grasps: Grasps, directions: Array) -> Array:
+    """(B, D, 3): the same directions (D, 3) for each grasp."""
+    return np.broadcast_to(directions, (len(grasps), *directions.shape))
 
 
 def _steps(duration: float, timestep: float) -> int:

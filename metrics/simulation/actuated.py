@@ -21,7 +21,7 @@ from ...hands.hand import Hand
 from ...hands.mujoco_model import hand_spec
 from ...hands.spec import HandSpec
 from ..grasps import Grasps
-from .arena import Array, run, solid_pieces, touching
+from .arena import Array, centres_of_mass, run, solid_pieces, touching
 from .fall import Moved, angle_of, rotation_of
 
 TIMESTEP, MASS, ACCELERATION = 0.004, 0.1, 10.0
@@ -99,7 +99,8 @@ class _Order:
 
 @lru_cache(maxsize=16)
 def _cell(order: _Order) -> mujoco.MjModel:
-    hulls = [trimesh.convex.convex_hull(piece * order.scale) for piece in solid_pieces(order.asset)[0]]
+    pieces, centre = solid_pieces(order.asset)[0], order.asset.centre_of_mass
+    hulls = [trimesh.convex.convex_hull((piece - centre) * order.scale) for piece in pieces]
     spec = hand_spec(order.hand, hulls, MASS, _FRICTION, servos=True, timestep=TIMESTEP)
     spec.option.noslip_iterations, spec.option.gravity = _NOSLIP, np.zeros(3)  # the weight comes as a force
     model = spec.compile()
@@ -108,13 +109,13 @@ def _cell(order: _Order) -> mujoco.MjModel:
 
 
 class _World:
-    """B worlds in the hand's root frame."""
+    """B worlds in the hand's root frame; the object's body is at its centre of mass, see `arena.Arena`."""
 
     def __init__(self, grasps: Grasps, models: list[mujoco.MjModel]) -> None:
         self.models, self.hand = models, grasps.hand
         self.centres = np.array([model.body_ipos[-1] for model in models]).reshape(-1, 3)
         self.turn = grasps.pose.rotation.mT.numpy()  # hand_from_object
-        shift = -np.einsum("bij,bj->bi", self.turn, grasps.pose.translation.numpy())
+        shift = np.einsum("bij,bj->bi", self.turn, centres_of_mass(grasps) - grasps.pose.translation.numpy())
         self.object = np.hstack([shift, rotmat_to_quat(grasps.pose.rotation.mT).numpy()])
         self.grasp = np.hstack([self.servos(grasps.pose.joints), self.object])
 

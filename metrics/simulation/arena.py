@@ -53,6 +53,9 @@ class Physics:
 class Arena:
     """A compiled model whose bodies are the hand's links with a shape, placed by mocap, and the free body "object".
 
+    The object's centre of mass is the origin of its body: MuJoCo moves that origin, and a lever of metres from it would
+    turn every rotation into a displacement.
+
     Attributes:
         model: never written to after it is made.
         links: indices of the links that are bodies, in the order of the mocap bodies.
@@ -95,11 +98,12 @@ def _arena(order: _Order) -> Arena:
             geom = shape_geom(shape) | {"name": ""}
             body.add_geom(**geom, contype=_HAND, conaffinity=_OBJECT, **surface)
     pieces, shares = solid_pieces(order.asset)
+    centre = order.asset.centre_of_mass
     body = spec.worldbody.add_body(name="object")
     body.add_freejoint(name="object")
     for i, (piece, share) in enumerate(zip(pieces, shares, strict=True)):
         mesh = spec.add_mesh(name=f"object_{i}", inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX)
-        mesh.uservert = np.ravel(piece * order.scale)
+        mesh.uservert = np.ravel((piece - centre) * order.scale)
         body.add_geom(
             type=mujoco.mjtGeom.mjGEOM_MESH, meshname=mesh.name, mass=order.physics.mass * share,
             contype=_OBJECT, conaffinity=_HAND, **surface,
@@ -140,9 +144,15 @@ def _volume(corners: Array) -> float:
 
 
 def mocap_poses(grasps: Grasps, links: Sequence[int]) -> tuple[Array, Array]:
-    """Positions (B, K, 3), metres, and quaternions (B, K, 4) of the links with a shape, object frame."""
+    """Positions (B, K, 3), metres, from the object's centre of mass, and quaternions (B, K, 4) of the links with a shape,
+    axes of the object's frame."""
     posed = grasps.links[:, list(links)]
-    return posed.translation.numpy(), rotmat_to_quat(posed.rotation).numpy()
+    return posed.translation.numpy() - centres_of_mass(grasps)[:, None], rotmat_to_quat(posed.rotation).numpy()
+
+
+def centres_of_mass(grasps: Grasps) -> Array:
+    """(B, 3), metres, of the objects' solids, object frame."""
+    return grasps.scales.numpy()[:, None] * grasps.object.centre_of_mass
 
 
 def touching(models: Sequence[mujoco.MjModel], qpos: Array, inputs: Array, spec: int) -> Array:

@@ -35,18 +35,18 @@ _HAND_RESTITUTION, _OBJECT_RESTITUTION, _ITERATIONS = 0.0, 0.5, 150
 
 
 def bullet_fall(grasps: Grasps, acceleration: np.ndarray, duration: float, mass: float) -> Fall:
-    """Lets the object of each of B grasps fall along each of the accelerations (D, 3), m/s^2.
+    """Lets the object of each of B grasps fall along each of its accelerations (B, D, 3), m/s^2.
 
     Raises:
         ImportError: PyBullet is not installed.
     """
     bullet, steps = _bullet(), max(1, round(duration / TIMESTEP))
-    shape, depths = (len(grasps), len(acceleration)), np.zeros(len(grasps))
+    shape, depths = acceleration.shape[:2], np.zeros(len(grasps))
     moved = np.zeros((*shape, 4))
     client = bullet.connect(bullet.DIRECT)
     try:
         for b in range(len(grasps)):
-            for d, vector in enumerate(acceleration):
+            for d, vector in enumerate(acceleration[b]):
                 depths[b], moved[b, d] = _drop(bullet, client, grasps[b : b + 1], vector, mass, steps)
     finally:
         bullet.disconnect(client)
@@ -65,9 +65,9 @@ def _drop(
         enableFileCaching=0, numSolverIterations=_ITERATIONS, fixedTimeStep=TIMESTEP, physicsClientId=client
     )
     bullet.setGravity(*acceleration.tolist(), physicsClientId=client)
-    hand = _add_hand(bullet, client, grasp)
-    start = grasp.object.mesh.vertices.mean(0) * float(grasp.scales[0])
-    body = _add_object(bullet, client, grasp.object, float(grasp.scales[0]), start, mass)
+    start = grasp.object.mesh.vertices.mean(0) * float(grasp.scales[0])  # the origin here: Bullet counts in float32
+    hand = _add_hand(bullet, client, grasp, start)
+    body = _add_object(bullet, client, grasp.object, float(grasp.scales[0]), mass)
     bullet.performCollisionDetection(physicsClientId=client)
     touching = bullet.getContactPoints(hand, body, physicsClientId=client)
     depth = max([-point[8] for point in touching], default=0.0)  # 8 is the distance of a contact point
@@ -79,29 +79,29 @@ def _drop(
     position, quaternion = bullet.getBasePositionAndOrientation(body, physicsClientId=client)
     contact = float(any(point[8] <= 0 for point in bullet.getContactPoints(hand, body, physicsClientId=client)))
     angle = float(angle_of(np.roll(quaternion, 1)))  # Bullet's quaternions end with w
-    return max(depth, 0.0), [float(np.linalg.norm(np.subtract(position, start))), angle, speed, contact]
+    return max(depth, 0.0), [float(np.linalg.norm(position)), angle, speed, contact]
 
 
-def _add_hand(bullet: Any, client: int, grasp: Grasps) -> int:
+def _add_hand(bullet: Any, client: int, grasp: Grasps, start: np.ndarray) -> int:
     mesh = grasp.hand.mesh(grasp.pose[0], visual=False)
     shape = bullet.createCollisionShape(
-        bullet.GEOM_MESH, vertices=mesh.vertices.tolist(), indices=mesh.faces.ravel().tolist(),
+        bullet.GEOM_MESH, vertices=(mesh.vertices - start).tolist(), indices=mesh.faces.ravel().tolist(),
         flags=bullet.GEOM_FORCE_CONCAVE_TRIMESH, physicsClientId=client,
     )  # fmt: skip
-    return _add_body(bullet, client, shape, 0.0, [0.0, 0.0, 0.0], _HAND_RESTITUTION)
+    return _add_body(bullet, client, shape, 0.0, _HAND_RESTITUTION)
 
 
-def _add_object(bullet: Any, client: int, asset: ObjectAsset, scale: float, centre: np.ndarray, mass: float) -> int:
+def _add_object(bullet: Any, client: int, asset: ObjectAsset, scale: float, mass: float) -> int:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "object.obj"
         path.write_bytes(decomposition(asset, scale))
         shape = bullet.createCollisionShape(bullet.GEOM_MESH, fileName=str(path), physicsClientId=client)
-    return _add_body(bullet, client, shape, mass, centre.tolist(), _OBJECT_RESTITUTION)
+    return _add_body(bullet, client, shape, mass, _OBJECT_RESTITUTION)
 
 
-def _add_body(bullet: Any, client: int, shape: int, mass: float, where: list[float], restitution: float) -> int:
+def _add_body(bullet: Any, client: int, shape: int, mass: float, restitution: float) -> int:
     seen = bullet.createVisualShape(bullet.GEOM_SPHERE, radius=0.001, physicsClientId=client)  # else it reads the file
-    body = bullet.createMultiBody(mass, shape, seen, where, physicsClientId=client)
+    body = bullet.createMultiBody(mass, shape, seen, [0.0, 0.0, 0.0], physicsClientId=client)
     bullet.changeDynamics(body, -1, lateralFriction=FRICTION, restitution=restitution, physicsClientId=client)
     return body
 

@@ -41,7 +41,7 @@ class Fall(Moved):
 
     Attributes:
         peak_speed: (B, D), m/s, of the centre of mass; NaN where the simulation diverged.
-        free: (D,), metres, of a free fall in the same steps.
+        free: (B, D), metres, of a free fall in the same steps.
     """
 
     peak_speed: Array
@@ -49,7 +49,7 @@ class Fall(Moved):
 
 
 class Scene:
-    """The worlds of B grasps, the object at the origin.
+    """The worlds of B grasps, the object's centre of mass at the origin.
 
     Attributes:
         models: of each grasp.
@@ -64,26 +64,26 @@ class Scene:
         self.positions, self.quaternions = mocap_poses(grasps, made[0].links if made else ())
 
     def inputs(self, acceleration: Array) -> Array:
-        """(B, D, C): the hand's pose, and the weight in each of the directions (D, 3)."""
+        """(B, D, C): the hand's pose, and the weight in each of its directions (B, D, 3)."""
         if not self.models:
-            return np.empty((0, len(acceleration), 1))
+            return np.empty((*acceleration.shape[:2], 1))
         model, data = self.models[0], mujoco.MjData(self.models[0])
-        rows = np.empty((len(self.models), len(acceleration), mujoco.mj_stateSize(model, _INPUTS)))
+        rows = np.empty((*acceleration.shape[:2], mujoco.mj_stateSize(model, _INPUTS)))
         for i, d in np.ndindex(*rows.shape[:2]):
             data.mocap_pos[:], data.mocap_quat[:] = self.positions[i], self.quaternions[i]
-            data.xfrc_applied[-1, :3] = self.mass * acceleration[d]
+            data.xfrc_applied[-1, :3] = self.mass * acceleration[i, d]
             mujoco.mj_getState(model, data, rows[i, d], _INPUTS)
         return rows
 
     def depth(self) -> Array:
         """(B,), metres, deepest contact, 0 without one."""
-        inputs = self.inputs(np.zeros((1, 3)))[:, 0]
+        inputs = self.inputs(np.zeros((len(self.models), 1, 3)))[:, 0]
         return np.maximum(touching(self.models, np.tile(_HERE, (len(self.models), 1)), inputs, _INPUTS), 0)
 
 
 def fall(grasps: Grasps, acceleration: Array, steps: int, physics: Physics, threads: int | None) -> Fall:
-    """Lets the object of each grasp go for `steps`, under each of the accelerations (D, 3), m/s^2, object frame."""
-    scene, directions = Scene(grasps, physics), len(acceleration)
+    """Lets the object of each grasp go for `steps`, under each of its accelerations (B, D, 3), m/s^2, object frame."""
+    scene, directions = Scene(grasps, physics), acceleration.shape[1]
     each = np.repeat(np.arange(len(grasps)), directions)
     models = [scene.models[i] for i in each]
     inputs = scene.inputs(acceleration)

@@ -124,6 +124,7 @@ class MotionSynthesis(Task):
 
     def on_validation_epoch_end(self) -> None:
         """Logs the means over the clips of all processes."""
+        super().on_validation_epoch_end()
         self.log_means("val", self.gather(self._validated))
 
     def on_test_start(self) -> None:

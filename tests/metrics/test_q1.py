@@ -176,7 +176,7 @@ def test_cone_is_a_pyramid_of_unit_normal_force() -> None:
     np.testing.assert_allclose(force[1:, 0, 2], normals[1:, 2])  # level elsewhere
 
 
-@pytest.mark.parametrize("torque_about", ["origin", "centre_of_mass"])
+@pytest.mark.parametrize("torque_about", ["legacy_origin", "centre_of_mass"])
 def test_grasps_equal_their_whole_hull(torque_about) -> None:
     grasps = shadow_grasps()
     found = q1(grasps, torque_about=torque_about)
@@ -209,7 +209,7 @@ def test_a_mesh_in_millimetres_gives_the_same() -> None:
     grasps = shadow_grasps()
     mesh = grasps.object.mesh.copy().apply_scale(1000)
     scaled = Grasps(grasps.hand, grasps.pose, ObjectAsset.from_mesh(mesh), torch.tensor(1e-3).double())
-    for about in ("origin", "centre_of_mass"):
+    for about in ("legacy_origin", "centre_of_mass"):
         np.testing.assert_allclose(q1(scaled, torque_about=about), q1(grasps, torque_about=about), atol=1e-4)
 
 
@@ -277,7 +277,7 @@ def test_valid_q1() -> None:
         (lambda g: q1(g, mu=-0.1), r"mu: expected a friction coefficient of at least 0, found -0.1"),
         (lambda g: q1(g, torque_scale=0), r"torque_scale: expected a positive number, found 0"),
         (lambda g: q1(g, threshold=-1), r"threshold: expected metres, at least 0, found -1"),
-        (lambda g: q1(g, torque_about="com"), r"torque_about: expected 'origin' or 'centre_of_mass', found 'com'"),
+        (lambda g: q1(g, torque_about="com"), r"torque_about: expected 'centre_of_mass' or 'legacy_origin', found 'com'"),
         (lambda g: contact_q1(AXES, AXES[:2]), r"\(K, 3\), found \(6, 3\) and \(2, 3\)"),
         (
             lambda g: inner_radius(np.zeros(6)),
