@@ -14,7 +14,7 @@ torch.set_num_threads(1)
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keeps generated demo clips from one test session to the next; their key changes with the generator."""
-    os.environ.setdefault("DEXZOO_CACHE", str(config.cache.mkdir("dexzoo")))
+    os.environ.setdefault("DEXZOO_CACHE", str(config.rootpath / ".pytest_cache" / "d" / "dexzoo"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

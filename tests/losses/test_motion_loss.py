@@ -1,6 +1,7 @@
 """Loss terms against closed forms."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -49,6 +50,21 @@ def test_smoothness_ignores_constant_velocity_differences_but_sees_the_seam():
     assert error == pytest.approx(0.02 / 5, rel=0.05)
 
 
+def test_smoothness_is_of_the_last_two_given_frames_and_those_that_follow():
+    """Second differences of whole tracks, frame by frame."""
+    generator = torch.Generator().manual_seed(0)
+    history, prediction, target = (torch.randn(2, n, 3, 3, generator=generator) for n in (5, 4, 4))
+    expected = []
+    for frame in range(4):
+        second = []
+        for future in (prediction, target):
+            track = torch.cat([history, future], dim=1)
+            second.append(track[:, 5 + frame] - 2 * track[:, 4 + frame] + track[:, 3 + frame])
+        expected.append((second[0] - second[1]).norm(dim=-1).mean())
+    found = smoothness_error(prediction, target, history)
+    assert found.item() == pytest.approx(torch.stack(expected).mean().item(), rel=1e-4)
+
+
 @pytest.fixture
 def poses():
     hand = load_hand("shadow")
@@ -73,6 +89,18 @@ def test_the_loss_is_invariant_to_the_world(poses):
     rotation, translation = rotvec_to_rotmat(torch.tensor([1.0, 2.0, 0.5])), torch.tensor([3.0, 1.0, -2.0])
     elsewhere = (p.moved_by(rotation, translation) for p in (moved, pose, pose))
     torch.testing.assert_close(loss(moved, pose, pose)[0], loss(*elsewhere)[0], atol=1e-5, rtol=1e-4)
+
+
+def test_the_smoothness_of_poses_is_that_of_their_key_points(poses):
+    """The history moves with changing speed, so which of its frames count is seen."""
+    hand, pose = poses
+    way = torch.tensor([0.0, 0.01, 0.04, 0.02, 0.07])[:, None] * torch.tensor([1.0, 2.0, 0.0])
+    past = replace(pose, translation=pose.translation + way)
+    target = replace(pose, translation=pose.translation + 0.2 * torch.arange(5.0)[:, None])
+    moved = replace(target, translation=target.translation + 0.05 * torch.arange(5.0)[:, None].square())
+    points = [hand.keypoints(hand.forward_kinematics(p)) for p in (past, moved, target)]
+    _, terms = MotionLoss(hand, {"smoothness": 1.0})(moved, target, past)
+    assert terms["smoothness"].item() == pytest.approx(smoothness_error(*points[1:], points[0]).item(), rel=1e-4)
 
 
 def test_perfect_prediction_costs_nothing(poses):

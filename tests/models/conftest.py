@@ -30,50 +30,63 @@ def generator():
     return torch.Generator().manual_seed(3)
 
 
-def make_clips(hand, generator):
-    """Six straight reaches of 21 frames with one known progress curve, u^2."""
+EQUAL = (21,) * 6
+UNEQUAL = (21, 24, 15, 18, 21, 16)
+"""Frames of the six clips: a batch of them is padded."""
+
+
+def make_clips(hand, generator, lengths=EQUAL):
+    """Six straight reaches of so many frames with one known progress curve, u^2."""
     start, goal = random_pose(hand, 6, generator=generator), random_pose(hand, 6, generator=generator)
-    progress = torch.linspace(0, 1, 21) ** 2
-    pose = start[:, None].interpolate(goal[:, None], progress.expand(6, -1))
     cloud = 0.05 * torch.randn(256, 3, generator=generator)
     return [
         MotionSample(
             name=f"clip{i}",
             object="ball",
             recording=f"clip{i}",
-            pose=pose[i],
+            pose=start[i, None].interpolate(goal[i, None], torch.linspace(0, 1, n) ** 2),
             goal=goal[i],
             fps=30.0,
             object_points=cloud,
-            object_rotation=torch.eye(3).expand(21, 3, 3),
-            object_translation=torch.zeros(21, 3),
+            object_rotation=torch.eye(3).expand(n, 3, 3),
+            object_translation=torch.zeros(n, 3),
         )
-        for i in range(6)
+        for i, n in enumerate(lengths)
     ]
 
 
 def make_windows(clips):
     """Eight windows of the six clips."""
     index = [(i % 6, 3 + 2 * i) for i in range(8)]
+    end = [len(clips[c].pose.joints) - 1 for c, _ in index]
 
     def frames(first, last):
-        return HandPose.stack([clips[c].pose[torch.arange(t + first, t + last).clamp(0, 20)] for c, t in index])
+        times = (torch.arange(t + first, t + last) for _, t in index)
+        parts = zip(index, times, end, strict=True)
+        return HandPose.stack([clips[c].pose[time.clamp(0, e)] for (c, _), time, e in parts])
 
     return MotionBatch(
         past=frames(1 - PAST, 1),
         future=frames(1, FUTURE + 1),
         goal=HandPose.stack([clips[c].goal for c, _ in index]),
         object_points=torch.stack([clips[c].object_points for c, _ in index]),
-        time_to_go=torch.tensor([20.0 - t for _, t in index]),
+        time_to_go=torch.tensor([float(e - t) for (_, t), e in zip(index, end, strict=True)]),
         fps=torch.full((8,), 30.0),
-        valid=torch.tensor([[t + k <= 20 for k in range(1, FUTURE + 1)] for _, t in index]),
+        valid=torch.tensor(
+            [[t + k <= e for k in range(1, FUTURE + 1)] for (_, t), e in zip(index, end, strict=True)]
+        ),
         clip=torch.tensor([c for c, _ in index]),
     )
 
 
 @pytest.fixture
-def clips(hand, generator):
+def equal_clips(hand, generator):
     return make_clips(hand, generator)
+
+
+@pytest.fixture
+def clips(hand, generator):
+    return make_clips(hand, generator, UNEQUAL)
 
 
 @pytest.fixture

@@ -49,6 +49,13 @@ def test_free_bits_lift_weak_latents_and_give_them_no_gradient():
     torch.testing.assert_close(mean.grad, torch.tensor([[0.0, 1.0], [0.0, 0.5]]))
 
 
+def test_free_bits_are_of_the_batch_not_of_each_sample():
+    """One sample carries 2 nats and the others none: 0.5 on average, so 0.5 is free and 0.4 is passed."""
+    mean = torch.tensor([[2.0], [0.0], [0.0], [0.0]])
+    for free, expected in ((0.4, 0.5), (0.5, 0.5), (0.6, 0.6)):
+        assert kl_divergence(mean, torch.zeros(4, 1), free_bits=free).item() == pytest.approx(expected)
+
+
 def test_posterior_samples_have_its_mean_and_deviation():
     draws = draw_posterior(torch.full((40000, 1), 2.0), torch.full((40000, 1), math.log(0.25)))
     assert float(draws.mean()) == pytest.approx(2.0, abs=0.02)

@@ -152,6 +152,54 @@ def test_samples_follow_from_the_seed(data, tmp_path, predictor):
     assert drawn(1) == drawn(1) != drawn(2)
 
 
+class Drawn(GraspModel):
+    """The rest posture, drawn vectors away from the centroid of an object."""
+
+    def forward(self, batch):
+        raise NotImplementedError
+
+    def sample(self, points, n, generator=None, temperature=1.0):
+        rest, centre = self.hand.rest_pose(len(points), n), points.mean(1, keepdim=True)
+        away = torch.randn(len(points), n, 3, generator=generator)
+        return dataclasses.replace(rest, translation=rest.translation + centre + away)
+
+
+def two_test_objects():
+    options = {"min_grasps_per_epoch": 0, "n_object_points": 256, "eval_grasps": 4}
+    return DemoGrasps(objects=["mug", "bowl", "jar"], test_objects=["bowl", "jar"], **options)
+
+
+def test_every_test_object_has_draws_of_its_own(tmp_path):
+    def drawn():
+        data, task = two_test_objects(), GraspGeneration(Drawn, "shadow", n_samples=2, metrics=["contact"])
+        make_trainer(tmp_path).test(task, data, verbose=False)
+        centre = {batch.objects[0]: batch.object_points[0].mean(0) for batch in data.test_dataloader()}
+        rows = [row for row in task.results if row["method"] == "model"]
+        return torch.stack([torch.tensor(row["pose"][:3]) - centre[row["object"]] for row in rows])
+
+    away = drawn()
+    assert len(away) == 4
+    assert torch.pdist(away).min() > 1e-3, "two objects, or two candidates, are drawn alike"
+    torch.testing.assert_close(drawn(), away, rtol=0, atol=0)
+
+
+def test_the_hands_of_every_test_object_are_moved_in_ways_of_their_own(tmp_path):
+    moves = []
+
+    def perturb(batch, generator):
+        moved = PerturbHand(translation_std=0.03)(batch, generator)
+        moves.append(moved.pose.translation - batch.pose.translation)
+        return moved
+
+    for _ in range(2):
+        task = ContactPrediction(MAP, "shadow", perturb, optimizer=ADAM)
+        make_trainer(tmp_path).test(task, two_test_objects(), verbose=False)
+    first, again = (torch.cat(half).unique(dim=0) for half in (moves[: len(moves) // 2], moves[len(moves) // 2 :]))
+    assert torch.equal(first, again), "each test moves them in other ways"
+    assert torch.pdist(first).min() > 1e-3
+    assert len(first) == 8, "two objects are moved alike"
+
+
 def test_a_model_with_a_predictor_needs_a_trained_one(data, tmp_path, predictor):
     task = GraspGeneration(CVAE, "shadow", LOSS, optimizer=ADAM)
     with pytest.raises(ValueError, match=r"expected a trained contact predictor .* contact_from=RUN"):

@@ -10,6 +10,8 @@ from dexzoo.datamodules import ClipBatch, ClipDataset, ClipStore
 from dexzoo.experiments.load import load_weights
 from dexzoo.geometry.rotations import rotvec_to_rotmat
 from dexzoo.hands.pose import HandPose
+from dexzoo.models.autoregressive import MotionModel
+from dexzoo.models.baselines import HoldStill
 from tests.models.freeze import frozen, motion_output
 from tests.models.zoo import MOTION
 
@@ -192,3 +194,27 @@ def test_rollout_keeps_joint_limits_but_not_against_the_given_poses(learned, han
     assert (out.joints <= hand.upper + 1e-6)[..., 1:].all()
     assert (out.joints >= hand.lower - 1e-6).all()
     assert (out.joints[..., 0] <= hand.upper[0] + 0.2 + 1e-6).all()
+
+
+class Bending(HoldStill):
+    """Predicts joints far beyond their limits, all up or all down."""
+
+    rollout = MotionModel.rollout
+    far = 10.0
+
+    def forward(self, state):
+        now = state.past[:, -1:]
+        joints = torch.full_like(now.joints, self.far).expand(-1, 10, -1)
+        return replace(HandPose.cat([now] * 10, dim=1), joints=joints)
+
+
+@pytest.mark.parametrize("beyond", [-0.3, 0.3])
+@pytest.mark.parametrize("given", ["past", "goal"])
+def test_limits_are_widened_to_the_given_poses_on_both_sides(hand, batch, given, beyond):
+    limit = hand.upper if beyond > 0 else hand.lower
+    poses = {name: replace(p, joints=hand.clamp(p.joints)) for name, p in (("past", batch.past), ("goal", batch.goal))}
+    poses[given] = replace(poses[given], joints=(limit + beyond).expand_as(poses[given].joints).clone())
+    model = Bending(hand)
+    model.far *= 1 if beyond > 0 else -1
+    out = rolled(model, replace(batch, **poses), torch.full((8,), 25))
+    torch.testing.assert_close(out.joints, (limit + beyond).expand(8, 25, -1))

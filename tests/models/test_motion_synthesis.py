@@ -1,6 +1,8 @@
 """The task: what a test reports, what a checkpoint carries and what it refuses."""
 
+from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import lightning as L
 import pytest
@@ -8,6 +10,7 @@ import torch
 
 from dexzoo.datamodules import MotionDataModule
 from dexzoo.datamodules.splits import Split
+from dexzoo.hands.pose import HandPose
 from dexzoo.models import MotionNet, MotionSynthesis
 from dexzoo.models.baselines import HoldStill, TimedInterpolation
 
@@ -63,7 +66,7 @@ def test_rows_of_a_reference_are_those_of_the_definition(data, clips, hand, tmp_
         points = hand.keypoints(hand.forward_kinematics(clip.pose))
         expected = 100 * (points[1:] - points[:1]).norm(dim=-1).mean()
         assert row["mpjpe_cm"] == pytest.approx(expected.item(), rel=1e-4)
-        assert task.rollouts[clip.name].shape == (21,)
+        assert task.rollouts[clip.name].shape == (len(clip.pose.joints),)
 
 
 def test_given_frames_are_given_and_not_counted(data, clips, hand, tmp_path):
@@ -138,10 +141,72 @@ def test_a_model_with_parameters_needs_a_loss():
 
 
 def test_a_model_that_sees_the_object_needs_a_cloud(hand, batch):
-    from dataclasses import replace
-
     with pytest.raises(
         ValueError, match=r"object_points: expected at least one point, found none; .*object_feature=false"
     ):
         TINY(hand)(replace(batch, object_points=batch.object_points[:, :0]))
     TINY(hand, object_feature=False)(replace(batch, object_points=batch.object_points[:, :0]))
+
+
+class Straying(HoldStill):
+    """Holds still 1 cm from where it should, then 3, then 5: a draw each; 7 cm without a generator."""
+
+    draws = True
+    drawn = 0
+
+    def rollout(self, *args, generator=None, **kwargs):
+        still = super().rollout(*args, **kwargs)
+        away = 0.07 if generator is None else (0.01, 0.03, 0.05)[self.drawn % 3]
+        self.drawn += generator is not None
+        return replace(still, translation=still.translation + torch.tensor([0.0, away, 0.0]))
+
+
+def test_the_errors_of_several_draws_are_their_mean(clips, tmp_path):
+    still = [replace(clip, pose=HandPose.stack([clip.pose[0]] * len(clip.pose.joints))) for clip in clips]
+    task = MotionSynthesis(Straying, "shadow", n_draws=3)
+    make_trainer(tmp_path).test(task, SixClips(still), verbose=False)
+    errors = {(row["refine"], row["clip"]): row["mpjpe_cm"] for row in task.results}
+    assert errors["off", "clip4"] == errors["off", "clip5"] == pytest.approx(3.0, rel=1e-4)
+    assert errors["most_likely", "clip4"] == pytest.approx(7.0, rel=1e-4)
+    first = task.rollouts["clip4"].translation[1:] - still[4].pose.translation[1:]
+    torch.testing.assert_close(first, torch.tensor([0.0, 0.01, 0.0]).expand(20, 3), atol=1e-6, rtol=0)
+
+
+def test_what_two_processes_tested_is_there_once(monkeypatch):
+    """Both test as many samples, so with an odd number of them one sample is tested twice."""
+    task = MotionSynthesis(HoldStill, "shadow")
+    rows = [{"refine": mode, "clip": clip, "mpjpe_cm": 1.0} for clip in "abc" for mode in ("off", "linear")]
+    task.results, theirs = rows[:4], [*rows[4:], *rows[:2]]
+
+    def gather(gathered, mine):
+        gathered[:] = [mine, theirs]
+
+    monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
+    task._trainer = SimpleNamespace(world_size=2)
+    task.gather_results()
+    assert sorted(map(str, task.results)) == sorted(map(str, rows))
+
+
+class Random(HoldStill):
+    """Shifts the hand by a drawn vector."""
+
+    draws = True
+
+    def rollout(self, past, *args, generator=None, **kwargs):
+        still = super().rollout(past, *args, **kwargs)
+        if generator is None:
+            return still
+        return replace(still, translation=still.translation + torch.randn(len(past.joints), 1, 3, generator=generator))
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_every_test_clip_has_draws_of_its_own(clips, tmp_path, at_once):
+    def drawn():
+        data, task = SixClips(clips), MotionSynthesis(Random, "shadow")
+        data.eval_batch_size = at_once
+        make_trainer(tmp_path).test(task, data, verbose=False)
+        return [task.rollouts[clip.name].translation[-1] - clip.pose.translation[0] for clip in clips[4:]]
+
+    first, second = drawn()
+    assert (first - second).abs().max() > 1e-3
+    torch.testing.assert_close(torch.stack(drawn()), torch.stack([first, second]), rtol=0, atol=0)

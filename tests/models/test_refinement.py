@@ -233,6 +233,30 @@ def test_converged_grasps_stop_early_and_keep_their_best(hand, pushed, grasps):
     torch.testing.assert_close(refined.pose.to_vector(), pushed.to_vector(), atol=1e-12, rtol=0)
 
 
+def test_steps_that_only_make_a_grasp_worse_leave_it_as_it_was(hand, grasps):
+    pose, points = grasps[0][:2], grasps[1][:2]
+    refined = Refiner(steps=3, step=(0.5, 0.5, 0.5))(hand, pose, points)
+    assert torch.equal(refined.end, refined.start)
+    torch.testing.assert_close(refined.pose.to_vector(), pose.to_vector(), atol=1e-6, rtol=0)
+    assert all(torch.equal(refined.terms[name], value) for name, value in refined.before.items())
+
+
+def test_steps_fade_like_half_a_cosine(hand, grasps):
+    """A hand deep below a table has a constant slope: Adam goes one step length along each axis each time.
+
+    The lengths sum to step (n + 1) / 2 over n steps: half of 1 + cos(pi k / n) for k = 0 ... n - 1.
+    """
+    normal = torch.tensor([0.48, 0.6, 0.64], dtype=torch.float64)
+    plane = torch.cat([normal, torch.tensor([-5.0], dtype=torch.float64)]).expand(1, -1)
+    weights = dict.fromkeys(Refiner().weights, 0.0) | {"table": 1.0}
+    refiner = Refiner(steps=10, weights=weights, step=(0.01, 0.0, 0.0), hand_distance="primitives")
+    pose = grasps[0][:1]
+    moved = refiner(hand, pose, grasps[1][:1], plane=plane).pose.translation - pose.translation
+    assert (pose.rotation.mT @ normal).abs().min() > 0.01, "an axis has no slope"
+    local = (pose.rotation.mT @ moved.unsqueeze(-1)).squeeze(-1)
+    torch.testing.assert_close(local.abs(), torch.full_like(local, 0.01 * 11 / 2), rtol=1e-4, atol=0)
+
+
 def test_the_official_preset_is_adam_on_the_naive_energy_and_keeps_the_last_iterate(hand, pushed, grasps):
     pose, points = pushed[2:3], grasps[1][:1]
     plane = torch.tensor([[0.0, 0.0, 1.0, -0.05]], dtype=torch.float64)

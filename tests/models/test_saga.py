@@ -26,8 +26,8 @@ from tests.models.saga_cases import LENGTHS, TINY, WEIGHTS, cut, tiny_model
 
 
 @pytest.fixture
-def whole(clips):
-    return cut(clips)
+def whole(equal_clips):
+    return cut(equal_clips)
 
 
 @pytest.fixture

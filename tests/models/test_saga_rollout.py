@@ -25,8 +25,8 @@ from tests.models.saga_cases import LENGTHS, TINY, WEIGHTS, cut, make_task, tiny
 
 
 @pytest.fixture
-def whole(clips):
-    return cut(clips)
+def whole(equal_clips):
+    return cut(equal_clips)
 
 
 @pytest.fixture
