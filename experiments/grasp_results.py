@@ -15,7 +15,13 @@ from ..models.grasp_evaluation import GROUND_TRUTH, KEPT
 from .folders import RunError
 from .results import Row, group_rows, mean_and_sd, method_label, read_results
 
-KEYS = ("method", "variant", "refine", "seed", "data", "hand", "object", "scale", "candidate", "kept", "mesh", "pose")
+FELT = "refine_fields"
+"""Column of what the refinement felt of the object: "cloud", "mesh", or "-" where nothing was refined."""
+
+KEYS = (
+    *("method", "variant", "refine", FELT, "seed", "data", "hand", "object"),
+    *("scale", "candidate", "kept", "mesh", "pose"),
+)
 """Columns that every row has; of the others those that begin with `drop_` are criteria of the filter."""
 
 _ABOUT = (*KEYS, "clip", "fold")  # what a row is about; the other columns are metrics
@@ -53,6 +59,7 @@ class Line:
         dropped: share of the candidates that the filter drops.
         drops: share that each criterion drops by itself.
         stats: by metric.
+        felt: what the refinement felt of the object: "cloud", "mesh", or "-" where nothing was refined.
     """
 
     method: str
@@ -62,6 +69,7 @@ class Line:
     dropped: float
     drops: dict[str, float]
     stats: dict[str, Statistic]
+    felt: str
 
 
 # ------------------------------------------------------------------------------------------------------------ gathering
@@ -71,8 +79,8 @@ def gather(paths: Iterable[str | Path]) -> list[Row]:
     """The rows of several grasp runs; those of the data set's own grasps, which every run has, once and without a seed.
 
     Raises:
-        RunError: a folder without results, a run of motions, runs of different data or hands, or two different grasps
-            under the same method, seed, object and number.
+        RunError: a folder without results, a run of motions, runs of different data or hands, refinements that felt
+            different things, or two different grasps under the same method, seed, object and number.
     """
     rows: dict[tuple[Any, ...], Row] = {}
     for path in map(Path, paths):
@@ -85,6 +93,7 @@ def gather(paths: Iterable[str | Path]) -> list[Row]:
         found = sorted({row[key] for row in rows.values()})
         if len(found) > 1:
             raise RunError(f"{key}: expected runs that can be compared, found {' and '.join(map(repr, found))}")
+    check_felt(rows.values())
     return sorted(rows.values(), key=lambda row: row["method"] != GROUND_TRUTH)  # stable: the floor comes first
 
 
@@ -123,7 +132,9 @@ def summarise(rows: Sequence[Row]) -> list[Line]:
         for filtered in (False, True):
             some = [row for row in group if row["kept"] or not filtered]
             stats = {name: statistic(some, name, filtered) for name in names}
-            lines.append(Line(method_label(group[0]), refine, filtered, len(some), dropped, drops, stats))
+            lines.append(
+                Line(method_label(group[0]), refine, filtered, len(some), dropped, drops, stats, group[0][FELT])
+            )
     return lines
 
 
@@ -179,6 +190,19 @@ def crossed_interval(
     total, number = (np.einsum("rs,rs->r", drawn @ x, drawn_seeds) for x in (sums, counts))
     low, high = np.percentile(total[number > 0] / number[number > 0], [2.5, 97.5])
     return float(low), float(high)
+
+
+def check_felt(rows: Iterable[Row]) -> None:
+    """Refuses rows of one refinement that felt the observed cloud in some and the true mesh in others.
+
+    Raises:
+        RunError: they are not alike.
+    """
+    for (refine,), group in group_rows(rows, "refine").items():
+        felt = sorted({row[FELT] for row in group})
+        if len(felt) > 1:
+            found = " and ".join(map(repr, felt))
+            raise RunError(f"refine.fields: expected runs with refine={refine} on the same fields, found {found}")
 
 
 def all_keys(rows: Sequence[Row]) -> list[str]:

@@ -176,9 +176,14 @@ class DistanceGrid(nn.Module):
         if values.ndim != 3 or min(values.shape) < 2 or origin.shape != (3,):
             found = f"{tuple(values.shape)} and {tuple(origin.shape)}"
             raise ValueError(f"state: expected values (X, Y, Z) and origin (3,), each axis 2 or longer, found {found}")
+        return cls.from_values(values, origin.to(values), float(spacing))
+
+    @classmethod
+    def from_values(cls, values: Tensor, origin: Tensor, spacing: float) -> DistanceGrid:
+        """The grid of values (X, Y, Z), metres, at nodes `spacing` metres apart from the first one (3,) on."""
         grid = cls.__new__(cls)
         nn.Module.__init__(grid)
-        grid._set(values, origin.to(values), float(spacing))
+        grid._set(values, origin, spacing)
         return grid
 
     def _set(self, values: Tensor, origin: Tensor, spacing: float) -> None:
