@@ -17,7 +17,10 @@ from .folders import RunError
 from .merging import merge_parts
 from .results import Row, by_method, group_rows, mean_and_sd, read_results
 
-KEYS = (*results.KEYS, "scale", "candidate", "kept", "mesh", "pose")
+FELT = "refine_fields"
+"""Column of what the refinement felt of the object: "cloud", "mesh", or "-" where nothing was refined."""
+
+KEYS = (*results.KEYS, FELT, "scale", "candidate", "kept", "mesh", "pose")
 """Columns that every row has; of the others those that begin with `drop_` are criteria of the filter."""
 
 DROP = "drop_"
@@ -53,6 +56,7 @@ class Line:
         dropped: share of the candidates that the filter drops.
         drops: share that each criterion drops by itself.
         stats: by metric.
+        felt: what the refinement felt of the object: "cloud", "mesh", or "-" where nothing was refined.
     """
 
     method: str
@@ -62,6 +66,7 @@ class Line:
     dropped: float
     drops: dict[str, float]
     stats: dict[str, Statistic]
+    felt: str
 
 
 # ------------------------------------------------------------------------------------------------------------ gathering
@@ -71,9 +76,11 @@ def gather(paths: Iterable[str | Path]) -> list[Row]:
     """The rows of several grasp runs; those of the data set's own grasps, which every run has, once and without a seed.
 
     Raises:
-        RunError: a folder without results, a run of motions, or runs that cannot be merged, see `merge_parts`.
+        RunError: a folder without results, a run of motions, refinements that felt different things, or runs that
+            cannot be merged, see `merge_parts`.
     """
     rows = merge_parts([(path, _rows_of(path)) for path in map(Path, paths)], _IDENTITY)
+    check_felt(rows)
     return sorted(rows, key=lambda row: row["method"] != GROUND_TRUTH)  # stable: the floor comes first
 
 
@@ -103,7 +110,7 @@ def summarise(rows: Sequence[Row]) -> list[Line]:
         for filtered in (False, True):
             some = [row for row in group if row["kept"] or not filtered]
             stats = {name: statistic(some, name, filtered) for name in names}
-            lines.append(Line(method, refine, filtered, len(some), dropped, drops, stats))
+            lines.append(Line(method, refine, filtered, len(some), dropped, drops, stats, group[0][FELT]))
     return lines
 
 
@@ -159,6 +166,19 @@ def crossed_interval(
     total, number = (np.einsum("rs,rs->r", drawn @ x, drawn_seeds) for x in (sums, counts))
     low, high = np.percentile(total[number > 0] / number[number > 0], [2.5, 97.5])
     return float(low), float(high)
+
+
+def check_felt(rows: Iterable[Row]) -> None:
+    """Refuses rows of one refinement that felt the observed cloud in some and the true mesh in others.
+
+    Raises:
+        RunError: they are not alike.
+    """
+    for (refine,), group in group_rows(rows, "refine").items():
+        felt = sorted({row[FELT] for row in group})
+        if len(felt) > 1:
+            found = " and ".join(map(repr, felt))
+            raise RunError(f"refine.fields: expected runs with refine={refine} on the same fields, found {found}")
 
 
 def all_keys(rows: Sequence[Row]) -> list[str]:

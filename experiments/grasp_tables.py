@@ -47,6 +47,11 @@ _SHORT = (
     "Mean ± standard deviation over grasps; below it, with two objects or more, the 95 % interval of the mean. "
     "Lower is better but for the shares, Q1 and the spreads."
 )
+_FELT = {
+    "cloud": "Refinement feels the observed cloud, which is all that a method sees of the object.",
+    "mesh": "Refinement feels the object's true mesh, which no method sees and on which grasps are measured.",
+}
+_FILTERED = "The filter judges grasps by the true mesh."
 _DROPS = "What the filter drops, and each criterion by itself"
 _LEGACY = "As the field's scripts compute it"
 _FLAWED = "Flaws included, see docs/metrics.md; not to be compared with the exact columns."
@@ -87,7 +92,7 @@ def tables(lines: Sequence[Line], title: str, published: bool = True) -> list[Ta
         published: the table is Table 3, beside which the published rows belong; False is for any other grasps.
     """
     heading, caption = (f"Table 3: {title}", EXPLANATION) if published else (title, _SHORT)
-    made = [filled_table(heading, caption, *text_lines(lines, COLUMNS), left=2)]
+    made = [filled_table(heading, caption + _known(lines), *text_lines(lines, COLUMNS), left=2)]
     if lines[0].drops:
         made.append(filled_table(_DROPS, "share of candidates", *drop_lines(lines), left=2))
     if _has_legacy(lines):
@@ -108,7 +113,7 @@ def write_table(folder: Path, rows: Sequence[Row], title: str) -> list[Path]:
     keys = all_keys(rows)
     parquet, markdown = folder / "results.parquet", folder / "table3.md"
     pq.write_table(pa.Table.from_pylist([{key: row.get(key) for key in keys} for row in rows]), parquet)
-    blocks = [f"# Table 3: {title}", EXPLANATION, markdown_table(*text_lines(lines, COLUMNS), left=3)]
+    blocks = [f"# Table 3: {title}", EXPLANATION + _known(lines), markdown_table(*text_lines(lines, COLUMNS), left=3)]
     if lines[0].drops:
         blocks += [f"## {_DROPS}", markdown_table(*drop_lines(lines), left=2)]
     files = [parquet, _write_csv(folder / "table3.csv", lines, legacy=False)]
@@ -121,6 +126,13 @@ def write_table(folder: Path, rows: Sequence[Row], title: str) -> list[Path]:
         ]
     markdown.write_text("\n\n".join([*blocks, TABLE3.markdown()]) + "\n", encoding="utf-8")
     return [*files, markdown]
+
+
+def _known(lines: Sequence[Line]) -> str:
+    """What refinement and filter know of the objects, as the end of a caption."""
+    parts = [_FELT[felt] for felt in dict.fromkeys(line.felt for line in lines) if felt in _FELT]
+    parts += [_FILTERED] if any(line.filtered for line in lines) else []
+    return "".join(f" {part}" for part in parts)
 
 
 def _has_legacy(lines: Sequence[Line]) -> bool:
@@ -146,7 +158,12 @@ def _percent(share: float) -> str:
 def _write_csv(path: Path, lines: Sequence[Line], legacy: bool) -> Path:
     table = []
     for line in lines:
-        entry: Row = {"method": line.method, "refine": line.refine, "filter": "on" if line.filtered else "off"}
+        entry: Row = {
+            "method": line.method,
+            "refine": line.refine,
+            "refine_fields": line.felt,
+            "filter": "on" if line.filtered else "off",
+        }
         entry |= {"grasps": line.grasps, "dropped": line.dropped}
         entry |= {f"{DROP}{name}": share for name, share in line.drops.items()}
         for name, stat in line.stats.items():

@@ -24,7 +24,7 @@ from ..hands.hand import Hand
 from ..hands.pose import HandPose
 from ..metrics.grasps import Grasps
 from ..models import ContactPredictor, GraspFilter, Refiner
-from ..models.grasp_evaluation import load_asset, rows
+from ..models.grasp_evaluation import NOTHING_FELT, load_asset, rows
 from ..models.tasks.grasp_refinement import GraspRefinement
 from . import grasp_figures, grasp_results, grasp_tables
 from .folders import RunError
@@ -84,15 +84,20 @@ def refine_and_write(work: Work, contact: ContactPredictor | None, cfg: DictConf
 
     Returns:
         Share of the grasps that the filter keeps; NaN where nothing is measured: with `measure=false`, or a cloud.
+
+    Raises:
+        RunError: `refine.fields=mesh` with an object that has none, or a trainer of several processes.
     """
     folder = Path(cfg.run_dir)
+    refiner, select = instantiate(cfg.refine), instantiate(cfg.select)
+    _check_felt(refiner, work.things)
     folder.mkdir(parents=True, exist_ok=True)
     modes: dict[str, Sequence[GraspSet]] = {"off": work.sets}
-    refiner, select = instantiate(cfg.refine), instantiate(cfg.select)
     if refiner is not None:
         modes[refiner.mode] = refine_sets(work, refiner, contact, cfg)
     if cfg.measure and all(thing.mesh is not None for thing in work.things):
-        return _write_measured(folder, work, modes, select, cfg)
+        felt = {} if refiner is None else {refiner.mode: refiner.fields}
+        return _write_measured(folder, work, modes, felt, select, cfg)
     _write_unmeasured(folder, work, modes, "a cloud has no inside" if cfg.measure else "measure=false")
     return float("nan")
 
@@ -103,7 +108,8 @@ def refine_and_write(work: Work, contact: ContactPredictor | None, cfg: DictConf
 def refine_sets(work: Work, refiner: Refiner, contact: ContactPredictor | None, cfg: DictConfig) -> list[GraspSet]:
     """The grasps after refinement; those of different objects share batches.
 
-    Objects with meshes are felt by them, clouds by a surface that is fitted to them.
+    Objects are felt by their clouds, as in Table 3, even where the user has meshes: numbers then say what to expect of
+    an object that is only seen. With `refine.fields=mesh` they are felt by their meshes.
 
     Raises:
         RunError: the trainer has several processes.
@@ -114,8 +120,7 @@ def refine_sets(work: Work, refiner: Refiner, contact: ContactPredictor | None, 
         raise RunError(
             f"trainer: expected one process to refine grasps with, found {trainer.world_size}; use devices=1"
         )
-    meshes = all(thing.mesh is not None for thing in work.things)
-    task = GraspRefinement(str(work.hand.spec.file), refiner, contact, meshes, cfg.decompose)
+    task = GraspRefinement(str(work.hand.spec.file), refiner, contact, cfg.decompose)
     refined = trainer.predict(task, DataLoader(_Batches(work.sets, work.things), batch_size=None))
     assert refined is not None
     start, end = (torch.cat([getattr(part, name) for part in refined]).mean() for name in ("start", "end"))
@@ -123,6 +128,12 @@ def refine_sets(work: Work, refiner: Refiner, contact: ContactPredictor | None, 
     pose = HandPose.cat([part.pose for part in refined]).to("cpu", torch.float64)
     ends = torch.tensor([len(part) for part in work.sets]).cumsum(0).tolist()
     return [replace(part, pose=pose[end - len(part) : end]) for part, end in zip(work.sets, ends, strict=True)]
+
+
+def _check_felt(refiner: Refiner | None, things: Sequence[OwnObject]) -> None:
+    bare = next((thing.name for thing in things if thing.mesh is None), None)
+    if refiner is not None and refiner.fields == "mesh" and bare is not None:
+        raise RunError(f"refine.fields: expected cloud for object {bare!r}, which has no mesh, found mesh")
 
 
 class _Batches(Dataset[GraspBatch]):
@@ -165,10 +176,12 @@ def _tables(part: GraspSet) -> Tensor:
 # -------------------------------------------------------------------------------------------------- measuring, writing
 
 
-def measure(work: Work, modes: Modes, select: GraspFilter | None, decompose: bool) -> tuple[list[Row], list[Tensor]]:
+def measure(
+    work: Work, modes: Modes, felt: Mapping[str, str], select: GraspFilter | None, decompose: bool
+) -> tuple[list[Row], list[Tensor]]:
     """Rows of all modes, and which grasps (n,) of each object the filter keeps in the last mode.
 
-    `candidate` in a row is the grasp's row in its file.
+    `candidate` in a row is the grasp's row in its file; `felt` says of each mode what was felt of the objects.
     """
     todo = [(mode, k, part) for mode, sets in modes.items() for k, part in enumerate(sets)]
     table: list[Row] = []
@@ -181,7 +194,8 @@ def measure(work: Work, modes: Modes, select: GraspFilter | None, decompose: boo
             mine = part.scale == scale
             grasps = Grasps(work.hand, part.pose[mine], asset, scale)
             chosen = None if select is None else select(grasps)
-            found = rows(grasps, chosen, {"method": work.method, "refine": mode}, mesh=thing.mesh)
+            labels = {"method": work.method, "refine": mode, grasp_results.FELT: felt.get(mode, NOTHING_FELT)}
+            found = rows(grasps, chosen, labels, mesh=thing.mesh)
             for row, number in zip(found, part.rows[mine].tolist(), strict=True):
                 row |= {"candidate": number, "clip": f"{part.object}/{number}"}
             table += found
@@ -189,9 +203,11 @@ def measure(work: Work, modes: Modes, select: GraspFilter | None, decompose: boo
     return table, kept
 
 
-def _write_measured(folder: Path, work: Work, modes: Modes, select: GraspFilter | None, cfg: DictConfig) -> float:
+def _write_measured(
+    folder: Path, work: Work, modes: Modes, felt: Mapping[str, str], select: GraspFilter | None, cfg: DictConfig
+) -> float:
     """Writes rows, a picture, and the grasps that the filter keeps (all where it keeps none); prints the table."""
-    found, kept = measure(work, modes, select, cfg.decompose)
+    found, kept = measure(work, modes, felt, select, cfg.decompose)
     title = work.things[0].name if len(work.things) == 1 else f"{len(work.things)} objects"
     table, out = label_rows(found, variant=None, seed=cfg.seed, data=title), console()
     lines = [line for line in grasp_results.summarise(table) if select is not None or not line.filtered]

@@ -15,14 +15,13 @@ import trimesh
 from torch import Tensor
 
 from ..datamodules.clouds import object_cloud
+from ..geometry.cloud_field import FEWEST
 from ..geometry.sampling import farthest_point_sampling
 from .folders import RunError
 
 _log = logging.getLogger(__name__)
 
 _MESHES, _CLOUDS = (".obj", ".stl", ".off", ".glb", ".gltf", ".ply"), (".npy", ".xyz", ".ply")
-_FEWEST = 32
-"""Points that a surface can be fitted to (`models.refinement.clouds`)."""
 _CANDIDATES = 32
 """Points of a large cloud drawn for each point kept, before the most spread ones are picked."""
 _LOOSE = 1.5
@@ -120,9 +119,9 @@ def _read_cloud(path: Path) -> Tensor:
         raise RunError(f"object: {path}: expected numbers (N, 3), found {array.dtype} of shape {array.shape}")
     points = torch.from_numpy(np.array(array[:, :3], np.float32))
     finite = int(points.isfinite().all(1).sum())
-    if finite < len(points) or finite < _FEWEST:
+    if finite < len(points) or finite < FEWEST:
         raise RunError(
-            f"object: {path}: expected {_FEWEST} or more finite points, found {finite} of {len(points)} finite"
+            f"object: {path}: expected {FEWEST} or more finite points, found {finite} of {len(points)} finite"
         )
     return points
 

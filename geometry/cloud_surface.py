@@ -37,7 +37,7 @@ def cloud_normals(points: Tensor, k: int = 12) -> Tensor:
     exact = points.double()
     near = gather_points(exact, index)
     near = near - near.mean(dim=2, keepdim=True)
-    normal, found = _least_direction(near.mT @ near)
+    normal, found = least_direction(near.mT @ near)
     outward = exact - exact.mean(dim=1, keepdim=True)
     up = torch.eye(3, device=outward.device, dtype=outward.dtype)[2]
     at_centre = (outward.square().sum(-1, keepdim=True) == 0) * up
@@ -67,7 +67,7 @@ def signed_point_distance(query: Tensor, points: Tensor, normals: Tensor, neares
     return torch.where(behind, -distance, distance)
 
 
-def _least_direction(matrix: Tensor) -> tuple[Tensor, Tensor]:
+def least_direction(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Unit eigenvector (..., 3) of the least eigenvalue of symmetric matrices (..., 3, 3), and whether it is unique.
 
     In closed form (Smith, Communications of the ACM 1961), ten times as fast as LAPACK matrix by matrix.

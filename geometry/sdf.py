@@ -178,16 +178,17 @@ class DistanceGrid(nn.Module):
         if values.ndim != 3 or min(values.shape) < 2 or origin.shape != (3,):
             found = f"{tuple(values.shape)} and {tuple(origin.shape)}"
             raise ValueError(f"state: expected values (X, Y, Z) and origin (3,), each axis 2 or longer, found {found}")
-        return cls._of(values, origin.to(values), float(spacing))
+        return cls.from_values(values, origin.to(values), float(spacing))
 
     def on(self, device: torch.device) -> DistanceGrid:
         """The grid on a device: itself if it is there, else a copy. `to` moves the one that others hold as well."""
         if self.values.device == device:
             return self
-        return self._of(self.values.to(device), self.origin.to(device), self.spacing)
+        return self.from_values(self.values.to(device), self.origin.to(device), self.spacing)
 
     @classmethod
-    def _of(cls, values: Tensor, origin: Tensor, spacing: float) -> DistanceGrid:
+    def from_values(cls, values: Tensor, origin: Tensor, spacing: float) -> DistanceGrid:
+        """The grid of values (X, Y, Z), metres, at nodes `spacing` metres apart from the first one (3,) on."""
         grid = cls.__new__(cls)
         nn.Module.__init__(grid)
         grid._set(values, origin, spacing)

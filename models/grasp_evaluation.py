@@ -24,6 +24,9 @@ METRICS = (*TABLE3, "six_directions", "q1", "contact")
 GROUND_TRUTH = "ground truth"
 """The method that the data set's own grasps are shown as: the floor of every error."""
 
+NOTHING_FELT = "-"
+"""`refine_fields` of grasps that were not refined; of others it is what the refinement felt, "cloud" or "mesh"."""
+
 KEPT = "kept_"
 """Before the name of a column: the same among the candidates that the filter keeps."""
 
@@ -96,7 +99,8 @@ def rows(
     Args:
         grasps: B candidates for one object at one scale.
         selection: what the filter says of them; None keeps all.
-        labels: columns that say where the candidates come from, at least `method` and `refine` ("off", "tta", ...).
+        labels: columns that say where the candidates come from, at least `method` and `refine` ("off", "tta", ...);
+            Table 3 wants `refine_fields` too.
         metrics, legacy: as `evaluate_candidates`.
         mesh: file of the object, for pictures.
         scene: tells apart candidates for one object of one size, on several tables; it becomes part of `clip`.

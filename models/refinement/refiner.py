@@ -22,6 +22,7 @@ from .nearest import Cloud
 from .terms import OfficialTerms, OursTerms, Scene
 
 Preset = Literal["ours", "official"]
+Felt = Literal["cloud", "mesh"]
 Terms = Callable[[HandPose, Scene], dict[str, Tensor]]
 
 OURS: Mapping[str, float] = {
@@ -128,12 +129,15 @@ class Refiner:
         squeeze: metres that they press into it.
         tip_pull: how many times as strong as the others the last links are drawn.
         patience: steps without progress after which a grasp has converged.
+        fields: what the hand feels of an object by "grid": the surface of the observed "cloud", which is all that a
+            method sees of it, or the true "mesh", on which grasps are measured later.
 
     Attributes:
         mode: the name of the preset in tables.
 
     Raises:
-        ValueError: an unknown preset, distance or weight, or a number that is not positive.
+        ValueError: an unknown preset, distance, weight or kind of fields, a number that is not positive, or meshes for
+            a preset or distance that takes no fields.
     """
 
     def __init__(
@@ -148,6 +152,7 @@ class Refiner:
         squeeze: float = 0.0003,
         tip_pull: float = 3.0,
         patience: int = 40,
+        fields: Felt = "cloud",
     ) -> None:
         known = {"ours": OURS, "official": OFFICIAL}
         if preset not in known:
@@ -160,6 +165,12 @@ class Refiner:
             raise ValueError(f"hand_distance: expected 'primitives' or 'grid', found {hand_distance!r}")
         if steps < 1 or patience < 1:
             raise ValueError(f"steps, patience: expected at least 1, found {steps} and {patience}")
+        if fields not in ("cloud", "mesh"):
+            raise ValueError(f"fields: expected 'cloud' or 'mesh', found {fields!r}")
+        if fields == "mesh" and (preset != "ours" or hand_distance != "grid"):
+            used = f"preset {preset!r}, hand_distance {hand_distance!r}"
+            raise ValueError(f"fields: expected 'cloud', as only preset 'ours' by 'grid' feels meshes, found {used}")
+        self.fields = fields
         self.ours = preset == "ours"
         self.mode = "tta" if self.ours else "official"
         self.step = step or ((0.002, 0.01, 0.01) if self.ours else (1e-3, 1e-3, 1e-3))
@@ -173,7 +184,7 @@ class Refiner:
         points: Tensor,
         contact: ContactPredictor | None = None,
         plane: Tensor | None = None,
-        fields: ObjectFields | None = None,
+        meshes: ObjectFields | None = None,
     ) -> Refined:
         """Refines B grasps.
 
@@ -183,17 +194,20 @@ class Refiner:
             points: (B, N, 3), metres, object frame.
             contact: predicts the target contact of each point once, from the given hand, by the likeliest bin.
             plane: (B, 4), unit normal and offset of the table, metres, object frame.
-            fields: distance grids of the objects, for `hand_distance="grid"`; fitted to the clouds by default, which
-                blurs walls thinner than the spacing of the points.
+            meshes: distance grids of the objects' meshes, for `fields="mesh"` and not otherwise; those of the clouds
+                are made here, see `geometry.cloud_field.cloud_grid`.
 
         Raises:
-            ValueError: the batch shapes differ.
+            ValueError: the batch shapes differ, meshes are missing, or there are some that would not count.
         """
         _check(pose, points)
+        if (meshes is not None) != (self.fields == "mesh"):
+            found = "none" if meshes is None else "some"
+            raise ValueError(f"meshes: expected grids with fields='mesh' alone, found {found} with {self.fields!r}")
         # A trainer tests in inference mode, whose tensors take no gradient; their copies outside of it do.
         with torch.inference_mode(False), torch.no_grad():
             pose, points, plane = pose.map(torch.clone), points.clone(), None if plane is None else plane.clone()
-            return self._refine(hand, pose, points, contact, plane, fields)
+            return self._refine(hand, pose, points, contact, plane, meshes)
 
     def _refine(
         self,
@@ -202,13 +216,13 @@ class Refiner:
         points: Tensor,
         contact: ContactPredictor | None,
         plane: Tensor | None,
-        fields: ObjectFields | None,
+        meshes: ObjectFields | None,
     ) -> Refined:
         if not self.ours:
             return self._descend(hand, pose, self._scene(hand, pose, points, contact, plane, None), OfficialTerms(hand))
         start = replace(pose, joints=hand.clamp(pose.joints))
         terms = OursTerms(hand, self.squeeze, self.weights["closure"] > 0)
-        scene = self._pull(terms, start, self._scene(hand, start, points, contact, plane, fields))
+        scene = self._pull(terms, start, self._scene(hand, start, points, contact, plane, meshes))
         return self._descend(hand, start, scene, terms)
 
     def _scene(
@@ -218,12 +232,10 @@ class Refiner:
         points: Tensor,
         contact: ContactPredictor | None,
         plane: Tensor | None,
-        fields: ObjectFields | None,
+        meshes: ObjectFields | None,
     ) -> Scene:
-        if self.ours and self.hand_distance == "grid":
-            fields = cloud_fields(points) if fields is None else fields
-        else:
-            fields = None
+        by_grid = self.ours and self.hand_distance == "grid"
+        fields = (cloud_fields(points) if self.fields == "cloud" else meshes) if by_grid else None
         target = None if contact is None else predict_target(contact, pose, points)
         needed = target is not None or fields is None  # by grid, only the contact map looks at the cloud
         if needed and self.points is not None and points.shape[1] > self.points:

@@ -21,7 +21,7 @@ from ...hands.pose import HandPose
 from ...losses.ramp import Ramp
 from ...losses.weighted import weighted_sum
 from ...metrics.grasps import Grasps
-from ..grasp_evaluation import GROUND_TRUTH, METRICS, load_asset, rows
+from ..grasp_evaluation import GROUND_TRUTH, METRICS, NOTHING_FELT, load_asset, rows
 from ..grasp_model import GraspModel
 from ..refinement.fields import ObjectFields
 from ..refinement.refiner import Refiner
@@ -43,7 +43,8 @@ class GraspGeneration(Task):
             weight 0 is not used.
         optimizer: makes the optimiser from parameters.
         scheduler: makes the learning-rate schedule, see `Task`.
-        refine: refines candidates towards the contact that the model's own predictor expects; None leaves them.
+        refine: refines candidates towards the contact that the model's own predictor expects; None leaves them. It
+            feels the observed cloud, unless it is made with `fields="mesh"`.
         select: says which candidates are worth keeping; None keeps all.
         n_samples: candidates of each test object (RealDex, section 5.2: 10).
         temperature: of the latent distribution in the test.
@@ -129,10 +130,8 @@ class GraspGeneration(Task):
             points, plane = (None if x is None else x[:1].clone() for x in (batch.object_points, batch.plane))
             self._measure(GROUND_TRUTH, "-", batch.pose[: self.n_samples].map(torch.clone), thing)
             assert points is not None
-            grid = thing.asset.grid.on(points.device)
-            owner = torch.zeros(1, dtype=torch.long, device=points.device)
-            fields = ObjectFields([grid], owner, points.new_full((1,), thing.scale))
-            for mode, pose in self.propose(points, plane, generator, fields).items():
+            meshes = None if self.refine is None or self.refine.fields == "cloud" else thing.fields(points.device)
+            for mode, pose in self.propose(points, plane, generator, meshes).items():
                 self._measure(self.method, mode, pose[0], thing)
 
     def on_test_epoch_end(self) -> None:
@@ -148,7 +147,7 @@ class GraspGeneration(Task):
         points: Tensor,
         plane: Tensor | None = None,
         generator: torch.Generator | None = None,
-        fields: ObjectFields | None = None,
+        meshes: ObjectFields | None = None,
     ) -> dict[str, HandPose]:
         """Draws `n_samples` grasps of each object, and refines them.
 
@@ -156,7 +155,7 @@ class GraspGeneration(Task):
             points: (B, N, 3), metres, clouds of B objects, each in its own frame.
             plane: (B, 4), unit normal and offset (metres) of the table, same frame; None where there is none.
             generator: the only source of random numbers.
-            fields: distance grids of the B objects for the refinement; by default they are fitted to the clouds.
+            meshes: distance grids of the B objects' meshes, for a refinement with `fields="mesh"` and not otherwise.
 
         Returns:
             HandPose (B, n_samples) by mode: "off", and the one of the refiner where there is one.
@@ -167,7 +166,8 @@ class GraspGeneration(Task):
             objects, n = drawn.shape
             repeated = points.repeat_interleave(n, dim=0)
             tables = None if plane is None else plane.repeat_interleave(n, dim=0)
-            each = None if fields is None else fields[torch.arange(objects * n, device=points.device) // n]
+            owner = torch.arange(objects, device=points.device).repeat_interleave(n)
+            each = None if meshes is None else meshes[owner]
             refined = self.refine(self.hand, drawn.reshape(objects * n), repeated, self._contact, tables, each)
             modes[self.refine.mode] = refined.pose.reshape(objects, n)
         return modes
@@ -223,7 +223,8 @@ class GraspGeneration(Task):
         """Adds a row for each of the grasps (n,) of an object."""
         grasps = Grasps(self._measured_hand, pose, thing.asset, torch.tensor(thing.scale))
         chosen = None if self.select is None else self.select(grasps)
-        labels = {"method": method, "refine": mode}
+        felt = self.refine.fields if self.refine is not None and mode == self.refine.mode else NOTHING_FELT
+        labels = {"method": method, "refine": mode, "refine_fields": felt}
         self.results += rows(grasps, chosen, labels, self.metrics, self.legacy, thing.mesh, thing.scene)
 
 
@@ -236,6 +237,11 @@ class _Object:
     asset: ObjectAsset
     scene: str
     """The table, where the data have tables."""
+
+    def fields(self, device: torch.device) -> ObjectFields:
+        """Distance field of the mesh, for one object."""
+        owner, scale = torch.zeros(1, dtype=torch.long, device=device), torch.tensor([self.scale], device=device)
+        return ObjectFields([self.asset.grid.on(device)], owner, scale)
 
     @staticmethod
     def of(batch: GraspBatch) -> _Object:

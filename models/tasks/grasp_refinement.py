@@ -20,10 +20,9 @@ class GraspRefinement(L.LightningModule):
 
     Args:
         hand: name or YAML of the hand.
-        refiner: how.
+        refiner: how; it says whether objects are felt by their clouds or their meshes.
         contact: predicts the target contact; None draws near fingers to the surface alone.
-        meshes: measure the hand in grids of the objects' meshes; False fits fields to the clouds.
-        decompose: make solids of meshes that are not closed by convex decomposition.
+        decompose: make solids of meshes that are not closed by convex decomposition, where meshes are felt.
     """
 
     def __init__(
@@ -31,21 +30,20 @@ class GraspRefinement(L.LightningModule):
         hand: str,
         refiner: Refiner,
         contact: ContactPredictor | None = None,
-        meshes: bool = True,
         decompose: bool = False,
     ) -> None:
         super().__init__()
         self.hand = load_hand(hand)
-        self.refiner, self.contact, self.meshes, self.decompose = refiner, contact, meshes, decompose
+        self.refiner, self.contact, self.decompose = refiner, contact, decompose
 
     def forward(self, batch: GraspBatch) -> Refined:
         """Refines the grasps of a batch.
 
         Raises:
-            ValueError: an object has no mesh, though `meshes` is set.
+            ValueError: an object has no mesh, though the refiner feels meshes.
         """
-        fields = mesh_fields(batch, self.decompose) if self.meshes else None
-        return self.refiner(self.hand, batch.pose, batch.object_points, self.contact, batch.plane, fields)
+        meshes = mesh_fields(batch, self.decompose) if self.refiner.fields == "mesh" else None
+        return self.refiner(self.hand, batch.pose, batch.object_points, self.contact, batch.plane, meshes)
 
     def predict_step(self, batch: GraspBatch, batch_idx: int) -> Refined:
         """Refined grasps, with their energies before and after."""
@@ -70,7 +68,7 @@ def mesh_fields(batch: GraspBatch, decompose: bool = False) -> ObjectFields:
     """
     missing = [name for name, mesh in zip(batch.objects, batch.meshes, strict=True) if mesh is None]
     if missing:
-        raise ValueError(f"object {missing[0]!r}: expected a mesh to refine grasps on, found none; set meshes=False")
+        raise ValueError(f"object {missing[0]!r}: expected a mesh to refine grasps on, found none; set fields='cloud'")
     named = {str(mesh): name for mesh, name in zip(batch.meshes, batch.objects, strict=True)}
     device = batch.object_points.device
     with torch.inference_mode(False):  # the grids are kept, for whoever wants gradients later too

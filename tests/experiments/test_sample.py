@@ -118,6 +118,7 @@ def test_rows_are_of_the_grasps_that_the_model_draws(sampled, trained):
         ("grasp_cvae", mode, i) for mode in ("off", "tta") for i in range(3)
     ]
     assert {(row["object"], row["scale"], row["seed"], row["hand"]) for row in rows} == {("mug", 1.0, 5, "shadow")}
+    assert [row["refine_fields"] for row in rows] == ["-"] * 3 + ["cloud"] * 3
     task, _ = load_run(trained)
     cloud = read_object(root / "mug.obj", 128).points[None]
     with torch.no_grad():
@@ -208,6 +209,11 @@ def test_a_cloud_gets_grasps_without_numbers(trained, tmp_path, monkeypatch, cap
         (["ckpt={run}", "object=open.obj"], "let CoACD do so with decompose=true"),
         (["ckpt={run}", "object=mug.obj", "model=contact_map"], "model=contact_map: expected the model of the run"),
         (["ckpt={run}", "object=mug.obj", "+model.n=3"], "+model.n=3: expected no settings of the model"),
+        (
+            ["ckpt={run}", "object=cloud.npy", "refine.fields=mesh"],
+            "expected cloud for object 'cloud', which has no mesh",
+        ),
+        (["ckpt={run}", "object=mug.obj", "refine.fields=meh"], "fields: expected 'cloud' or 'mesh', found 'meh'"),
     ],
 )
 def test_what_sampling_refuses(args, message, sampled, trained, monkeypatch, capsys):
@@ -216,6 +222,7 @@ def test_what_sampling_refuses(args, message, sampled, trained, monkeypatch, cap
     can = trimesh.creation.cylinder(0.03, 0.1, sections=12)
     can.update_faces(can.face_normals[:, 2] < 0.5)  # without its lid
     can.export(root / "open.obj")
+    np.save(root / "cloud.npy", object_mesh("mug").sample(300, seed=0))
     args = [arg.format(run=trained) for arg in args]
     assert message in refused(capsys, "task=sample", "name=refused", *args, *SHORT)
 
@@ -296,14 +303,17 @@ def pushed(tmp_path, hand) -> list[GraspSet]:
     return sets
 
 
-@pytest.mark.parametrize("with_contact", [False, True])
-def test_refining_a_file_is_refining_each_grasp_alone(with_contact, pushed, hand, predictor, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("with_contact", "fields"), [(False, "mesh"), (True, "cloud")])
+def test_refining_a_file_is_refining_each_grasp_alone(
+    with_contact, fields, pushed, hand, predictor, tmp_path, monkeypatch
+):
     """Batches of two mix the objects; the refiner itself on one grasp at a time says the same."""
     plane = torch.tensor([[0.0, 0.0, 1.0, 0.5]] * 3, dtype=torch.float64)  # out of reach
     save_grasps(tmp_path / "mine.npz", [replace(pushed[0], plane=plane), pushed[1]], hand)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(own_grasps, "_BATCH", 2)
-    steps, contact = ["refine.steps=6"], [f"contact_from={predictor}"] if with_contact else []
+    contact = [f"contact_from={predictor}"] if with_contact else []
+    steps = ["refine.steps=6"] if fields == "cloud" else ["refine.steps=6", "refine.fields=mesh"]
     command("task=refine", "grasps=mine.npz", "mesh=meshes", "measure=false", "runs=runs", *steps, *contact)
     folder = only_run(tmp_path, "refine")
     found = load_grasps(folder / "grasps.npz", hand)
@@ -317,11 +327,11 @@ def test_refining_a_file_is_refining_each_grasp_alone(with_contact, pushed, hand
     network, moved = load_run(predictor)[0].network if with_contact else None, 0
     for before, after in zip(pushed, found, strict=True):
         mesh = tmp_path / f"meshes/{before.object}.obj"
-        grid, cloud = load_asset(mesh, before.object).grid, read_object(mesh, 128).points
+        grid, cloud = load_asset(mesh, before.object).grid, read_object(mesh, 128 if with_contact else 1024).points
         for i in range(len(before)):
             pose, scale = before.pose[i : i + 1].to(torch.float32), before.scale[i : i + 1].float()
-            fields = ObjectFields([grid], torch.zeros(1, dtype=torch.long), scale)
-            alone = refiner(hand, pose, scale * cloud[None], network, fields=fields).pose.to_vector()
+            meshes = ObjectFields([grid], torch.zeros(1, dtype=torch.long), scale) if fields == "mesh" else None
+            alone = refiner(hand, pose, scale * cloud[None], network, meshes=meshes).pose.to_vector()
             refined = after.pose[i : i + 1].to(torch.float32).to_vector()
             torch.testing.assert_close(refined, alone, atol=2e-5, rtol=0)
             moved += int((alone - pose.to_vector()).abs().max() > 0.01)

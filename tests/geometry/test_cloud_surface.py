@@ -5,7 +5,7 @@ import pytest
 import torch
 import trimesh
 
-from dexzoo.geometry.cloud_surface import _least_direction, cloud_normals, gather_points, signed_point_distance
+from dexzoo.geometry.cloud_surface import cloud_normals, gather_points, least_direction, signed_point_distance
 from dexzoo.geometry.sampling import sample_surface
 
 
@@ -32,11 +32,11 @@ def test_normals_of_a_box_are_those_of_its_faces() -> None:
     assert cosine[inner].min() > 1 - 1e-9
 
 
-def test_the_least_direction_is_that_of_lapack() -> None:
+def test_theleast_direction_is_that_of_lapack() -> None:
     root = torch.randn(200, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     root[100:, :, 2] *= 1e-5  # thin neighbourhoods, as on a surface
     matrix = root.mT @ root
-    direction, found = _least_direction(matrix)
+    direction, found = least_direction(matrix)
     assert found.all()
     expected = torch.linalg.eigh(matrix)[1][..., 0]
     assert ((direction * expected).sum(-1).abs() > 1 - 1e-9).all()

@@ -293,7 +293,7 @@ def test_pushed_grasps_are_taken_out_again(hand, pushed, grasps):
     def depth(pose):
         return -fields(hand.place(hand.forward_kinematics(pose), skin)).amin(1)
 
-    refined = Refiner(steps=80)(hand, pushed, grasps[1], fields=fields)
+    refined = Refiner(steps=80, fields="mesh")(hand, pushed, grasps[1], meshes=fields)
     assert depth(pushed).mean() > 0.005
     assert depth(refined.pose).mean() < 0.0025
     assert (depth(refined.pose) > -0.002).all(), "the hand is still on the object"
@@ -357,6 +357,9 @@ def test_fields_scale_with_the_object_and_point_outwards():
         ({"weights": {"contacts": 1.0}}, "weights: expected some of contact, .*found \\['contacts'\\]"),
         ({"hand_distance": "mesh"}, "hand_distance: expected 'primitives' or 'grid', found 'mesh'"),
         ({"steps": 0}, "steps, patience: expected at least 1, found 0 and 40"),
+        ({"fields": "meshes"}, "fields: expected 'cloud' or 'mesh', found 'meshes'"),
+        ({"fields": "mesh", "preset": "official"}, "fields: expected 'cloud', .* found preset 'official'"),
+        ({"fields": "mesh", "hand_distance": "primitives"}, "fields: expected 'cloud', .* hand_distance 'primitives'"),
     ],
 )
 def test_wrong_settings_are_named(settings, message):
@@ -367,5 +370,5 @@ def test_wrong_settings_are_named(settings, message):
 def test_a_batch_that_does_not_fit_is_named(hand, pushed, grasps):
     with pytest.raises(ValueError, match=r"found \(6,\) and \(5, 300, 3\); flatten candidates by HandPose.reshape"):
         Refiner()(hand, pushed, grasps[1][:5])
-    with pytest.raises(ValueError, match="expected at least 32 in each cloud to fit a surface, found 8"):
+    with pytest.raises(ValueError, match="expected at least 32 different ones to fit a surface, found 8"):
         Refiner()(hand, pushed, grasps[1][:, :8])

@@ -47,7 +47,7 @@ def tips_touch(hand, pose, batch):
 def refined(hand, pose, batch):
     asset = load_asset(batch.meshes[0], batch.objects[0])
     fields = ObjectFields([asset.grid], torch.zeros(len(batch.names), dtype=torch.long), batch.scale)
-    return Refiner()(hand, pose, batch.object_points, fields=fields).pose
+    return Refiner(fields="mesh")(hand, pose, batch.object_points, meshes=fields).pose
 
 
 def mean_of(hand, poses, scenes, metric, key):
