@@ -14,6 +14,7 @@ import torch.distributed as ranks
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from ..geometry.progress import working
 from .errors import DataError
 from .observation import Observe
 
@@ -121,7 +122,8 @@ class PartsDataModule(LightningDataModule, ABC, Generic[Whole, Part]):
         """Reads and splits the data, once."""
         if self._split is not None:
             return
-        split = self.split(self.load())
+        with working(f"reading {self.title}"):
+            split = self.split(self.load())
         self.check(split)
         self._split = split
         parts = [self.describe(part) for part in (split.train, split.val, split.test)]

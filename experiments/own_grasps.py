@@ -13,12 +13,12 @@ import torch
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import RichProgressBar
 from omegaconf import DictConfig
-from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..datamodules.types import GraspBatch
 from ..geometry.meshes import MeshError
+from ..geometry.progress import tracked
 from ..hands.grasp_files import GraspSet, save_grasps, write_dexgraspnet
 from ..hands.hand import Hand
 from ..hands.pose import HandPose
@@ -173,7 +173,7 @@ def measure(work: Work, modes: Modes, select: GraspFilter | None, decompose: boo
     todo = [(mode, k, part) for mode, sets in modes.items() for k, part in enumerate(sets)]
     table: list[Row] = []
     kept = [torch.ones(len(part), dtype=torch.bool) for part in work.sets]
-    for mode, k, part in track(todo, "measuring", console=console(), transient=True):
+    for mode, k, part in tracked(todo, "measuring"):
         thing = work.things[k]
         assert thing.mesh is not None
         asset = load_asset(thing.mesh, thing.name, decompose)

@@ -16,6 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from .meshes import MeshError, check_mesh
+from .progress import working
 
 DILATION = 1e-4
 """Half side of the cube by which a convex piece is widened, over the object's radius: the least that closes the cuts of
@@ -134,9 +135,10 @@ def convex_pieces(mesh: trimesh.Trimesh, threshold: float = 0.08, max_pieces: in
         ) from error
     coacd.set_log_level("error")
     whole = coacd.Mesh(mesh.vertices, mesh.faces)
-    parts = coacd.run_coacd(
-        whole, threshold=threshold, max_convex_hull=max_pieces, decimate=True, max_ch_vertex=64, seed=0
-    )
+    with working(f"decomposing a mesh of {len(mesh.faces)} faces into convex pieces"):
+        parts = coacd.run_coacd(
+            whole, threshold=threshold, max_convex_hull=max_pieces, decimate=True, max_ch_vertex=64, seed=0
+        )
     return [np.asarray(trimesh.convex.convex_hull(vertices).vertices, np.float32) for vertices, _ in parts]
 
 

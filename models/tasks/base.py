@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from dexzoo import __version__
 
+from ...geometry.progress import working
 from ...hands import load_hand
 
 Row = dict[str, Any]
@@ -101,7 +102,8 @@ class Task(L.LightningModule):
         """Takes statistics from the training data, unless a checkpoint brought them."""
         self.data_facts = self.facts()
         if not self.fitted:
-            self.fit_statistics()
+            with working(f"statistics of the training data for {self.method}"):
+                self.fit_statistics()
             self.fitted.fill_(True)
 
     def gather_results(self) -> None:
