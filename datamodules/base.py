@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -105,6 +107,10 @@ class PartsDataModule(LightningDataModule, ABC, Generic[Whole, Part]):
     def describe(self, part: Part) -> str:
         """What a part holds, in a few words for the log."""
 
+    @abstractmethod
+    def content(self, part: Part) -> Iterator[bytes]:
+        """What was read into a part: the numbers of its samples in their order, and their names."""
+
     @property
     @abstractmethod
     def flags(self) -> tuple[str, ...]:
@@ -150,6 +156,15 @@ class PartsDataModule(LightningDataModule, ABC, Generic[Whole, Part]):
     def split_hash(self) -> str:
         """SHA-256 over which sample is in which part."""
         return self._parts.hash
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 over all that was read into the parts: other files, or another reader, give another one."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.val, self.test):
+            for block in self.content(part):
+                digest.update(block)
+        return digest.hexdigest()
 
     @property
     def _parts(self) -> Parts[Part]:

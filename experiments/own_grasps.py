@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import RichProgressBar
 from omegaconf import DictConfig
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -29,6 +28,7 @@ from ..models.tasks.grasp_refinement import GraspRefinement
 from . import grasp_figures, grasp_results, grasp_tables
 from .folders import RunError
 from .own_objects import OwnObject
+from .progress_bar import WorkProgress
 from .results import Row, console, label_rows
 
 _BATCH = 128
@@ -108,7 +108,7 @@ def refine_sets(work: Work, refiner: Refiner, contact: ContactPredictor | None, 
     Raises:
         RunError: the trainer has several processes.
     """
-    quiet = {"logger": False, "enable_checkpointing": False, "callbacks": [RichProgressBar()]}
+    quiet = {"logger": False, "enable_checkpointing": False, "callbacks": [WorkProgress()]}
     trainer: L.Trainer = instantiate(cfg.trainer, **quiet)
     if trainer.world_size > 1:
         raise RunError(

@@ -141,6 +141,11 @@ def shown(console: Console | None = None, speaks: bool = True) -> Iterator[None]
         _screen = None
 
 
+def begin(what: str, total: int | None = None) -> Work:
+    """Announces work whose end is not that of a block; whoever calls it calls `end`. See `working`."""
+    return Work() if _screen is None else _screen.begin(what, total)
+
+
 @contextmanager
 def working(what: str, total: int | None = None) -> Iterator[Work]:
     """Announces work that lasts as long as the block.
@@ -152,8 +157,7 @@ def working(what: str, total: int | None = None) -> Iterator[Work]:
     Yields:
         To be told of each part that is done.
     """
-    work = Work() if _screen is None else _screen.begin(what, total)
-    whole = False
+    work, whole = begin(what, total), False
     try:
         yield work
         whole = True

@@ -98,7 +98,7 @@ class GraspGeneration(Task):
 
     def on_fit_start(self) -> None:
         """Checks that the contact predictor was trained."""
-        self._check_contact()
+        self.check_ready()
 
     def training_step(self, batch: GraspBatch, batch_idx: int) -> Tensor:
         """Weighted terms of one batch; every term is logged."""
@@ -111,7 +111,7 @@ class GraspGeneration(Task):
 
     def on_test_start(self) -> None:
         """Empties the results of an earlier test."""
-        self._check_contact()
+        self.check_ready()
         self.results = []
 
     def test_step(self, batch: GraspBatch, batch_idx: int) -> None:
@@ -175,7 +175,8 @@ class GraspGeneration(Task):
     def _contact(self) -> Any:
         return getattr(self.network, "contact", None)
 
-    def _check_contact(self) -> None:
+    def check_ready(self) -> None:
+        """Raises ValueError where the contact predictor was never trained."""
         if self._contact is not None and not self.has_contact:
             raise ValueError(
                 f"contact_from: expected a trained contact predictor for {self.method!r}, found none; train one with "
