@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -17,6 +19,7 @@ from lightning import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from ..geometry.progress import working
 from .errors import DataError
 from .observation import Observe
 
@@ -132,6 +135,10 @@ class PartsDataModule(LightningDataModule, ABC, Generic[Whole, Part]):
     def training_set(self) -> TrainingSet:
         """What is trained on, after `setup`: its samples with what changes them, and how they are dealt."""
 
+    @abstractmethod
+    def content(self, part: Part) -> Iterator[bytes]:
+        """What was read into a part: the numbers of its samples in their order, and their names."""
+
     @property
     @abstractmethod
     def flags(self) -> tuple[str, ...]:
@@ -154,7 +161,8 @@ class PartsDataModule(LightningDataModule, ABC, Generic[Whole, Part]):
         """Reads and splits the data, once."""
         if self._split is not None:
             return
-        split = self.split(self.load())
+        with working(f"reading {self.title}"):
+            split = self.split(self.load())
         self.check(split)
         self._split = split
         parts = [self.describe(part) for part in (split.train, split.val, split.test)]
@@ -223,6 +231,15 @@ class PartsDataModule(LightningDataModule, ABC, Generic[Whole, Part]):
     def split_hash(self) -> str:
         """SHA-256 over which sample is in which part."""
         return self._parts.hash
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 over all that was read into the parts: other files, or another reader, give another one."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.val, self.test):
+            for block in self.content(part):
+                digest.update(block)
+        return digest.hexdigest()
 
     @property
     def _parts(self) -> Parts[Part]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,8 @@ from .observation import Observe
 from .types import GraspBatch
 
 SCALES = ("one", "all")
+_BLOCK = 65536
+"""Grasps that are taken into memory at once."""
 _SAME_TABLE = 0.05
 """Distance of the unit normals of two tables, about 3 degrees, up to which they are one."""
 
@@ -164,6 +166,15 @@ class GraspDataModule(PartsDataModule[GraspStore, GraspStore]):
     def describe(self, part: GraspStore) -> str:
         """How many grasps of how many objects."""
         return f"{len(part)} grasps of {len(part.object_names)} objects"
+
+    def content(self, part: GraspStore) -> Iterator[bytes]:
+        """Names of the objects, numbers of the grasps and the clouds that they have."""
+        yield part.hash.encode()
+        for some in np.array_split(part.which, len(part.which) // _BLOCK + 1):
+            yield np.ascontiguousarray(part.numbers[some]).tobytes()
+        clouds = part.object if part.cloud is None else part.cloud
+        for k in np.unique(clouds[part.which]):
+            yield np.ascontiguousarray(part.clouds[k]).tobytes()
 
     @property
     def flags(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -67,6 +67,14 @@ class MotionDataModule(PartsDataModule[list[MotionSample], list[MotionSample]]):
     def describe(self, part: list[MotionSample]) -> str:
         """How many clips."""
         return f"{len(part)} clips"
+
+    def content(self, part: list[MotionSample]) -> Iterator[bytes]:
+        """Names, poses, objects and clouds of the clips."""
+        for clip in part:
+            yield f"{clip.name} {clip.object} {clip.fps:g}".encode()
+            poses = (x for pose in (clip.pose, clip.goal) for x in (pose.translation, pose.rotation, pose.joints))
+            for x in (*poses, clip.object_points, clip.object_rotation, clip.object_translation):
+                yield x.numpy().tobytes()
 
     @property
     def flags(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import inspect
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from dexzoo.experiments.errors import nearest, plain_errors
+from dexzoo.experiments.provenance import cpu_name
 from dexzoo.experiments.results import console, new_table
 
 SUITES = Path(__file__).parent / "bench"
@@ -79,7 +80,7 @@ def complete(row: Mapping[str, Any]) -> dict[str, Any]:
 def machine() -> dict[str, Any]:
     """What the times depend on."""
     return {
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
@@ -127,13 +128,6 @@ def _cell(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _cpu_name() -> str:
-    lines: Iterable[str] = ()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), platform.processor())
 
 
 @plain_errors

@@ -7,6 +7,7 @@ import functools
 import inspect
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ParamSpec
@@ -14,8 +15,12 @@ from typing import Any, ParamSpec
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+from ..geometry.progress import shown
+from .arguments import how_to_quote
 
 USER_ERRORS = (ValueError, FileNotFoundError, ImportError, HydraException, OmegaConfBaseException)
 """What a command, config, data or machine can cause; everything else is a bug and keeps its traceback."""
@@ -25,24 +30,36 @@ _Args = ParamSpec("_Args")
 
 
 def plain_errors(main: Callable[_Args, None]) -> Callable[_Args, None]:
-    """Ends the program with a message and status 1 on a `USER_ERRORS`; HYDRA_FULL_ERROR=1 shows the traceback."""
+    """Ends the program with one line: status 1 for `USER_ERRORS`, 130 for Ctrl-C. Shows the work that is announced.
+
+    With HYDRA_FULL_ERROR=1 an error keeps its traceback.
+    """
 
     @functools.wraps(main)
     def wrapped(*args: _Args.args, **kwargs: _Args.kwargs) -> None:
         before = os.environ.get(_DEBUG)
         os.environ[_DEBUG] = "1"  # hydra hands exceptions on instead of printing them
         try:
-            main(*args, **kwargs)
+            with shown(speaks=rank_zero_only.rank == 0):
+                main(*args, **kwargs)
         except USER_ERRORS as error:
             if before == "1":
                 raise
-            print(f"{explain(error, sys.argv[1:])}\n({_DEBUG}=1 shows where it happened)", file=sys.stderr)
+            print(one_line(explain(error, sys.argv[1:])), file=sys.stderr)
             sys.exit(1)
+        except KeyboardInterrupt:
+            print("stopped by Ctrl-C; the same command starts again, or goes on where it can", file=sys.stderr)
+            sys.exit(128 + signal.SIGINT)
         finally:
             os.environ.pop(_DEBUG)
             os.environ.update({} if before is None else {_DEBUG: before})
 
     return wrapped
+
+
+def one_line(text: str) -> str:
+    """The lines of a text as parts of one."""
+    return "; ".join(line.strip().rstrip(";") for line in text.splitlines() if line.strip())
 
 
 def explain(error: BaseException, overrides: Sequence[str]) -> str:
@@ -54,7 +71,13 @@ def explain(error: BaseException, overrides: Sequence[str]) -> str:
     """
     for cause in _causes(error):
         if isinstance(cause, OverrideParseException):
-            return f"{cause.override}: not of the form KEY=VALUE: {str(cause).splitlines()[0]}"
+            return _unreadable(str(cause.override), str(cause).splitlines()[0])
+        if match := re.search(r"Ambiguous value for argument '(.*)'", str(cause)):
+            key = match[1].partition("=")[0]
+            return (
+                f"{key}: expected one value, found several; as text it is quoted twice: {how_to_quote(match[1])}, a "
+                f"list is {key}=[A,B], and --multirun makes a run for each"
+            )
         if isinstance(cause, MissingConfigException) and "/" in str(cause.missing_cfg_file):
             group, _, choice = str(cause.missing_cfg_file).rpartition("/")
             return _unknown(f"{group}={choice}", f"no such choice of {group!r}", choice, choices(group))
@@ -103,8 +126,19 @@ def _unknown(what: str, problem: str, name: str, known: Iterable[str]) -> str:
     names = list(known)
     match = nearest(name, names)
     hint = f"; did you mean {match}?" if match else ""
-    few = f"\nthere are: {', '.join(names)}" if len(names) <= 30 else "\nall keys: python experiments/run.py --cfg job"
-    return f"{what}: {problem}{hint}{few}"
+    few = f"there are {', '.join(names)}" if len(names) <= 30 else "all keys: python experiments/run.py --cfg job"
+    return f"{what}: {problem}{hint}; {few}"
+
+
+def _unreadable(argument: str, why: str) -> str:
+    """An argument that Hydra's grammar refuses."""
+    key, equals, value = argument.partition("=")
+    if not equals:
+        return f"{argument}: expected KEY=VALUE"
+    return (
+        f"{key}: expected a value that Hydra can read, found {value!r}, of which no file or folder has the name "
+        f"({why}); text with such signs is quoted twice: {how_to_quote(argument)}"
+    )
 
 
 def _bad_argument(error: BaseException, inner: BaseException) -> str | None:

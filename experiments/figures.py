@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..datamodules.types import MotionSample
 from ..geometry.meshes import load_mesh
+from ..geometry.progress import tracked
 from ..geometry.render import Camera, points_mesh, render_scene
 from ..hands.hand import Hand
 from ..hands.pose import HandPose
@@ -66,7 +67,7 @@ def draw(
     clips = {sample.name: sample for sample in samples}
     method, predictions = next(iter(rollouts.items()))
     files = [draw_error_over_time(folder / "error_over_time.png", hand, clips, rollouts, title)]
-    for i, percentile in enumerate(settings.percentiles):
+    for i, percentile in enumerate(tracked(settings.percentiles, "drawing clips")):
         name = clip_at_percentile(errors, percentile)
         scene = ClipScene(hand, clips[name], {method: predictions[name]}, settings.size)
         heading = f"{title}: {name}\nMPJPE {errors[name]:.1f} cm, percentile {percentile:g} of the test clips"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from datetime import datetime
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+_BEFORE = (".hydra", "run.log", "config.yaml", "metrics.csv", "wandb")
+_SWEEP = "multirun.yaml"
 LAST, BEST = Path("checkpoints/last.ckpt"), Path("checkpoints/best.ckpt")
 
 
@@ -47,6 +50,26 @@ def run_name(model: str, data: str, *, _root_: DictConfig) -> str:
 def run_id(folder: str) -> str:
     """Eight letters that follow from the folder."""
     return hashlib.sha1(str(Path(folder).absolute()).encode(), usedforsecurity=False).hexdigest()[:8]
+
+
+def is_unused(folder: Path) -> bool:
+    """Whether a folder holds no more than what a run puts there before its first step."""
+    holding = [p for p in folder.glob("*") if p.is_file() or any(map(Path.is_file, p.rglob("*")))]
+    return all(path.name in _BEFORE for path in holding)
+
+
+def discard(folder: Path, runs: Path) -> None:
+    """Takes away the folder of a run that never began, and those around it, up to `runs`, that are then empty."""
+    if not is_unused(folder):
+        return
+    shutil.rmtree(folder)
+    around = [p for p in folder.absolute().parents if p.is_relative_to(runs.absolute())]
+    for parent in around:
+        if [path.name for path in parent.glob("*")] == [_SWEEP]:
+            (parent / _SWEEP).unlink()
+        if any(parent.iterdir()):
+            return
+        parent.rmdir()
 
 
 def checkpoint_to_resume(ckpt: str | None, folder: Path) -> Path | None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..geometry.meshes import load_mesh
+from ..geometry.progress import tracked
 from ..geometry.render import Camera, points_mesh, render_scene
 from ..hands.hand import Hand
 from ..hands.pose import HandPose
@@ -68,7 +69,7 @@ def draw(
     figure = Figure(figsize=(3 * _PANEL + 0.6, 1.26 * _PANEL * len(groups) + _TOP), layout="constrained")
     figure.suptitle(f"{title}\nby {key}: best, median and worst candidate", fontsize=11)
     panels = figure.subplots(len(groups), len(_RANKS), squeeze=False)
-    for line, (name, group) in zip(panels, groups.items(), strict=True):
+    for line, (name, group) in tracked(zip(panels, groups.items(), strict=True), "drawing grasps", len(groups)):
         for axes, rank, row in zip(line, _RANKS, ranked(group, key), strict=True):
             _show(axes, _picture(hand, pose_of_row(row), _thing(row), size), rank, caption(row))
         line[0].set_ylabel(f"{name}\n{len(group)} candidates", fontsize=9)

@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from ..datamodules.types import MotionSample
+from ..geometry.progress import tracked
 from ..hands.hand import Hand
 from ..hands.pose import HandPose
 from ..models import MotionSynthesis
@@ -67,7 +68,7 @@ def draw(
     folder.mkdir(parents=True, exist_ok=True)
     files = [draw_error_over_time(folder / "error_over_time.png", hand, samples, rollouts, title)]
     first = next(iter(rollouts))
-    for word, percentile in PERCENTILES.items():
+    for word, percentile in tracked(PERCENTILES.items(), "drawing clips"):
         name = clip_at_percentile({clip: errors[first][clip] for clip in common}, percentile)
         measured = " ".join(COLUMNS[key].split())
         heading = f"{title}: {name}\n{word} clip of {first} by {measured}; the numbers are this clip's"
@@ -108,7 +109,7 @@ def roll_out_all(
 def roll_out(task: MotionSynthesis, data: Any) -> Clips:
     """What the first mode of a task's test makes of the test clips, given frames included: HandPose (T,) by clip."""
     clips: Clips = {}
-    for batch in data.test_dataloader():
+    for batch in tracked(data.test_dataloader(), f"rolling out {task.method}"):
         generators = task.draw_generators(batch.names) if task.network.draws else None
         pose, _ = task.evaluate(batch, task.goal_refine[0], generators)
         clips |= {name: pose[i, : int(batch.length[i])] for i, name in enumerate(batch.names)}

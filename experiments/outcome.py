@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,19 @@ from ..models import GraspGeneration, MotionSynthesis, Task
 from . import figures, grasp_figures, grasp_results, grasp_tables, results, tracking
 from .callbacks import EffectiveBatch, TrainingClock
 from .folders import BEST
+from .provenance import provenance
+from .run_log import note_table
 
 
-def save_config(cfg: DictConfig) -> dict[str, Any]:
-    """Writes config.yaml, with everything resolved, into the run folder, and returns it as plain values."""
+def save_config(cfg: DictConfig, origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Writes config.yaml, with everything resolved, into the run folder, and returns it as plain values.
+
+    Args:
+        cfg: of the run.
+        origin: of `provenance.provenance`; it becomes the key `provenance`.
+    """
     plain: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    plain["provenance"] = dict(origin)
     if rank_zero_only.rank == 0:
         Path(cfg.run_dir).mkdir(parents=True, exist_ok=True)
         OmegaConf.save(OmegaConf.create(plain), Path(cfg.run_dir) / "config.yaml")
@@ -58,6 +67,7 @@ def write(
     folder = Path(cfg.run_dir)
     facts = {"name": cfg.name, "dexzoo": __version__, "data": datamodule.title, "is_demo": datamodule.is_demo}
     facts |= {"split_hash": datamodule.split_hash, "seed": cfg.seed, cfg.monitor: score, **costs(task, callbacks)}
+    facts |= {"provenance": task.config["provenance"]}
     results.write_results(folder, rows, facts)
     pictures = draw(cfg, datamodule, task, references, rows) if cfg.figures.percentiles else []
     tracking.log_outcome(
@@ -109,7 +119,8 @@ def conclude(cfg: DictConfig, rows: Sequence[results.Row], merge: bool) -> None:
     """Prints the one table of a run and where its files are; with `merge`, writes the results of all folds first."""
     folder = Path(cfg.run_dir)
     if merge:
-        results.write_results(folder, rows, {"name": cfg.name, "dexzoo": __version__, "data": rows[0]["data"]})
+        facts = {"name": cfg.name, "dexzoo": __version__, "data": rows[0]["data"]}
+        results.write_results(folder, rows, facts | {"provenance": provenance(sys.argv[1:])})
     n = len({(row["fold"], row["clip"]) for row in rows})
     out = results.console()
     title = f"{cfg.name}: {rows[0]['data']}, {n} {cfg.unit}"
@@ -118,6 +129,7 @@ def conclude(cfg: DictConfig, rows: Sequence[results.Row], merge: bool) -> None:
         grasp_tables.tables(grasp_results.summarise(rows), title) if of_grasps else [results.results_table(rows, title)]
     ):
         out.print(table)
+        note_table(table)
     shown = _from_here(folder)
     out.print(f"results      {shown}/results.parquet, metrics.json", soft_wrap=True)
     out.print(f"checkpoint   {shown}/{'fold_*/' if merge else ''}{BEST}", soft_wrap=True)

@@ -11,14 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import RichProgressBar
 from omegaconf import DictConfig
-from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..datamodules.types import GraspBatch
 from ..geometry.meshes import MeshError
+from ..geometry.progress import tracked
 from ..hands.grasp_files import GraspSet, save_grasps, write_dexgraspnet
 from ..hands.hand import Hand
 from ..hands.pose import HandPose
@@ -29,6 +28,7 @@ from ..models.tasks.grasp_refinement import GraspRefinement
 from . import grasp_figures, grasp_results, grasp_tables
 from .folders import RunError
 from .own_objects import OwnObject
+from .progress_bar import WorkProgress
 from .results import Row, console, label_rows
 
 _BATCH = 128
@@ -114,7 +114,7 @@ def refine_sets(work: Work, refiner: Refiner, contact: ContactPredictor | None, 
     Raises:
         RunError: the trainer has several processes.
     """
-    quiet = {"logger": False, "enable_checkpointing": False, "callbacks": [RichProgressBar()]}
+    quiet = {"logger": False, "enable_checkpointing": False, "callbacks": [WorkProgress()]}
     trainer: L.Trainer = instantiate(cfg.trainer, **quiet)
     if trainer.world_size > 1:
         raise RunError(
@@ -186,7 +186,7 @@ def measure(
     todo = [(mode, k, part) for mode, sets in modes.items() for k, part in enumerate(sets)]
     table: list[Row] = []
     kept = [torch.ones(len(part), dtype=torch.bool) for part in work.sets]
-    for mode, k, part in track(todo, "measuring", console=console(), transient=True):
+    for mode, k, part in tracked(todo, "measuring"):
         thing = work.things[k]
         assert thing.mesh is not None
         asset = load_asset(thing.mesh, thing.name, decompose)

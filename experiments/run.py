@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 try:
@@ -16,14 +16,18 @@ import lightning as L
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
 from dexzoo.experiments import outcome, tracking
+from dexzoo.experiments.arguments import check_kinds, quoted
 from dexzoo.experiments.errors import plain_errors
 from dexzoo.experiments.folders import BEST, RunError, checkpoint_to_resume, find_checkpoint
 from dexzoo.experiments.load import load_contact, load_published, load_weights
+from dexzoo.experiments.provenance import provenance
 from dexzoo.experiments.results import Row, console
+from dexzoo.experiments.run_log import RunLog, Stopped, interruptible, note, recorded
 from dexzoo.models import Task
 
 
@@ -34,64 +38,87 @@ def run(cfg: DictConfig) -> float:
         The validation metric `monitor`, for sweeps: mean over folds, NaN where the data have no validation clips.
     """
     tracking.quieten()
-    refuse_sweep_over_processes(cfg)
-    refuse_two_weights(cfg)
-    if cfg.action:
-        return hydra.utils.get_method(cfg.action)(cfg)
-    folds = instantiate(cfg.data).fold_ids() if cfg.data.get("fold") == "all" else [None]
-    parts = [run_one(cfg, fold) for fold in folds]
-    outcome.conclude(cfg, [row for rows, _ in parts for row in rows], merge=len(folds) > 1)
-    return sum(score for _, score in parts) / len(parts)
+    log = RunLog()
+    with recorded(Path(cfg.run_dir), log, Path(str(cfg.runs))):
+        check_kinds(cfg)
+        refuse_sweep_over_processes(cfg)
+        refuse_two_weights(cfg)
+        if cfg.action:
+            return hydra.utils.get_method(cfg.action)(cfg)
+        folds = instantiate(cfg.data).fold_ids() if cfg.data.get("fold") == "all" else [None]
+        parts = [run_one(cfg, fold, log) for fold in folds]
+        outcome.conclude(cfg, [row for rows, _ in parts for row in rows], merge=len(folds) > 1)
+        return sum(score for _, score in parts) / len(parts)
 
 
-def run_one(cfg: DictConfig, fold: int | None) -> tuple[list[Row], float]:
-    """Builds, trains, tests and writes; returns the rows of the results and the validation metric."""
+def run_one(cfg: DictConfig, fold: int | None, log: RunLog) -> tuple[list[Row], float]:
+    """Builds, checks, trains, tests and writes; returns the rows of the results and the validation metric."""
     if fold is not None:
         cfg = cfg.copy()
         cfg.data.fold, cfg.run_dir = fold, f"{cfg.run_dir}/fold_{fold}"
     folder = Path(cfg.run_dir)
-    config = outcome.save_config(cfg)
 
     # build
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     datamodule, task = instantiate(cfg.data), instantiate(cfg.model, hand=cfg.hand)
-    task.config = config
     references = [
         instantiate(hydra.compose(f"model/{name}").model, hand=cfg.hand, given_frames=task.given_frames)
         for name in cfg.references
     ]
-    loggers, callbacks = tracking.build_loggers(cfg), [instantiate(c) for c in cfg.callbacks.values()]
-    trainer: L.Trainer = instantiate(cfg.trainer, logger=loggers, callbacks=callbacks)
-    tracking.say_where_wandb_stands(loggers)
+    callbacks = [*(instantiate(c) for c in cfg.callbacks.values()), log]
+    trainer: L.Trainer = instantiate(cfg.trainer, logger=False, callbacks=callbacks)
 
-    # train
+    # check: what is wrong up to here leaves nothing behind
+    for each in (task, *references):
+        each.accept(datamodule)
     load_start(cfg, task, trainer.is_global_zero)
     best = find_checkpoint(folder if cfg.ckpt == "last" else cfg.ckpt) if cfg.ckpt and not cfg.train else None
     resume = checkpoint_to_resume(cfg.ckpt, folder) if task.trainable and cfg.train else None
     if task.trainable and (found := best or resume):
         load_weights(task, found)  # tells in plain words what does not fit; Lightning restores the rest
+    if task.trainable and not (cfg.train or best or cfg.init_from or cfg.official_weights):
+        raise RunError("train=false: expected weights to evaluate, found none; set ckpt=RUN_FOLDER or ckpt=FILE")
+    task.check_ready()
+    datamodule.setup()
+
+    # begin
+    task.config = outcome.save_config(cfg, provenance(sys.argv[1:], datamodule))
+    trainer.loggers = loggers = tracking.build_loggers(cfg)
+    tracking.say_where_wandb_stands(loggers)
+    note(f"{task.config['provenance']['command']}, commit {task.config['provenance']['code']['commit']}")
+
+    # train
     if task.trainable and cfg.train:
         tracking.carry_on(loggers, resume)
-        trainer.fit(task, datamodule, ckpt_path=resume, weights_only=True)
+        with interruptible(trainer):
+            trainer.fit(task, datamodule, ckpt_path=resume, weights_only=True)
         best = folder / BEST if (folder / BEST).exists() else None  # without validation clips: the last weights
-    elif task.trainable and not (best or cfg.init_from or cfg.official_weights):
-        raise RunError("train=false: expected weights to evaluate, found none; set ckpt=RUN_FOLDER or ckpt=FILE")
 
     # test, and the references on the same clips
-    trainer.test(task, datamodule, ckpt_path=best, weights_only=True, verbose=False)
+    with interruptible(trainer):
+        trainer.test(task, datamodule, ckpt_path=best, weights_only=True, verbose=False)
     if best != folder / BEST:
         trainer.save_checkpoint(folder / BEST)
-    silent = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
-    evaluator: L.Trainer = instantiate(cfg.trainer, **silent)  # the curves of the run are its own
-    evaluator.validate(task, datamodule, verbose=False)
-    score = float(evaluator.callback_metrics.get(cfg.monitor, "nan"))
-    for reference in references:
-        evaluator.test(reference, datamodule, verbose=False)
+    score = evaluate_beside(cfg, datamodule, task, references, [c for c in callbacks if isinstance(c, ProgressBar)])
 
     # write
     rows = outcome.label_results(cfg, datamodule, task, references)
     outcome.write(cfg, datamodule, task, references, rows, score, loggers, callbacks)
     return rows, score
+
+
+def evaluate_beside(
+    cfg: DictConfig, datamodule: L.LightningDataModule, task: Task, references: Sequence[Task], bars: list[ProgressBar]
+) -> float:
+    """Validates the task and tests the references, outside the curves of the run; returns the validation metric."""
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": bool(bars)}
+    evaluator: L.Trainer = instantiate(cfg.trainer, **quiet, callbacks=bars)
+    with interruptible(evaluator):
+        evaluator.validate(task, datamodule, verbose=False)
+        score = float(evaluator.callback_metrics.get(cfg.monitor, "nan"))
+        for reference in references:
+            evaluator.test(reference, datamodule, verbose=False)
+    return score
 
 
 def load_start(cfg: DictConfig, task: Task, tell: bool) -> None:
@@ -136,14 +163,32 @@ def refuse_sweep_over_processes(cfg: DictConfig) -> None:
         )
 
 
+class Failed(BaseException):
+    """What a job raises in place of an error, of which Hydra would print a line of its own; a sweep goes on."""
+
+
+def job(cfg: DictConfig) -> float:
+    """`run`, as Hydra calls it."""
+    try:
+        return run(cfg)
+    except Exception as error:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise
+        raise Failed(error) from error
+
+
 @plain_errors
 def main() -> None:
     """The command `dexzoo`, the same as `python experiments/run.py`."""
+    sys.argv[1:] = quoted(sys.argv[1:])
     try:
-        hydra.main(version_base="1.3", config_path="conf", config_name="config")(run)()
-    except SIGTERMException:  # would end with status 0, and what started this run would take it for finished
-        print("stopped by SIGTERM; ckpt=last goes on with this run", file=sys.stderr)
-        sys.exit(128 + signal.SIGTERM)
+        hydra.main(version_base="1.3", config_path="conf", config_name="config")(job)()
+    except Failed as failed:
+        raise failed.args[0] from failed.args[0].__cause__
+    except Stopped as stopped:  # with status 0, what started this run would take it for finished
+        if rank_zero_only.rank == 0:
+            print(stopped, file=sys.stderr)
+        sys.exit(stopped.status)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import csv
 import logging
 import netrc
 import os
+import sys
 import warnings
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
@@ -176,7 +177,6 @@ def log_outcome(
 @rank_zero_only
 def finish() -> None:
     """Ends the W&B run of this process, so that the next run of a sweep gets its own."""
-    import wandb
-
-    if wandb.run is not None:
+    wandb = sys.modules.get("wandb")
+    if wandb is not None and wandb.run is not None:
         wandb.finish()

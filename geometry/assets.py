@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .blocks import Blocks
 from .cache import Arrays, cached, content_key
 from .meshes import load_mesh, mesh_hash
+from .progress import working
 from .sdf import DistanceGrid, SignedDistance
 from .solids import convex_pieces, make_solid, manifold_of, mesh_of, unite_pieces
 
@@ -76,7 +77,8 @@ class ObjectAsset:
             "asset", mesh_hash(mesh), decompose, *[np.asarray(p, np.float64).tobytes() for p in pieces or ()]
         )
         given = None if pieces is None else [np.asarray(p, np.float64) for p in pieces]
-        entry = cached(_KIND, f"{key}-solid", lambda: _make(mesh, name, given, decompose))
+        with working(f"making a solid of {name}"):
+            entry = cached(_KIND, f"{key}-solid", lambda: _make(mesh, name, given, decompose))
         solid = trimesh.Trimesh(entry["vertices"], entry["faces"], process=False)
         return cls(name, mesh, solid, tuple(entry["repairs"].tolist()), key, _split(entry))
 
@@ -99,7 +101,8 @@ class ObjectAsset:
     def grid(self) -> DistanceGrid:
         """Signed distance to the solid at about 64 nodes along its longest side, for culling."""
         spacing = float(self.solid.extents.max()) / _NODES
-        entry = self._cached("grid", lambda: DistanceGrid(self.solid, spacing, 2 * spacing).state())
+        with working(f"distance grid of {self.name}"):
+            entry = self._cached("grid", lambda: DistanceGrid(self.solid, spacing, 2 * spacing).state())
         return DistanceGrid.from_state(entry)
 
     @cached_property

@@ -16,6 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from .meshes import MeshError, check_mesh
+from .progress import working
 
 DILATION = 1e-4
 """Half side of the cube by which a convex piece is widened, over the object's radius: the least that closes the cuts of
@@ -138,9 +139,10 @@ def convex_pieces(mesh: trimesh.Trimesh, threshold: float = 0.08, max_pieces: in
     # Its cuts follow the last digits of the coordinates, which change with the place of the mesh.
     centre, size = mesh.bounds.mean(0), float(mesh.extents.max())
     whole = coacd.Mesh(((mesh.vertices - centre) / size).round(_DIGITS), mesh.faces)
-    parts = coacd.run_coacd(
-        whole, threshold=threshold, max_convex_hull=max_pieces, decimate=True, max_ch_vertex=64, seed=0
-    )
+    with working(f"decomposing a mesh of {len(mesh.faces)} faces into convex pieces"):
+        parts = coacd.run_coacd(
+            whole, threshold=threshold, max_convex_hull=max_pieces, decimate=True, max_ch_vertex=64, seed=0
+        )
     return [np.asarray(trimesh.convex.convex_hull(corners).vertices) * size + centre for corners, _ in parts]
 
 

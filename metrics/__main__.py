@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from ..geometry.cache import cache_dir
+from ..geometry.progress import shown
 from ..hands.grasp_files import FORMATS
 from .columns import METRICS, TABLE3
 from .tool.evaluate import evaluate
@@ -45,7 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that workers are ended there as well
     try:
-        return _evaluate(given)
+        with shown():
+            return _evaluate(given)
     except (ValueError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

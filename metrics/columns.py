@@ -9,6 +9,7 @@ from typing import Literal
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
+from ..geometry.progress import working
 from . import grasp
 from .grasp import GraspMetric
 from .grasps import Grasps
@@ -77,7 +78,13 @@ def grasp_errors(grasps: Grasps, metrics: Sequence[str] = TABLE3, legacy: bool =
     Raises:
         ValueError: an unknown name.
     """
-    return {column.key: column().measure(grasps) * column.per_si for column in columns(metrics, legacy)}
+    chosen, errors = columns(metrics, legacy), {}
+    with working(f"measuring {len(grasps)} grasps of {grasps.object.name}", len(chosen)) as measuring:
+        for column in chosen:
+            measuring.note(column.key)
+            errors[column.key] = column().measure(grasps) * column.per_si
+            measuring.advance()
+    return errors
 
 
 class GraspMetrics(MetricCollection):

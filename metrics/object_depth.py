@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..geometry.assets import ObjectAsset
+from ..geometry.progress import tracked
 from ..hands.hand import Hand
 from ..hands.pose import HandPose
 from .functional.penetration import penetration_depth
@@ -51,7 +52,7 @@ def motion_penetration(
     for i, thing in enumerate(objects):
         if thing is not None and len(poses[i].translation):
             members.setdefault(id(thing), []).append(i)
-    for clips in members.values():
+    for clips in tracked(members.values(), "measuring the depth of clips"):
         seen = [_in_object(poses[i], rotations[i], translations[i], stride) for i in clips]
         thing = objects[clips[0]]
         assert thing is not None  # sorted out above

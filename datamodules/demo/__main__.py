@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ...geometry.progress import shown
 from ..errors import DataError
 from .export import export
 from .generate import generate
@@ -29,13 +30,15 @@ def main(arguments: list[str] | None = None) -> None:
     if given.command == "export":
         _export(given.out, given.objects)
         return
-    path = generate(given.out, given.hand, given.seeds, given.per_object, given.steps, given.objects)
+    with shown():
+        path = generate(given.out, given.hand, given.seeds, given.per_object, given.steps, given.objects)
     print(f"wrote {path}; use it with data.grasps={path}")
 
 
 def _export(out: Path, objects: list[str] | None) -> None:
     try:
-        grasps, meshes = export(out, objects)
+        with shown():
+            grasps, meshes = export(out, objects)
     except DataError as error:
         sys.exit(f"error: {error}")
     print(f"wrote {grasps} and {meshes}; measure the grasps with")

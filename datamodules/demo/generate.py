@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ...geometry.meshes import mesh_hash
+from ...geometry.progress import tracked, working
 from ...geometry.solids import convex_pieces
 from ...hands.hand import Hand, load_hand
 from .grasps import GENERATOR_VERSION, SHIPPED, ObjectGrasps, join_grasps, load_grasps, save_grasps
@@ -51,14 +51,8 @@ def generate(
     label = f"v{GENERATOR_VERSION}-{body.name}-{steps}-{share}"
     shards = out / f"shards-{label}"
     shards.mkdir(parents=True, exist_ok=True)
-    columns = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn()) as progress:
-        task = progress.add_task("grasps", total=len(names) * len(seeds))
-        for name in names:
-            for seed in seeds:
-                progress.update(task, description=f"{name}, seed {seed}")
-                _shard(shards / f"{name}-{seed}.npz", body, name, share, steps, seed, progress)
-                progress.advance(task)
+    for name, seed in tracked([*itertools.product(names, seeds)], "demo grasps"):
+        _shard(shards / f"{name}-{seed}.npz", body, name, share, steps, seed)
     joined = [join_grasps([load_grasps(shards / f"{n}-{s}.npz")[n] for s in seeds]) for n in names]
     path = out / "grasps.npz"
     _write(path, joined, body, steps)
@@ -66,19 +60,13 @@ def generate(
     return path
 
 
-def _shard(path: Path, hand: Hand, name: str, count: int, steps: int, seed: int, progress: Progress) -> None:
+def _shard(path: Path, hand: Hand, name: str, count: int, steps: int, seed: int) -> None:
     if path.exists():
         return
     mesh, pieces = object_mesh(name), _pieces(name)
-    task = progress.add_task("  annealing", total=steps)
-    done = itertools.count(1)
-    found = find_grasps(
-        *(hand, name, mesh, pieces, count, steps, seed),
-        rounds=_ROUNDS,
-        on_step=lambda: progress.update(task, completed=next(done) % steps),
-    )
+    with working(f"annealing {name}, seed {seed}", _ROUNDS * steps) as annealing:
+        found = find_grasps(*(hand, name, mesh, pieces, count, steps, seed), rounds=_ROUNDS, on_step=annealing.advance)
     _write(path, [found], hand, steps)
-    progress.remove_task(task)
 
 
 def _pieces(name: str) -> Sequence[NDArray[np.float32]]:

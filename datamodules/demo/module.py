@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from rich.progress import track
 
+from ...geometry.progress import tracked
 from ...hands.hand import load_hand
 from ...hands.pose import HandPose
 from ..clouds import object_cloud
@@ -82,7 +82,7 @@ class DemoMotion(MotionDataModule):
         share, rest = divmod(self.clips, len(self.objects))
         counts = {name: share + (i < rest) for i, name in enumerate(self.objects)}
         samples: list[MotionSample] = []
-        for name in track(self.objects, "demo clips", transient=True):
+        for name in tracked(self.objects, "demo clips"):
             samples += self._samples_of(
                 name, object_clips(hand, grasps[name], counts[name], self.clip_seed, self.settings)
             )

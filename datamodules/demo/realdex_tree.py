@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from scipy.spatial.transform import Rotation, Slerp
 
 from ...geometry.cache import cache_dir, content_key, write_folder_whole
+from ...geometry.progress import tracked
 from ...hands.hand import load_hand
 from ..realdex.final import JOINTS
 from ..realdex.tf import FOREARM, WORLD, hinges
@@ -91,7 +91,7 @@ def write_tree(root: Path) -> None:
     hand = load_hand("shadow")
     grasps = load_grasps(hand=hand)
     (root / "models").mkdir(parents=True, exist_ok=True)
-    for name in track(OBJECTS, "demo data in RealDex's layout", transient=True):
+    for name in tracked(OBJECTS, "demo data in RealDex's layout"):
         object_mesh(name).export(root / "models" / f"{name}.obj")
         clips = object_clips(hand, grasps[name], RECORDINGS * CLIPS, 0, ReachSettings())
         for number in range(RECORDINGS):

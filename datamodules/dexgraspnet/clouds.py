@@ -15,11 +15,11 @@ from queue import Empty, SimpleQueue
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import Progress
 
 from ...geometry.assets import ObjectAsset
 from ...geometry.cache import Arrays, cache_dir, cached, content_key, write_whole
 from ...geometry.meshes import MeshError
+from ...geometry.progress import tracked, working
 from ...geometry.sampling import farthest_point_sampling, sample_surface
 from ..errors import BadFile
 from .index import mapped, signature
@@ -106,18 +106,17 @@ def _read_all(
     new = _new([mesh for mesh in meshes if mesh], n)
     if workers is None:
         workers = min(os.cpu_count() or 1, _MOST) if len(new) >= _WORTH else 1
-    with Progress(transient=True) as progress:
-        if workers > 1:
-            task = progress.add_task("object clouds", total=len(new))
-            _draw(new, n, workers, lambda: progress.advance(task))
-        for k, mesh in enumerate(progress.track(meshes, description="object clouds")):
-            try:
-                if mesh is not None:
-                    whole[k] = solid_cloud(mesh, n)
-            except BadFile as error:
-                if on_bad == "raise":
-                    raise
-                bad[k] = str(error)
+    if workers > 1:
+        with working("drawing object clouds", len(new)) as drawing:
+            _draw(new, n, workers, drawing.advance)
+    for k, mesh in enumerate(tracked(meshes, "object clouds")):
+        try:
+            if mesh is not None:
+                whole[k] = solid_cloud(mesh, n)
+        except BadFile as error:
+            if on_bad == "raise":
+                raise
+            bad[k] = str(error)
     return whole, bad
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
 from ...geometry.cache import Arrays, cache_dir, cached, content_key, write_whole
+from ...geometry.progress import tracked
 from ...hands.grasp_set import GraspFileError, GraspSet
 from ...hands.hand import Hand
 from ...hands.unpickle import PickleFileError, UnsafePickleError
@@ -140,7 +140,7 @@ def readable(read: Callable[[], GraspSet], file: Path) -> GraspSet:
 
 def _make(sources: Sequence[Source], form: Format, hand: Hand, on_bad: str, path: Path) -> Arrays:
     blocks, skipped = [], []
-    for source in track(sources, "grasps", transient=True):
+    for source in tracked(sources, "reading grasps"):
         try:
             blocks.append(_checked(source, _shard(source, form, hand), hand, on_bad, skipped))
         except BadFile as error:

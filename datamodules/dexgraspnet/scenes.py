@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
 from ...geometry.cache import Arrays, cache_dir, cached, content_key, write_whole
+from ...geometry.progress import tracked
 from ..errors import BadFile
 from .index import mapped
 
@@ -129,7 +129,7 @@ def _read_all(
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], list[int], dict[int, str]]:
     """Clouds (S, n, 3), normals (S, 3), scenes of each object, messages of bad objects by index."""
     clouds, up, counts, bad = [np.zeros((0, n, 3), np.float32)], [np.zeros((0, 3))], [], {}
-    for k, name in enumerate(track(names, "scenes", transient=True)):
+    for k, name in enumerate(tracked(names, "reading scenes")):
         try:
             poses, scenes = read(name)
         except BadFile as error:

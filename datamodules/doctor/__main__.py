@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from ...geometry.progress import shown
 from ...hands.errors import HandError
 from ..download.guides import GUIDES
 from ..errors import DataError, UnknownName
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     console = Console()
     try:
-        with _readers_quiet():
+        with _readers_quiet(), shown():
             found = visit(SETS[name], module, EXAMINED)
     except (DataError, HandError) as error:
         console.print(str(error), markup=False, highlight=False, soft_wrap=True)

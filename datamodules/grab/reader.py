@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.progress import track
 from torch import Tensor
 
 from ...geometry.cache import cache_dir, content_key, write_whole
 from ...geometry.meshes import MeshError, load_mesh
+from ...geometry.progress import tracked
 from ...hands.mano import ManoHand
 from ..clouds import object_cloud
 from ..errors import BadFile, UnknownName
@@ -95,7 +95,7 @@ class GrabReader:
         stops the run in any case.
         """
         self.skipped = []
-        for path in track(self.tree.sequences, "GRAB", transient=True):
+        for path in tracked(self.tree.sequences, "reading GRAB"):
             try:
                 tracks = read_tracks(self.tree, path, self.side)
                 self.person(tracks)  # a bad template or mesh is one of the sequence

@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 
 from ...geometry.cache import CacheError
+from ...geometry.progress import shown
 from ..errors import DataError
 from .contact import CONTACT
 from .prepare import prepare, report
@@ -32,7 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
             parser.error(f"{path}: expected a folder or a zip, found nothing there")
     options = given.models, given.poses, given.contact_threshold, given.objects, given.calibration
     try:
-        outcome = prepare(given.root, given.out, *options)
+        with shown():
+            outcome = prepare(given.root, given.out, *options)
     except (DataError, CacheError) as error:
         parser.error(str(error))
     report(outcome, given.out)

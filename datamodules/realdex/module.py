@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ...geometry.meshes import MeshError
+from ...geometry.progress import tracked
 from ...geometry.sampling import farthest_point_sampling
 from ...hands.errors import JointLimitError
 from ...hands.hand import load_hand
@@ -128,7 +129,7 @@ class RealDexMotion(MotionDataModule):
         clips: list[MotionSample] = []
         folders = self._recordings()
         self.skipped = list(self._bad_zips)
-        for folder in folders:
+        for folder in tracked(folders, "reading RealDex"):
             try:
                 clips += self._clips_of(self._read(folder))
             except UnsafePickleError:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ...geometry.cache import content_key, write_whole
 from ...geometry.meshes import MeshError, load_mesh
+from ...geometry.progress import tracked
 from ...hands.unpickle import PickleFileError
 from ..errors import DataError
 from .archive import Folder, open_folder
@@ -89,10 +89,8 @@ def prepare(
     names = sorted({object_of(folder.path) for folder in folders})
     meshes = {name: _copied_mesh(root, models, name, out, outcome) for name in names}
     settings = _Settings(poses, threshold, None if calibration is None else open_folder(calibration))
-    columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), transient=True) as progress:
-        for folder in progress.track(folders, description="recordings"):
-            _prepare_one(folder, meshes[object_of(folder.path)], out, settings, outcome)
+    for folder in tracked(folders, "preparing recordings"):
+        _prepare_one(folder, meshes[object_of(folder.path)], out, settings, outcome)
     return outcome
 
 

@@ -16,6 +16,7 @@ from scipy.spatial import ConvexHull, QhullError
 
 from ...geometry.assets import ObjectAsset
 from ...geometry.meshes import MeshError
+from ...geometry.progress import tracked
 from ...geometry.rotations import rotmat_to_quat
 from ...hands.mujoco_model import shape_geom
 from ...hands.spec import HandSpec
@@ -201,7 +202,7 @@ def run(
     data = [mujoco.MjData(models[0]) for _ in range(count if len(models) else 0)]
     rows = max(count, _NUMBERS // (steps * (controls.shape[2] + states.shape[1])))
     with Rollout(nthread=count if count > 1 else 0) as pool:
-        for start in range(0, len(models), rows):
+        for start in tracked(range(0, len(models), rows), f"simulating {len(models)} worlds"):
             part = slice(start, start + rows)
             chosen = controls[part]
             every = np.broadcast_to(chosen, (len(chosen), steps, chosen.shape[2]))

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ...geometry.progress import working
 from ...hands.grasp_files import GraspSet, load_grasps
 from ...hands.hand import Hand, load_hand
 from ..columns import columns
@@ -73,7 +73,7 @@ def evaluate(
         runner: "ray" hands the chunks to a Ray cluster, whose nodes must share the file system.
         worst: column whose worst grasps are drawn; by default the penetration, or else the first column.
         pictures: whether to draw histograms.png and worst.png.
-        console: where progress and tables go.
+        console: where tables go.
 
     Raises:
         ValueError: something of the input cannot be used; the message says what and why.
@@ -140,17 +140,13 @@ def _measure(chunks: Sequence[Chunk], workers: int | None, runner: str, console:
         console.print(f"{kept} grasps are measured already")
     # An object that failed is not tried again for each of its chunks.
     todo = (chunk for chunk in left if chunk.object not in failures)
-    with _progress(console) as progress, closing(_run(todo, left, workers, runner)) as results:
-        task = progress.add_task("grasps", total=kept + sum(len(c) for c in left), completed=kept)
+    total = kept + sum(len(c) for c in left)
+    with working("measuring grasps", total) as measuring, closing(_run(todo, left, workers, runner)) as results:
+        measuring.advance(kept)
         for measured in results:
             _report(measured, repaired, failures, console)
-            progress.advance(task, measured.count)
+            measuring.advance(measured.count)
     return failures
-
-
-def _progress(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=console)
 
 
 def _run(chunks: Iterator[Chunk], left: Sequence[Chunk], workers: int | None, runner: str):

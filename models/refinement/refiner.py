@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ...geometry.progress import tracked
 from ...geometry.rotations import rotvec_to_rotmat
 from ...geometry.sampling import farthest_point_sampling
 from ...hands.hand import Hand
@@ -260,7 +261,7 @@ class Refiner:
         best = _Best(x.clone(), energy.clone(), {k: v.clone() for k, v in parts.items()})
         first, before, taken = energy, parts, torch.full_like(index, self.steps)
         look = 1 if x.device.type == "cpu" else _LOOK
-        for step in range(self.steps):
+        for step in tracked(range(self.steps), f"refining {len(x)} grasps"):
             state = self._step(hand, state, gradient, lengths, step)
             energy, parts, gradient = self._evaluate(state, terms)
             if not self.ours:

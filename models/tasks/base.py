@@ -19,6 +19,7 @@ from torch.utils.data import DistributedSampler
 
 from dexzoo import __version__
 
+from ...geometry.progress import working
 from ...hands import load_hand
 from ...losses import FiniteWatch
 from . import pace
@@ -92,12 +93,15 @@ class Task(L.LightningModule):
 
     @property
     def data(self) -> Any:
-        """The data module of the running trainer.
+        """The data module of the running trainer; raises as `accept`."""
+        return self.accept(self.trainer.datamodule)  # type: ignore[attr-defined]
+
+    def accept(self, data: Any) -> Any:
+        """The data module, where it is one that the task is for.
 
         Raises:
             ValueError: one of another kind.
         """
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
         if not isinstance(data, self.takes):
             raise ValueError(
                 f"data: expected {self.takes.__name__} for model {self.method!r}, found {type(data).__name__}; "
@@ -105,6 +109,9 @@ class Task(L.LightningModule):
                 "motions from data=demo, realdex or grab"
             )
         return data
+
+    def check_ready(self) -> None:
+        """Checks, once weights are loaded, that nothing is missing without which no training or test begins."""
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
@@ -118,7 +125,8 @@ class Task(L.LightningModule):
         """Takes statistics from the training data, unless a checkpoint brought them."""
         self.data_facts = self.facts()
         if not self.fitted:
-            self.fit_statistics()
+            with working(f"statistics of the training data for {self.method}"):
+                self.fit_statistics()
             self.fitted.fill_(True)
 
     @property

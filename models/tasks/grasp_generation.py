@@ -101,7 +101,7 @@ class GraspGeneration(Task):
 
     def on_fit_start(self) -> None:
         """Checks that the contact predictor was trained."""
-        self._check_contact()
+        self.check_ready()
 
     def weights_at(self, progress: float) -> dict[str, float]:
         """Weights of the terms that are not 0 at the end."""
@@ -119,7 +119,7 @@ class GraspGeneration(Task):
 
     def on_test_start(self) -> None:
         """Empties the results of an earlier test."""
-        self._check_contact()
+        self.check_ready()
         self.results = []
 
     def test_step(self, batch: GraspBatch, batch_idx: int) -> None:
@@ -181,7 +181,8 @@ class GraspGeneration(Task):
     def _contact(self) -> Any:
         return getattr(self.network, "contact", None)
 
-    def _check_contact(self) -> None:
+    def check_ready(self) -> None:
+        """Raises ValueError where the contact predictor was never trained."""
         if self._contact is not None and not self.has_contact:
             raise ValueError(
                 f"contact_from: expected a trained contact predictor for {self.method!r}, found none; train one with "

@@ -17,6 +17,7 @@ from ...datamodules.motion import MotionDataModule
 from ...datamodules.types import ClipBatch, MotionSample
 from ...geometry.assets import ObjectAsset
 from ...geometry.meshes import MeshError
+from ...geometry.progress import tracked
 from ...hands.pose import HandPose
 from ...losses import MotionLoss
 from ...metrics.evaluate import motion_errors
@@ -138,7 +139,7 @@ class MotionSynthesis(Task):
             modes.append("teacher_forced")
         if self.network.draws:
             modes.append("most_likely")
-        for mode in modes:
+        for mode in tracked(modes, f"rolling out {len(batch.names)} clips by {self.method}"):
             pose, errors = self.evaluate_draws(batch, mode)
             columns = {key: value.tolist() for key, value in errors.items()}
             for i, name in enumerate(batch.names):

@@ -29,7 +29,6 @@ TINY = [
     "model.network.n_points=8",
     "model.network.n_object_points=16",
     "model.network.hidden=32",
-    "callbacks.progress.leave=true",
 ]
 """A network that trains in no time."""
 

@@ -1,0 +1,92 @@
+"""Where numbers come from: the code, the versions, the kind of machine, the command and the data of a run."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import subprocess
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dexzoo import __version__
+
+_PACKAGES = {"torch": "torch", "lightning": "lightning", "mujoco": "mujoco", "warp": "warp-lang", "numpy": "numpy"}
+"""Name in the records to name of the package."""
+_HERE = Path(__file__)
+
+
+def provenance(arguments: Sequence[str], data: Any = None) -> dict[str, Any]:
+    """Plain values that say how a run came about; nothing in them names a machine or a user.
+
+    Args:
+        arguments: of the command line, without the program.
+        data: the data module, set up; None for a command that has none.
+
+    Returns:
+        `code` (`commit`, `dirty`), `versions`, `host`, `command` and `data` (`split_hash`, `content_hash`).
+    """
+    return {
+        "code": source(),
+        "versions": versions(),
+        "host": host(),
+        "command": shlex.join(["python", "experiments/run.py", *arguments]),
+        "data": None if data is None else {"split_hash": data.split_hash, "content_hash": data.content_hash},
+    }
+
+
+def source(file: Path = _HERE) -> dict[str, Any]:
+    """`commit` of the checkout that a file of the code is tracked in, and whether it has changes: `dirty`.
+
+    Both are None for an installed wheel, also where that lies inside the checkout of something else.
+    """
+    tracked = _git(file, "ls-files", "--error-unmatch", file.name)
+    commit = _git(file, "rev-parse", "HEAD") if tracked else None
+    changes = _git(file, "status", "--porcelain", "--untracked-files=no") if commit else None
+    return {"commit": commit, "dirty": None if changes is None else bool(changes)}
+
+
+def versions() -> dict[str, str | None]:
+    """Of dexzoo, Python and the packages that numbers depend on; None where one is not installed."""
+    found: dict[str, str | None] = {"dexzoo": __version__, "python": platform.python_version()}
+    for name, package in _PACKAGES.items():
+        try:
+            found[name] = version(package)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def host() -> dict[str, Any]:
+    """The kind of machine: `cpu`, `cores`, `gpus` and `system`."""
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {"cpu": cpu_name(), "cores": os.cpu_count(), "gpus": gpus, "system": _system()}
+
+
+def cpu_name() -> str:
+    """Model of the processor."""
+    lines: Iterable[str] = ()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), platform.processor())
+
+
+def _system() -> str:
+    try:
+        name = platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        name = f"{platform.system()} {platform.release()}"
+    return f"{name} {platform.machine()}"
+
+
+def _git(file: Path, *command: str) -> str | None:
+    """What git says in the folder of a file; None where it fails or there is none."""
+    try:
+        done = subprocess.run(["git", "-C", str(file.parent), *command], capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
