@@ -89,9 +89,8 @@ def _surfels(points: Tensor) -> _Surfels:
 
 def _elements(points: Tensor) -> tuple[Tensor, Tensor]:
     """The least area-weighted normals (N, 3) that make the winding number 1/2 at every point, and what they do make."""
-    offset = points - points.unsqueeze(1)
-    distance = torch.linalg.vector_norm(offset, dim=-1, keepdim=True).clamp_min(_CORE)
-    field = (offset / (4 * math.pi * distance**3)).flatten(1)
+    distance = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").clamp_min_(_CORE)
+    field = (points - points.unsqueeze(1)).mul_(distance.pow_(-3).div_(4 * math.pi).unsqueeze(-1)).flatten(1)
     products = field @ field.mT
     products.diagonal().mul_(1 + _RIDGE)
     weights = torch.cholesky_solve(points.new_full((len(points), 1), 0.5), torch.linalg.cholesky(products))

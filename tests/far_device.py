@@ -122,9 +122,7 @@ class FarDevice(TorchDispatchMode):
             near[1]["device"] = torch.device("cpu")
         out = func(*near[0], **near[1])
         if any(x.near.shape != x.shape or x.near.stride() != x.stride() for x in far):
-            raise NotImplementedError(
-                f"{func} changes the shape of a far tensor in place; no subclass can"
-            )
+            raise NotImplementedError(f"{func} changes the shape of a far tensor in place; no subclass can")
         if name == "_local_scalar_dense" or (wanted is not None and wanted.type == "cpu"):
             if isinstance(out, Tensor) and any(out is x.near for x in far):
                 return out.clone()

@@ -36,6 +36,7 @@ def make_row(method: str, seed: int, thing: str, i: int, refine: str = "off", **
     row |= {"hand": "shadow", "object": thing, "scale": 1.0, "candidate": i, "clip": f"{thing}@1/{i}", "kept": i != 0}
     row |= {"fold": None, "split_hash": "5f1e"}
     row |= {"drop_contact": i == 0, "drop_q1": False, "mesh": None, "pose": [0.01 * i, 0, 0, *np.eye(3).ravel(), *rest]}
+    row["refine_fields"] = "cloud" if refine == "tta" else "-"
     return row | columns
 
 
@@ -158,6 +159,7 @@ def test_ground_truth_of_all_runs_is_shown_once_and_first(rows, tmp_path):
 
 def test_runs_that_cannot_be_merged_are_refused(rows, tmp_path):
     first = write_run(tmp_path / "first", rows)
+    felt = "refine.fields: expected runs with refine=tta on the same fields, found 'cloud' and 'mesh'"
     later = [{**row, "seed": 9} for row in rows]
     for name, change, message in (
         (
@@ -172,6 +174,7 @@ def test_runs_that_cannot_be_merged_are_refused(rows, tmp_path):
             [{**row, "split_hash": "0ff"} for row in later],
             "split_hash: .* '5f1e' in .*first and '0ff' in .*split",
         ),
+        ("mesh", [{**row, "refine_fields": "mesh"} for row in later if row["refine"] == "tta"], felt),
         ("motion", [{"method": "motionnet", "clip": "a"}], "expected rows of a grasp run, found no column 'variant'"),
     ):
         with pytest.raises(RunError, match=message):
@@ -239,6 +242,20 @@ def test_markdown_has_the_cells_of_the_lines_and_the_published_rows(rows, tmp_pa
     assert "| model | tta | 24 | 25 % | 25 % | 0 % |" in text
     assert published.TABLE3.caveat in text
     assert "| GRAB | RealDex | 1.93 | 1.82 | 0.91 ± 1.35 | 2.40 |" in text
+
+
+@pytest.mark.parametrize(("felt", "said"), [("cloud", "the observed cloud"), ("mesh", "the object's true mesh")])
+def test_the_caption_says_what_the_refinement_and_the_filter_know(rows, tmp_path, felt, said):
+    known = [{**row, "refine_fields": felt} if row["refine"] == "tta" else row for row in rows]
+    grasp_tables.write_table(tmp_path, known, "demo data")
+    printed = " ".join(text_of(summarise(known)).split())
+    for text in ((tmp_path / "table3.md").read_text(), printed):
+        assert text.count("Refinement feels") == 1
+        assert f"Refinement feels {said}, " in text
+        assert "The filter judges grasps by the true mesh." in text
+    assert {line["refine_fields"] for line in csv.DictReader((tmp_path / "table3.csv").open())} == {"-", felt}
+    untouched = [row for row in rows if row["refine"] == "off"]
+    assert "Refinement feels" not in text_of(summarise(untouched))
 
 
 def test_rows_with_different_columns_are_all_written(rows, tmp_path):

@@ -277,7 +277,10 @@ def test_valid_q1() -> None:
         (lambda g: q1(g, mu=-0.1), r"mu: expected a friction coefficient of at least 0, found -0.1"),
         (lambda g: q1(g, torque_scale=0), r"torque_scale: expected a positive number, found 0"),
         (lambda g: q1(g, threshold=-1), r"threshold: expected metres, at least 0, found -1"),
-        (lambda g: q1(g, torque_about="com"), r"torque_about: expected 'centre_of_mass' or 'legacy_origin', found 'com'"),
+        (
+            lambda g: q1(g, torque_about="com"),
+            r"torque_about: expected 'centre_of_mass' or 'legacy_origin', found 'com'",
+        ),
         (lambda g: contact_q1(AXES, AXES[:2]), r"\(K, 3\), found \(6, 3\) and \(2, 3\)"),
         (
             lambda g: inner_radius(np.zeros(6)),

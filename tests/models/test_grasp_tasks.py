@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from dexzoo.datamodules import DemoGrasps, PerturbHand
+from dexzoo.datamodules.demo.grasps import load_grasps
 from dexzoo.experiments.folders import RunError
 from dexzoo.experiments.load import load_contact
 from dexzoo.hands.pose import HandPose
@@ -137,6 +138,35 @@ def test_grasp_rows_say_what_was_drawn_refined_and_kept(data, hand, tmp_path, pr
     assert not any(row["contact_ratio"] or row["kept"] for row in drawn)
     assert all(row["drop_contact"] and not row["drop_penetration"] for row in drawn)
     assert [row["clip"] for row in drawn] == ["jar@1/0", "jar@1/1", "jar@1/2"]
+
+
+class Disguised(DemoGrasps):
+    """Clouds of one object, and the mesh of another to measure on."""
+
+    def load(self):
+        store = super().load()
+        bottle = next(thing.mesh for thing in store.objects if thing.name == "bottle")
+        return dataclasses.replace(store, objects=tuple(dataclasses.replace(x, mesh=bottle) for x in store.objects))
+
+
+@pytest.mark.parametrize("fields", ["cloud", "mesh"])
+def test_the_mesh_is_hidden_from_the_refinement_unless_it_is_asked_for(hand, tmp_path, fields):
+    """The same clouds twice, once with another object's mesh: what is measured differs, refined poses do not."""
+    options = {"objects": ["mug", "bottle", "jar"], "n_object_points": 128, "eval_grasps": 3, "val_objects": ["mug"]}
+    held = load_grasps()["jar"].pose[:2].to(torch.float32)
+    held = dataclasses.replace(held, translation=held.translation - held.translation.new_tensor([0, 0, 0.0525]))
+    found = []
+    for kind in (DemoGrasps, Disguised):
+        refine = Refiner(steps=3, fields=fields)
+        task = GraspGeneration(
+            partial(Recall, pose=held), "shadow", refine=refine, n_samples=2, metrics=["penetration"], method="recall"
+        )
+        make_trainer(tmp_path).test(task, kind(**options), verbose=False)
+        assert [row["refine_fields"] for row in task.results] == ["-"] * 4 + [fields] * 2
+        found.append(task.results[-2:])
+    true, disguised = ([row["pose"] for row in rows] for rows in found)
+    assert found[0][0]["penetration_cm"] != found[1][0]["penetration_cm"]
+    assert (true == disguised) == (fields == "cloud")
 
 
 def test_samples_follow_from_the_seed(data, tmp_path, predictor):

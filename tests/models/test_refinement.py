@@ -337,8 +337,8 @@ def test_fields_of_clouds_against_the_distance_of_a_ball():
     )
     error = (fields(points) - exact).abs()
     near = exact.abs() < 0.01
-    assert error[near].mean() < 0.0007
-    assert ((fields(points) > 0) == (exact > 0))[exact.abs() > 0.003].all()
+    assert error[near].mean() < 0.0003  # the points are drawn at random, not spread
+    assert ((fields(points) > 0) == (exact > 0))[exact.abs() > 0.001].all()
 
 
 def test_fields_scale_with_the_object_and_point_outwards():
@@ -365,6 +365,13 @@ def test_fields_scale_with_the_object_and_point_outwards():
 def test_wrong_settings_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
         Refiner(**settings)
+
+
+@pytest.mark.parametrize("fields", ["cloud", "mesh"])
+def test_meshes_count_with_fields_of_meshes_alone(hand, pushed, grasps, fields):
+    meshes = Ball() if fields == "cloud" else None
+    with pytest.raises(ValueError, match=f"meshes: expected grids with fields='mesh' alone, found .* with '{fields}'"):
+        Refiner(steps=1, fields=fields)(hand, pushed, grasps[1], meshes=meshes)
 
 
 def test_a_batch_that_does_not_fit_is_named(hand, pushed, grasps):
