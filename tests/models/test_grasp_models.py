@@ -115,7 +115,7 @@ def test_every_parameter_gets_a_gradient_from_the_loss(name, grasps):
     frozen_ones = [name for name, p in task.network.named_parameters() if not p.requires_grad]
     assert all(any(part in parameter for part in GRASP[name].dead) for parameter in frozen_ones)
     learned = [parameter for parameter, p in task.network.named_parameters() if p.requires_grad]
-    assert [parameter for parameter in idle if parameter in learned and parameter not in IDLE_BIAS] == []
+    assert [parameter for parameter in idle if parameter in learned and parameter != IDLE_BIAS] == []
 
 
 @pytest.mark.parametrize("name", HEAVY)
