@@ -27,6 +27,7 @@ from dexzoo.datamodules.splits import Split
 from dexzoo.hands.pose import HandPose
 from dexzoo.losses.weighted import weighted_sum
 from dexzoo.models import ContactPrediction, GraspGeneration, MotionSynthesis
+from dexzoo.models.baselines.unidexgrasp import ipdf
 from dexzoo.models.reference import OfficialContactMap
 from tests.models.conftest import make_clips, make_windows
 from tests.models.zoo import CONTACT, GRASP, MOTION, Case
@@ -133,7 +134,7 @@ def same_noise_per_sample(share: int) -> Iterator[None]:
     other tensors are drawn alike everywhere.
     """
     n, rank = world()
-    randn, rand = torch.randn, torch.rand
+    randn, rand, rotations = torch.randn, torch.rand, ipdf.random_rotations
 
     def drawn(make: Callable[..., Tensor], *shape: int, **options: Any) -> Tensor:
         if not shape or shape[0] % share or shape[0] > 100 * share:
@@ -141,6 +142,10 @@ def same_noise_per_sample(share: int) -> Iterator[None]:
         options.pop("generator", None)
         whole = make(shape[0] // share, share * n, *shape[1:], dtype=torch.float64)
         return whole[:, rank::n].reshape(shape).to(options.get("dtype", torch.float64))
+
+    def alike(*args: Any, **options: Any) -> Tensor:
+        with patch("torch.randn", randn):
+            return rotations(*args, **options)
 
     def flat(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def call(*shape: Any, **options: Any) -> Tensor:
@@ -151,6 +156,7 @@ def same_noise_per_sample(share: int) -> Iterator[None]:
 
     with (
         patch("torch.randn", flat(randn)),
+        patch.object(ipdf, "random_rotations", alike),  # queries, which all samples share
         patch("torch.randn_like", lambda x: drawn(randn, *x.shape)),
         patch("torch.rand_like", lambda x: drawn(rand, *x.shape)),
         patch("torch.multinomial", lambda p, k, **_: p.argsort(descending=True)[:k]),
