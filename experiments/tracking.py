@@ -88,6 +88,7 @@ def quieten() -> None:
         ".*smaller than the logging interval",  # every epoch is logged as well
         "Total length of `list` across ranks is zero",  # data without validation clips
         "Found .* module.* in eval mode",  # the frozen contact predictor
+        "Using `DistributedSampler` with the dataloaders",  # rows of a sample that two processes test are one
         ".*LeafSpec",  # Lightning calls what torch deprecates
     ):
         warnings.filterwarnings("ignore", message)

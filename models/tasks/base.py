@@ -252,8 +252,9 @@ class Task(L.LightningModule):
                 "the checkpoint was trained on another set or split of the data than this run has; resume with the "
                 "data it began with, or start a new training from its weights with init_from=RUN"
             )
-        if resumed and type(self.data).__qualname__ not in checkpoint:
+        kind = type(self.data).__qualname__ if resumed else ""
+        if resumed and kind not in checkpoint:
             raise ValueError(
-                f"the checkpoint does not say where its data stood: expected a state of {type(self.data).__qualname__}, "
+                f"the checkpoint does not say where its data stood: expected a state of {kind}, "
                 f"found none (dexzoo {facts['version']}); start a new training from its weights with init_from=RUN"
             )

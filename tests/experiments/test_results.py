@@ -24,9 +24,9 @@ def rows() -> list[results.Row]:
     return results.label_rows(raw, **LABELS)
 
 
-def test_label_rows_puts_the_keys_first_and_takes_every_clip_once(rows):
+def test_label_rows_puts_the_keys_first_and_keeps_every_row(rows):
     assert tuple(rows[0])[: len(results.KEYS)] == results.KEYS
-    assert repr(results.label_rows([*rows, rows[0]], **LABELS)) == repr(rows)  # NaN differs from itself
+    assert len(results.label_rows([*rows, rows[0]], **LABELS)) == len(rows) + 1
 
 
 def test_summary_is_nanmean_and_sample_sd(rows):

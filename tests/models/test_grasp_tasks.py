@@ -14,6 +14,7 @@ from dexzoo.experiments.folders import RunError
 from dexzoo.experiments.load import load_contact
 from dexzoo.hands.pose import HandPose
 from dexzoo.models import ContactMap, ContactPrediction, GraspCVAE, GraspFilter, GraspGeneration, GraspModel, Refiner
+from dexzoo.models.tasks.base import draw_generator
 from dexzoo.models.tasks.contact_prediction import CONTACT
 
 ADAM = partial(torch.optim.Adam, lr=1e-3)
@@ -74,7 +75,7 @@ def test_contact_rows_are_those_of_the_definition(data, hand, tmp_path):
     rows = [row for row in task.results if row["method"] == "perturbed hand"]
     assert len(rows) == 4 == len(task.results) - 4
     batch = next(iter(data.test_dataloader()))
-    moved = task.perturb(batch, torch.Generator().manual_seed(0))
+    moved = task.perturb(batch, [draw_generator(0, name) for name in batch.names])
 
     def contact(pose):
         links = hand.forward_kinematics(pose)
