@@ -25,6 +25,7 @@ from rich.table import Table
 from dexzoo.experiments.errors import nearest, plain_errors
 from dexzoo.experiments.provenance import cpu_name
 from dexzoo.experiments.results import console, new_table
+from dexzoo.metrics.tool.table_file import write_table
 
 SUITES = Path(__file__).parent / "bench"
 KEYS = ("case", "ours_ms", "peer", "peer_ms", "ratio")
@@ -90,16 +91,28 @@ def machine() -> dict[str, Any]:
     }
 
 
-def as_table(result: Mapping[str, Any]) -> Table:
-    """One line per row."""
+def text_lines(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells of the table as text."""
+    extra = list(dict.fromkeys(key for row in result["rows"] for key in row if key not in KEYS))
+    cells = [[_cell(row.get(key)) for key in (*KEYS, *extra)] for row in result["rows"]]
+    return ["case", "ours (ms)", "peer", "peer (ms)", "ratio", *extra], cells
+
+
+def title_of(result: Mapping[str, Any]) -> str:
+    """Which benchmark, and on what."""
     about = result["machine"]
     where = f"{about['gpu'] or about['cpu']}, {about['threads']} threads, torch {about['torch']}"
-    table = new_table(f"{result['benchmark']}: {where}", "medians of one run; ratio = peer / ours")
-    extra = list(dict.fromkeys(key for row in result["rows"] for key in row if key not in KEYS))
-    for heading in ("case", "ours (ms)", "peer", "peer (ms)", "ratio", *extra):
+    return f"{result['benchmark']}: {where}"
+
+
+def as_table(result: Mapping[str, Any]) -> Table:
+    """One line per row."""
+    headings, cells = text_lines(result)
+    table = new_table(title_of(result), "medians of one run; ratio = peer / ours")
+    for heading in headings:
         table.add_column(heading, justify="left" if heading in ("case", "peer") else "right")
-    for row in result["rows"]:
-        table.add_row(*(_cell(row.get(key)) for key in (*KEYS, *extra)))
+    for line in cells:
+        table.add_row(*line)
     return table
 
 
@@ -137,11 +150,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("name", help=f"one of {', '.join(names())}")
     parser.add_argument("--quick", action="store_true", help="under 40 s, less exact")
     parser.add_argument("--json", type=Path, metavar="FILE", help="writes the numbers to FILE as well")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="writes table.json for the documentation into DIR")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draws how the cost grows")
     parser.add_argument("--root", type=Path, metavar="DIR", help="data to measure on, where the benchmark takes any")
     args = parser.parse_args(argv)
     result = measure(args.name, args.quick, **({"root": args.root} if args.root else {}))
     console().print(as_table(result))
+    if args.out:
+        write_table(args.out, title_of(result), *text_lines(result), f"{args.root or 'generated'}")
     if args.plot:
         growth_plot(result, args.plot)
     if args.json:

@@ -1,7 +1,7 @@
 """One grasp, many definitions: `python experiments/metric_definitions.py --out docs [--root DIR]`.
 
 Measures the same grasps by each definition that the field uses, on three kinds of meshes, draws
-`metric_definitions.png` and prints the tables of `docs/metrics.md`.
+`metric_definitions.png` and writes the tables of `docs/metrics.md` (`table.json`).
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from torch import Tensor
 
 from dexzoo.experiments.bench.metrics import demo_grasps, dexgraspnet_grasps
 from dexzoo.experiments.errors import plain_errors
-from dexzoo.experiments.results import console
+from dexzoo.experiments.results import console, filled_table
 from dexzoo.metrics.functional.penetration import penetration_depth
 from dexzoo.metrics.functional.simulation import sim_displacement
 from dexzoo.metrics.functional.volumes import hand_object_volume
 from dexzoo.metrics.grasps import Grasps
+from dexzoo.metrics.tool.table_file import write_table
 
 Definition = Callable[[Grasps], Tensor]
 Values = dict[tuple[str, str, str], NDArray[np.float64]]
@@ -54,6 +55,7 @@ DEFINITIONS: dict[str, dict[str, Definition]] = {
         "PyBullet, triangle mesh hand": lambda grasps: sim_displacement(grasps, mode="legacy_bullet").displacement,
     },
 }
+TITLE = "The same grasps by each definition in use"
 _PER_SI = {"depth, cm": 1e2, "hand-object volume, cm³": 1e6, "displacement, cm": 1e2}
 _SMALL = 0.001  # metres, longest edge of the small triangles: about 0.2 mm^2, as in scans
 _SLOW = 4  # one grasp of so many is measured on small triangles, where the scripts take ten seconds each
@@ -98,16 +100,15 @@ def measure(kinds: Mapping[str, Sequence[Grasps]]) -> Values:
     return found
 
 
-def as_markdown(values: Values) -> str:
-    """A table per quantity: mean (median) over grasps."""
-    lines = []
-    for quantity, definitions in DEFINITIONS.items():
-        kinds = list(dict.fromkeys(kind for _, _, kind in values))
-        lines += ["", f"| {quantity} | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]
-        for name in definitions:
-            cells = (values[quantity, name, kind] for kind in kinds)
-            lines.append(f"| {name} | {' | '.join(f'{x.mean():.3f} ({np.median(x):.3f})' for x in cells)} |")
-    return "\n".join(lines)
+def text_lines(values: Values) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells of the table: mean (median) over grasps."""
+    kinds = list(dict.fromkeys(kind for _, _, kind in values))
+    cells = [
+        [quantity, name, *(f"{x.mean():.3f} ({np.median(x):.3f})" for x in (values[quantity, name, k] for k in kinds))]
+        for quantity, definitions in DEFINITIONS.items()
+        for name in definitions
+    ]
+    return ["quantity", "definition", *kinds], cells
 
 
 def draw(values: Values, path: Path) -> None:
@@ -136,14 +137,16 @@ def draw(values: Values, path: Path) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description="Measures the same grasps by each definition in use.")
-    parser.add_argument("--out", type=Path, default=Path("docs"), help="folder for metric_definitions.png")
+    parser.add_argument("--out", type=Path, default=Path("docs"), help="folder for the picture and table.json")
     parser.add_argument("--root", type=Path, metavar="DIR", help="DexGraspNet's folder, with dataset/ and meshdata/")
     parser.add_argument("--per-object", type=int, default=20, help="grasps of each of three objects")
     args = parser.parse_args(argv)
     values = measure(mesh_kinds(args.root, args.per_object))
     args.out.mkdir(parents=True, exist_ok=True)
     draw(values, args.out / "metric_definitions.png")
-    console().print(as_markdown(values), markup=False, highlight=False)
+    headings, cells = text_lines(values)
+    write_table(args.out, TITLE, headings, cells, ", ".join(headings[2:]))
+    console().print(filled_table(TITLE, "mean (median) over grasps", headings, cells, left=2))
 
 
 if __name__ == "__main__":

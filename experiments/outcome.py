@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dexzoo import __version__
 
+from ..metrics.tool.table_file import write_table
 from ..models import GraspGeneration, MotionSynthesis, Task
 from . import figures, grasp_figures, grasp_results, grasp_tables, results, tracking
 from .callbacks import EffectiveBatch, TrainingClock
@@ -125,13 +126,14 @@ def conclude(cfg: DictConfig, rows: Sequence[results.Row], merge: bool) -> None:
     out = results.console()
     title = f"{cfg.name}: {rows[0]['data']}, {n} {cfg.unit}"
     of_grasps = "candidate" in rows[0]
-    for table in (
-        grasp_tables.tables(grasp_results.summarise(rows), title) if of_grasps else [results.results_table(rows, title)]
-    ):
+    lines = grasp_results.summarise(rows) if of_grasps else []
+    for table in grasp_tables.tables(lines, title) if of_grasps else [results.results_table(rows, title)]:
         out.print(table)
         note_table(table)
+    cells = grasp_tables.text_lines(lines, grasp_tables.COLUMNS) if of_grasps else results.text_lines(rows)
+    write_table(folder, title, *cells, rows[0]["data"], [cfg.seed])
     shown = _from_here(folder)
-    out.print(f"results      {shown}/results.parquet, metrics.json", soft_wrap=True)
+    out.print(f"results      {shown}/results.parquet, metrics.json, table.json", soft_wrap=True)
     out.print(f"checkpoint   {shown}/{'fold_*/' if merge else ''}{BEST}", soft_wrap=True)
     for path in sorted([*folder.glob("figures/*"), *folder.glob("fold_*/figures/*")]):
         out.print(f"picture      {_from_here(path)}", soft_wrap=True)

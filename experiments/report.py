@@ -30,6 +30,7 @@ from dexzoo.experiments.results import (
     new_table,
     read_results,
 )
+from dexzoo.metrics.tool.table_file import write_table
 
 
 def gather(paths: Iterable[str | Path]) -> list[Row]:
@@ -117,7 +118,7 @@ def write_report(folder: Path, lines: Sequence[Row], title: str, reference: str)
 
 
 def report(paths: Sequence[str | Path], out: Path, reference: str = "timed") -> None:
-    """Merges runs, prints the table and writes report.md and report.csv into `out`."""
+    """Merges runs, prints the table and writes report.md, report.csv and table.json into `out`."""
     rows = gather(paths)
     lines = merge(rows, reference)
     title = f"{rows[0]['data']}, hand {rows[0]['hand']}, {len({(r['fold'], r['clip']) for r in rows})} test clips"
@@ -129,7 +130,12 @@ def report(paths: Sequence[str | Path], out: Path, reference: str = "timed") -> 
         table.add_row(*line)
     screen = console()
     screen.print(table)
-    for path in write_report(out, lines, title, reference):
+    seeds = [row["seed"] for row in rows]
+    files = [
+        *write_report(out, lines, title, reference),
+        write_table(out, title, headings, cells, rows[0]["data"], seeds),
+    ]
+    for path in files:
         screen.print(f"report       {path}", soft_wrap=True)
 
 

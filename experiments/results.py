@@ -124,17 +124,25 @@ def flat_summary(rows: Sequence[Row]) -> dict[str, float]:
     }
 
 
+def text_lines(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells of `results_table` as text."""
+    names = [n for n in metric_names(rows) if n in COLUMNS]
+    cells = [
+        [method, refine, *(format_spread(stats[n]["mean"], stats[n]["sd"]) for n in names)]
+        for method, modes in summarise(rows).items()
+        for refine, stats in modes.items()
+    ]
+    return ["method", "refine", *(COLUMNS[n] for n in names)], cells
+
+
 def results_table(rows: Sequence[Row], title: str) -> Table:
     """One line per method and refinement: mean ± standard deviation over samples."""
-    names = [n for n in metric_names(rows) if n in COLUMNS]
+    headings, cells = text_lines(rows)
     table = new_table(title, "mean ± standard deviation over samples")
-    table.add_column("method", no_wrap=True)
-    table.add_column("refine", no_wrap=True)
-    for name in names:
-        table.add_column(COLUMNS[name], justify="right")
-    for method, modes in summarise(rows).items():
-        for refine, stats in modes.items():
-            table.add_row(method, refine, *(format_spread(stats[n]["mean"], stats[n]["sd"]) for n in names))
+    for i, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if i < 2 else "right", no_wrap=i < 2)
+    for line in cells:
+        table.add_row(*line)
     return table
 
 
@@ -162,10 +170,11 @@ def markdown_table(headings: Sequence[str], cells: Sequence[Sequence[str]], left
 
 
 def format_spread(mean: float, sd: float) -> str:
-    """`1.23 ± 0.45`; a dash where there is nothing."""
+    """`1.23 ± 0.45`, with more digits for a small spread; a dash where there is nothing."""
     if np.isnan(mean):
         return "-"
     digits = 1 if abs(mean) >= 10 else 2 if abs(mean) >= 0.1 or mean == 0 else 3
+    digits = 3 if 5e-4 <= sd < 5e-3 else max(digits, 2) if 5e-3 <= sd < 0.05 else digits  # a spread is not 0.00
     return f"{mean:.{digits}f}" + ("" if np.isnan(sd) else f" ± {sd:.{digits}f}")
 
 

@@ -26,10 +26,11 @@ from dexzoo.experiments import grasp_figures
 from dexzoo.experiments.errors import plain_errors
 from dexzoo.experiments.folders import RunError
 from dexzoo.experiments.grasp_results import gather, summarise
-from dexzoo.experiments.grasp_tables import tables, write_table
+from dexzoo.experiments.grasp_tables import COLUMNS, tables, text_lines, write_table
 from dexzoo.experiments.results import console
 from dexzoo.experiments.tables import check_models, make_run, run_command
 from dexzoo.hands import Hand, load_hand
+from dexzoo.metrics.tool import table_file
 
 PREDICTOR = "contact_map"
 """Choice of conf/model that grasp models take their contact predictor from."""
@@ -145,7 +146,9 @@ def merge_runs(runs: Sequence[str | Path], out: Path, key: str = "sim_displaceme
     for table in tables(summarise(rows), title):
         screen.print(table)
     picture = grasp_figures.draw(out / "grasps.png", rows, title, key, hand=hand_of(runs[0]))
-    files = [*write_table(out, rows, title), picture]
+    cells, seeds = text_lines(summarise(rows), COLUMNS), [row["seed"] for row in rows]
+    published = table_file.write_table(out, f"Table 3: {title}", *cells, rows[0]["data"], seeds)
+    files = [*write_table(out, rows, title), published, picture]
     for file in files:
         screen.print(f"wrote        {file}", soft_wrap=True)
     return files

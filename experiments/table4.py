@@ -29,6 +29,7 @@ from dexzoo.experiments.launch import DONE
 from dexzoo.experiments.report import gather
 from dexzoo.experiments.results import Row, console, mean_and_sd, method_label
 from dexzoo.experiments.tables import check_models, make_run, run_command
+from dexzoo.metrics.tool.table_file import write_table
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,8 @@ def merge_runs(runs: Sequence[str | Path], settings: Table4) -> list[Path]:
         screen.print(table)
     facts = {"runs": [str(run) for run in runs], "data": rows[0]["data"], "hand": rows[0]["hand"], "clips": clips}
     files = motion_tables.write(out, lines, comparisons, title, settings.base, facts)
+    cells, seeds = motion_tables.text_lines(lines), [row["seed"] for row in rows]
+    files.append(write_table(out, f"Table 4: {title}", *cells, rows[0]["data"], seeds))
     if settings.size:
         by_method: dict[str, list[Path]] = {}
         for part in parts:

@@ -1,7 +1,8 @@
 """The pages docs/add_a_*.md are done as a newcomer would do them, in a copy of the repository: every file and command.
 
 A fenced block names its file in its first line; a diff adds its lines after (or in place of) those that it shows; the
-lines of a bash block are commands.
+lines of a bash block are commands. Those of a block `bash slow` are run by the slow suite. Whether all other commands
+of the documentation parse, test_commands.py says.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dexzoo.experiments.results import read_results
+
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("geometry", "hands", "losses", "datamodules", "metrics", "models", "experiments")
 pytestmark = pytest.mark.timeout(900)  # half a minute, if nothing else runs
@@ -32,7 +35,14 @@ def blocks(page: Path) -> Iterator[tuple[str, str, str]]:
 
 def commands(page: Path) -> list[str]:
     """The lines of its bash blocks."""
-    return [line for language, _, text in blocks(page) if language == "bash" for line in text.splitlines()]
+    return [
+        line for language, name, text in blocks(page) if (language, name) == ("bash", "") for line in lines_of(text)
+    ]
+
+
+def lines_of(text: str) -> list[str]:
+    """The commands of a block, one in each line but for those that go on after a backslash."""
+    return [" ".join(line.split()) for line in text.replace("\\\n", " ").splitlines()]
 
 
 def apply(page: Path, checkout: Path) -> None:
@@ -77,7 +87,11 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def said(checkout: Path) -> dict[str, str]:
     """What each command of each page said; all of them succeeded."""
-    lines = [line for page in PAGES for line in commands(page)]
+    return run_all([line for page in PAGES for line in commands(page)], checkout)
+
+
+def run_all(lines: list[str], checkout: Path) -> dict[str, str]:
+    """What commands say that are run one after the other in the copy; all of them succeed."""
     (checkout / "commands.json").write_text(json.dumps(lines))
     env = os.environ | {"PYTHONPATH": f"{checkout / 'site'}:{checkout}", "COLUMNS": "200"}
     program = [sys.executable, "tests/run_commands.py", "commands.json", "results.jsonl"]
@@ -111,6 +125,20 @@ def test_the_new_hand_is_checked_and_moves(said: dict[str, str], checkout: Path)
     assert "claw: 2 joints" in of(said, "hands.check")
     assert (checkout / "claw/claw.png").is_file()
     assert "tips are 2.45 cm apart" in of(said, "try_it")  # 2 (3 - 6 sin 0.3) cm
+
+
+@pytest.mark.slow
+def test_a_model_trains_on_grasps_of_the_new_hand(said: dict[str, str], checkout: Path) -> None:
+    """The search, and a run whose rows and pictures are of a hand that no name but its YAML's path leads to."""
+    assert said
+    slow = [text for page in PAGES for language, name, text in blocks(page) if (language, name) == ("bash", "slow")]
+    printed = of(run_all([line for text in slow for line in lines_of(text)], checkout), "run.py", "hand=claw/claw.yaml")
+    assert "hand claw" in printed or "grasp_flow" in printed
+    (folder,) = (checkout / "runs/grasp_flow_demo_grasps").iterdir()
+    assert {row["hand"] for row in read_results(folder / "results.parquet")} == {"claw"}
+    assert (folder / "figures/grasps.png").is_file()
+    table = f"python experiments/table3.py runs=[{folder}] out=table3"
+    assert "hand claw" in run_all([table], checkout)[table]
 
 
 def test_the_new_data_set_is_read(said: dict[str, str]) -> None:

@@ -127,9 +127,9 @@ def _table3(batches: list[Grasps], few: list[Grasps], repeats: int) -> Iterator[
 
 
 def _others(batches: list[Grasps], few: list[Grasps], repeats: int) -> Iterator[dict]:
-    depth = _per_grasp(penetration_depth, batches, repeats)
-    yield _row("penetration depth", depth, f"trimesh.proximity, {_SURFACE_POINTS} points", _per_grasp(_trimesh, few, 1))
-    yield _row("penetration depth, certified", _per_grasp(partial(penetration_depth, certify=True), batches, repeats))
+    certified, peer = partial(penetration_depth, certify=True), f"trimesh.proximity, {_SURFACE_POINTS} points"
+    ours, theirs = _per_grasp(certified, batches, repeats), _per_grasp(_trimesh, few, 1)
+    yield _row("penetration depth, certified", ours, peer, theirs)
     yield _row("Q1", _per_grasp(q1, batches, repeats), "whole hull", _per_grasp(partial(q1, whole_hull=True), few, 1))
     yield _row("contact", _per_grasp(lambda g: contact(g).distance, batches, repeats))
     six = partial(sim_displacement, gravity="six")

@@ -24,7 +24,8 @@ from .meshes import find_meshes
 from .pictures import Scene, caption, draw_histograms, draw_worst, worst_rows
 from .plan import Chunk, EvaluationError, Settings, limited, plan_chunks
 from .shards import check_settings, grasp_table, is_finished, read_shard, repairs_of, write_whole
-from .summary import Columns, object_table, overall_table, summarise, wide_console, without_nan
+from .summary import Columns, object_table, overall_lines, overall_table, summarise, wide_console, without_nan
+from .table_file import write_table
 from .work import Measured, run_here, run_processes, run_ray
 
 _DEFAULT = Settings()
@@ -93,6 +94,7 @@ def evaluate(
     values = {column.key: table[column.key].to_numpy() for column in chosen}
     overall, each = summarise(table["object"], values)
     files = _write(out, table, settings.facts(hand), overall, each, failures, chosen)
+    files += (write_table(out, "all grasps", *overall_lines(overall, chosen), _counted(sets)),)
     if pictures:
         files += _draw(out, hand, sets, meshes, values, chosen, drawn)
     for printed in (object_table(each, chosen), overall_table(overall, chosen)):

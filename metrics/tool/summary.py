@@ -65,16 +65,24 @@ def summarise(objects: pa.ChunkedArray, columns: Columns) -> tuple[dict[str, Sta
     return {key: column_stats(x) for key, x in columns.items()}, each
 
 
-def overall_table(stats: Mapping[str, Stats], chosen: Sequence[type[GraspMetric]]) -> Table:
-    """One line per column: mean and sd, median, counts, and which direction is better."""
-    table = Table(title="all grasps", caption="mean ± standard deviation over grasps", **_STYLE)
-    table.add_column("column", no_wrap=True)
-    for heading in ("unit", "better", "mean ± sd", "median", "n", "n_nan"):
-        table.add_column(heading, justify="left" if heading in ("unit", "better") else "right", no_wrap=True)
+def overall_lines(stats: Mapping[str, Stats], chosen: Sequence[type[GraspMetric]]) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells of `overall_table` as text."""
+    cells = []
     for column in chosen:
         s = stats[column.key]
         spread, median = format_spread(s["mean"], s["sd"]), format_spread(s["median"])
-        table.add_row(column.key, column.unit, better(column), spread, median, f"{s['n']}", f"{s['n_nan']}")
+        cells.append([column.key, column.unit, better(column), spread, median, f"{s['n']}", f"{s['n_nan']}"])
+    return ["column", "unit", "better", "mean ± sd", "median", "n", "n_nan"], cells
+
+
+def overall_table(stats: Mapping[str, Stats], chosen: Sequence[type[GraspMetric]]) -> Table:
+    """One line per column: mean and sd, median, counts, and which direction is better."""
+    table = Table(title="all grasps", caption="mean ± standard deviation over grasps", **_STYLE)
+    headings, cells = overall_lines(stats, chosen)
+    for i, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if i < 3 else "right", no_wrap=True)
+    for line in cells:
+        table.add_row(*line)
     return table
 
 
