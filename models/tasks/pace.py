@@ -41,7 +41,7 @@ class Length:
         batches = trainer.accumulate_grad_batches * steps
         epochs = trainer.max_epochs or 0
         if epochs < 1:
-            epochs = math.ceil(batches / max(1, int(trainer.num_training_batches)))
+            epochs = max(1, math.ceil(batches / max(1, trainer.num_training_batches)))  # those of an endless loader: 1
         return Length(steps, epochs, epochs // (trainer.check_val_every_n_epoch or 1))
 
 

@@ -6,7 +6,7 @@ import re
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import hydra
 import pytest
@@ -96,7 +96,7 @@ def training(cfg: DictConfig) -> Task:
 
 def rates(task: Task) -> list[float]:
     """Learning rates of a training whose validations never improve."""
-    made, trainer = task.configure_optimizers(), task.trainer
+    made, trainer = task.configure_optimizers(), cast(Any, task.trainer)
     how, group = made["lr_scheduler"], made["optimizer"].param_groups[0]
     turns = trainer.estimated_stepping_batches if how.get("interval") == "step" else trainer.max_epochs
     found = []
