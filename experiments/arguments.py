@@ -11,7 +11,7 @@ import os
 import shlex
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -146,11 +146,12 @@ def _kind(option: Any) -> type | None:
     if option in _WORDS:
         return option
     origin = typing.get_origin(option)
-    if inspect.isclass(origin) and issubclass(origin, Mapping):
-        return dict
-    if inspect.isclass(origin) and issubclass(origin, Sequence):
+    kind = origin if inspect.isclass(origin) else option
+    if not inspect.isclass(kind) or kind is object:
+        return None
+    if issubclass(kind, Sequence):
         return list
-    return None
+    return dict  # also of what makes an object of another class
 
 
 def _fits(value: Any, kind: type) -> bool:
