@@ -111,7 +111,7 @@ def check_kind(cfg: DictConfig, key: str, text: str) -> None:
     kinds = _KINDS.get(key) or kinds_of(cfg, key)
     if not kinds or any(_fits(value, kind) for kind in kinds):
         return
-    expected = " or ".join(_WORDS[kind] for kind in kinds)
+    expected = " or ".join(_WORDS[kind] for kind in kinds if kind is not dict or len(kinds) == 1)
     found = "a list" if isinstance(value, ListConfig) else "a mapping" if isinstance(value, DictConfig) else repr(value)
     hint = f"; a path is quoted twice: {how_to_quote(f'{key}={text}')}" if Path in kinds else ""
     raise RunError(f"{key}: expected {expected}, found {found}{hint}")
@@ -147,7 +147,7 @@ def _kind(option: Any) -> type | None:
         return option
     origin = typing.get_origin(option)
     kind = origin if inspect.isclass(origin) else option
-    if not inspect.isclass(kind) or kind is object:
+    if not inspect.isclass(kind) or kind in (object, Any):  # Any is a class from Python 3.11 on
         return None
     if issubclass(kind, Sequence):
         return list
