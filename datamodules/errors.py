@@ -22,12 +22,19 @@ class DatasetNotFound(DataError):
         licence: one line on what it allows.
         tree: the tree expected under `root`.
         setting: the setting to change ("data.root=/path/to/realdex").
+
+    Attributes:
+        short: the same in one line, without the tree.
     """
 
     def __init__(
         self, dataset: str, root: str | Path | None, *, found: str, url: str, licence: str, tree: str, setting: str
     ) -> None:
         where = "" if root is None else f" at {Path(root).absolute()}"
+        self.short = (
+            f"{dataset} not found{where}: {found.rstrip('.')}; set {setting}, after getting it from {url}, or use "
+            "data=demo; python -m dexzoo.datamodules.doctor shows the tree that it has to be in"
+        )
         super().__init__(
             f"{dataset} not found{where}: {found}.\n"
             f"  get it from  {url}\n"

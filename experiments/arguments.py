@@ -11,7 +11,7 @@ import os
 import shlex
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ def check_kind(cfg: DictConfig, key: str, text: str) -> None:
     kinds = _KINDS.get(key) or kinds_of(cfg, key)
     if not kinds or any(_fits(value, kind) for kind in kinds):
         return
-    expected = " or ".join(_WORDS[kind] for kind in kinds)
+    expected = " or ".join(_WORDS[kind] for kind in kinds if kind is not dict or len(kinds) == 1)
     found = "a list" if isinstance(value, ListConfig) else "a mapping" if isinstance(value, DictConfig) else repr(value)
     hint = f"; a path is quoted twice: {how_to_quote(f'{key}={text}')}" if Path in kinds else ""
     raise RunError(f"{key}: expected {expected}, found {found}{hint}")
@@ -146,11 +146,12 @@ def _kind(option: Any) -> type | None:
     if option in _WORDS:
         return option
     origin = typing.get_origin(option)
-    if inspect.isclass(origin) and issubclass(origin, Mapping):
-        return dict
-    if inspect.isclass(origin) and issubclass(origin, Sequence):
+    kind = origin if inspect.isclass(origin) else option
+    if not inspect.isclass(kind) or kind in (object, Any):  # Any is a class from Python 3.11 on
+        return None
+    if issubclass(kind, Sequence):
         return list
-    return None
+    return dict  # also of what makes an object of another class
 
 
 def _fits(value: Any, kind: type) -> bool:

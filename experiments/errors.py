@@ -19,6 +19,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ..datamodules.errors import DatasetNotFound
 from ..geometry.progress import shown
 from .arguments import how_to_quote
 
@@ -70,6 +71,8 @@ def explain(error: BaseException, overrides: Sequence[str]) -> str:
         overrides: the arguments of the command.
     """
     for cause in _causes(error):
+        if isinstance(cause, DatasetNotFound):
+            return cause.short
         if isinstance(cause, OverrideParseException):
             return _unreadable(str(cause.override), str(cause).splitlines()[0])
         if match := re.search(r"Ambiguous value for argument '(.*)'", str(cause)):
@@ -83,9 +86,11 @@ def explain(error: BaseException, overrides: Sequence[str]) -> str:
             return _unknown(f"{group}={choice}", f"no such choice of {group!r}", choice, choices(group))
         if match := re.search(r"Could not override '([^']+)'", str(cause)):
             return _unknown(match[1], "no such key in the config", match[1], known_keys(overrides))
+    if match := re.search(r"raised while resolving interpolation: (.*?)(\n +full_key|$)", str(error), re.DOTALL):
+        return match[1]
     if isinstance(error, InstantiationException | OmegaConfBaseException):
         inner = [cause for cause in _causes(error) if not isinstance(cause, HydraException | OmegaConfBaseException)]
-        return _bad_argument(error, inner[-1]) or str(inner[-1]) if inner else str(error)
+        return _bad_argument(error, inner[-1]) or _with_key(error, str(inner[-1])) if inner else str(error)
     return str(error)
 
 
@@ -150,6 +155,12 @@ def _bad_argument(error: BaseException, inner: BaseException) -> str | None:
     known = list(inspect.signature(hydra.utils.get_object(target[1])).parameters)
     prefix = f"{node[1]}." if node else ""
     return _unknown(prefix + unexpected[1], f"{target[1]} takes no such argument", unexpected[1], known)
+
+
+def _with_key(error: BaseException, text: str) -> str:
+    """The text, after the key of the config that could not be made unless it names that."""
+    node = re.search(r"full_key: (\S+)", str(error))
+    return text if node is None or node[1] in text else f"{node[1]}: {text}"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .arguments import override
 from .folders import LAST, RunError
 from .results import console
 
@@ -34,8 +36,15 @@ def launch(overrides: Sequence[str], folder: Path) -> Path:
         return folder
     resume = ["ckpt=last"] if (folder / LAST).exists() else []
     out.print(f"run          {folder}", soft_wrap=True)
-    command = [sys.executable, str(_RUN), *overrides, *resume, f"hydra.run.dir={folder}"]
-    status = subprocess.run(command, check=False).returncode
+    command = [sys.executable, str(_RUN), *overrides, *resume, override("hydra.run.dir", folder)]
+    process = subprocess.Popen(command)
+    try:
+        status = process.wait()
+    except KeyboardInterrupt:
+        process.wait()  # it got the signal as well, and ends its run in order
+        raise
+    if status == 128 + signal.SIGINT:
+        raise KeyboardInterrupt
     if status:
         raise RunError(f"{folder}: the run ended with status {status}, see above; the same command goes on from here")
     return folder

@@ -17,12 +17,12 @@ import torch
 import trimesh
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from rich.progress import Progress
 from torch import Tensor
 
 from dexzoo.experiments.bench.metrics import demo_grasps, dexgraspnet_grasps
 from dexzoo.experiments.errors import plain_errors
 from dexzoo.experiments.results import console, filled_table
+from dexzoo.geometry.progress import working
 from dexzoo.metrics.functional.penetration import penetration_depth
 from dexzoo.metrics.functional.simulation import sim_displacement
 from dexzoo.metrics.functional.volumes import hand_object_volume
@@ -88,15 +88,14 @@ def _arrays(mesh: trimesh.Trimesh) -> tuple[NDArray, NDArray]:
 def measure(kinds: Mapping[str, Sequence[Grasps]]) -> Values:
     """Every quantity by every definition on every kind of mesh."""
     found: Values = {}
-    with Progress(transient=True) as progress:
-        task = progress.add_task("", total=len(kinds) * sum(map(len, DEFINITIONS.values())))
+    with working("measuring", len(kinds) * sum(map(len, DEFINITIONS.values()))) as measuring:
         for quantity, definitions in DEFINITIONS.items():
             for name, function in definitions.items():
                 for kind, batches in kinds.items():
-                    progress.update(task, description=f"{name}: {kind}")
+                    measuring.note(f"{name}: {kind}")
                     values = torch.cat([function(grasps) for grasps in batches])
                     found[quantity, name, kind] = _PER_SI[quantity] * values.numpy()
-                    progress.advance(task)
+                    measuring.advance()
     return found
 
 

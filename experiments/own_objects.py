@@ -63,6 +63,8 @@ def read_object(path: str | Path, n: int, name: str | None = None) -> OwnObject:
         MeshError: a mesh that cannot be read.
     """
     path = Path(path)
+    if path.is_dir():
+        raise RunError(f"object: expected the file of a mesh or cloud, found the folder {path}")
     if not path.is_file():
         matches = get_close_matches(path.name, [p.name for p in path.parent.glob("*")], n=1)
         hint = f"; did you mean {path.with_name(matches[0])}?" if matches else ""

@@ -106,6 +106,7 @@ def recorded(folder: Path, log: RunLog, runs: Path) -> Iterator[None]:
     except KeyboardInterrupt as error:
         raise Stopped(signal.SIGINT, _leave(folder, fresh, log, runs)) from error
     except Exception as error:
+        tracking.finish(failed=True)
         if rank_zero_only.rank and _told_by_first(folder, error):
             raise SystemExit(1) from error
         if fresh and not log.begun and isinstance(error, USER_ERRORS):
@@ -136,10 +137,10 @@ def interruptible(trainer: L.Trainer) -> Iterator[None]:
 
 def _leave(folder: Path, fresh: bool, log: RunLog, runs: Path) -> str:
     """Takes a folder away that nothing lies in; says how to go on with what does."""
+    tracking.finish(failed=True)
     if any(folder.rglob(str(LAST))):
         return "ckpt=last goes on with this run"
     if fresh and not log.begun and rank_zero_only.rank == 0:
-        tracking.finish()
         _close_files()
         discard(folder, runs)
     return "it had no checkpoint yet: start it again"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields
@@ -12,7 +13,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 import yaml
 
-from .folders import RunError
+from .folders import RunError, discard
 from .launch import launch
 
 NOTE = "made_with.json"
@@ -73,7 +74,14 @@ def make_run(folder: Path, overrides: Sequence[str]) -> Path:
         raise RunError(f"{folder}: expected a run with these settings, found one with others ({changed}); set out=...")
     folder.mkdir(parents=True, exist_ok=True)
     note.write_text(json.dumps(wanted) + "\n")
-    return launch(wanted, folder)
+    try:
+        return launch(wanted, folder)
+    except RunError:
+        note.unlink()
+        discard(folder, folder.parents[1])  # where the run left nothing, another one may take its place
+        if folder.is_dir():
+            note.write_text(json.dumps(wanted) + "\n")
+        raise
 
 
 def check_models(overrides_of: Collection[str], models: Collection[str]) -> None:
@@ -115,11 +123,16 @@ def _parse(argument: str, types: dict[str, str]) -> tuple[str, Any]:
     if key not in types:
         close = difflib.get_close_matches(key, types, n=1, cutoff=0.5)
         hint = f"; did you mean {close[0]}?" if close else ""
-        raise RunError(f"{key}: no such key{hint}\nthere are: {', '.join(types)}")
+        raise RunError(f"{key}: no such key{hint}; there are {', '.join(types)}")
+    if types[key] in ("str", "list[str]") and os.path.exists(text):
+        return key, text if types[key] == "str" else [text]  # a path may look like anything in YAML
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise RunError(f"{argument}: expected a value, or a list [a,b]: {error}") from error
+        why = str(error).splitlines()[0]
+        raise RunError(
+            f"{key}: expected a value, or a list [A,B], found {text}: {why}; text is quoted twice"
+        ) from error
     return key, _typed(key, value, types[key])
 
 

@@ -176,8 +176,8 @@ def log_outcome(
 
 
 @rank_zero_only
-def finish() -> None:
+def finish(failed: bool = False) -> None:
     """Ends the W&B run of this process, so that the next run of a sweep gets its own."""
     wandb = sys.modules.get("wandb")
     if wandb is not None and wandb.run is not None:
-        wandb.finish()
+        wandb.finish(exit_code=int(failed))

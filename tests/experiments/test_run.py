@@ -104,6 +104,33 @@ def test_metrics_json_and_csv(finished):
     assert float(last[-1]) == pytest.approx(metrics["val/mpjpe_cm"], rel=1e-5)
 
 
+def test_a_run_says_what_made_its_numbers(finished):
+    folder, _ = finished
+    mine = json.loads((folder / "metrics.json").read_text())
+    origin = mine["provenance"]
+    assert OmegaConf.to_container(OmegaConf.load(folder / "config.yaml").provenance) == origin
+    assert {"code", "versions", "host", "command", "data"} == set(origin)
+    assert origin["command"].startswith("python experiments/run.py logger=wandb experiment=smoke")
+    assert origin["data"]["split_hash"] == mine["split_hash"]
+    task, data = load_run(folder)
+    data.setup()
+    assert data.content_hash == origin["data"]["content_hash"]
+    clip = data.train[0]
+    clip.pose.joints[0, 0] += 1e-6
+    del data.content_hash
+    assert data.content_hash != origin["data"]["content_hash"]
+    clip.pose.joints[0, 0] -= 1e-6  # the clips are shared
+
+
+def test_the_log_of_a_run(finished):
+    folder, printed = finished
+    log = (folder / "run.log").read_text()
+    assert re.search(r"epoch 1 of 1, step 2, [\d.]+ s: .*val/mpjpe_cm \d.*train/loss \d", log)
+    table = [line.rstrip() for line in printed.splitlines() if line.startswith((" motionnet", " timed"))]
+    assert table
+    assert set(table) <= {line.rstrip() for line in log.splitlines()}
+
+
 def test_pictures_show_moments_side_by_side(finished):
     folder, _ = finished
     strip, film = (Image.open(folder / f"figures/{name}") for name in ("strip_p50.png", "film_p50.gif"))
@@ -245,8 +272,24 @@ def killed(folder: Path, step: int, by: str, *args: str) -> subprocess.Completed
 def test_a_terminated_run_does_not_look_finished(tmp_path):
     done = killed(tmp_path, 1, "SIGTERM", "references=[]")
     assert done.returncode == 128 + signal.SIGTERM
-    assert done.stderr.endswith("stopped by SIGTERM; ckpt=last goes on with this run\n")
+    assert done.stderr.endswith("stopped by SIGTERM; it had no checkpoint yet: start it again\n")
     assert not (only_run(tmp_path) / "metrics.json").exists()
+
+
+def test_ctrl_c_says_how_to_go_on_and_that_works(tmp_path, monkeypatch):
+    quick = ["references=[]", "figures.percentiles=[]", "trainer.max_epochs=2"]
+    done = killed(tmp_path, 3, "SIGINT", *quick)
+    assert done.returncode == 130
+    assert done.stderr.splitlines()[-1] == "stopped by Ctrl-C; ckpt=last goes on with this run"
+    assert "Traceback" not in done.stderr
+    folder = only_run(tmp_path)
+    assert not (folder / "metrics.json").exists()
+    monkeypatch.chdir(tmp_path)
+    command(*quick, "ckpt=last")
+    assert only_run(tmp_path) == folder
+    assert read_checkpoint(folder / "checkpoints/last.ckpt")["global_step"] == 4
+    epochs = [line for line in (folder / "run.log").read_text().splitlines() if "] epoch " in line]
+    assert [re.search(r"epoch (\d) of 2, step (\d)", line).groups() for line in epochs] == [("1", "2"), ("2", "4")]
 
 
 def test_a_killed_run_resumes_bit_for_bit(tmp_path, monkeypatch):
