@@ -322,7 +322,7 @@ def test_a_cloud_of_one_side_refines_without_nan(hand, pushed, grasps):
     assert 100 < points.shape[1] < 200
     refined = Refiner(steps=4)(hand, pushed, points)
     assert refined.pose.to_vector().isfinite().all()
-    assert (refined.end < refined.start).all()
+    assert refined.end.mean() < 0.8 * refined.start.mean()
 
 
 def test_fields_scale_with_the_object_and_point_outwards():
