@@ -24,7 +24,8 @@ _CLOSE, _FAR = 1.0, 1.5  # nearer than this the sheets count alone, farther off 
 _LATERAL = 0.38  # root mean square way along a surface from any place to the nearest point
 _CORE = 0.5  # radius within which an element's field stops growing
 _RIDGE = 0.15  # share of the diagonal that is added
-_NEAREST, _ROUNDS = 12, 3
+_NEAREST, _ROUNDS, _SHARP_ROUNDS = 12, 3, 2
+_OFF = 0.35  # Gaussian of the way off the plane, in the sharp rounds
 _WIDTH, _TURN = 1.0, 0.8  # Gaussians: of the distance, and of the difference between unit normals
 _BENDS = 1.0  # largest curvature of a sheet, per spacing
 _APART = -0.3  # cosine between normals of different sheets
@@ -107,19 +108,26 @@ def _winding_number(query: Tensor, surfels: _Surfels) -> Tensor:
 
 
 def _fitted_normals(points: Tensor, normals: Tensor) -> Tensor:
-    """(N, 3) of the planes through neighbours whose normals are alike: those of the same side of a wall or edge."""
+    """(N, 3) of planes through neighbours: those on the same side of a wall at first, on the same face in the end."""
     distance, index = knn(points[None], points[None], min(_NEAREST + 1, len(points)))
-    near, distance = gather_points(points[None], index)[0], distance[0]
-    for _ in range(_ROUNDS):
+    near = gather_points(points[None], index)[0]
+    logit = -((distance[0] / (1.2 * _WIDTH)) ** 2)
+    for i in range(_ROUNDS + _SHARP_ROUNDS):
         like = gather_points(normals[None], index)[0]
-        turn = (like - normals.unsqueeze(1)).square().sum(-1)
-        weight = torch.exp(-((distance / (1.2 * _WIDTH)) ** 2) - turn / _TURN**2).unsqueeze(-1)
-        offset = near - (weight * near).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
-        mean = normalize((weight * like).sum(1), dim=-1)
-        plane = least_direction(((weight * offset).mT @ offset).double())[0].to(points)
-        cosine = (plane * mean).sum(-1, keepdim=True)
-        normals = torch.where(cosine.abs() > 0.5, plane * cosine.sign(), mean)
+        weight = logit - (like - normals.unsqueeze(1)).square().sum(-1) / _TURN**2
+        if i >= _ROUNDS:  # from the start it would tear thin walls
+            weight = weight - (((near - points.unsqueeze(1)) * normals.unsqueeze(1)).sum(-1) / _OFF) ** 2
+        normals = _plane_normals(near, like, torch.softmax(weight, dim=1).unsqueeze(-1))
     return normals
+
+
+def _plane_normals(near: Tensor, like: Tensor, weight: Tensor) -> Tensor:
+    """(N, 3) of the planes through points (N, k, 3) with normals and weights; the mean normal where they differ."""
+    offset = near - (weight * near).sum(1, keepdim=True)
+    plane = least_direction(((weight * offset).mT @ offset).double())[0].to(near)
+    mean = normalize((weight * like).sum(1), dim=-1)
+    cosine = (plane * mean).sum(-1, keepdim=True)
+    return torch.where(cosine.abs() > 0.5, plane * cosine.sign(), mean)
 
 
 # ------------------------------------------------------------------------------------------------------------- distance

@@ -341,6 +341,14 @@ def test_fields_of_clouds_against_the_distance_of_a_ball():
     assert ((fields(points) > 0) == (exact > 0))[exact.abs() > 0.001].all()
 
 
+def test_a_cloud_of_one_side_refines_without_nan(hand, pushed, grasps):
+    points = grasps[1][:, grasps[1][0, :, 0] > 0]
+    assert 100 < points.shape[1] < 200
+    refined = Refiner(steps=4)(hand, pushed, points)
+    assert refined.pose.to_vector().isfinite().all()
+    assert refined.end.mean() < 0.8 * refined.start.mean()
+
+
 def test_fields_scale_with_the_object_and_point_outwards():
     grid = DistanceGrid(trimesh.creation.icosphere(subdivisions=3, radius=1.0), spacing=0.08, margin=0.4)
     fields = ObjectFields([grid], torch.tensor([0, 0]), torch.tensor([0.03, 0.05]))
