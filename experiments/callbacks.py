@@ -91,10 +91,11 @@ class EffectiveBatch(L.Callback):
         self.facts = {"batch_size": size, "processes": processes, "accumulate": accumulate}
         self.facts |= {"effective_batch": size * processes * accumulate, "learning_rate_rule": "as given"}
         if trainer.is_global_zero:
+            product = f": {size} x {processes} processes x {accumulate} accumulated"
+            rule = "; the learning rate is used as given, not scaled by them"
+            joint = size * processes * accumulate
             console().print(
-                f"batch        {size * processes * accumulate} samples a step: {size} x {processes} processes x "
-                f"{accumulate} accumulated; the learning rate is used as given, not scaled by them",
-                soft_wrap=True,
+                f"batch        {joint} samples a step{product + rule if joint > size else ''}", soft_wrap=True
             )
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 import trimesh
 from manifold3d import Manifold
 from numpy.typing import NDArray
@@ -103,7 +104,8 @@ class ObjectAsset:
         spacing = float(self.solid.extents.max()) / _NODES
         with working(f"distance grid of {self.name}"):
             entry = self._cached("grid", lambda: DistanceGrid(self.solid, spacing, 2 * spacing).state())
-        return DistanceGrid.from_state(entry)
+        with torch.inference_mode(False):  # kept for whoever wants gradients later, though a test may ask first
+            return DistanceGrid.from_state(entry)
 
     @cached_property
     def pieces(self) -> tuple[NDArray[np.float64], ...]:

@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
 from dexzoo.experiments import callbacks
-from dexzoo.experiments.callbacks import AtomicCheckpoints, StepSeed, TrainingClock
+from dexzoo.experiments.callbacks import AtomicCheckpoints, EffectiveBatch, StepSeed, TrainingClock
 
 
 def test_a_save_that_fails_leaves_the_old_checkpoint(tmp_path, monkeypatch):
@@ -70,6 +70,25 @@ def test_random_numbers_of_a_step():
     draws = [_draw(*place) for place in places]
     assert [_draw(*place) for place in places] == draws
     assert len({number for draw in draws for number in draw}) == 3 * len(places)
+
+
+def test_the_effective_batch_is_said_once_and_kept(capsys):
+    """Of three processes; two of them are silent."""
+    said = []
+    for rank in range(3):
+        callback = EffectiveBatch()
+        data = SimpleNamespace(train_batch_size=24)
+        trainer = SimpleNamespace(
+            datamodule=data, world_size=3, accumulate_grad_batches=2, is_global_zero=rank == 0, global_rank=rank
+        )
+        assert callback.facts == {}
+        callback.on_train_start(trainer, None)
+        counts = {"batch_size": 24, "processes": 3, "accumulate": 2, "effective_batch": 144}
+        assert callback.facts == counts | {"learning_rate_rule": "as given"}
+        said.append(capsys.readouterr().out)
+    expected = "144 samples a step: 24 x 3 processes x 2 accumulated; the learning rate is used as given, not scaled"
+    assert expected in said[0]
+    assert said[1:] == ["", ""]
 
 
 def test_the_clock_counts_training_over_a_stop(monkeypatch):

@@ -339,6 +339,9 @@ def test_two_processes_leave_one_run(tmp_path):
         assert len({row["clip"] for row in group}) == len(group) == 5
     assert done.stdout.count("mean ± standard deviation over samples") == 1
     assert done.stdout.count("W&B:") == 1
+    metrics = json.loads((only_run(tmp_path, "ddp") / "metrics.json").read_text())
+    assert (metrics["batch_size"], metrics["processes"], metrics["effective_batch"]) == (128, 2, 256)
+    assert done.stdout.count("256 samples a step: 128 x 2 processes x 1 accumulated") == 1
 
 
 def test_a_sweep_ends_with_one_merged_table(tmp_path, monkeypatch, capsys):

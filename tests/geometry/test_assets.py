@@ -55,6 +55,15 @@ def test_grid_is_the_exact_distance_at_its_nodes(brick: trimesh.Trimesh) -> None
     torch.testing.assert_close(grid.values[tuple(index.T)], asset.distance(nodes), atol=1e-6, rtol=0)
 
 
+def test_a_grid_that_a_test_made_has_gradients_afterwards(brick: trimesh.Trimesh) -> None:
+    """Lightning tests in inference mode; the object of a mesh file is kept for the next task of the process."""
+    asset, point = ObjectAsset.from_mesh(brick), torch.zeros(1, 3, requires_grad=True)
+    with torch.inference_mode():
+        asset.grid(point)
+    asset.grid(point + 1).sum().backward()
+    assert point.grad is not None
+
+
 def test_slow_parts_are_made_once(brick: trimesh.Trimesh, monkeypatch: pytest.MonkeyPatch) -> None:
     first = ObjectAsset.from_mesh(brick)
     first.grid  # noqa: B018 - fills the cache

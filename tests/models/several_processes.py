@@ -145,7 +145,7 @@ def same_noise_per_sample(share: int) -> Iterator[None]:
 
     def alike(*args: Any, **options: Any) -> Tensor:
         with patch("torch.randn", randn):
-            return rotations(*args, **options)
+            return rotations(*args, **options).double()
 
     def flat(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def call(*shape: Any, **options: Any) -> Tensor:

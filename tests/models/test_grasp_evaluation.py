@@ -116,3 +116,11 @@ def test_an_object_is_read_once_until_its_file_changes(tmp_path):
     trimesh.creation.box([2, 1, 1]).export(file)
     os.utime(file, ns=(1, 1))
     assert load_asset(file, "cube").volume == pytest.approx(2)
+
+
+def test_candidates_on_two_tables_are_not_one(grasps):
+    """A row that was there before is taken for the same sample, tested twice."""
+    tables = [rows(grasps, None, LABELS, CHEAP, scene=scene) for scene in ("", "cube/0", "cube/7")]
+    clips = [row["clip"] for table in tables for row in table]
+    assert clips[:2] + clips[4:6] == ["cube@0.1/0", "cube@0.1/1", "cube@0.1#cube/0/0", "cube@0.1#cube/0/1"]
+    assert len(set(clips)) == 12

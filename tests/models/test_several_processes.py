@@ -16,7 +16,7 @@ import torch
 from tests.models.several_processes import CASES, EXACT, TRAINABLE
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 def start(folder: Path, port: int, world: int, rank: int) -> subprocess.Popen[str]:
