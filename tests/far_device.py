@@ -122,9 +122,7 @@ class FarDevice(TorchDispatchMode):
             near[1]["device"] = torch.device("cpu")
         out = func(*near[0], **near[1])
         if any(x.near.shape != x.shape or x.near.stride() != x.stride() for x in far):
-            raise NotImplementedError(
-                f"{func} changes the shape of a far tensor in place; no subclass can"
-            )
+            raise NotImplementedError(f"{func} changes the shape of a far tensor in place; no subclass can")
         if name == "_local_scalar_dense" or (wanted is not None and wanted.type == "cpu"):
             if isinstance(out, Tensor) and any(out is x.near for x in far):
                 return out.clone()
@@ -139,9 +137,7 @@ class FarDevice(TorchDispatchMode):
             back = wanted.type == "cpu" if wanted is not None else tensors[0].device.type == "cpu"
             self._wait("copy to the host" if back else "copy to the device")
 
-    def _checks(
-        self, func: Any, name: str, tensors: list[Tensor], far: list[FarTensor], args: Any, kwargs: Any
-    ) -> None:
+    def _checks(self, func: Any, name: str, tensors: list[Tensor], args: tuple[Any, ...], kwargs: Any) -> None:
         generator = kwargs.get("generator")
         if generator is not None and generator.device.type != "far":
             raise MixedDevices(f"{func}: a generator of {generator.device}, numbers wanted on {FAR}")

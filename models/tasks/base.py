@@ -18,6 +18,7 @@ from dexzoo import __version__
 
 from ...hands import load_hand
 from ...losses import FiniteWatch
+from .precision import take_over_precision
 
 Row = dict[str, Any]
 
@@ -100,7 +101,12 @@ class Task(L.LightningModule):
         """Gives the network the statistics of the training data, once."""
 
     def setup(self, stage: str) -> None:
-        """Takes statistics from the training data, unless a checkpoint brought them."""
+        """Takes statistics from the training data, unless a checkpoint brought them.
+
+        Raises:
+            ValueError: a precision that is not for our tasks.
+        """
+        take_over_precision(self.trainer)
         self.data_facts = self.facts()
         if not self.fitted:
             self.fit_statistics()

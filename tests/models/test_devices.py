@@ -13,33 +13,25 @@ import lightning as L
 import pytest
 import torch
 
-from dexzoo.datamodules import PerturbHand
 from dexzoo.hands import load_hand
 from dexzoo.hands.mano_standin import write_standin
 from dexzoo.losses.contact import palmar_penetration
 from dexzoo.losses.energies import joint_limit_energy, keypoint_repulsion_energy, self_penetration_depth
-from dexzoo.models import ContactMap, ContactPrediction, Refiner, goal_refine
+from dexzoo.models import Refiner, goal_refine
 from dexzoo.models.baselines.saga import model as saga
 from dexzoo.models.baselines.saga.optimise import optimise
-from dexzoo.models.reference import OfficialContactMap
 from dexzoo.models.refinement.clouds import cloud_fields
 from dexzoo.models.refinement.fields import ObjectFields
 from dexzoo.models.tasks.grasp_refinement import GraspRefinement
 from tests.far_device import FAR, far_device, far_trainer
 from tests.models.conftest import random_pose
 from tests.models.small_data import SmallGrasps, SmallMotions
-from tests.models.zoo import GRASP, MOTION
+from tests.models.zoo import CONTACT, GRASP, MOTION, PREDICTORS, small_task
 from tests.oracles.grasps import random_grasps
 
 PLACES = ["far", pytest.param("cuda", marks=pytest.mark.gpu)]
 VARIANTS = ("one_expert", "no_attention", "no_object", "equation_2")
 TASKS = [pytest.param(name, marks=pytest.mark.slow) if name in VARIANTS else name for name in (*MOTION, *GRASP)]
-MAP = {"bins": 10, "n_hand_points": 32}
-CONTACT = {
-    "contact_map": partial(ContactMap, widths=(8, 16), width=16, **MAP),
-    "contact_map_regression": partial(ContactMap, widths=(8, 16), width=16, head="regression", n_hand_points=32),
-    "contact_map_official": partial(OfficialContactMap, **MAP),
-}
 ALLOWED = {
     "models/reference/unidexgrasp_ipdf.py ball_edges: nonzero": "how many points are in a ball is up to the data",
     "models/refinement/terms.py __call__: nonzero": "only the points in the hand are looked at, a hundredth of them",
@@ -85,22 +77,11 @@ class LaterSteps(L.Callback):
         self.found += self.waits[self.start :] if batch_idx else []
 
 
-def task_of(name):
-    if name in CONTACT:
-        adam = partial(torch.optim.Adam, lr=1e-3)
-        return ContactPrediction(CONTACT[name], "shadow", PerturbHand(translation_std=0.03), optimizer=adam)
-    task = (MOTION | GRASP)[name].make()
-    if name in GRASP:
-        task.n_samples, task.metrics, task.refine = 2, ("contact",), Refiner(steps=2, points=32)
-        task.has_contact.fill_(True)
-    return task
-
-
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("name", [*TASKS, *CONTACT])
+@pytest.mark.parametrize("name", [*TASKS, *PREDICTORS])
 def test_training_validation_and_test(name, place, tmp_path):
     """With the refinement of grasps and the draws and rollouts of motions; no step waits for what is not allowed."""
-    task = task_of(name)
+    task = small_task(name)
     data = SmallMotions(tmp_path) if name in MOTION else SmallGrasps(tmp_path)
     limits = {"max_epochs": 1, "limit_train_batches": 2, "limit_val_batches": 1, "limit_test_batches": 1}
     with on(place) as (_, trainer, waits):
@@ -165,7 +146,7 @@ def test_a_fit_of_a_rollout_to_its_goal(name, place, clips, batch, monkeypatch):
 @pytest.mark.parametrize("preset", ["ours", "official"])
 def test_refinement(preset, hand_distance, place, grasps):
     """Of grasps of two objects with a table, towards a contact map; more steps make the host wait no more often."""
-    hand, contact = load_hand("shadow"), CONTACT["contact_map"](load_hand("shadow"))
+    hand, contact = load_hand("shadow"), CONTACT(load_hand("shadow"))
     plane = torch.tensor([[0.0, 0.0, 1.0, 0.05]]).expand(4, 4)
     with on(place) as (device, _, waits):
         hand, contact, there, counts = hand.to(device), contact.to(device), grasps.to(device), []
@@ -198,9 +179,7 @@ def test_refinement_of_any_grasps(meshes, place, tmp_path):
     data = SmallGrasps(tmp_path)
     data.setup()
     with on(place) as (_, trainer, _):
-        task = GraspRefinement(
-            "shadow", Refiner(steps=2, points=32), CONTACT["contact_map"](load_hand("shadow")), meshes
-        )
+        task = GraspRefinement("shadow", Refiner(steps=2, points=32), CONTACT(load_hand("shadow")), meshes)
         batches = torch.utils.data.DataLoader([data.train.batch([0, 1])], batch_size=None)
         trainer(tmp_path).test(task, batches, verbose=False)
         (refined,) = trainer(tmp_path).predict(task, batches)
