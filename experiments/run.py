@@ -25,6 +25,7 @@ from dexzoo.experiments.folders import BEST, RunError, checkpoint_to_resume, fin
 from dexzoo.experiments.load import load_contact, load_published, load_weights
 from dexzoo.experiments.results import Row, console
 from dexzoo.models import Task
+from dexzoo.models.tasks.precision import check_precision
 
 
 def run(cfg: DictConfig) -> float:
@@ -36,6 +37,7 @@ def run(cfg: DictConfig) -> float:
     tracking.quieten()
     refuse_sweep_over_processes(cfg)
     refuse_two_weights(cfg)
+    check_precision(cfg.trainer.precision)
     if cfg.action:
         return hydra.utils.get_method(cfg.action)(cfg)
     folds = instantiate(cfg.data).fold_ids() if cfg.data.get("fold") == "all" else [None]
