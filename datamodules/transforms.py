@@ -181,8 +181,8 @@ class PerturbHand:
             if getattr(self, name) < 0:
                 raise DataError(f"{name}: expected a standard deviation >= 0, found {getattr(self, name)}")
 
-    def __call__(self, item: Item, generator: torch.Generator) -> Item:
-        """Returns the sample or batch with another `field`.
+    def __call__(self, item: Item, generator: torch.Generator | None) -> Item:
+        """Returns the sample or batch with another `field`, by PyTorch's own random numbers where there is no generator.
 
         Raises:
             DataError: the item has no hand pose of that name.
@@ -202,8 +202,9 @@ class PerturbHand:
         return replace(whole, **{self.field: moved})
 
 
-def _noise(like: Tensor, std: float, generator: torch.Generator) -> Tensor:
-    return std * torch.randn(like.shape, generator=generator).to(like)
+def _noise(like: Tensor, std: float, generator: torch.Generator | None) -> Tensor:
+    device = like.device if generator is None else generator.device
+    return std * torch.randn(like.shape, generator=generator, device=device).to(like)
 
 
 def _placed_cloud(item: Any) -> Tensor:

@@ -66,7 +66,7 @@ class ContactPrediction(Task):
     def training_step(self, batch: GraspBatch, batch_idx: int) -> Tensor:
         """Loss of the map at hands moved anew each time."""
         fewer = replace(batch, object_points=batch.object_points[:, : self.n_points])
-        logits, target = self._predict(fewer, torch.default_generator)
+        logits, target = self._predict(fewer, None)
         loss = self.network.loss(logits, target)
         self.watch({"loss": loss})
         self.log("train/loss", loss, batch_size=len(batch.names), prog_bar=True, on_step=False, on_epoch=True)
@@ -106,7 +106,7 @@ class ContactPrediction(Task):
         keys = [key for key, value in mine[0].items() if isinstance(value, float)]
         self.log_dict({f"test/{key}": torch.tensor([row[key] for row in mine]).nanmean() for key in keys})
 
-    def _predict(self, batch: GraspBatch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _predict(self, batch: GraspBatch, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """Logits of the predictor that sees the moved hand, and the true hand's map."""
         moved = self.perturb(batch, generator)
         points = batch.object_points

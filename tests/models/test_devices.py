@@ -30,14 +30,18 @@ from tests.models.zoo import CONTACT, GRASP, MOTION, PREDICTORS, small_task
 from tests.oracles.grasps import random_grasps
 
 PLACES = ["far", pytest.param("cuda", marks=pytest.mark.gpu)]
-VARIANTS = ("one_expert", "no_attention", "no_object", "equation_2")
-TASKS = [pytest.param(name, marks=pytest.mark.slow) if name in VARIANTS else name for name in (*MOTION, *GRASP)]
+QUICK = ("timed", "motionnet", "grasp_flow", "contact_map")
+"""What a quick run goes through; the others take longer, because every operation is a Python call."""
 ALLOWED = {
     "models/reference/unidexgrasp_ipdf.py ball_edges: nonzero": "how many points are in a ball is up to the data",
     "models/refinement/terms.py __call__: nonzero": "only the points in the hand are looked at, a hundredth of them",
     "models/motion_flow.py step: copy to the device": "noise of the CPU's generator is the same on every device",
     "models/refinement/fields.py": "which grasps are of which object, once when grasps leave the batch",
 }
+
+
+def quick_or_slow(*names):
+    return [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 @pytest.fixture
@@ -78,7 +82,7 @@ class LaterSteps(L.Callback):
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("name", [*TASKS, *PREDICTORS])
+@pytest.mark.parametrize("name", quick_or_slow(*MOTION, *GRASP, *PREDICTORS))
 def test_training_validation_and_test(name, place, tmp_path):
     """With the refinement of grasps and the draws and rollouts of motions; no step waits for what is not allowed."""
     task = small_task(name)
@@ -97,7 +101,7 @@ def test_training_validation_and_test(name, place, tmp_path):
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("mode", ["off", "linear"])
-@pytest.mark.parametrize("name", TASKS[: len(MOTION)])
+@pytest.mark.parametrize("name", quick_or_slow(*MOTION))
 def test_rollouts(name, mode, place, clips, batch):
     """Drawn and refined. Twice as many frames make the host wait no more often, but for what is allowed."""
     task = MOTION[name].make().eval()
@@ -123,7 +127,7 @@ def test_rollouts(name, mode, place, clips, batch):
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("name", ["motionnet", "saga"])
+@pytest.mark.parametrize("name", quick_or_slow("motionnet", "saga"))
 def test_a_fit_of_a_rollout_to_its_goal(name, place, clips, batch, monkeypatch):
     """The mode `opt`: more steps of the fit make the host wait no more often."""
     task = MOTION[name].make().eval()
@@ -142,8 +146,10 @@ def test_a_fit_of_a_rollout_to_its_goal(name, place, clips, batch, monkeypatch):
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("hand_distance", ["grid", "primitives"])
-@pytest.mark.parametrize("preset", ["ours", "official"])
+@pytest.mark.parametrize(
+    ("preset", "hand_distance"),
+    [("ours", "grid"), ("official", "primitives"), pytest.param("ours", "primitives", marks=pytest.mark.slow)],
+)
 def test_refinement(preset, hand_distance, place, grasps):
     """Of grasps of two objects with a table, towards a contact map; more steps make the host wait no more often."""
     hand, contact = load_hand("shadow"), CONTACT(load_hand("shadow"))
@@ -163,18 +169,18 @@ def test_refinement(preset, hand_distance, place, grasps):
 @pytest.mark.parametrize("place", PLACES)
 def test_an_accelerator_leaves_converged_grasps_in_the_batch_for_some_steps(place, grasps):
     """It comes to the same: grasps, energies and the number of steps."""
-    hand, refiner = load_hand("shadow"), Refiner(steps=30, points=32, patience=3)
+    hand, refiner = load_hand("shadow"), Refiner(steps=20, points=32, patience=2)
     here = refiner(hand, grasps.pose, grasps.object_points)
     with on(place) as (device, _, _):
         there = refiner(hand.to(device), grasps.pose.to(device), grasps.object_points.to(device)).to("cpu")
-    assert 0 < here.steps.min() < 30
+    assert 0 < here.steps.min() < 20
     assert torch.equal(there.steps, here.steps)
     torch.testing.assert_close(there.end, here.end, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(there.pose.joints, here.pose.joints, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("meshes", [True, False])
+@pytest.mark.parametrize("meshes", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_refinement_of_any_grasps(meshes, place, tmp_path):
     data = SmallGrasps(tmp_path)
     data.setup()

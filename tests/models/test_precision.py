@@ -8,9 +8,9 @@ from dexzoo.models.tasks.precision import LayerPrecision, check_precision
 from tests.models.small_data import SmallGrasps, SmallMotions
 from tests.models.zoo import GRASP, MOTION, PREDICTORS, small_task
 
-VARIANTS = ("one_expert", "no_attention", "no_object", "equation_2")
+QUICK = ("motionnet", "goal", "motion_flow", "grasp_cvae", "grasp_flow", "contact_map")
 TRAINABLE = [name for name in (*MOTION, *GRASP, *PREDICTORS) if small_task(name).trainable]
-NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in VARIANTS else name for name in TRAINABLE]
+NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in TRAINABLE]
 TOLERANCE = {"grasp_cvae_official": 0.3}
 """of the loss of the first step, as a share of it: 2 % by default, where bfloat16 has 8 bits, 0.4 %. The published
 network starts with a posterior so wide, exp of what its layers say, that its first loss is four million."""
