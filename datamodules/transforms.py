@@ -181,8 +181,10 @@ class PerturbHand:
             if getattr(self, name) < 0:
                 raise DataError(f"{name}: expected a standard deviation >= 0, found {getattr(self, name)}")
 
-    def __call__(self, item: Item, generator: torch.Generator | Sequence[torch.Generator]) -> Item:
-        """Returns the sample or batch with another `field`; with a generator of each of its samples, where given.
+    def __call__(self, item: Item, generator: torch.Generator | Sequence[torch.Generator] | None) -> Item:
+        """Returns the sample or batch with another `field`.
+
+        The numbers come from the generator, from one of each of the samples, or with None from PyTorch's own.
 
         Raises:
             DataError: the item has no hand pose of that name.
@@ -202,10 +204,11 @@ class PerturbHand:
         return replace(whole, **{self.field: moved})
 
 
-def _noise(like: Tensor, std: float, generator: torch.Generator | Sequence[torch.Generator]) -> Tensor:
+def _noise(like: Tensor, std: float, generator: torch.Generator | Sequence[torch.Generator] | None) -> Tensor:
     if isinstance(generator, Sequence):
         return std * torch.stack([torch.randn(like.shape[1:], generator=one) for one in generator]).to(like)
-    return std * torch.randn(like.shape, generator=generator).to(like)
+    device = like.device if generator is None else generator.device
+    return std * torch.randn(like.shape, generator=generator, device=device).to(like)
 
 
 def _placed_cloud(item: Any) -> Tensor:

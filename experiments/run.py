@@ -29,6 +29,7 @@ from dexzoo.experiments.provenance import provenance
 from dexzoo.experiments.results import Row, console
 from dexzoo.experiments.run_log import RunLog, Stopped, interruptible, note, recorded
 from dexzoo.models import Task
+from dexzoo.models.tasks.precision import check_precision
 
 
 def run(cfg: DictConfig) -> float:
@@ -43,6 +44,7 @@ def run(cfg: DictConfig) -> float:
         check_kinds(cfg)
         refuse_sweep_over_processes(cfg)
         refuse_two_weights(cfg)
+        check_precision(cfg.trainer.precision)
         if cfg.action:
             return hydra.utils.get_method(cfg.action)(cfg)
         folds = instantiate(cfg.data).fold_ids() if cfg.data.get("fold") == "all" else [None]

@@ -8,7 +8,7 @@ A GPU does not say so: it waits, or in `x[index]` copies the index, in silence.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -22,7 +22,6 @@ from lightning.pytorch.accelerators.accelerator import Accelerator
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_iter, tree_map_only
 from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
 
 from dexzoo.geometry.sdf_backends import WarpBackend
@@ -53,6 +52,8 @@ _WAITS = {
     "repeat_interleave": "repeat_interleave without output_size",
 }
 """Operations whose result, or its shape, the host has to know."""
+_SCALARS = ("index_put", "index_put_", "_index_put_impl_", "where", "fill_")
+"""Operations that are not elementwise and take a single number of the CPU all the same."""
 _COPIES = ("_to_copy", "copy_")
 
 
@@ -67,10 +68,12 @@ class FarTensor(torch.Tensor):
 
     @staticmethod
     def __new__(cls, near: Tensor) -> FarTensor:
-        with torch.inference_mode(near.is_inference()):
-            new = torch.Tensor._make_wrapper_subclass(
-                cls, near.size(), near.stride(), near.storage_offset(), dtype=near.dtype, device=FAR
-            )
+        if torch.is_inference_mode_enabled() != near.is_inference():  # a view of a tensor from outside
+            with torch.inference_mode(near.is_inference()):
+                return cls(near)
+        new = torch.Tensor._make_wrapper_subclass(
+            cls, near.size(), near.stride(), near.storage_offset(), dtype=near.dtype, device=FAR
+        )
         new.near = near
         return new
 
@@ -79,6 +82,10 @@ class FarTensor(torch.Tensor):
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         raise MixedDevices(f"{func}: a tensor of the far device outside of `far_device()`")
+
+    def numpy(self, *, force: bool = False) -> Any:
+        """Refused as by a GPU."""
+        raise TypeError("can't convert a far:0 tensor to numpy; use Tensor.cpu() first")
 
     def tolist(self) -> Any:
         """The values; PyTorch refuses this to subclasses."""
@@ -104,7 +111,7 @@ class FarDevice(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         name = func.overloadpacket.__name__
-        tensors = [x for x in tree_iter((args, kwargs)) if isinstance(x, Tensor)]
+        tensors = [*_tensors(args), *_tensors(kwargs.values())]
         far = [x for x in tensors if isinstance(x, FarTensor)]
         wanted = next((x for x in (*args, *kwargs.values()) if isinstance(x, torch.device)), None)
         if not far and (wanted is None or wanted.type != "far"):
@@ -117,10 +124,10 @@ class FarDevice(TorchDispatchMode):
         else:
             self._checks(func, name, tensors, args, kwargs)
         owner = {id(x.near): x for x in far}
-        near = tree_map_only(FarTensor, lambda x: x.near, (args, kwargs))
+        kwargs = {key: _unwrapped(value) for key, value in kwargs.items()}
         if wanted is not None:
-            near[1]["device"] = torch.device("cpu")
-        out = func(*near[0], **near[1])
+            kwargs["device"] = torch.device("cpu")
+        out = func(*_unwrapped(args), **kwargs)
         if any(x.near.shape != x.shape or x.near.stride() != x.stride() for x in far):
             raise NotImplementedError(f"{func} changes the shape of a far tensor in place; no subclass can")
         if name == "_local_scalar_dense" or (wanted is not None and wanted.type == "cpu"):
@@ -129,7 +136,7 @@ class FarDevice(TorchDispatchMode):
             return out
         if name == "copy_" and not isinstance(args[0], FarTensor):
             return args[0]
-        return tree_map_only(Tensor, lambda x: owner[id(x)] if id(x) in owner else FarTensor(x), out)
+        return _wrapped(out, owner)
 
     def _copies(self, name: str, tensors: list[Tensor], wanted: torch.device | None) -> None:
         devices = {x.device.type for x in tensors} | (set() if wanted is None else {wanted.type})
@@ -137,14 +144,18 @@ class FarDevice(TorchDispatchMode):
             back = wanted.type == "cpu" if wanted is not None else tensors[0].device.type == "cpu"
             self._wait("copy to the host" if back else "copy to the device")
 
-    def _checks(
-        self, func: Any, name: str, tensors: list[Tensor], far: list[FarTensor], args: Any, kwargs: Any
-    ) -> None:
+    def _checks(self, func: Any, name: str, tensors: list[Tensor], args: tuple[Any, ...], kwargs: Any) -> None:
         generator = kwargs.get("generator")
         if generator is not None and generator.device.type != "far":
             raise MixedDevices(f"{func}: a generator of {generator.device}, numbers wanted on {FAR}")
         strange = [x for x in tensors if not isinstance(x, FarTensor)]
-        scalars = torch.Tag.pointwise in func.tags or name in ("index_put_", "index_put", "_index_put_impl_", "where")
+        scalars = torch.Tag.pointwise in func.tags or name in (
+            "index_put_",
+            "index_put",
+            "_index_put_impl_",
+            "where",
+            "fill_",
+        )
         if [x for x in strange if x.ndim or not scalars]:
             shapes = [f"{x.device.type} {tuple(x.shape)}" for x in tensors]
             raise MixedDevices(f"{func}: tensors of two devices, {', '.join(shapes)}")
@@ -163,12 +174,33 @@ class FarDevice(TorchDispatchMode):
             self.waits.append(f"{place}: {what} (line {line})")
 
 
+def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
+    for value in values:  # PyTorch's own trees are several times as slow
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
+
+
+def _unwrapped(value: Any) -> Any:
+    if isinstance(value, FarTensor):
+        return value.near
+    return type(value)(map(_unwrapped, value)) if type(value) in (list, tuple) else value
+
+
+def _wrapped(value: Any, owner: dict[int, FarTensor]) -> Any:
+    """Results as far tensors; one that was written in place is the one that was given."""
+    if isinstance(value, Tensor):
+        return owner[id(value)] if id(value) in owner else FarTensor(value)
+    return type(value)(_wrapped(x, owner) for x in value) if type(value) in (list, tuple) else value
+
+
 def _near(function: Any) -> Any:
     """A method of a tensor, for a far one on its data."""
 
     def near(self: Any, points: Tensor) -> Any:
         if isinstance(points, FarTensor):
-            return tree_map_only(Tensor, FarTensor, function(self, points.near))
+            return _wrapped(function(self, points.near), {})
         return function(self, points)
 
     return near

@@ -23,6 +23,7 @@ from ...geometry.progress import working
 from ...hands import load_hand
 from ...losses import FiniteWatch
 from . import pace
+from .precision import take_over_precision
 
 Row = dict[str, Any]
 
@@ -122,7 +123,12 @@ class Task(L.LightningModule):
         """Gives the network the statistics of the training data, once."""
 
     def setup(self, stage: str) -> None:
-        """Takes statistics from the training data, unless a checkpoint brought them."""
+        """Takes statistics from the training data, unless a checkpoint brought them.
+
+        Raises:
+            ValueError: a precision that is not for our tasks.
+        """
+        take_over_precision(self.trainer)
         self.data_facts = self.facts()
         if not self.fitted:
             with working(f"statistics of the training data for {self.method}"):

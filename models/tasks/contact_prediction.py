@@ -66,7 +66,7 @@ class ContactPrediction(Task):
     def training_step(self, batch: GraspBatch, batch_idx: int) -> Tensor:
         """Loss of the map at hands moved anew each time."""
         fewer = replace(batch, object_points=batch.object_points[:, : self.n_points])
-        logits, target = self._predict(fewer, torch.default_generator)
+        logits, target = self._predict(fewer, None)
         loss = self.network.loss(logits, target)
         self.watch({"loss": loss})
         how: dict[str, Any] = {"on_step": False, "on_epoch": True, "sync_dist": True}
@@ -118,7 +118,7 @@ class ContactPrediction(Task):
         self.log_means("test", mine)
 
     def _predict(
-        self, batch: GraspBatch, generator: torch.Generator | Sequence[torch.Generator]
+        self, batch: GraspBatch, generator: torch.Generator | Sequence[torch.Generator] | None
     ) -> tuple[Tensor, Tensor]:
         """Logits of the predictor that sees the moved hand, and the true hand's map."""
         moved = self.perturb(batch, generator)

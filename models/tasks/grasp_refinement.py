@@ -13,6 +13,7 @@ from ..contact_map import ContactPredictor
 from ..grasp_evaluation import load_asset
 from ..refinement.fields import ObjectFields
 from ..refinement.refiner import Refined, Refiner
+from .precision import take_over_precision
 
 
 class GraspRefinement(L.LightningModule):
@@ -35,6 +36,10 @@ class GraspRefinement(L.LightningModule):
         super().__init__()
         self.hand = load_hand(hand)
         self.refiner, self.contact, self.decompose = refiner, contact, decompose
+
+    def setup(self, stage: str) -> None:
+        """Keeps out what would round the energy. Raises ValueError as `check_precision`."""
+        take_over_precision(self.trainer)
 
     def forward(self, batch: GraspBatch) -> Refined:
         """Refines the grasps of a batch.

@@ -175,6 +175,17 @@ def test_a_run_of_another_network_is_named(keys, finished, tmp_path, monkeypatch
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize("precision", ["64-true", "16-mixed"])
+def test_a_precision_that_no_model_has_ends_before_anything_is_written(precision, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        command(f"trainer.precision={precision}")
+    error = capsys.readouterr().err
+    assert "trainer.precision: expected 32-true, or bf16-mixed" in error
+    assert f"found {precision}: " in error
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
 def test_init_from_starts_at_the_weights(finished, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     quiet = ["figures.percentiles=[]", "references=[]"]

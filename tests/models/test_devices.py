@@ -13,39 +13,35 @@ import lightning as L
 import pytest
 import torch
 
-from dexzoo.datamodules import PerturbHand
 from dexzoo.hands import load_hand
 from dexzoo.hands.mano_standin import write_standin
 from dexzoo.losses.contact import palmar_penetration
 from dexzoo.losses.energies import joint_limit_energy, keypoint_repulsion_energy, self_penetration_depth
-from dexzoo.models import ContactMap, ContactPrediction, Refiner, goal_refine
+from dexzoo.models import Refiner, goal_refine
 from dexzoo.models.baselines.saga import model as saga
 from dexzoo.models.baselines.saga.optimise import optimise
-from dexzoo.models.reference import OfficialContactMap
 from dexzoo.models.refinement.clouds import cloud_fields
 from dexzoo.models.refinement.fields import ObjectFields
 from dexzoo.models.tasks.grasp_refinement import GraspRefinement
 from tests.far_device import FAR, far_device, far_trainer
 from tests.models.conftest import random_pose
 from tests.models.small_data import SmallGrasps, SmallMotions
-from tests.models.zoo import GRASP, MOTION
+from tests.models.zoo import CONTACT, GRASP, MOTION, PREDICTORS, small_task
 from tests.oracles.grasps import random_grasps
 
 PLACES = ["far", pytest.param("cuda", marks=pytest.mark.gpu)]
-VARIANTS = ("one_expert", "no_attention", "no_object", "equation_2")
-TASKS = [pytest.param(name, marks=pytest.mark.slow) if name in VARIANTS else name for name in (*MOTION, *GRASP)]
-MAP = {"bins": 10, "n_hand_points": 32}
-CONTACT = {
-    "contact_map": partial(ContactMap, widths=(8, 16), width=16, **MAP),
-    "contact_map_regression": partial(ContactMap, widths=(8, 16), width=16, head="regression", n_hand_points=32),
-    "contact_map_official": partial(OfficialContactMap, **MAP),
-}
+QUICK = ("timed", "motionnet", "grasp_flow", "contact_map")
+"""What a quick run goes through; the others take longer, because every operation is a Python call."""
 ALLOWED = {
     "models/reference/unidexgrasp_ipdf.py ball_edges: nonzero": "how many points are in a ball is up to the data",
     "models/refinement/terms.py __call__: nonzero": "only the points in the hand are looked at, a hundredth of them",
     "models/motion_flow.py step: copy to the device": "noise of the CPU's generator is the same on every device",
     "models/refinement/fields.py": "which grasps are of which object, once when grasps leave the batch",
 }
+
+
+def quick_or_slow(*names):
+    return [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 @pytest.fixture
@@ -85,22 +81,11 @@ class LaterSteps(L.Callback):
         self.found += self.waits[self.start :] if batch_idx else []
 
 
-def task_of(name):
-    if name in CONTACT:
-        adam = partial(torch.optim.Adam, lr=1e-3)
-        return ContactPrediction(CONTACT[name], "shadow", PerturbHand(translation_std=0.03), optimizer=adam)
-    task = (MOTION | GRASP)[name].make()
-    if name in GRASP:
-        task.n_samples, task.metrics, task.refine = 2, ("contact",), Refiner(steps=2, points=32)
-        task.has_contact.fill_(True)
-    return task
-
-
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("name", [*TASKS, *CONTACT])
+@pytest.mark.parametrize("name", quick_or_slow(*MOTION, *GRASP, *PREDICTORS))
 def test_training_validation_and_test(name, place, tmp_path):
     """With the refinement of grasps and the draws and rollouts of motions; no step waits for what is not allowed."""
-    task = task_of(name)
+    task = small_task(name)
     data = SmallMotions(tmp_path) if name in MOTION else SmallGrasps(tmp_path)
     limits = {"max_epochs": 1, "limit_train_batches": 2, "limit_val_batches": 1, "limit_test_batches": 1}
     with on(place) as (_, trainer, waits):
@@ -116,7 +101,7 @@ def test_training_validation_and_test(name, place, tmp_path):
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("mode", ["off", "linear"])
-@pytest.mark.parametrize("name", TASKS[: len(MOTION)])
+@pytest.mark.parametrize("name", quick_or_slow(*MOTION))
 def test_rollouts(name, mode, place, clips, batch):
     """Drawn and refined. Twice as many frames make the host wait no more often, but for what is allowed."""
     task = MOTION[name].make().eval()
@@ -142,7 +127,7 @@ def test_rollouts(name, mode, place, clips, batch):
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("name", ["motionnet", "saga"])
+@pytest.mark.parametrize("name", quick_or_slow("motionnet", "saga"))
 def test_a_fit_of_a_rollout_to_its_goal(name, place, clips, batch, monkeypatch):
     """The mode `opt`: more steps of the fit make the host wait no more often."""
     task = MOTION[name].make().eval()
@@ -161,11 +146,13 @@ def test_a_fit_of_a_rollout_to_its_goal(name, place, clips, batch, monkeypatch):
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("hand_distance", ["grid", "primitives"])
-@pytest.mark.parametrize("preset", ["ours", "official"])
+@pytest.mark.parametrize(
+    ("preset", "hand_distance"),
+    [("ours", "grid"), ("official", "primitives"), pytest.param("ours", "primitives", marks=pytest.mark.slow)],
+)
 def test_refinement(preset, hand_distance, place, grasps):
     """Of grasps of two objects with a table, towards a contact map; more steps make the host wait no more often."""
-    hand, contact = load_hand("shadow"), CONTACT["contact_map"](load_hand("shadow"))
+    hand, contact = load_hand("shadow"), CONTACT(load_hand("shadow"))
     plane = torch.tensor([[0.0, 0.0, 1.0, 0.05]]).expand(4, 4)
     with on(place) as (device, _, waits):
         hand, contact, there, counts = hand.to(device), contact.to(device), grasps.to(device), []
@@ -182,25 +169,23 @@ def test_refinement(preset, hand_distance, place, grasps):
 @pytest.mark.parametrize("place", PLACES)
 def test_an_accelerator_leaves_converged_grasps_in_the_batch_for_some_steps(place, grasps):
     """It comes to the same: grasps, energies and the number of steps."""
-    hand, refiner = load_hand("shadow"), Refiner(steps=30, points=32, patience=3)
+    hand, refiner = load_hand("shadow"), Refiner(steps=20, points=32, patience=2)
     here = refiner(hand, grasps.pose, grasps.object_points)
     with on(place) as (device, _, _):
         there = refiner(hand.to(device), grasps.pose.to(device), grasps.object_points.to(device)).to("cpu")
-    assert 0 < here.steps.min() < 30
+    assert 0 < here.steps.min() < 20
     assert torch.equal(there.steps, here.steps)
     torch.testing.assert_close(there.end, here.end, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(there.pose.joints, here.pose.joints, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("meshes", [True, False])
+@pytest.mark.parametrize("meshes", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_refinement_of_any_grasps(meshes, place, tmp_path):
     data = SmallGrasps(tmp_path)
     data.setup()
     with on(place) as (_, trainer, _):
-        task = GraspRefinement(
-            "shadow", Refiner(steps=2, points=32), CONTACT["contact_map"](load_hand("shadow")), meshes
-        )
+        task = GraspRefinement("shadow", Refiner(steps=2, points=32), CONTACT(load_hand("shadow")), meshes)
         batches = torch.utils.data.DataLoader([data.train.batch([0, 1])], batch_size=None)
         trainer(tmp_path).test(task, batches, verbose=False)
         (refined,) = trainer(tmp_path).predict(task, batches)

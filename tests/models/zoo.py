@@ -14,14 +14,25 @@ from typing import Any
 import torch
 from hydra.utils import get_class
 
-from dexzoo.models import ContactMap, GraspCVAE, GraspFlow, GraspGeneration, MotionNet, MotionSynthesis, Task
+from dexzoo.datamodules import PerturbHand
+from dexzoo.models import (
+    ContactMap,
+    ContactPrediction,
+    GraspCVAE,
+    GraspFlow,
+    GraspGeneration,
+    MotionNet,
+    MotionSynthesis,
+    Refiner,
+    Task,
+)
 from dexzoo.models.baselines import GoalHand, GoalSynthesis, HoldStill, Linear, MinimumJerk, TimedInterpolation
 from dexzoo.models.baselines.saga import SagaHand, SagaSynthesis
 from dexzoo.models.baselines.saga_grasp import SagaGrasp
 from dexzoo.models.baselines.saga_grasp_fit import GraspFit
 from dexzoo.models.baselines.unidexgrasp.model import UniDexGrasp
 from dexzoo.models.motion_flow import MotionFlow
-from dexzoo.models.reference import OFFICIAL_WEIGHTS, OfficialGraspCVAE
+from dexzoo.models.reference import OFFICIAL_WEIGHTS, OfficialContactMap, OfficialGraspCVAE
 from dexzoo.models.tasks.flow_synthesis import FlowSynthesis
 
 
@@ -121,3 +132,21 @@ GRASP: dict[str, Case] = {
 }
 AS_PUBLISHED = ("grasp_cvae_official",)
 """Grasp models that see the cloud where it is, raw: it is not centred, not standardised, and its shape not checked."""
+
+# ------------------------------------------------------------------------------------------------- contact predictors
+
+PREDICTION = partial(ContactPrediction, perturb=PerturbHand(translation_std=0.03))
+PREDICTORS: dict[str, Case] = {
+    "contact_map": Case(CONTACT, PREDICTION),
+    "contact_map_regression": Case(partial(CONTACT, head="regression"), PREDICTION),
+    "contact_map_official": Case(partial(OfficialContactMap, n_hand_points=32), PREDICTION),
+}
+
+
+def small_task(name: str) -> Task:
+    """Any of these models for a short run: grasps are drawn twice, refined by ours and measured by their contact."""
+    task: Any = (MOTION | GRASP | PREDICTORS)[name].make()
+    if name in GRASP:
+        task.n_samples, task.metrics, task.refine = 2, ("contact",), Refiner(steps=2, points=32)
+        task.has_contact.fill_(True)  # its weights are random
+    return task
