@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from omegaconf import OmegaConf
 
-from dexzoo.experiments import report, table4
+from dexzoo.experiments import outcome, report, table3, table4
 from dexzoo.experiments.folders import RunError
 from dexzoo.experiments.results import Row, label_rows, write_results
 
@@ -104,3 +106,22 @@ def test_a_sweep_over_something_else_ends_without_a_report_and_says_why(tmp_path
     assert "no report" in printed
     assert "expected each result in one run" in printed
     assert not (tmp_path / "report.md").exists()
+
+
+def test_rows_name_the_hand_and_not_the_path_that_was_typed(tmp_path: Path) -> None:
+    """A user's hand comes by the path of its YAML; rows, poses and merges know it by its name."""
+    hand = SimpleNamespace(name="claw")
+    task = SimpleNamespace(
+        hand=hand, method="grasp_flow", results=[{"method": "grasp_flow", "refine": "off", "clip": "a"}]
+    )
+    cfg = OmegaConf.create({"hand": "claw/claw.yaml", "seed": 0, "variant": "full", "data": {"fold": 2}})
+    data = SimpleNamespace(title="demo data", split_hash="5f1e")
+    (row,) = outcome.label_results(cfg, data, task, [])
+    assert (row["hand"], row["split_hash"], row["fold"]) == ("claw", "5f1e", 2)
+
+
+def test_the_hand_of_a_run_is_that_of_its_config(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(f"hand: {Path(__file__).parents[2]}/hands/specs/shadow.yaml\n")
+    assert table3.hand_of(tmp_path).name == "shadow"
+    with pytest.raises(RunError, match=r"nowhere: expected a run folder with a config\.yaml, found none"):
+        table3.hand_of(tmp_path / "nowhere")
