@@ -19,8 +19,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..datamodules.types import GraspBatch
 from ..geometry.meshes import MeshError
+from ..geometry.neighbours import knn
 from ..hands.grasp_files import GraspSet, save_grasps, write_dexgraspnet
 from ..hands.hand import Hand
+from ..hands.plausible import Distance, Doubts, doubt_grasps
 from ..hands.pose import HandPose
 from ..metrics.grasps import Grasps
 from ..models import ContactPredictor, GraspFilter, Refiner
@@ -87,6 +89,7 @@ def refine_and_write(work: Work, contact: ContactPredictor | None, cfg: DictConf
     """
     folder = Path(cfg.run_dir)
     folder.mkdir(parents=True, exist_ok=True)
+    _say_doubts(work, cfg.decompose)
     modes: dict[str, Sequence[GraspSet]] = {"off": work.sets}
     refiner, select = instantiate(cfg.refine), instantiate(cfg.select)
     if refiner is not None:
@@ -95,6 +98,30 @@ def refine_and_write(work: Work, contact: ContactPredictor | None, cfg: DictConf
         return _write_measured(folder, work, modes, select, cfg)
     _write_unmeasured(folder, work, modes, "a cloud has no inside" if cfg.measure else "measure=false")
     return float("nan")
+
+
+# --------------------------------------------------------------------------------------------------------- plausibility
+
+
+def _say_doubts(work: Work, decompose: bool) -> None:
+    """Says which grasps cannot be meant, before anything is done to them."""
+    pairs = zip(work.things, work.sets, strict=True)
+    parts = [doubt_grasps(work.hand, part.pose, _distance(thing, part.scale, decompose)) for thing, part in pairs]
+    for message in Doubts.join(parts).messages():
+        console().print(f"[red]{message}[/]", soft_wrap=True)
+
+
+def _distance(thing: OwnObject, scale: Tensor, decompose: bool) -> Distance:
+    """To an object whose grasps have these scales (N,): to its surface, or to the nearest point of its cloud."""
+
+    def distance(points: Tensor, rows: Tensor) -> Tensor:
+        factor = scale[rows].double()[:, None]
+        scaled = points / factor.unsqueeze(-1)
+        if thing.mesh is not None:
+            return load_asset(thing.mesh, thing.name, decompose).distance(scaled) * factor
+        return knn(scaled, thing.points.to(scaled).expand(len(scaled), -1, -1), 1)[0].squeeze(-1) * factor
+
+    return distance
 
 
 # ----------------------------------------------------------------------------------------------------------- refinement
@@ -168,7 +195,7 @@ def _tables(part: GraspSet) -> Tensor:
 def measure(work: Work, modes: Modes, select: GraspFilter | None, decompose: bool) -> tuple[list[Row], list[Tensor]]:
     """Rows of all modes, and which grasps (n,) of each object the filter keeps in the last mode.
 
-    `candidate` in a row is the grasp's row in its file.
+    `candidate` in a row is the grasp's row in its file; `implausible` says why it cannot be meant, "" where it can.
     """
     todo = [(mode, k, part) for mode, sets in modes.items() for k, part in enumerate(sets)]
     table: list[Row] = []
@@ -179,11 +206,12 @@ def measure(work: Work, modes: Modes, select: GraspFilter | None, decompose: boo
         asset = load_asset(thing.mesh, thing.name, decompose)
         for scale in part.scale.unique():
             mine = part.scale == scale
-            grasps = Grasps(work.hand, part.pose[mine], asset, scale)
+            grasps = Grasps(work.hand, part.pose[mine], asset, scale, part.upwards()[mine])
             chosen = None if select is None else select(grasps)
             found = rows(grasps, chosen, {"method": work.method, "refine": mode}, mesh=thing.mesh)
-            for row, number in zip(found, part.rows[mine].tolist(), strict=True):
-                row |= {"candidate": number, "clip": f"{part.object}/{number}"}
+            reasons = doubt_grasps(work.hand, grasps.pose, _distance(thing, part.scale[mine], decompose)).reasons
+            for row, number, reason in zip(found, part.rows[mine].tolist(), reasons, strict=True):
+                row |= {"candidate": number, "clip": f"{part.object}/{number}", "implausible": reason}
             table += found
             kept[k][mine] = torch.tensor([row["kept"] for row in found])
     return table, kept

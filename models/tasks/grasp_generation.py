@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,9 @@ class GraspGeneration(Task):
         generator = torch.Generator().manual_seed(self.sample_seed + PRIME * batch_idx)
         with torch.inference_mode(False):  # in which Lightning tests, and which forbids refinement its gradients
             points, plane = (None if x is None else x[:1].clone() for x in (batch.object_points, batch.plane))
-            self._measure(GROUND_TRUTH, "-", batch.pose[: self.n_samples].map(torch.clone), thing)
+            upwards = None if batch.up is None else batch.up[: self.n_samples]
+            shown = replace(thing, up=thing.up if upwards is None else upwards)
+            self._measure(GROUND_TRUTH, "-", batch.pose[: self.n_samples].map(torch.clone), shown)
             assert points is not None
             grid = thing.asset.grid.to(points.device)
             fields = ObjectFields([grid], torch.zeros(1, dtype=torch.long), torch.tensor([thing.scale]))
@@ -218,7 +220,7 @@ class GraspGeneration(Task):
 
     def _measure(self, method: str, mode: str, pose: HandPose, thing: _Object) -> None:
         """Adds a row for each of the grasps (n,) of an object."""
-        grasps = Grasps(self._measured_hand, pose, thing.asset, torch.tensor(thing.scale))
+        grasps = Grasps(self._measured_hand, pose, thing.asset, torch.tensor(thing.scale), thing.up)
         chosen = None if self.select is None else self.select(grasps)
         labels = {"method": method, "refine": mode}
         self.results += rows(grasps, chosen, labels, self.metrics, self.legacy, thing.mesh)
@@ -226,11 +228,12 @@ class GraspGeneration(Task):
 
 @dataclass(frozen=True)
 class _Object:
-    """What the candidates of a test object are measured on."""
+    """What the candidates of a test object are measured on; `up` as for `Grasps`, that of the first grasp."""
 
     mesh: Path
     scale: float
     asset: ObjectAsset
+    up: Tensor | None
 
     @staticmethod
     def of(batch: GraspBatch) -> _Object:
@@ -238,4 +241,7 @@ class _Object:
         name, mesh = batch.objects[0], batch.meshes[0]
         if mesh is None:
             raise ValueError(f"object {name!r}: expected a mesh to measure grasps on, found none")
-        return _Object(mesh, float(batch.scale[0]), load_asset(mesh, name))
+        up = None if batch.up is None else batch.up[0]
+        if up is None and batch.plane is not None:
+            up = batch.plane[0, :3]
+        return _Object(mesh, float(batch.scale[0]), load_asset(mesh, name), up)
