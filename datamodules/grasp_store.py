@@ -64,6 +64,7 @@ class GraspStore(Sequence[GraspSample]):
         num_joints: J.
         which: (n,), the grasps of this store among all M.
         cloud: (M,), index into `clouds`; None takes that of the object.
+        up: (M, 3) or (3,), see `GraspBatch`; None likewise.
     """
 
     numbers: NDArray[np.float32]
@@ -75,6 +76,7 @@ class GraspStore(Sequence[GraspSample]):
     num_joints: int
     which: NDArray[np.int64]
     cloud: NDArray[np.int64] | None = None
+    up: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.which)
@@ -157,6 +159,7 @@ class GraspStore(Sequence[GraspSample]):
             objects=tuple(thing.name for thing in things),
             meshes=tuple(thing.mesh for thing in things),
             plane=self._plane(numbers),
+            up=self._up(at),
         )
 
     def _pose(self, numbers: Tensor) -> HandPose:
@@ -167,6 +170,11 @@ class GraspStore(Sequence[GraspSample]):
         last = numbers[:, _JOINTS + self.num_joints :]
         return torch.from_numpy(last.copy()) if last.shape[1] else None
 
+    def _up(self, at: NDArray[np.int64]) -> Tensor | None:
+        if self.up is None:
+            return None
+        return torch.from_numpy(np.array(np.broadcast_to(self.up, (len(self.numbers), 3))[at]))
+
     @classmethod
     def of(
         cls,
@@ -175,6 +183,7 @@ class GraspStore(Sequence[GraspSample]):
         objects: Sequence[GraspObject],
         clouds: Tensor,
         cloud: NDArray[np.int64] | None = None,
+        up: Tensor | None = None,
     ) -> GraspStore:
         """Grasps that are in memory, on meshes of scale 1; those of an object are numbered in the order given.
 
@@ -184,6 +193,7 @@ class GraspStore(Sequence[GraspSample]):
             objects: K of them.
             clouds: (C, N, 3), metres, object frame.
             cloud: (n,), index into `clouds`; None takes that of the object, C = K.
+            up: (n, 3), unit, away from the earth, object frame; None is z.
         """
         n, names = len(object), np.array([thing.name for thing in objects])[object]
         rows = np.zeros(n, np.int64)
@@ -191,4 +201,5 @@ class GraspStore(Sequence[GraspSample]):
             rows[names == name] = np.arange((names == name).sum())
         numbers = pack(GraspSet("", pose, torch.ones(n), torch.from_numpy(rows)))
         every, things = np.arange(n), tuple(objects)
-        return cls(numbers, rows, object, things, clouds.numpy(), pose.hand, pose.joints.shape[-1], every, cloud)
+        ups = None if up is None else up.numpy().astype(np.float32)
+        return cls(numbers, rows, object, things, clouds.numpy(), pose.hand, pose.joints.shape[-1], every, cloud, ups)

@@ -237,6 +237,8 @@ def _moved_object(item: Any, turn: Tensor, shift: Tensor) -> dict[str, Any]:
         changed["mesh"] = None
     elif hasattr(item, "meshes"):
         changed["meshes"] = (None,) * len(item.meshes)
+    if getattr(item, "up", None) is not None:
+        changed["up"] = rotate(turn.to(item.up), item.up)
     return changed
 
 

@@ -30,6 +30,7 @@ class GraspSample:
         mesh: file of the object's mesh, or None.
         scale: factor that was applied to the vertices of `mesh`.
         flags: what a user must know of this sample ("palm_from_forearm").
+        up: (3,), see `GraspBatch`.
     """
 
     name: str
@@ -39,6 +40,7 @@ class GraspSample:
     mesh: Path | None = None
     scale: float = 1.0
     flags: tuple[str, ...] = ()
+    up: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,8 @@ class GraspBatch(_OnDevice):
         objects: B names of objects.
         meshes: B mesh files, None where there is none.
         plane: (B, 4), unit normal and offset (metres) of the table, object frame; None where the data have no table.
+        up: (B, 3), unit, away from the earth, object frame; NaN where the data do not say. None is the normal of the
+            table where there is one, and else z.
     """
 
     pose: HandPose
@@ -166,9 +170,10 @@ class GraspBatch(_OnDevice):
     objects: tuple[str, ...]
     meshes: tuple[Path | None, ...]
     plane: Tensor | None = None
+    up: Tensor | None = None
 
     def first(self, n: int) -> GraspBatch:
         """The first n of them."""
-        plane = None if self.plane is None else self.plane[:n]
+        plane, up = (None if x is None else x[:n] for x in (self.plane, self.up))
         names, objects, meshes = self.names[:n], self.objects[:n], self.meshes[:n]
-        return GraspBatch(self.pose[:n], self.object_points[:n], self.scale[:n], names, objects, meshes, plane)
+        return GraspBatch(self.pose[:n], self.object_points[:n], self.scale[:n], names, objects, meshes, plane, up)

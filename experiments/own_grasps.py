@@ -17,9 +17,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..datamodules.types import GraspBatch
 from ..geometry.meshes import MeshError
+from ..geometry.neighbours import knn
 from ..geometry.progress import tracked
 from ..hands.grasp_files import GraspSet, save_grasps, write_dexgraspnet
 from ..hands.hand import Hand
+from ..hands.plausible import Distance, Doubts, doubt_grasps
 from ..hands.pose import HandPose
 from ..metrics.grasps import Grasps
 from ..models import ContactPredictor, GraspFilter, Refiner
@@ -92,6 +94,7 @@ def refine_and_write(work: Work, contact: ContactPredictor | None, cfg: DictConf
     refiner, select = instantiate(cfg.refine), instantiate(cfg.select)
     _check_felt(refiner, work.things)
     folder.mkdir(parents=True, exist_ok=True)
+    _say_doubts(work, cfg.decompose)
     modes: dict[str, Sequence[GraspSet]] = {"off": work.sets}
     if refiner is not None:
         modes[refiner.mode] = refine_sets(work, refiner, contact, cfg)
@@ -100,6 +103,30 @@ def refine_and_write(work: Work, contact: ContactPredictor | None, cfg: DictConf
         return _write_measured(folder, work, modes, felt, select, cfg)
     _write_unmeasured(folder, work, modes, "a cloud has no inside" if cfg.measure else "measure=false")
     return float("nan")
+
+
+# --------------------------------------------------------------------------------------------------------- plausibility
+
+
+def _say_doubts(work: Work, decompose: bool) -> None:
+    """Says which grasps cannot be meant, before anything is done to them."""
+    pairs = zip(work.things, work.sets, strict=True)
+    parts = [doubt_grasps(work.hand, part.pose, _distance(thing, part.scale, decompose)) for thing, part in pairs]
+    for message in Doubts.join(parts).messages():
+        console().print(f"[red]{message}[/]", soft_wrap=True)
+
+
+def _distance(thing: OwnObject, scale: Tensor, decompose: bool) -> Distance:
+    """To an object whose grasps have these scales (N,): to its surface, or to the nearest point of its cloud."""
+
+    def distance(points: Tensor, rows: Tensor) -> Tensor:
+        factor = scale[rows].double()[:, None]
+        scaled = points / factor.unsqueeze(-1)
+        if thing.mesh is not None:
+            return load_asset(thing.mesh, thing.name, decompose).distance(scaled) * factor
+        return knn(scaled, thing.points.to(scaled).expand(len(scaled), -1, -1), 1)[0].squeeze(-1) * factor
+
+    return distance
 
 
 # ----------------------------------------------------------------------------------------------------------- refinement
@@ -181,7 +208,8 @@ def measure(
 ) -> tuple[list[Row], list[Tensor]]:
     """Rows of all modes, and which grasps (n,) of each object the filter keeps in the last mode.
 
-    `candidate` in a row is the grasp's row in its file; `felt` says of each mode what was felt of the objects.
+    `candidate` in a row is the grasp's row in its file; `felt` says of each mode what was felt of the objects, and
+    `implausible` in a row why it cannot be meant, "" where it can.
     """
     todo = [(mode, k, part) for mode, sets in modes.items() for k, part in enumerate(sets)]
     table: list[Row] = []
@@ -192,12 +220,13 @@ def measure(
         asset = load_asset(thing.mesh, thing.name, decompose)
         for scale in part.scale.unique():
             mine = part.scale == scale
-            grasps = Grasps(work.hand, part.pose[mine], asset, scale)
+            grasps = Grasps(work.hand, part.pose[mine], asset, scale, part.upwards()[mine])
             chosen = None if select is None else select(grasps)
             labels = {"method": work.method, "refine": mode, grasp_results.FELT: felt.get(mode, NOTHING_FELT)}
             found = rows(grasps, chosen, labels, mesh=thing.mesh)
-            for row, number in zip(found, part.rows[mine].tolist(), strict=True):
-                row |= {"candidate": number, "clip": f"{part.object}/{number}"}
+            reasons = doubt_grasps(work.hand, grasps.pose, _distance(thing, part.scale[mine], decompose)).reasons
+            for row, number, reason in zip(found, part.rows[mine].tolist(), reasons, strict=True):
+                row |= {"candidate": number, "clip": f"{part.object}/{number}", "implausible": reason}
             table += found
             kept[k][mine] = torch.tensor([row["kept"] for row in found])
     return table, kept

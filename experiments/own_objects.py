@@ -17,6 +17,7 @@ from torch import Tensor
 from ..datamodules.clouds import object_cloud
 from ..geometry.cloud_field import FEWEST
 from ..geometry.sampling import farthest_point_sampling
+from ..hands.plausible import doubt_size
 from .folders import RunError
 
 _log = logging.getLogger(__name__)
@@ -75,6 +76,26 @@ def read_object(path: str | Path, n: int, name: str | None = None) -> OwnObject:
     if kind in _CLOUDS and not (kind == ".ply" and _has_faces(path)):
         return OwnObject(name, _spread(_read_cloud(path), n), None)
     return OwnObject(name, object_cloud(path, n), path.absolute())
+
+
+def check_size(thing: OwnObject, scales: Tensor, stated: float | None) -> None:
+    """Refuses an object that no hand could hold, unless the user says what the unit of its file is.
+
+    Args:
+        thing: the object.
+        scales: (N,), metres per unit of its file, of the grasps.
+        stated: what the user says of it; None for nothing.
+
+    Raises:
+        RunError: its longest side is over 1 m or under 1 mm; the message names a likely unit.
+    """
+    if stated is not None or not len(scales):
+        return
+    side = float((thing.points.amax(0) - thing.points.amin(0)).max())
+    for scale in (float(scales.min()), float(scales.max())):
+        if problem := doubt_size(side * scale):
+            known = "object_scale states the metres per unit of its file, object_scale=1 that they are metres"
+            raise RunError(f"object {thing.name}: {problem}; {known}")
 
 
 def warn_of_size(thing: OwnObject, scale: float, known: Sequence[float]) -> None:

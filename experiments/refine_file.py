@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -15,7 +16,7 @@ from ..models import ContactPrediction, ContactPredictor
 from .folders import RunError
 from .load import load_run
 from .own_grasps import Work, check_solids, refine_and_write
-from .own_objects import read_object
+from .own_objects import check_size, read_object
 from .results import console
 
 _POINTS = 1024
@@ -26,7 +27,7 @@ def refine_file(cfg: DictConfig) -> float:
     """Refines the grasps of a file or folder, and writes them with their numbers before and after.
 
     Args:
-        cfg: `grasps`, `mesh`, `hand`, `contact_from`, and what `refine_and_write` takes.
+        cfg: `grasps`, `mesh`, `object_scale`, `up`, `hand`, `contact_from`, and what `refine_and_write` takes.
 
     Returns:
         Share of the grasps that the filter keeps, 1 without one; NaN with `measure=false`.
@@ -41,7 +42,7 @@ def refine_file(cfg: DictConfig) -> float:
     if cfg.refine is None:
         raise RunError("refine: expected a refiner, found none; set refine=tta")
     hand = load_hand(cfg.hand)
-    sets = _finite(load_grasps(cfg.grasps, hand))
+    sets = [_stated(part, cfg) for part in _finite(load_grasps(cfg.grasps, hand))]
     contact, n = (None, _POINTS) if cfg.contact_from is None else _predictor(cfg.contact_from, hand.name)
     names = [part.object for part in sets]
     try:
@@ -49,10 +50,17 @@ def refine_file(cfg: DictConfig) -> float:
     except EvaluationError as error:
         raise RunError(f"mesh: {str(error).removeprefix('--mesh ')}") from error
     things = [read_object(meshes[name], n, name) for name in names]
+    for thing, part in zip(things, sets, strict=True):
+        check_size(thing, part.scale, cfg.object_scale)
     check_solids(things, cfg.decompose)
     path = Path(cfg.grasps)
     work = Work(hand, things, sets, path.stem, dexgraspnet=guess_format(path) == "dexgraspnet")
     return refine_and_write(work, contact, cfg)
+
+
+def _stated(part: GraspSet, cfg: DictConfig) -> GraspSet:
+    """The grasps with the unit of the meshes and the direction of up that the command states."""
+    return replace(part, scale=part.scale * (cfg.object_scale or 1.0), up=part.upwards(cfg.up))
 
 
 def _finite(sets: Sequence[GraspSet]) -> list[GraspSet]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -13,14 +15,14 @@ from ..models import GraspGeneration
 from .folders import RunError, find_checkpoint
 from .load import load_run, read_checkpoint
 from .own_grasps import Work, check_solids, refine_and_write
-from .own_objects import OwnObject, read_object, warn_of_size
+from .own_objects import OwnObject, check_size, read_object, warn_of_size
 
 
 def sample(cfg: DictConfig) -> float:
     """Draws grasps, refines and filters them as the command says, and writes files, numbers and pictures.
 
     Args:
-        cfg: `ckpt`, `object`, `object_scale`, `n`, `temperature`, `seed`, and what `refine_and_write` takes.
+        cfg: `ckpt`, `object`, `object_scale`, `up`, `n`, `temperature`, `seed`, and what `refine_and_write` takes.
 
     Returns:
         Share of the grasps that the filter keeps; NaN for a cloud, on which nothing can be measured.
@@ -35,9 +37,11 @@ def sample(cfg: DictConfig) -> float:
     task, data = load_run(cfg.ckpt)
     _check_model(task, cfg)
     thing = read_object(cfg.object, data.n_object_points)
-    warn_of_size(thing, cfg.object_scale, read_checkpoint(find_checkpoint(cfg.ckpt))["dexzoo"]["object_radius_m"])
+    scale = torch.full((cfg.n,), cfg.object_scale or 1.0, dtype=torch.float64)
+    check_size(thing, scale, cfg.object_scale)
+    warn_of_size(thing, float(scale[0]), read_checkpoint(find_checkpoint(cfg.ckpt))["dexzoo"]["object_radius_m"])
     check_solids([thing], cfg.decompose)
-    drawn = _draw(task, thing, cfg)
+    drawn = _draw(task, thing, scale, cfg)
     work = Work(load_hand(task.hand.spec.file), [thing], [drawn], task.method, dexgraspnet=True)
     return refine_and_write(work, getattr(task.network, "contact", None), cfg)
 
@@ -59,8 +63,8 @@ def _check_model(task: GraspGeneration, cfg: DictConfig) -> None:
 
 
 @torch.no_grad()
-def _draw(task: GraspGeneration, thing: OwnObject, cfg: DictConfig) -> GraspSet:
-    points: Tensor = thing.points * cfg.object_scale
+def _draw(task: GraspGeneration, thing: OwnObject, scale: Tensor, cfg: DictConfig) -> GraspSet:
+    points = thing.points * float(scale[0])
     pose = task.network.sample(points[None], cfg.n, torch.Generator().manual_seed(cfg.seed), cfg.temperature)[0]
-    scale = torch.full((cfg.n,), cfg.object_scale, dtype=torch.float64)
-    return GraspSet(thing.name, pose.to(torch.float64), scale, torch.arange(cfg.n))
+    grasps = GraspSet(thing.name, pose.to(torch.float64), scale, torch.arange(cfg.n))
+    return replace(grasps, up=grasps.upwards(cfg.up))

@@ -15,7 +15,7 @@ import torch
 
 from ..geometry.rotations import euler_to_rotmat, rotmat_to_euler
 from .errors import nearest
-from .grasp_set import GraspFileError, GraspSet, check_scales
+from .grasp_set import GraspFileError, GraspSet, axis_vector, check_scales
 from .hand import Hand
 from .pose import HandPose
 from .unpickle import load_npy, load_npz
@@ -38,7 +38,8 @@ def read_dexgraspnet(path: Path, hand: Hand) -> GraspSet:
     pose = _poses([entry["qpos"] for entry in table], lambda i: f"{path}, row {i}, qpos", hand)
     scale = np.array([_number(entry["scale"], f"{path}, row {i}, scale") for i, entry in enumerate(table)])
     check_scales(scale, f"{path}, scale", rows)
-    return GraspSet(path.stem, pose, torch.from_numpy(scale), torch.from_numpy(rows), (path,))
+    up = axis_vector("six").repeat(len(rows), 1)  # objects float; their test pulls along all six half axes
+    return GraspSet(path.stem, pose, torch.from_numpy(scale), torch.from_numpy(rows), (path,), up=up)
 
 
 def write_dexgraspnet(path: Path, grasps: GraspSet, hand: Hand) -> None:

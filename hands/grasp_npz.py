@@ -14,6 +14,7 @@ It has N grasps of K objects with a hand of J joints:
 | `joints`      | (N, J)    | radians                                                                           |
 | `scale`       | (N,)      | metres per unit of the object's mesh                                              |
 | `plane`       | (N, 4)    | optional; unit normal and offset (metres) of a table, object frame; NaN for none  |
+| `up`          | (N, 3)    | optional; unit, away from the earth, object frame; NaN for unknown, z by default  |
 | `row`         | (N,)      | optional; which grasp of the original file it is; by default its place in this one |
 """
 
@@ -22,13 +23,14 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from .errors import nearest
-from .grasp_set import GraspFileError, GraspSet, check_scales
+from .grasp_set import GraspFileError, GraspSet, axis_vector, check_scales
 from .hand import Hand
 from .pose import HandPose
 from .unpickle import PickleFileError, UnsafePickleError, load_npz
@@ -67,7 +69,13 @@ def save_grasps(path: str | Path, grasps: Sequence[GraspSet], hand: Hand) -> Non
     }
     if any(part.plane is not None for part in grasps):
         arrays["plane"] = np.concatenate([_plane(part) for part in grasps])
+    if any(part.up is not None for part in grasps):
+        arrays["up"] = np.concatenate([_up(part) for part in grasps])
     _write(path, arrays)
+
+
+def _up(part: GraspSet) -> np.ndarray:
+    return axis_vector("z").repeat(len(part), 1).numpy() if part.up is None else part.up.double().numpy()
 
 
 def _plane(part: GraspSet) -> np.ndarray:
@@ -140,7 +148,8 @@ def _all_grasps(arrays: dict[str, np.ndarray], n: int, path: Path, hand: Hand) -
     check_scales(scale, f"{path}, scale", rows)
     pose = HandPose(_tensor(_array(arrays, "translation", (n, 3), path)), _tensor(rotation), _tensor(joints), hand.name)
     plane = _tensor(_array(arrays, "plane", (n, 4), path)) if "plane" in arrays else None
-    return GraspSet("", pose, _tensor(scale), torch.from_numpy(rows.astype(np.int64)), (path,), plane)
+    up = _tensor(_array(arrays, "up", (n, 3), path)) if "up" in arrays else None
+    return GraspSet("", pose, _tensor(scale), torch.from_numpy(rows.astype(np.int64)), (path,), plane, up)
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:
@@ -150,7 +159,7 @@ def _tensor(array: np.ndarray) -> torch.Tensor:
 def _part(whole: GraspSet, name: str, mask: torch.Tensor) -> GraspSet:
     part = whole[mask]
     known = part.plane is not None and not part.plane.isnan().all()
-    return GraspSet(name, part.pose, part.scale, part.rows, part.files, part.plane if known else None)
+    return replace(part, object=name, plane=part.plane if known else None)
 
 
 def _check_header(arrays: dict[str, np.ndarray], path: Path, hand: Hand) -> None:

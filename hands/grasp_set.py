@@ -12,9 +12,26 @@ from torch import Tensor
 from .errors import HandError
 from .pose import HandPose
 
+AXES = ("x", "y", "z", "-x", "-y", "-z", "six")
+"""Ways to say what is up; "six": nothing is, so that gravity pulls along all six half axes in turn."""
+
 
 class GraspFileError(HandError):
     """A file of grasps cannot be used; the message names file, key, what was expected and what was found."""
+
+
+def axis_vector(axis: str) -> Tensor:
+    """(3,), float64, the unit vector of an axis, "z" or "-y" say; NaN for "six", of data that know no up.
+
+    Raises:
+        GraspFileError: there is no such axis.
+    """
+    if axis not in AXES:
+        raise GraspFileError(f"up: expected one of {', '.join(AXES)}, found {axis!r}")
+    if axis == "six":
+        return torch.full((3,), torch.nan, dtype=torch.float64)
+    sign = -1.0 if axis.startswith("-") else 1.0
+    return sign * torch.eye(3, dtype=torch.float64)["xyz".index(axis[-1])]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +45,7 @@ class GraspSet:
         rows: (N,), int64, which grasp of its file each one is.
         files: what it was read from.
         plane: (N, 4), float64, unit normal and offset (metres) of a table, object frame; None where there is none.
+        up: (N, 3), float64, unit, away from the earth, object frame; NaN where the data do not say. None is z.
     """
 
     object: str
@@ -36,14 +54,32 @@ class GraspSet:
     rows: Tensor
     files: tuple[Path, ...] = ()
     plane: Tensor | None = None
+    up: Tensor | None = None
 
     def __len__(self) -> int:
         return self.pose.shape[0]
 
     def __getitem__(self, index: slice | Tensor) -> GraspSet:
         """Some of the grasps; a slice, or a (M,) index or mask."""
-        plane = None if self.plane is None else self.plane[index]
-        return replace(self, pose=self.pose[index], scale=self.scale[index], rows=self.rows[index], plane=plane)
+        plane, up = (None if x is None else x[index] for x in (self.plane, self.up))
+        return replace(self, pose=self.pose[index], scale=self.scale[index], rows=self.rows[index], plane=plane, up=up)
+
+    def upwards(self, axis: str | None = None) -> Tensor:
+        """(N, 3), float64, unit, object frame: which way is up for each grasp; NaN where that is not known.
+
+        Args:
+            axis: one of `AXES` for all grasps; None takes the normal of the table where there is one, and else `up`.
+
+        Raises:
+            GraspFileError: `axis` is none of them.
+        """
+        if axis is not None:
+            return axis_vector(axis).expand(len(self), 3)
+        up = axis_vector("z").expand(len(self), 3) if self.up is None else self.up.double()
+        if self.plane is None:
+            return up
+        normal = self.plane[:, :3].double()
+        return torch.where(normal.isnan().any(1, keepdim=True), up, torch.nn.functional.normalize(normal, dim=1))
 
     @property
     def finite(self) -> Tensor:

@@ -32,7 +32,7 @@ LIMIT = 7.0
 UNITS = {"millimetres": 0.001, "centimetres": 0.01, "inches": 0.0254}
 """Metres per unit."""
 
-_POINTS = 256  # on the hand: about a centimetre apart
+_POINTS = 128  # on the hand: between one and two centimetres apart
 _CHUNK = 1024  # grasps at once
 _LIKELY = 0.02, 0.5  # metres, of an object whose unit is guessed
 _FAR, _BENT = "hand far from the object", "joints beyond their limits"

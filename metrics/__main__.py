@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import signal
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from ..geometry.cache import cache_dir
 from ..geometry.progress import shown
 from ..hands.grasp_files import FORMATS
+from ..hands.grasp_set import AXES
 from .columns import METRICS, TABLE3
 from .tool.evaluate import evaluate
 from .tool.plan import EvaluationError, Settings
@@ -32,7 +34,9 @@ _EVALUATE = """Measures every grasp of a file or folder and writes to --out:
   shards/           finished chunks: a run that was stopped goes on where it was when started again
 
 A grasp without a value (a pose that is not finite, for example) is NaN in grasps.parquet and counts in n_nan.
-Joint values outside their limits are measured as they are. What is computed once per object is kept in
+Joint values outside their limits are measured as they are. Grasps that cannot be meant (a hand that is nowhere within
+5 cm of the object, joints far beyond their limits) are measured too, counted, and named in the column implausible.
+What is computed once per object is kept in
 $DEXZOO_CACHE ({cache}).
 """
 _STOPPED = 130  # what shells say after Ctrl-C
@@ -58,7 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _evaluate(given: argparse.Namespace) -> int:
     metrics = tuple(METRICS) if given.metrics == ["all"] else tuple(given.metrics)
-    settings = Settings(given.hand, metrics, given.legacy, given.decompose, given.limit, given.chunk)
+    sizes = (given.limit, given.chunk, given.up, given.scale)
+    settings = Settings(given.hand, metrics, given.legacy, given.decompose, *sizes)
     runner = "ray" if given.ray else "local"
     workers = given.workers or (None if given.ray else 1)
     found = evaluate(
@@ -101,6 +106,17 @@ def _add_inputs(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add("--out", "-o", type=Path, required=True, help="folder for the results")
     add("--hand", default="shadow", help="shadow, shadow_e3m5, mano, or the path of a YAML; default: shadow")
+    add(
+        "--up", choices=AXES, metavar="AXIS",
+        help="which way is up in the objects' frames, against which gravity pulls: x, y, z, -x, -y, -z (as --up=-y), or "
+        "six for objects without an up, which fall along all six half axes. Default: the normal of a grasp's table, or what "
+        "its file says, or z; six for DexGraspNet's files, which know no up",
+    )  # fmt: skip
+    add(
+        "--scale", type=_length, metavar="METRES",
+        help="per unit of the meshes, 0.001 for millimetres; the scale of each grasp comes on top. Default: 1, and an "
+        "object larger than 1 m or smaller than 1 mm is an error",
+    )  # fmt: skip
     add("--format", choices=FORMATS, help="of the grasps; default: the one that the files have")
     add("--limit", type=_positive, metavar="N", help="at most N grasps of each object, evenly spaced; default: all")
     add(
@@ -137,6 +153,16 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text!r}")
     return int(text)
+
+
+def _length(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected metres, a positive number, found {text!r}")
+    return value
 
 
 if __name__ == "__main__":

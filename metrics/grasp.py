@@ -129,7 +129,7 @@ def _simulated(grasps: Grasps) -> Simulation:
 
 
 class SimDisplacement(GraspMetric):
-    """Distance that the object moves, hand stiff, in 0.146 s of gravity against the data's up (six axes where unknown):
+    """Distance that the object moves in 0.146 s of gravity, against the data's up (none: +-x, +-y, +-z), hand stiff:
     cm, lower is better.
 
     Bounded by free fall, 10.4 cm: it is close to a rate of success in disguise, so read `SimHeld` beside it.
@@ -204,7 +204,7 @@ class SimFailed(GraspMetric):
 
 
 class SimDisplacementSix(GraspMetric):
-    """`SimDisplacement`, mean over gravity along +x, -x, +y, -y, +z, -z of the object's frame: cm, lower is better."""
+    """`SimDisplacement`, mean over gravity along +-x, +-y, +-z of the object's frame: cm, lower is better."""
 
     key, unit, per_si, source = "sim_displacement_six_cm", "cm", 1e2, "dexzoo"
 
@@ -213,8 +213,8 @@ class SimDisplacementSix(GraspMetric):
 
 
 class LegacySimDisplacement(GraspMetric):
-    """Displacement as the scripts in use simulate it, in Bullet, gravity along +y of the object's frame: cm, lower is
-    better. Needs `dexzoo[legacy]`."""
+    """Displacement as the scripts in use simulate it, in Bullet, gravity along +y of the object's frame:
+    cm, lower is better. Needs `dexzoo[legacy]`."""
 
     key, unit, per_si, source = "sim_displacement_legacy_cm", "cm", 1e2, "obman, GraspTTA (PyBullet)"
 
@@ -227,8 +227,8 @@ def _six(grasps: Grasps) -> SixDirections:
 
 
 class SixDirectionSuccess(GraspMetric):
-    """Share of grasps that keep the object within 2 cm for 1.67 s of gravity along +x, -x, +y, -y, +z, -z of the object's
-    frame: higher is better."""
+    """Share of grasps that keep the object within 2 cm for 1.67 s of gravity along +-x, +-y, +-z of the object's frame:
+    higher is better."""
 
     key, unit, source, higher_is_better = "six_success", "share", "Isaac test of DexGraspNet, by displacement", True
 
@@ -237,8 +237,8 @@ class SixDirectionSuccess(GraspMetric):
 
 
 class SixDirectionContact(GraspMetric):
-    """Share of grasps with contact left after 1.67 s of gravity along +x, -x, +y, -y, +z, -z of the object's frame: higher
-    is better. A simulation that diverged has none."""
+    """Share of grasps with contact left after 1.67 s of gravity along +-x, +-y, +-z of the object's frame:
+    higher is better. A simulation that diverged has none."""
 
     key, unit, source, higher_is_better = "six_contact_left", "share", "DexGraspNet (isaac_validator)", True
 
@@ -247,8 +247,8 @@ class SixDirectionContact(GraspMetric):
 
 
 class Q1(GraspMetric):
-    """Radius of the largest ball of wrenches about the centre of mass that the contacts resist, capped at 1: higher is
-    better."""
+    """Radius of the largest ball of wrenches about the centre of mass that the contacts resist, capped at 1:
+    higher is better."""
 
     key, unit, source, higher_is_better = "q1", "1", "Ferrari and Canny 1992; parameters of UniDexGrasp", True
 
@@ -257,7 +257,8 @@ class Q1(GraspMetric):
 
 
 class LegacyQ1(GraspMetric):
-    """Q1 with torques about the origin of the object's frame, which depends on where the mesh has it: higher is better."""
+    """Q1 with torques about the origin of the object's frame, which changes with the place of the mesh:
+    higher is better."""
 
     key, unit, source, higher_is_better = "q1_legacy", "1", "UniDexGrasp (q1)", True
 

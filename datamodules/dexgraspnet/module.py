@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from abc import abstractmethod
 from functools import cached_property
 from pathlib import Path
@@ -43,6 +44,8 @@ class GraspFolder(GraspDataModule):
     """
 
     form: Format
+    up: tuple[float, float, float] | None = (math.nan, math.nan, math.nan)
+    """Which way is up in the objects' frames: not known. None is the table's normal."""
     sources_of_points: tuple[str, ...] = ("solid", "none")
 
     def __init__(
@@ -103,6 +106,7 @@ class GraspFolder(GraspDataModule):
             num_joints=hand.num_joints,
             which=which,
             cloud=self._cloud_of(index),
+            up=None if self.up is None else np.array(self.up, np.float32),
         )
 
     def split(self, store: GraspStore) -> GraspParts:

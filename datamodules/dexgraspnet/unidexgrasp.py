@@ -32,6 +32,7 @@ class UniDexGrasp(GraspFolder):
     """
 
     title = "UniDexGrasp"
+    up = None
     sources_of_points = ("solid", "scene", "none")
 
     def __init__(self, root: str | Path | None = None, hand: str = "shadow", **options: Any) -> None:

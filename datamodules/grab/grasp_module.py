@@ -83,6 +83,7 @@ class GrabGrasps(GraspDataModule):
             object=np.array(of_recording)[grasps.recording],
             objects=[GraspObject(object_of(stem), grasps.clouds[stem][1], grasps.flags) for stem in stems],
             clouds=torch.stack([points for points, _ in grasps.clouds.values()]),
+            up=grasps.up,
         )
 
     def split(self, store: GraspStore) -> GraspParts:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import overload
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -39,6 +40,7 @@ class GraspList(Sequence[GraspSample]):
         frame: (n,), number or name of the frame.
         clouds: points and mesh of each recording's object, by the first part of its name.
         flags: of every sample.
+        up: (n, 3), the world's z in the object's frame.
     """
 
     pose: HandPose
@@ -46,7 +48,8 @@ class GraspList(Sequence[GraspSample]):
     recording: NDArray[np.int64]
     frame: NDArray
     clouds: Clouds
-    flags: tuple[str, ...] = ()
+    flags: tuple[str, ...]
+    up: Tensor
 
     def __len__(self) -> int:
         return len(self.recording)
@@ -62,11 +65,13 @@ class GraspList(Sequence[GraspSample]):
         stem = recording.split("/")[1]
         points, mesh = self.clouds[stem.split("_")[0]]
         name, shown = object_of(stem), f"{recording}/{self.frame[index]}"
-        return GraspSample(f"{name}/{shown}", name, self.pose[index], points, mesh, flags=self.flags)
+        up = self.up[index]
+        return GraspSample(f"{name}/{shown}", name, self.pose[index], points, mesh, flags=self.flags, up=up)
 
     def take(self, indices: NDArray[np.int64]) -> GraspList:
         """The grasps with these indices."""
-        return replace(self, pose=self.pose[indices], recording=self.recording[indices], frame=self.frame[indices])
+        own = {"recording": self.recording[indices], "frame": self.frame[indices]}
+        return replace(self, pose=self.pose[indices], up=self.up[indices], **own)
 
     def part(self, part: str, split: str = "grab") -> GraspList:
         """The grasps of one part of a split.
@@ -128,7 +133,7 @@ def check_rule(frames: str, every: int) -> None:
 
 def grasps_of(reader: GrabReader, frames: str, every: int) -> GraspList:
     """What `read_grasps` returns, by a reader that then knows what was left out."""
-    poses, recordings, chosen, without = [], [], [], Counter()
+    poses, ups, recordings, chosen, without = [], [], [], [], Counter()
     clouds: dict[str, tuple[Tensor, Path | None]] = {}
     for tracks in reader.tracks():
         selection = GRASP_RULES[frames](tracks.signals)
@@ -137,6 +142,7 @@ def grasps_of(reader: GrabReader, frames: str, every: int) -> GraspList:
             continue
         picked = selection.frames[::every]
         poses.append(_in_object_frame(tracks, picked, reader))
+        ups.append(tracks.object_pose(picked)[0][:, 2])
         recordings.append(tracks.recording)
         chosen.append(picked)
         clouds[tracks.path.stem.split("_")[0]] = reader.object(tracks)
@@ -145,7 +151,8 @@ def grasps_of(reader: GrabReader, frames: str, every: int) -> GraspList:
     if not poses:
         raise DataError(f"{reader.tree.root}: expected at least one grasp (frames={frames}), found {dict(without)}")
     index = np.repeat(np.arange(len(chosen)), [len(picked) for picked in chosen])
-    return GraspList(HandPose.cat(poses), tuple(recordings), index, np.concatenate(chosen), clouds, reader.flags)
+    frames, up = np.concatenate(chosen), torch.cat(ups)
+    return GraspList(HandPose.cat(poses), tuple(recordings), index, frames, clouds, reader.flags, up)
 
 
 def _in_object_frame(tracks: Tracks, frames: NDArray[np.int64], reader: GrabReader) -> HandPose:

@@ -128,6 +128,7 @@ class RealDexGrasps(GraspDataModule):
             objects=[GraspObject(name, meshes[name], tuple(sorted(flags[name]))) for name in names],
             clouds=torch.stack(list(clips.values())),
             cloud=np.array([of_clip.index(sample.name.rpartition("/")[0]) for sample in samples]),
+            up=torch.stack([sample.up for sample in samples if sample.up is not None]),
         )
 
     def split(self, store: GraspStore) -> GraspParts:

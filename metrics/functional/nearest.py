@@ -101,7 +101,7 @@ class _Descent:
         return rotate(self.rotation, self.at) + self.translation
 
     def normals(self) -> Tensor:
-        """(M, 3): out of the object; where the hand's surface is smooth the reverse of its own, unless that points inwards.
+        """(M, 3): out of the object; where the hand's surface is smooth the reverse of its own if that points outwards.
 
         At an edge of the object its own may be anywhere between those of the two faces, up to a right angle from each.
 

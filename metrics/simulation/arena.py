@@ -145,8 +145,8 @@ def _volume(corners: Array) -> float:
 
 
 def mocap_poses(grasps: Grasps, links: Sequence[int]) -> tuple[Array, Array]:
-    """Positions (B, K, 3), metres, from the object's centre of mass, and quaternions (B, K, 4) of the links with a shape,
-    axes of the object's frame."""
+    """Positions (B, K, 3), metres, from the object's centre of mass, and quaternions (B, K, 4), axes of the object's
+    frame, of the links with a shape."""
     posed = grasps.links[:, list(links)]
     return posed.translation.numpy() - centres_of_mass(grasps)[:, None], rotmat_to_quat(posed.rotation).numpy()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,17 +14,20 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from rich.console import Console
 
 from ...geometry.progress import working
 from ...hands.grasp_files import GraspSet, load_grasps
+from ...hands.grasp_set import AXES, axis_vector
 from ...hands.hand import Hand, load_hand
+from ...hands.plausible import Doubts
 from ..columns import columns
 from ..grasp import GraspMetric
 from .meshes import find_meshes
 from .pictures import Scene, caption, draw_histograms, draw_worst, worst_rows
 from .plan import Chunk, EvaluationError, Settings, limited, plan_chunks
-from .shards import check_settings, grasp_table, is_finished, read_shard, repairs_of, write_whole
+from .shards import check_settings, doubts_of, grasp_table, is_finished, read_shard, repairs_of, write_whole
 from .summary import Columns, object_table, overall_lines, overall_table, summarise, wide_console, without_nan
 from .table_file import write_table
 from .work import Measured, run_here, run_processes, run_ray
@@ -36,10 +40,11 @@ class Evaluation:
     """What an evaluation found.
 
     Attributes:
-        table: one row per grasp: object, row, scale, and the columns of the metrics.
+        table: one row per grasp: object, row, scale, what is implausible about it, and the columns of the metrics.
         overall: {column: mean, sd, median, n, n_nan} over all grasps.
         objects: the same for each object.
         failures: objects that cannot be measured, with the reason; their grasps have NaN in all columns.
+        doubts: what is implausible about the grasps.
         files: what was written.
     """
 
@@ -47,6 +52,7 @@ class Evaluation:
     overall: dict[str, dict[str, float]]
     objects: dict[str, dict[str, dict[str, float]]]
     failures: dict[str, str]
+    doubts: Doubts
     files: tuple[Path, ...]
 
 
@@ -82,16 +88,17 @@ def evaluate(
     chosen, console, out = columns(settings.metrics, settings.legacy), console or wide_console(), Path(out).absolute()
     drawn, hand = _column_to_draw(chosen, worst), load_hand(settings.hand)
     settings = _with_absolute_hand(settings)
-    sets = [limited(part, settings.limit) for part in load_grasps(grasps, hand, format)]
+    sets = [_resized(limited(part, settings.limit), settings.scale) for part in load_grasps(grasps, hand, format)]
     meshes = find_meshes(mesh, [part.object for part in sets])
     chunks = plan_chunks(sets, meshes, settings, hand, out / "shards")
     check_settings(out, settings.facts(hand))
     _say_what_there_is(sets, chosen, console)
+    console.print(f"up: {_said_up(sets, settings.up)}")
     failures = _measure(chunks, workers, runner, console)
     if len(failures) == len(sets):
         raise EvaluationError(next(iter(failures.values())))
     table = _merge(chunks, chosen)
-    values = {column.key: table[column.key].to_numpy() for column in chosen}
+    values, doubts = {column.key: table[column.key].to_numpy() for column in chosen}, doubts_of(table)
     overall, each = summarise(table["object"], values)
     files = _write(out, table, settings.facts(hand), overall, each, failures, chosen)
     files += (write_table(out, "all grasps", *overall_lines(overall, chosen), _counted(sets)),)
@@ -99,8 +106,10 @@ def evaluate(
         files += _draw(out, hand, sets, meshes, values, chosen, drawn)
     for printed in (object_table(each, chosen), overall_table(overall, chosen)):
         console.print(printed)
+    for message in doubts.messages():
+        console.print(f"[red]{message}[/]", soft_wrap=True)
     console.print(f"results: {', '.join(str(file) for file in files)}", soft_wrap=True)
-    return Evaluation(table, overall, each, failures, files)
+    return Evaluation(table, overall, each, failures, doubts, files)
 
 
 # ---------------------------------------------------------------------------------------------------------- before it
@@ -119,11 +128,25 @@ def _with_absolute_hand(settings: Settings) -> Settings:
     return replaced(settings, hand=str(Path(settings.hand).absolute())) if is_path else settings
 
 
+def _resized(part: GraspSet, scale: float | None) -> GraspSet:
+    return part if scale is None else replaced(part, scale=scale * part.scale)
+
+
 def _say_what_there_is(sets: Sequence[GraspSet], chosen: Sequence[type[GraspMetric]], console: Console) -> None:
     console.print(f"{_counted(sets)}; columns: {', '.join(column.key for column in chosen)}")
     unknown = sum(int((~part.finite).sum()) for part in sets)
     if unknown:
         console.print(f"[yellow]note[/] {unknown} grasps hold numbers that are not finite: they count in n_nan")
+
+
+def _said_up(sets: Sequence[GraspSet], axis: str | None) -> str:
+    """Against which directions gravity pulls, in words."""
+    up = torch.cat([part.upwards(axis) for part in sets])
+    unknown = int(up.isnan().any(1).sum())
+    counts = {name: int(((up - axis_vector(name)).norm(dim=1) < 1e-3).sum()) for name in AXES if name != "six"}
+    counts["the normal of its table"] = len(up) - unknown - sum(counts.values())
+    words = [f"{name} for {count} grasps" for name, count in counts.items() if count]
+    return "; ".join([*words, *[f"not known for {unknown} grasps, which fall along all six half axes"] * bool(unknown)])
 
 
 # -------------------------------------------------------------------------------------------------------- measuring it
@@ -198,13 +221,21 @@ def _write(
     write_whole(parquet, lambda path: pq.write_table(table, path))
     about = ("unit", "higher_is_better", "source")
     described = {c.key: {"definition": c.definition()} | {name: getattr(c, name) for name in about} for c in chosen}
+    doubts = doubts_of(table)
     content = {
         **{"settings": facts, "columns": described, "failures": failures},
+        "implausible": {"n": doubts.count, "messages": doubts.messages(), "objects": _implausible(table)},
         **{"overall": overall, "objects": each},
     }
     text = json.dumps(without_nan(content), indent=1) + "\n"
     write_whole(summary, lambda path: path.write_text(text))
     return parquet, summary
+
+
+def _implausible(table: pa.Table) -> dict[str, int]:
+    """How many of the grasps of each object are implausible, of those that have any."""
+    pairs = zip(table["object"].to_pylist(), table["implausible"].to_pylist(), strict=True)
+    return dict(Counter(name for name, reason in pairs if reason))
 
 
 def _draw(

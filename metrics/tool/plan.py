@@ -36,6 +36,8 @@ class Settings:
         decompose: the solid of an object is the union of CoACD's pieces, for meshes that are not closed.
         limit: at most so many grasps of each object, evenly spaced among them; None for all.
         chunk: grasps measured at once.
+        up: which way is up in the objects' frames, one of `hands.grasp_set.AXES`; None as the files say.
+        scale: metres per unit of the meshes, beside the scale of each grasp; None is 1, for objects of plausible size.
     """
 
     hand: str = "shadow"
@@ -44,6 +46,8 @@ class Settings:
     decompose: bool = False
     limit: int | None = None
     chunk: int = 64
+    up: str | None = None
+    scale: float | None = None
 
     def facts(self, hand: Hand) -> dict[str, object]:
         """As written to settings.json: the hand by name and content, so that nothing depends on where files lie."""
@@ -64,7 +68,7 @@ class Chunk:
         shard: where the result goes.
         key: of settings, grasps and mesh.
         rows: (B,) which grasp of the file each one is.
-        scale, translation, rotation, joints: (B, ...), as in `GraspSet`.
+        scale, translation, rotation, joints, up: (B, ...), as in `GraspSet`.
     """
 
     object: str
@@ -77,6 +81,7 @@ class Chunk:
     translation: NDArray[np.float64]
     rotation: NDArray[np.float64]
     joints: NDArray[np.float64]
+    up: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -115,7 +120,8 @@ def hand_key(hand: Hand) -> str:
 
 def _chunk(piece: GraspSet, mesh: Path, settings: Settings, shard: Path, key: str) -> Chunk:
     pose = piece.pose
-    arrays = (x.numpy() for x in (piece.rows, piece.scale, pose.translation, pose.rotation, pose.joints))
+    up = piece.upwards(settings.up)
+    arrays = (x.numpy() for x in (piece.rows, piece.scale, pose.translation, pose.rotation, pose.joints, up))
     return Chunk(piece.object, mesh, settings, shard, key, *arrays)
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from ...hands.plausible import Doubts
 from .plan import Chunk, EvaluationError
 
 _META = b"dexzoo"
@@ -39,17 +40,31 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         raise
 
 
-def write_shard(chunk: Chunk, columns: Mapping[str, NDArray[np.float64]], repairs: Sequence[str]) -> None:
-    """Writes a chunk's result: object, row and scale of each grasp, then the columns."""
-    table = grasp_table(chunk, columns)
+def write_shard(
+    chunk: Chunk, columns: Mapping[str, NDArray[np.float64]], repairs: Sequence[str], doubts: Doubts
+) -> None:
+    """Writes a chunk's result: object, row and scale of each grasp, what is implausible about it, then the columns."""
+    table = grasp_table(chunk, columns, doubts)
     meta = json.dumps({"key": chunk.key, "repairs": list(repairs)})
     write_whole(chunk.shard, lambda path: pq.write_table(table.replace_schema_metadata({_META: meta}), path))
 
 
-def grasp_table(chunk: Chunk, columns: Mapping[str, NDArray[np.float64]]) -> pa.Table:
-    """One row per grasp of a chunk."""
-    names = pa.array([chunk.object] * len(chunk), pa.string())
-    return pa.table({"object": names, "row": chunk.rows, "scale": chunk.scale, **columns})
+def grasp_table(chunk: Chunk, columns: Mapping[str, NDArray[np.float64]], doubts: Doubts | None = None) -> pa.Table:
+    """One row per grasp of a chunk; without doubts of an object that was not measured."""
+    names, nothing = pa.array([chunk.object] * len(chunk), pa.string()), np.full(len(chunk), np.nan)
+    doubts = Doubts(nothing, nothing, ("",) * len(chunk)) if doubts is None else doubts
+    judged = {
+        "hand_distance_m": doubts.distance,
+        "beyond_limits_rad": doubts.excess,
+        "implausible": pa.array(doubts.reasons, pa.string()),
+    }
+    return pa.table({"object": names, "row": chunk.rows, "scale": chunk.scale, **judged, **columns})
+
+
+def doubts_of(table: pa.Table) -> Doubts:
+    """What is implausible about the grasps of a table."""
+    distance, excess = (table[name].to_numpy() for name in ("hand_distance_m", "beyond_limits_rad"))
+    return Doubts(distance, excess, tuple(table["implausible"].to_pylist()))
 
 
 def is_finished(chunk: Chunk) -> bool:

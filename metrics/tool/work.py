@@ -11,16 +11,19 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from ...geometry.assets import ObjectAsset
 from ...geometry.meshes import MeshError
 from ...hands.hand import load_hand
+from ...hands.plausible import doubt_grasps, doubt_size
 from ...hands.pose import HandPose
 from ..columns import grasp_errors
 from ..grasps import Grasps
@@ -56,10 +59,14 @@ def measure_chunk(chunk: Chunk) -> Measured:
     with _one_thread():
         try:
             asset = _asset(chunk.mesh, chunk.object, chunk.settings.decompose)
-            columns = grasp_errors(_grasps(chunk, asset), chunk.settings.metrics, chunk.settings.legacy)
+            grasps = _grasps(chunk, asset)
+            if problem := _size_problem(chunk, asset):
+                return Measured(chunk.object, len(chunk), failure=problem)
+            doubts = doubt_grasps(grasps.hand, grasps.pose, partial(_distance, grasps))
+            columns = grasp_errors(grasps, chunk.settings.metrics, chunk.settings.legacy)
         except MeshError as error:
             return Measured(chunk.object, len(chunk), failure=str(error))
-    write_shard(chunk, {key: value.numpy() for key, value in columns.items()}, asset.repairs)
+    write_shard(chunk, {key: value.numpy() for key, value in columns.items()}, asset.repairs, doubts)
     return Measured(chunk.object, len(chunk), asset.repairs)
 
 
@@ -71,7 +78,23 @@ def _asset(mesh: Path, name: str, decompose: bool) -> ObjectAsset:
 def _grasps(chunk: Chunk, asset: ObjectAsset) -> Grasps:
     hand, to_tensor = load_hand(chunk.settings.hand), torch.from_numpy
     pose = HandPose(to_tensor(chunk.translation), to_tensor(chunk.rotation), to_tensor(chunk.joints), hand.name)
-    return Grasps(hand, pose, asset, to_tensor(chunk.scale))
+    return Grasps(hand, pose, asset, to_tensor(chunk.scale), to_tensor(chunk.up))
+
+
+def _distance(grasps: Grasps, points: Tensor, rows: Tensor) -> Tensor:
+    """(b, P), metres, of points (b, P, 3), metres, to the object of the grasps with these indices (b,)."""
+    scale = grasps.scales[rows, None]
+    return grasps.object.distance(points / scale.unsqueeze(-1)) * scale
+
+
+def _size_problem(chunk: Chunk, asset: ObjectAsset) -> str:
+    """Why the object cannot be as large as that, unless the user says what the unit of its mesh is; else ""."""
+    known = chunk.scale[np.isfinite(chunk.scale)]
+    if chunk.settings.scale is not None or not len(known):
+        return ""
+    sides = [asset.mesh.extents.max() * scale for scale in (known.min(), known.max())]
+    problem = next(filter(None, map(doubt_size, sides)), "")
+    return f"{chunk.mesh}: {problem}; --scale states the unit of the meshes (1: metres)" if problem else ""
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,9 @@ class GraspGeneration(Task):
         generator = draw_generator(self.sample_seed, batch.names[0])  # of its first true grasp, which no other has
         with torch.inference_mode(False):  # in which Lightning tests, and which forbids refinement its gradients
             points, plane = (None if x is None else x[:1].clone() for x in (batch.object_points, batch.plane))
-            self._measure(GROUND_TRUTH, "-", batch.pose[: self.n_samples].map(torch.clone), thing)
+            upwards = None if batch.up is None else batch.up[: self.n_samples]
+            shown = replace(thing, up=thing.up if upwards is None else upwards)
+            self._measure(GROUND_TRUTH, "-", batch.pose[: self.n_samples].map(torch.clone), shown)
             assert points is not None
             meshes = None if self.refine is None or self.refine.fields == "cloud" else thing.fields(points.device)
             for mode, pose in self.propose(points, plane, generator, meshes).items():
@@ -222,7 +224,7 @@ class GraspGeneration(Task):
 
     def _measure(self, method: str, mode: str, pose: HandPose, thing: _Object) -> None:
         """Adds a row for each of the grasps (n,) of an object."""
-        grasps = Grasps(self._measured_hand, pose, thing.asset, torch.tensor(thing.scale))
+        grasps = Grasps(self._measured_hand, pose, thing.asset, torch.tensor(thing.scale), thing.up)
         chosen = None if self.select is None else self.select(grasps)
         felt = self.refine.fields if self.refine is not None and mode == self.refine.mode else NOTHING_FELT
         labels = {"method": method, "refine": mode, "refine_fields": felt}
@@ -231,13 +233,14 @@ class GraspGeneration(Task):
 
 @dataclass(frozen=True)
 class _Object:
-    """What the candidates of a test object are measured on."""
+    """What the candidates of a test object are measured on; `up` as for `Grasps`, that of the first grasp."""
 
     mesh: Path
     scale: float
     asset: ObjectAsset
     scene: str
     """The table, where the data have tables."""
+    up: Tensor | None
 
     def fields(self, device: torch.device) -> ObjectFields:
         """Distance field of the mesh, for one object."""
@@ -251,4 +254,7 @@ class _Object:
         if mesh is None:
             raise ValueError(f"object {name!r}: expected a mesh to measure grasps on, found none")
         scene = "" if batch.plane is None else batch.names[0]
-        return _Object(mesh, float(batch.scale[0]), load_asset(mesh, name), scene)
+        up = None if batch.up is None else batch.up[0]
+        if up is None and batch.plane is not None:
+            up = batch.plane[0, :3]
+        return _Object(mesh, float(batch.scale[0]), load_asset(mesh, name), scene, up)

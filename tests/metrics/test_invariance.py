@@ -25,7 +25,7 @@ QUARTER = Rotation.from_euler("x", 90, degrees=True).as_matrix()
 
 MOVED = 1e-4  # in the unit of the column
 TURNED = {"gap_cm": 0.01, "q1": 0.03, "valid_q1": 0.03, "sim_rotation_deg": 0.01}
-"""Tolerances of searches that start from a grid along the object's axes, and of contacts that are solved iteratively."""
+"""Tolerances of searches that start from a grid along the object's axes, and of contacts that are iterated."""
 
 
 def placed(turn: np.ndarray, shift: np.ndarray, count: int = 2) -> Grasps:

@@ -300,15 +300,15 @@ XML = """<mujoco><option timestep="0.002" gravity="0 -9.8 0" integrator="implici
 <default><geom friction="3 .005 .0001" solref=".005 1" condim="3"/></default>
 <asset><mesh name="m" inertia="convex" vertex="{}"/></asset><worldbody>
 <geom type="box" size=".2 .02 .2" pos=".205 0 0"/>
-<body name="object"><freejoint/><geom type="mesh" mesh="m" mass="1"/></body></worldbody></mujoco>"""
+<body name="object" pos="0 .05 0"><freejoint/><geom type="mesh" mesh="m" mass="1"/></body></worldbody></mujoco>"""
 
 
 def test_toppling_object_equals_a_model_written_out(grasp):
-    """The cube stands off the origin and tips over an edge: the centre of mass is neither the origin nor at rest."""
+    """The cube stands off the origin and tips over an edge; the model's body is at its centre of mass."""
     asset = cube(centre=(0.0, 0.05, 0.0))
     half = [0.2, 0.02, 0.2]
     out = sim_displacement(grasp(box([0.205, 0.0, 0.0], half), asset=asset), gravity=DOWN, duration=0.3)
-    text = " ".join(str(x) for x in asset.pieces[0].astype(np.float64).ravel())
+    text = " ".join(str(x) for x in (asset.pieces[0] - [0.0, 0.05, 0.0]).ravel())
     model = mujoco.MjModel.from_xml_string(XML.format(text))
     data, speeds, velocity = mujoco.MjData(model), [], np.zeros(6)
     mujoco.mj_forward(model, data)
