@@ -120,7 +120,7 @@ class Bench:
         ignored = shutil.ignore_patterns("__pycache__", ".*", "outputs", "runs", "wandb")
         shutil.copytree(ROOT, self.tree, ignore=ignored)
         for room in ROOMS:  # found as `dexzoo.ROOM` before those that are installed
-            (self.tree / "dexzoo" / room).symlink_to(Path("..", "..", room))
+            (self.tree / "dexzoo" / room).symlink_to(Path("..", room))
 
     def start(self, tests: Sequence[str], mutant: Mutant | None) -> BaseProcess:
         """Runs tests in a process of their own, with a change or with none."""
@@ -159,7 +159,7 @@ def _run_tests(tree: Path, tests: list[str], cache: Path, log: Path) -> None:
         raise RuntimeError(f"expected dexzoo of the copy {tree}, found {where}")
     import pytest
 
-    code = pytest.main([*tests, "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:warnings"])
+    code = pytest.main([*tests, "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "--disable-warnings"])
     sys.stdout.flush()
     os._exit(int(code))  # what is loaded is not torn down: it takes a second
 
@@ -216,19 +216,24 @@ class _Work:
         self.verdicts: dict[str, Verdict] = {}
 
     def all(self, trials: Sequence[_Trial]) -> None:
+        """Runs the trials; those that run are ended with this process."""
         waiting, running = list(trials), {}
-        while waiting or running:
-            for bench in self.benches:
-                if bench not in running and waiting:
-                    trial = waiting.pop(0)
-                    running[bench] = (trial, bench.start(trial.tests, trial.mutant), time.monotonic())
-            time.sleep(0.1)
-            for bench, (trial, process, started) in list(running.items()):
-                seconds = time.monotonic() - started
-                if not process.is_alive() or seconds > self.limit:
-                    self._end(bench, trial, process, seconds)
-                    del running[bench]
-            self.bar.refresh()
+        try:
+            while waiting or running:
+                for bench in self.benches:
+                    if bench not in running and waiting:
+                        trial = waiting.pop(0)
+                        running[bench] = (trial, bench.start(trial.tests, trial.mutant), time.monotonic())
+                time.sleep(0.1)
+                for bench, (trial, process, started) in list(running.items()):
+                    seconds = time.monotonic() - started
+                    if not process.is_alive() or seconds > self.limit:
+                        self._end(bench, trial, process, seconds)
+                        del running[bench]
+                self.bar.refresh()
+        finally:
+            for _, process, _ in running.values():
+                os.killpg(process.pid or 0, signal.SIGKILL)
 
     def _end(self, bench: Bench, trial: _Trial, process: BaseProcess, seconds: float) -> None:
         slow = process.is_alive()
@@ -236,9 +241,12 @@ class _Work:
             os.killpg(process.pid or 0, signal.SIGKILL)
         process.join()
         log = bench.log.read_text(errors="replace") if bench.log.exists() else ""
-        self.verdicts[trial.name] = Verdict(judge(None if slow else process.exitcode, trial.mutant), seconds, log)
+        verdict = Verdict(judge(None if slow else process.exitcode, trial.mutant), seconds, log)
+        self.verdicts[trial.name] = verdict
         if trial.mutant is not None:
             bench.restore(trial.mutant)
+        if verdict.outcome != "killed":
+            self.bar.console.print(f"[bold red]{trial.name}: {verdict.outcome}[/]")
         self.bar.advance(self.task)
 
 
