@@ -159,7 +159,9 @@ def _run_tests(tree: Path, tests: list[str], cache: Path, log: Path) -> None:
         raise RuntimeError(f"expected dexzoo of the copy {tree}, found {where}")
     import pytest
 
-    code = pytest.main([*tests, "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "--disable-warnings"])
+    code = pytest.main(
+        [*tests, "-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:xdist", "--disable-warnings"]
+    )
     sys.stdout.flush()
     os._exit(int(code))  # what is loaded is not torn down: it takes a second
 
@@ -285,6 +287,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=float, default=120.0, metavar="SECONDS", help="for the tests of one mutant")
     options = parser.parse_args(arguments)
     os.environ |= {"OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled", "MPLBACKEND": "Agg"}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it ends its tests and clears up, as for Ctrl-C
     mutants, console = chosen(options.only, options.room), Console()
     verdicts = run(mutants, options.jobs, options.limit, console)
     console.print(table(mutants, verdicts))

@@ -72,9 +72,7 @@ def make_windows(clips):
         object_points=torch.stack([clips[c].object_points for c, _ in index]),
         time_to_go=torch.tensor([float(e - t) for (_, t), e in zip(index, end, strict=True)]),
         fps=torch.full((8,), 30.0),
-        valid=torch.tensor(
-            [[t + k <= e for k in range(1, FUTURE + 1)] for (_, t), e in zip(index, end, strict=True)]
-        ),
+        valid=torch.tensor([[t + k <= e for k in range(1, FUTURE + 1)] for (_, t), e in zip(index, end, strict=True)]),
         clip=torch.tensor([c for c, _ in index]),
     )
 
