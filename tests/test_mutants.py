@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.mutants import FAILED, PASSED, ROOMS, ROOT, Mutant, chosen, judge, read_mutants
+from tests.mutants import BROKEN, FAILED, PASSED, ROOMS, ROOT, Mutant, chosen, judge, read_mutants
 
 MUTANTS = read_mutants()
 
@@ -47,9 +47,9 @@ def test_the_list_is_read_line_by_line(tmp_path):
 
 
 def test_only_a_test_that_fails_kills():
-    mutant = MUTANTS[0]
-    assert [judge(code, mutant) for code in (FAILED, PASSED, None, 2)] == ["killed", "survived", "too slow", "broken"]
-    assert [judge(code, None) for code in (FAILED, PASSED, None, 2)] == ["broken", "killed", "too slow", "broken"]
+    codes = (FAILED, PASSED, None, BROKEN)
+    assert [judge(code, changed=True) for code in codes] == ["killed", "survived", "too slow", "broken"]
+    assert [judge(code, changed=False) for code in codes] == ["failed", "passed", "too slow", "broken"]
 
 
 def test_some_are_chosen_by_name_and_room():
