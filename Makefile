@@ -7,13 +7,17 @@ FOLDERS = geometry hands losses datamodules metrics models experiments
 demo: setup
 	$(PY) experiments/run.py model=motionnet data=demo
 
-# The quick suite.
+# The quick suite, in as many processes as there are cores.
 test: setup
-	$(PY) -m pytest -m "not slow"
+	$(PY) -m pytest -m "not slow" -n auto --dist worksteal
 
 # Everything.
 test-all: setup
-	$(PY) -m pytest
+	$(PY) -m pytest -n auto --dist worksteal
+
+# Changes the numeric code line by line: a change that no test notices is an error.
+mutants: setup
+	$(PY) -m tests.mutants
 
 lint: setup .types
 	$(VENV)/bin/ruff check .
@@ -33,4 +37,4 @@ $(VENV)/.stamp: setup.cfg pyproject.toml constraints.txt
 	for folder in $(FOLDERS); do ln -sfn ../../$$folder $@/dexzoo/$$folder; done
 	ln -sfn ../../dexzoo/__init__.py $@/dexzoo/__init__.py
 
-.PHONY: demo test test-all lint setup .types
+.PHONY: demo test test-all mutants lint setup .types

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+from functools import lru_cache
+from pathlib import Path
 
 os.environ.update({"OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled", "WANDB_SILENT": "true", "MPLBACKEND": "Agg"})
 
@@ -24,6 +27,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device, found none"))
+
+
+def pytest_sessionfinish() -> None:
+    """Lets go of what dexzoo keeps for later: manifold3d prints a page about solids that outlive the interpreter."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "dexzoo"]:
+        for value in vars(sys.modules[name]).values():
+            if isinstance(value, type(lru_cache(None)(len))):
+                value.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One temporary folder for all processes of a test session, which several may write to at a time."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(autouse=True)

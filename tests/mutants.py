@@ -18,6 +18,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
@@ -34,8 +35,8 @@ LIST = Path(__file__).with_suffix(".txt")
 ROOMS = ("geometry", "hands", "losses", "datamodules", "metrics", "models", "experiments")
 HEAVY = ("torch", "lightning", "torchmetrics", "trimesh", "mujoco", "hydra", "pytorch_kinematics", "scipy.spatial")
 """Imported once, before the processes of the tests are forked off: they cost more than most tests."""
-PASSED, FAILED = 0, 1
-"""Exit codes of pytest; others mean that no test was run, and are errors here."""
+PASSED, FAILED, BROKEN = 0, 1, 3
+"""Exit codes of pytest; all but the first two mean that no test was run, and are errors here."""
 BEFORE = "unchanged"
 
 
@@ -96,7 +97,8 @@ class Verdict:
     """What the tests of a mutant said.
 
     Attributes:
-        outcome: "killed" as it should be, "survived", "too slow", or "broken": no test could run.
+        outcome: "killed" as it should be, "survived", "too slow", or "broken": no test could run; "passed" or "failed"
+            without a change.
         seconds: that they took.
         log: what they printed.
     """
@@ -120,7 +122,7 @@ class Bench:
         ignored = shutil.ignore_patterns("__pycache__", ".*", "outputs", "runs", "wandb")
         shutil.copytree(ROOT, self.tree, ignore=ignored)
         for room in ROOMS:  # found as `dexzoo.ROOM` before those that are installed
-            (self.tree / "dexzoo" / room).symlink_to(Path("..", "..", room))
+            (self.tree / "dexzoo" / room).symlink_to(Path("..", room))
 
     def start(self, tests: Sequence[str], mutant: Mutant | None) -> BaseProcess:
         """Runs tests in a process of their own, with a change or with none."""
@@ -144,6 +146,19 @@ class Bench:
 
 
 def _run_tests(tree: Path, tests: list[str], cache: Path, log: Path) -> None:
+    """Ends this process with pytest's exit code, or with another one where the tests do not run."""
+    code = BROKEN
+    try:
+        code = _tested(tree, tests, cache, log)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # what is loaded is not torn down: it takes a second
+
+
+def _tested(tree: Path, tests: list[str], cache: Path, log: Path) -> int:
     os.setsid()
     with log.open("wb") as file:
         os.dup2(file.fileno(), 1)
@@ -159,20 +174,18 @@ def _run_tests(tree: Path, tests: list[str], cache: Path, log: Path) -> None:
         raise RuntimeError(f"expected dexzoo of the copy {tree}, found {where}")
     import pytest
 
-    code = pytest.main([*tests, "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:warnings"])
-    sys.stdout.flush()
-    os._exit(int(code))  # what is loaded is not torn down: it takes a second
+    options = ["-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:xdist", "--disable-warnings"]
+    return int(pytest.main([*tests, *options]))
 
 
-def judge(code: int | None, mutant: Mutant | None) -> str:
+def judge(code: int | None, changed: bool) -> str:
     """The outcome of a trial from the exit code of its tests; None for those that ran out of time."""
     if code is None:
         return "too slow"
     if code not in (PASSED, FAILED):
         return "broken"
-    if mutant is None:
-        return "killed" if code == PASSED else "broken"
-    return "killed" if code == FAILED else "survived"
+    passed, failed = ("survived", "killed") if changed else ("passed", "failed")
+    return passed if code == PASSED else failed
 
 
 def run(mutants: Sequence[Mutant], jobs: int, limit: float, console: Console) -> dict[str, Verdict]:
@@ -193,7 +206,7 @@ def run(mutants: Sequence[Mutant], jobs: int, limit: float, console: Console) ->
         shares = {f"{BEFORE} {k + 1}": tests[k::jobs] for k in range(min(jobs, len(tests)))}
         before = _Work(benches, 30 * limit, bar, bar.add_task("unchanged", total=len(shares)))
         before.all([_Trial(name, share, None) for name, share in shares.items()])
-        wrong = [verdict for verdict in before.verdicts.values() if verdict.outcome != "killed"]
+        wrong = [verdict for verdict in before.verdicts.values() if verdict.outcome != "passed"]
         if wrong:
             sys.exit("the tests do not pass without any change:\n" + "\n".join(v.log[-3000:] for v in wrong))
         work = _Work(benches, limit, bar, bar.add_task("mutants", total=len(mutants)))
@@ -216,19 +229,24 @@ class _Work:
         self.verdicts: dict[str, Verdict] = {}
 
     def all(self, trials: Sequence[_Trial]) -> None:
+        """Runs the trials; those that run are ended with this process."""
         waiting, running = list(trials), {}
-        while waiting or running:
-            for bench in self.benches:
-                if bench not in running and waiting:
-                    trial = waiting.pop(0)
-                    running[bench] = (trial, bench.start(trial.tests, trial.mutant), time.monotonic())
-            time.sleep(0.1)
-            for bench, (trial, process, started) in list(running.items()):
-                seconds = time.monotonic() - started
-                if not process.is_alive() or seconds > self.limit:
-                    self._end(bench, trial, process, seconds)
-                    del running[bench]
-            self.bar.refresh()
+        try:
+            while waiting or running:
+                for bench in self.benches:
+                    if bench not in running and waiting:
+                        trial = waiting.pop(0)
+                        running[bench] = (trial, bench.start(trial.tests, trial.mutant), time.monotonic())
+                time.sleep(0.1)
+                for bench, (trial, process, started) in list(running.items()):
+                    seconds = time.monotonic() - started
+                    if not process.is_alive() or seconds > self.limit:
+                        self._end(bench, trial, process, seconds)
+                        del running[bench]
+                self.bar.refresh()
+        finally:
+            for _, process, _ in running.values():
+                os.killpg(process.pid or 0, signal.SIGKILL)
 
     def _end(self, bench: Bench, trial: _Trial, process: BaseProcess, seconds: float) -> None:
         slow = process.is_alive()
@@ -236,9 +254,12 @@ class _Work:
             os.killpg(process.pid or 0, signal.SIGKILL)
         process.join()
         log = bench.log.read_text(errors="replace") if bench.log.exists() else ""
-        self.verdicts[trial.name] = Verdict(judge(None if slow else process.exitcode, trial.mutant), seconds, log)
+        verdict = Verdict(judge(None if slow else process.exitcode, trial.mutant is not None), seconds, log)
+        self.verdicts[trial.name] = verdict
         if trial.mutant is not None:
             bench.restore(trial.mutant)
+        if verdict.outcome not in ("killed", "passed"):
+            self.bar.console.print(f"[bold red]{trial.name}: {verdict.outcome}[/]")
         self.bar.advance(self.task)
 
 
@@ -277,6 +298,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=float, default=120.0, metavar="SECONDS", help="for the tests of one mutant")
     options = parser.parse_args(arguments)
     os.environ |= {"OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled", "MPLBACKEND": "Agg"}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it ends its tests and clears up, as for Ctrl-C
     mutants, console = chosen(options.only, options.room), Console()
     verdicts = run(mutants, options.jobs, options.limit, console)
     console.print(table(mutants, verdicts))

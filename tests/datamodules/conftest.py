@@ -19,8 +19,8 @@ REAL = ROOT.parent / "shared" / "data" / "realdex_layout"
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DEXZOO_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+def _own_cache(session_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEXZOO_CACHE", str(session_folder / "cache"))
 
 
 @pytest.fixture

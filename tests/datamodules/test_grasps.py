@@ -69,6 +69,21 @@ def ready(**options: object) -> Plain:
 
 
 class TestStore:
+    def test_clouds_have_the_scale_of_their_grasp(self) -> None:
+        scales = [0.1, 0.3, 0.2]
+        grasps, same = store("aab", scales), store("aab")
+        batch, plain = grasps.batch([2, 0, 1]), same.batch([2, 0, 1])
+        for i, k in enumerate((2, 0, 1)):
+            torch.testing.assert_close(batch.object_points[i], scales[k] * plain.object_points[i])
+        torch.testing.assert_close(grasps[1].object_points, 0.3 * same[1].object_points)
+
+    def test_radii_are_about_the_centroid_and_scaled(self) -> None:
+        cloud = torch.tensor([[5.0, 0, 0], [5, 0, 2], [5, 0, -2]])  # 2 about (5, 0, 0), 5 and more about the origin
+        one = GraspStore.of(poses(2), np.zeros(2, np.int64), [GraspObject("a")], cloud[None])
+        numbers = one.numbers.copy()
+        numbers[:, 12] = [1.0, 0.5]
+        assert replace(one, numbers=numbers).radii.tolist() == pytest.approx([2.0, 1.0])
+
     def test_grasps_in_memory_keep_their_numbers_and_are_counted_by_name(self) -> None:
         objects = [GraspObject("mug", Path("a.ply")), GraspObject("can"), GraspObject("mug", Path("b.ply"))]
         index = np.array([1, 0, 2, 1, 2, 0])

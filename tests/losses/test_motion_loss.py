@@ -50,8 +50,8 @@ def test_smoothness_ignores_constant_velocity_differences_but_sees_the_seam():
     assert error == pytest.approx(0.02 / 5, rel=0.05)
 
 
-def test_smoothness_is_of_the_last_two_given_frames_and_those_that_follow():
-    """Second differences of whole tracks, frame by frame."""
+def test_smoothness_is_of_the_second_differences_that_end_in_each_predicted_frame():
+    """Those of whole tracks, frame by frame; the first two reach back into the given frames."""
     generator = torch.Generator().manual_seed(0)
     history, prediction, target = (torch.randn(2, n, 3, 3, generator=generator) for n in (5, 4, 4))
     expected = []
@@ -92,7 +92,6 @@ def test_the_loss_is_invariant_to_the_world(poses):
 
 
 def test_the_smoothness_of_poses_is_that_of_their_key_points(poses):
-    """The history moves with changing speed, so which of its frames count is seen."""
     hand, pose = poses
     way = torch.tensor([0.0, 0.01, 0.04, 0.02, 0.07])[:, None] * torch.tensor([1.0, 2.0, 0.0])
     past = replace(pose, translation=pose.translation + way)

@@ -125,6 +125,15 @@ def test_cage_without_a_side_fails_in_that_direction_only(grasp, missing):
     assert not out.success(distance=10.0, angle=-1.0).any()
 
 
+def test_the_displacement_of_six_directions_is_their_mean(grasp):
+    """One of them is open, so the least, the mean and the largest are far apart."""
+    open_cage = grasp(*CAGE[1:])
+    each = success_six_directions(open_cage, duration=0.2, friction=0.01).displacement[0]
+    assert each.max() > 100 * each.min()
+    whole = sim_displacement(open_cage, "six", duration=0.2, friction=0.01).displacement
+    assert whole.item() == pytest.approx(each.mean().item(), rel=1e-6)
+
+
 def test_success_needs_contact_left_by_dexgraspnets_rule(grasp):
     out = success_six_directions(grasp(FLOOR), duration=0.3)
     assert out.contact_left[0].tolist() == [False, False, False, True, False, False]
