@@ -28,6 +28,7 @@ from dexzoo.experiments.grasp_results import gather, summarise
 from dexzoo.experiments.grasp_tables import tables, write_table
 from dexzoo.experiments.results import console
 from dexzoo.experiments.tables import check_models, make_run, run_command
+from dexzoo.geometry.progress import working
 
 PREDICTOR = "contact_map"
 """Choice of conf/model that grasp models take their contact predictor from."""
@@ -140,7 +141,9 @@ def merge_runs(runs: Sequence[str | Path], out: Path, key: str = "sim_displaceme
     rows = gather(runs)
     title = f"{rows[0]['data']}, hand {rows[0]['hand']}, {len({row['object'] for row in rows})} test objects"
     screen = console()
-    for table in tables(summarise(rows), title):
+    with working(f"summarising {len(rows)} rows"):
+        lines = summarise(rows)
+    for table in tables(lines, title):
         screen.print(table)
     files = [*write_table(out, rows, title), grasp_figures.draw(out / "grasps.png", rows, title, key)]
     for file in files:
