@@ -30,6 +30,7 @@ from dexzoo.experiments.results import (
     new_table,
     read_results,
 )
+from dexzoo.geometry.progress import working
 from dexzoo.metrics.tool.table_file import write_table
 
 
@@ -120,7 +121,8 @@ def write_report(folder: Path, lines: Sequence[Row], title: str, reference: str)
 def report(paths: Sequence[str | Path], out: Path, reference: str = "timed") -> None:
     """Merges runs, prints the table and writes report.md, report.csv and table.json into `out`."""
     rows = gather(paths)
-    lines = merge(rows, reference)
+    with working(f"comparing {len(rows)} rows"):
+        lines = merge(rows, reference)
     title = f"{rows[0]['data']}, hand {rows[0]['hand']}, {len({(r['fold'], r['clip']) for r in rows})} test clips"
     headings, cells = text_lines(lines, reference)
     table = new_table(title, _explanation(reference))

@@ -20,6 +20,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from dexzoo.experiments import launch
+from dexzoo.experiments.arguments import quoted
 from dexzoo.experiments.errors import plain_errors
 from dexzoo.experiments.folders import RunError
 from dexzoo.experiments.results import console, new_table
@@ -216,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_intermixed_args(arguments)
     if given.count < 1:
         raise RunError(f"--count: expected at least 1, found {given.count}")
-    sweep = read_sweep(given.file, given.overrides)
+    sweep = read_sweep(given.file, quoted(given.overrides))
     out = given.out or Path("runs") / sweep.name
     show(sweep, run_sweep(sweep, given.count, out), out)
 

@@ -29,6 +29,7 @@ from dexzoo.experiments.grasp_results import gather, summarise
 from dexzoo.experiments.grasp_tables import COLUMNS, tables, text_lines, write_table
 from dexzoo.experiments.results import console
 from dexzoo.experiments.tables import check_models, make_run, run_command
+from dexzoo.geometry.progress import working
 from dexzoo.hands import Hand, load_hand
 from dexzoo.metrics.tool import table_file
 
@@ -143,10 +144,12 @@ def merge_runs(runs: Sequence[str | Path], out: Path, key: str = "sim_displaceme
     rows = gather(runs)
     title = f"{rows[0]['data']}, hand {rows[0]['hand']}, {len({row['object'] for row in rows})} test objects"
     screen = console()
-    for table in tables(summarise(rows), title):
+    with working(f"summarising {len(rows)} rows"):
+        lines = summarise(rows)
+    for table in tables(lines, title):
         screen.print(table)
     picture = grasp_figures.draw(out / "grasps.png", rows, title, key, hand=hand_of(runs[0]))
-    cells, seeds = text_lines(summarise(rows), COLUMNS), [row["seed"] for row in rows]
+    cells, seeds = text_lines(lines, COLUMNS), [row["seed"] for row in rows]
     published = table_file.write_table(out, f"Table 3: {title}", *cells, rows[0]["data"], seeds)
     files = [*write_table(out, rows, title), published, picture]
     for file in files:

@@ -29,6 +29,7 @@ from dexzoo.experiments.launch import DONE
 from dexzoo.experiments.report import gather
 from dexzoo.experiments.results import Row, console, mean_and_sd, method_label
 from dexzoo.experiments.tables import check_models, make_run, run_command
+from dexzoo.geometry.progress import working
 from dexzoo.metrics.tool.table_file import write_table
 
 
@@ -136,8 +137,9 @@ def merge_runs(runs: Sequence[str | Path], settings: Table4) -> list[Path]:
     rows = sorted(gather(runs), key=lambda row: row["variant"] is None)  # references, which have none, come last
     check_rows(rows, settings)
     parts = parts_of(runs)
-    lines = motion_tables.lines_of(rows, costs_of(parts))
-    comparisons = motion_tables.compare(rows, settings.base)
+    with working(f"comparing {len(rows)} rows"):
+        lines = motion_tables.lines_of(rows, costs_of(parts))
+        comparisons = motion_tables.compare(rows, settings.base)
     clips = len({(row["fold"], row["clip"]) for row in rows})
     data = f"{rows[0]['data']}, hand {rows[0]['hand']}"
     title = f"{data}, {clips} test clips"

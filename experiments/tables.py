@@ -130,9 +130,9 @@ def _parse(argument: str, types: dict[str, str]) -> tuple[str, Any]:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         why = str(error).splitlines()[0]
-        raise RunError(
-            f"{key}: expected a value, or a list [A,B], found {text}: {why}; text is quoted twice"
-        ) from error
+        raise RunError(f"{key}: expected a value, or a list [A,B], in YAML, found {text}: {why}") from error
+    if types[key] == "str" and not isinstance(value, list | dict | str):
+        value = text  # a name that looks like a number or a date
     return key, _typed(key, value, types[key])
 
 

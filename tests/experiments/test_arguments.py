@@ -12,6 +12,8 @@ from omegaconf import OmegaConf
 
 from dexzoo.experiments.arguments import check_kind, how_to_quote, kinds_of, override, quoted
 from dexzoo.experiments.folders import RunError
+from dexzoo.experiments.table4 import Table4
+from dexzoo.experiments.tables import read_settings
 
 NAMES = [
     "mug (1).obj",
@@ -39,6 +41,20 @@ def test_a_path_is_taken_as_it_is_typed(name, tmp_path, monkeypatch):
     for path in (name, str(tmp_path / name)):
         (argument,) = quoted([f"object={path}"])
         assert read(argument) == path
+
+
+@pytest.mark.parametrize("name", [*NAMES, "2024-11-30", "17", "a: b"])
+def test_commands_of_tables_take_a_path_as_it_is_typed(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(name).mkdir()
+    assert read_settings(Table4, [f"runs={name}"]).runs == [name]
+    assert read_settings(Table4, [f"out={name}"]).out == name
+
+
+def test_commands_of_tables_take_a_name_that_looks_like_a_number():
+    assert read_settings(Table4, ["out=2024"]).out == "2024"
+    with pytest.raises(RunError, match=r"out: expected str, found \['a'\]"):
+        read_settings(Table4, ["out=[a]"])
 
 
 @pytest.mark.parametrize("name", NAMES)

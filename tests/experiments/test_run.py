@@ -112,7 +112,7 @@ def test_a_run_says_what_made_its_numbers(finished):
     assert {"code", "versions", "host", "command", "data"} == set(origin)
     assert origin["command"].startswith("python experiments/run.py logger=wandb experiment=smoke")
     assert origin["data"]["split_hash"] == mine["split_hash"]
-    task, data = load_run(folder)
+    _, data = load_run(folder)
     data.setup()
     assert data.content_hash == origin["data"]["content_hash"]
     clip = data.train[0]

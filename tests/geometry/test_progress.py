@@ -70,9 +70,13 @@ def test_a_file_gets_nothing_of_what_is_quick(file, monkeypatch):
 
 
 def test_work_that_fails_is_not_said_to_be_done(file):
-    with shown(file), pytest.raises(ValueError, match="bad"), working("decomposing mug"):
-        time.sleep(0.15)
-        raise ValueError("bad")
+    def fail() -> None:
+        with shown(file), working("decomposing mug"):
+            time.sleep(0.15)
+            raise ValueError("bad")
+
+    with pytest.raises(ValueError, match="bad"):
+        fail()
     assert "decomposing mug: stopped after" in text(file)
 
 
