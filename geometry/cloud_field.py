@@ -200,17 +200,29 @@ def _sheet(offset: Tensor, normals: Tensor, logit: Tensor, normal: Tensor) -> tu
     Returns:
         Signed distance (M,), mean point (M, 3) and mean normal (M, 3) of the sheet.
     """
-    for _ in range(2):  # the second time by the normal that was found
-        turn = (normals - normal.unsqueeze(1)).square().sum(-1)
-        weight = torch.softmax(logit - turn / _TURN**2, dim=1).unsqueeze(-1)
-        foot, mean = (weight * offset).sum(1), (weight * normals).sum(1)
-        square = (weight * offset.square()).sum((1, 2))
-        spread = (square - foot.square().sum(-1)).clamp_min(1e-6)
-        bend = ((weight * offset * normals).sum((1, 2)) - (foot * mean).sum(-1)) / (2 * spread)
-        bend = bend.clamp(-_BENDS, _BENDS)
-        linear = mean - 2 * bend.unsqueeze(-1) * foot
-        constant = -(linear * foot).sum(-1) - bend * square
-        slope = torch.linalg.vector_norm(linear, dim=-1)
-        root = (slope.square() - 4 * bend * constant).clamp_min(0).sqrt()
-        normal = linear / slope.clamp_min(1e-6).unsqueeze(-1)
-    return 2 * constant / (slope + root).clamp_min(1e-6), foot, normalize(mean, dim=-1)
+    _, _, _, there = _sphere(offset, normals, _likeness(normals, logit, normal))
+    distance, foot, mean, _ = _sphere(offset, normals, _likeness(normals, logit, there))
+    return distance, foot, normalize(mean, dim=-1)
+
+
+def _likeness(normals: Tensor, logit: Tensor, normal: Tensor) -> Tensor:
+    turn = (normals - normal.unsqueeze(1)).square().sum(-1)
+    return torch.softmax(logit - turn / _TURN**2, dim=1).unsqueeze(-1)
+
+
+def _sphere(offset: Tensor, normals: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Distance (M,) of the origin, mean point and mean normal (M, 3), and the normal (M, 3) at the origin.
+
+    The sphere, or plane, is where constant + linear . x + bend |x|^2 is 0; its gradient fits the normals best.
+    """
+    foot, mean = (weight * offset).sum(1), (weight * normals).sum(1)
+    square = (weight * offset.square()).sum((1, 2))
+    spread = (square - foot.square().sum(-1)).clamp_min(1e-6)
+    bend = ((weight * offset * normals).sum((1, 2)) - (foot * mean).sum(-1)) / (2 * spread)
+    bend = bend.clamp(-_BENDS, _BENDS)
+    linear = mean - 2 * bend.unsqueeze(-1) * foot
+    constant = -(linear * foot).sum(-1) - bend * square
+    slope = torch.linalg.vector_norm(linear, dim=-1)
+    root = (slope.square() - 4 * bend * constant).clamp_min(0).sqrt()
+    distance = 2 * constant / (slope + root).clamp_min(1e-6)
+    return distance, foot, mean, linear / slope.clamp_min(1e-6).unsqueeze(-1)
