@@ -182,7 +182,7 @@ class PerturbHand:
                 raise DataError(f"{name}: expected a standard deviation >= 0, found {getattr(self, name)}")
 
     def __call__(self, item: Item, generator: torch.Generator | None) -> Item:
-        """Returns the sample or batch with another `field`, by PyTorch's own random numbers where there is no generator.
+        """Returns the sample or batch with another `field`, drawn by PyTorch's own generator where there is none.
 
         Raises:
             DataError: the item has no hand pose of that name.
