@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ class BallKinematics(ExactBuffers):
     """World transforms of a tree of ball joints, (..., 3 x joints) axis-angle; `parents` come before their children."""
 
     offsets: Tensor
+    order: Tensor
 
     def __init__(self, offsets: np.ndarray, parents: tuple[int, ...]) -> None:
         super().__init__()
@@ -65,12 +67,14 @@ class BallKinematics(ExactBuffers):
         depth = [0] * len(parents)
         for i in range(1, len(parents)):
             depth[i] = depth[parents[i]] + 1
-        self.levels = [[i for i in range(len(parents)) if depth[i] == d] for d in range(1, max(depth) + 1)]
-        self.above = [[self._column(parents[i], d) for i in level] for d, level in enumerate(self.levels)]
-        self.order = np.argsort([0, *(i for level in self.levels for i in level)]).tolist()
-
-    def _column(self, parent: int, level: int) -> int:
-        return self.levels[level - 1].index(parent) if level else 0
+        levels = [[i for i in range(len(parents)) if depth[i] == d] for d in range(1, max(depth) + 1)]
+        above = [[0] * len(levels[0])]
+        above += [[up.index(parents[i]) for i in level] for up, level in pairwise(levels)]
+        self.num_levels = len(levels)
+        for d in range(len(levels)):  # a list as an index would be copied to the device every time
+            self.add_constant(f"level{d}", np.array(levels[d], dtype=np.int64))
+            self.add_constant(f"above{d}", np.array(above[d], dtype=np.int64))
+        self.add_constant("order", np.argsort([0, *(i for level in levels for i in level)]))
 
     def forward(self, rotation: Tensor, translation: Tensor, joints: Tensor) -> Links:
         """As `Kinematics.forward`."""
@@ -78,15 +82,15 @@ class BallKinematics(ExactBuffers):
         offsets = self.offsets.to(joints)
         R, t = rotation.unsqueeze(-3), translation.unsqueeze(-2)
         rotations, translations = [R], [t]
-        for level, above in zip(self.levels, self.above, strict=True):
+        for d in range(self.num_levels):
+            level, above = (getattr(self, f"{name}{d}").to(joints.device) for name in ("level", "above"))
             R, t = R[..., above, :, :], t[..., above, :]
             t = t + rotate(R, offsets[level])
-            R = compose(R, local[..., [i - 1 for i in level], :, :])
+            R = compose(R, local[..., level - 1, :, :])
             rotations.append(R)
             translations.append(t)
-        return Links(
-            torch.cat(rotations, dim=-3)[..., self.order, :, :], torch.cat(translations, dim=-2)[..., self.order, :]
-        )
+        order = self.order.to(joints.device)
+        return Links(torch.cat(rotations, dim=-3)[..., order, :, :], torch.cat(translations, dim=-2)[..., order, :])
 
 
 class ManoHand(Hand):
