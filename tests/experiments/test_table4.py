@@ -259,7 +259,7 @@ def test_merging_runs_writes_the_table_and_pictures(runs, tmp_path, capsys, monk
     monkeypatch.setattr(motion_figures, "FILM_FPS", 1)
     given = f"runs=[{runs['motionnet']},{runs['rival']}]"
     table4.main([given, f"out={tmp_path}", "size=48", "beside=nothing"])
-    names = ["table4.md", "table4.csv", "table4.json", "error_over_time.png"]
+    names = ["table4.md", "table4.csv", "table4.json", "table.json", "error_over_time.png"]
     names += ["sheet_median.png", "film_median.gif", "sheet_worst.png"]
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(names)
     printed = capsys.readouterr().out
@@ -297,4 +297,5 @@ def test_without_pictures_no_weights_are_needed(tmp_path):
     (tmp_path / "run").mkdir()
     write_results(tmp_path / "run", make_rows("motionnet", 0), {})
     table4.main([f"runs={tmp_path / 'run'}", f"out={tmp_path / 'out'}", "size=0"])
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["table4.csv", "table4.json", "table4.md"]
+    files = sorted(file.name for file in (tmp_path / "out").iterdir())
+    assert files == ["table.json", "table4.csv", "table4.json", "table4.md"]
