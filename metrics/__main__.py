@@ -106,9 +106,9 @@ def _add_inputs(command: argparse.ArgumentParser) -> None:
     add("--hand", default="shadow", help="shadow, shadow_e3m5, mano, or the path of a YAML; default: shadow")
     add(
         "--up", choices=AXES, metavar="AXIS",
-        help="which way is up in the objects' frames, against which gravity pulls: x, y, z, -x, -y, -z (as --up=-y), or "
-        "six for objects without an up, which fall along all six half axes. Default: the normal of a grasp's table, or what "
-        "its file says, or z; six for DexGraspNet's files, which know no up",
+        help="which way is up in the objects' frames, against which gravity pulls: x, y, z, -x, -y, -z (as --up=-y), "
+        "or six for objects without an up, which fall along all six half axes. Default: the normal of a grasp's table, "
+        "or what its file says, or z; six for DexGraspNet's files, which know no up",
     )  # fmt: skip
     add(
         "--scale", type=_length, metavar="METRES",
