@@ -22,6 +22,7 @@ from ..geometry.render import Camera, frame_mesh, points_mesh, render_scene
 from .errors import HandError
 from .hand import Hand, load_hand
 from .kinematics import Links
+from .plausible import doubt_hand
 from .solids import rest_overlaps
 
 _GREY, _RED, _GREEN, _BLUE = (0.75, 0.75, 0.78), (0.85, 0.1, 0.1), (0.1, 0.6, 0.2), (0.1, 0.25, 0.9)
@@ -30,7 +31,7 @@ _PLAIN = {"box": SIMPLE, "padding": (0, 1, 0, 0), "pad_edge": False, "title_just
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the check; returns 1 and prints the reason where the hand cannot be loaded."""
+    """Runs the check; returns 1 and prints the reasons where the hand cannot be loaded, or is implausible."""
     summary = (__doc__ or "").partition("\n")[0]
     parser = argparse.ArgumentParser(prog="python -m dexzoo.hands.check", description=summary)
     parser.add_argument("hand", help="a shipped hand (shadow, shadow_e3m5, mano) or the path of a YAML file")
@@ -47,13 +48,18 @@ def main(arguments: list[str] | None = None) -> int:
         console.width = max(console.width, wide)  # names are worth more than tidy lines
         console.print(table)
     notes = findings(hand)
-    for note in notes or ["nothing is missing"]:
+    doubts = doubt_hand(hand)
+    for doubt in doubts:
+        console.print(doubt, style="red", markup=False, highlight=False)
+    for note in notes or ["nothing is missing"] * (not doubts):
         console.print(("[yellow]note[/] " if notes else "[green]ok[/] ") + note, highlight=False)
     out = options.out or Path(f"{hand.name}.png")
     out.parent.mkdir(parents=True, exist_ok=True)
     iio.imwrite(out, picture(hand))
     console.print(f"picture: {out}", highlight=False)
-    return 0
+    if doubts:
+        console.print(f"implausible: {len(doubts)}, see above", style="red", highlight=False)
+    return 1 if doubts else 0
 
 
 def joint_table(hand: Hand) -> Table:

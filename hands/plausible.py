@@ -29,7 +29,7 @@ HAND = 0.02, 1.0
 """metres, likewise of a hand at rest."""
 LIMIT = 7.0
 """radians: no joint turns by more than a whole turn."""
-UNITS = {"millimetres": 0.001, "centimetres": 0.01, "inches": 0.0254}
+UNITS = {"millimetres": 0.001, "centimetres": 0.01}
 """Metres per unit."""
 
 _POINTS = 128  # on the hand: between one and two centimetres apart

@@ -14,6 +14,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from ...hands.plausible import Doubts
 from .examine import Examined
 from .measure import Measures
 
@@ -24,6 +25,7 @@ BENT = 0.01
 _FAR_BENT = 0.1  # radians beyond a limit that optimisers and hands that hyperextend seldom reach
 _SIZES = 0.015, 0.8  # metres: smaller or larger is no thing for a hand
 _RATES = 5.0, 240.0  # frames per second
+_IMPLAUSIBLE = 0.05  # share of the grasps that a tracker may have lost
 
 
 class Level(Enum):
@@ -60,7 +62,7 @@ class Statistic:
     """A number that gives a wrong convention away.
 
     Attributes:
-        kind: "distance", "fingertips", "size", "limits", "conventions" or "rate".
+        kind: "distance", "fingertips", "size", "limits", "plausible", "conventions" or "rate".
         name: for people.
         value: what was found, in words.
         expected: in words.
@@ -89,7 +91,11 @@ def judge(examined: Examined, measures: Measures, expected: Expected) -> list[St
             judge_tips(measures.tips, expected, examined.margin),
             judge_size(measures.size),
         ]
-    return [*statistics, judge_limits(measures.excess, examined.bodies[0].hand.joint_names)]
+    return [
+        *statistics,
+        judge_limits(measures.excess, examined.bodies[0].hand.joint_names),
+        judge_doubts(measures.doubts),
+    ]
 
 
 def judge_distance(distance: NDArray, expected: Expected, margin: float = 0.0) -> Statistic:
@@ -138,6 +144,14 @@ def judge_limits(excess: NDArray, joint_names: Sequence[str]) -> Statistic:
     level = Level.BAD if far > 0.5 else Level.DOUBTFUL if bent > 0.7 else Level.GOOD
     wanted = f"half of the grasps at most by more than {_FAR_BENT:g} rad"
     return Statistic("limits", "joints beyond their limits", value, wanted, level)
+
+
+def judge_doubts(doubts: Doubts) -> Statistic:
+    """Grasps that cannot be meant, because the hand is far from the object or bent as no hand is."""
+    share = doubts.count / max(1, len(doubts.reasons))
+    level = Level.GOOD if not doubts.count else Level.DOUBTFUL if share <= _IMPLAUSIBLE else Level.BAD
+    value = f"{doubts.count} of {len(doubts.reasons)} are implausible"
+    return Statistic("plausible", "plausible grasps", value, "none is implausible", level)
 
 
 def judge_rate(rates: NDArray) -> Statistic:

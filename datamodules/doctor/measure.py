@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 from ...geometry.assets import ObjectAsset
 from ...geometry.meshes import MeshError, load_mesh
 from ...geometry.sdf import SignedDistance
-from ...hands.mano import ManoHand
+from ...hands.plausible import NEAR, UNITS, Doubts, beyond_limits, judge
 from .examine import Examined
 
 _POINTS = 1500
@@ -34,6 +34,7 @@ class Measures:
         tips: (n, F), metres, likewise of each fingertip's link.
         excess: (n, J), radians beyond the joint limits, 0 within.
         size: (n,), metres, longest side of the object's bounding box.
+        doubts: which grasps cannot be meant, and why.
         open_meshes: what is wrong with meshes that bound no solid; distances to them are measured all the same.
         bad_meshes: what is wrong with meshes that cannot be used.
     """
@@ -42,6 +43,7 @@ class Measures:
     tips: NDArray[np.float64]
     excess: NDArray[np.float64]
     size: NDArray[np.float64]
+    doubts: Doubts
     open_meshes: tuple[str, ...] = ()
     bad_meshes: tuple[str, ...] = ()
 
@@ -82,6 +84,29 @@ def measure(examined: Examined, shapes: Shapes | None = None) -> Measures:
     """
     shapes = shapes or Shapes()
     points, is_tip = _surfaces(examined)
+    distance, size = _to_objects(examined, points, shapes)
+    tips = np.where(is_tip, distance[:, None], np.inf).min(axis=2)
+    tips[np.isnan(size)] = np.nan
+    excess = beyond_limits(examined.bodies[0].hand, examined.pose.joints)
+    doubts = _doubts(examined, distance.min(axis=1), excess, shapes)
+    bad = (tuple(shapes.open.values()), tuple(shapes.bad.values()))
+    return Measures(distance.min(axis=1), tips, excess, size, doubts, *bad)
+
+
+def _doubts(examined: Examined, distance: NDArray, excess: NDArray, shapes: Shapes) -> Doubts:
+    """Of n grasps with least distances (n,), metres, and joints (n, J) beyond their limits, radians."""
+    nearer: dict[str, NDArray] = {}
+    for unit, factor in UNITS.items() if (distance > NEAR).any() else ():
+        hands = replace(examined, pose=replace(examined.pose, translation=factor * examined.pose.translation))
+        both = replace(hands, translation=factor * examined.translation)
+        gaps = [_to_objects(other, _surfaces(other)[0], shapes)[0].min(axis=1) for other in (hands, both)]
+        nearer[unit] = np.minimum(*gaps)
+    degrees = beyond_limits(examined.bodies[0].hand, examined.pose.joints.double().deg2rad())
+    return judge(distance, nearer, excess.max(axis=1, initial=0.0), degrees.max(axis=1, initial=0.0))
+
+
+def _to_objects(examined: Examined, points: Tensor, shapes: Shapes) -> tuple[NDArray, NDArray]:
+    """Distances (n, P) of points (n, P, 3), world, to the objects, and their longest sides (n,), metres."""
     distance, size = np.full(points.shape[:2], np.nan), np.full(len(examined), np.nan)
     for file, rows in _groups(examined.meshes):
         shape = None if file is None else shapes(file)
@@ -92,10 +117,7 @@ def measure(examined: Examined, shapes: Shapes | None = None) -> Measures:
             )
             distance[rows] = _distances(*shape, back.mT, scale)
             size[rows] = scale.numpy() * shape[1].extents.max()
-    tips = np.where(is_tip, distance[:, None], np.inf).min(axis=2)
-    tips[np.isnan(size)] = np.nan
-    excess = _excess(examined)
-    return Measures(distance.min(axis=1), tips, excess, size, tuple(shapes.open.values()), tuple(shapes.bad.values()))
+    return distance, size
 
 
 def _distances(distance: SignedDistance, mesh: trimesh.Trimesh, points: Tensor, scale: Tensor) -> NDArray:
@@ -119,16 +141,6 @@ def _surfaces(examined: Examined) -> tuple[Tensor, NDArray[np.bool_]]:
         tips = [hand.link_names.index(link) for link, _ in hand.spec.fingertips.values()]
         is_tip[rows] = surface.link.numpy()[None] == np.array(tips)[:, None]
     return points, is_tip
-
-
-def _excess(examined: Examined) -> NDArray[np.float64]:
-    """(n, J), radians. A ball joint of MANO has no range but for what no hand bends by: pi."""
-    hand = examined.bodies[0].hand
-    joints = examined.pose.joints.double()
-    if isinstance(hand, ManoHand):
-        return (joints.abs() - torch.pi).clamp_min(0).numpy()
-    beyond = torch.maximum(hand.lower.double() - joints, joints - hand.upper.double())
-    return beyond.clamp_min(0).numpy()
 
 
 def _groups(things: Sequence[Hashable]) -> list[tuple]:

@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ...hands.plausible import doubt_size
 from .findings import Level
+from .measure import Measures
 from .visit import Visit
 
 _STYLES = {Level.GOOD: "green", Level.DOUBTFUL: "yellow", Level.BAD: "bold red"}
@@ -76,6 +78,8 @@ def _statistics(visit: Visit, console: Console) -> None:
     for s in visit.statistics:
         table.add_row(s.name, escape(s.value), escape(s.expected), f"[{_STYLES[s.level]}]{s.level.value}")
     console.print(table)
+    if visit.measures is not None:
+        _doubts(visit.measures, console)
     for s in visit.statistics:
         usual = visit.dataset.usual.get(s.kind, ())
         if s.level is Level.BAD and usual:
@@ -83,6 +87,14 @@ def _statistics(visit: Visit, console: Console) -> None:
     if visit.causes:
         lines = tuple(f"{cause.name}: {cause.value}" for cause in visit.causes)
         _list(console, "likely causes, tried on the data, the likeliest first", lines)
+
+
+def _doubts(measures: Measures, console: Console) -> None:
+    """What cannot be meant, with numbers and the unit that would explain it."""
+    sizes = [problem for side in measures.size.tolist() if side == side and (problem := doubt_size(side))]
+    lines = [*measures.doubts.messages(), *[f"{len(sizes)} of {len(measures.size)} objects: {sizes[0]}"] * bool(sizes)]
+    if lines:
+        _list(console, f"implausible: {measures.doubts.count} grasps, {len(sizes)} sizes of objects", tuple(lines))
 
 
 def _conclusion(visit: Visit) -> str:

@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 
 from dexzoo.datamodules.demo import grasps as demo
 from dexzoo.datamodules.demo.objects import object_mesh
-from dexzoo.experiments import own_grasps, run
+from dexzoo.experiments import own_grasps, run, sample
 from dexzoo.experiments.load import load_run
 from dexzoo.experiments.own_objects import OwnObject, read_object, warn_of_size
 from dexzoo.experiments.results import read_results
@@ -166,6 +166,69 @@ def test_millimetres_give_the_same_grasps(trained, tmp_path, monkeypatch, hand, 
     torch.testing.assert_close(millimetres.pose.to_vector(), metres.pose.to_vector(), atol=1e-5, rtol=0)
     assert millimetres.scale.tolist() == [0.001] * 2
     assert "object_scale" not in caplog.text
+
+
+@pytest.mark.parametrize("task", ["sample", "refine"])
+def test_an_object_of_metres_needs_its_scale_stated(task, trained, hand, tmp_path, monkeypatch, capsys):
+    object_mesh("mug").copy().apply_scale(1000).export(tmp_path / "mug.off")
+    pose = demo.load_grasps()["mug"].pose[:2].to(torch.float64)
+    ones = torch.ones(2, dtype=torch.float64)
+    save_grasps(tmp_path / "mug.npz", [GraspSet("mug", pose, ones, torch.arange(2))], hand)
+    monkeypatch.chdir(tmp_path)
+    what = [f"ckpt={trained}", "object=mug.off", "n=2"] if task == "sample" else ["grasps=mug.npz", "mesh=mug.off"]
+    said = refused(capsys, f"task={task}", *what, *SHORT)
+    assert "object mug: implausible: the longest side is 1" in said
+    assert "expected 1 mm to 1 m; did you mean a scale of 0.001 (1" in said
+    assert "object_scale states the metres per unit of its file, object_scale=1 that they are metres" in said
+    command(f"task={task}", *what, "object_scale=0.001", "measure=false", "select=none", *SHORT)
+    assert load_grasps(only_run(tmp_path, task) / "grasps.npz", hand)[0].scale.tolist() == [0.001] * 2
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "message"),
+    [
+        (
+            {"translation": 1000.0},
+            "hand far from the object (millimetres?)",
+            "did you mean translations in millimetres? Read so, 2 of them are within 5 cm",
+        ),
+        (
+            {"joints": 180 / np.pi},
+            "joints beyond their limits (degrees?)",
+            "did you mean joints in degrees? Read so, 2 of them are at most 0.6 rad beyond",
+        ),
+    ],
+)
+def test_refining_names_grasps_in_wrong_units(change, reason, message, hand, tmp_path, monkeypatch, capsys):
+    object_mesh("can").export(tmp_path / "can.off")
+    pose = demo.load_grasps()["can"].pose[:2].to(torch.float64)
+    pose = replace(pose, **{name: factor * getattr(pose, name) for name, factor in change.items()})
+    part = GraspSet("can", pose, torch.ones(2, dtype=torch.float64), torch.arange(2))
+    save_grasps(tmp_path / "can.npz", [part], hand)
+    monkeypatch.chdir(tmp_path)
+    command("task=refine", "grasps=can.npz", "mesh=can.off", "refine.steps=2", "runs=runs")
+    printed = capsys.readouterr().out
+    assert printed.count("implausible: 2 of 2 grasps: ") == 1
+    assert message in printed
+    rows = read_results(only_run(tmp_path, "refine") / "results.parquet")
+    assert [row["implausible"] for row in rows if row["refine"] == "off"] == [reason] * 2
+
+
+def test_sampling_names_grasps_that_are_nowhere_near(trained, tmp_path, monkeypatch, capsys):
+    """A model that draws hands 5 m away."""
+    object_mesh("mug").export(tmp_path / "mug.off")
+    monkeypatch.chdir(tmp_path)
+    draw = sample._draw
+
+    def away(*args):
+        drawn = draw(*args)
+        return replace(drawn, pose=replace(drawn.pose, translation=drawn.pose.translation + 5))
+
+    monkeypatch.setattr(sample, "_draw", away)
+    command("task=sample", f"ckpt={trained}", "object=mug.off", "n=2", "refine=none", "select=none", *SHORT[2:])
+    assert "implausible: 2 of 2 grasps: the hand is 8" in capsys.readouterr().out
+    rows = read_results(only_run(tmp_path, "sample") / "results.parquet")
+    assert all(row["implausible"].startswith("hand far from the object") for row in rows)
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,16 @@ def test_its_grasps_are_those_of_the_reader(tree: Path, monkeypatch: pytest.Monk
         expected = torch.stack([getattr(grasp.pose, name) for grasp in listed])
         torch.testing.assert_close(getattr(batch.pose, name), expected)
     assert batch.object_points.equal(torch.stack([grasp.object_points for grasp in listed]))
+    assert batch.up is not None
+    assert batch.up.equal(torch.stack([grasp.up for grasp in listed]))
+    torch.testing.assert_close(batch.up.norm(dim=1), torch.ones(len(listed)))
+    # the palm's height above the object's origin, in the world and in the object's frame
+    height = (batch.up * batch.pose.translation).sum(1)
+    clips = {clip.recording: clip for clip in GrabMotion(tree, "mano_skeleton", n_object_points=64).load()}
+    for grasp, found in zip(listed, height.tolist(), strict=True):
+        clip = clips[grasp.name.split("/", 1)[1].rpartition("/")[0]]
+        near = (clip.pose.translation - clip.object_translation)[:, 2]
+        assert (near - found).abs().min() < 0.01
 
 
 def test_grasps_are_split_by_object_alone() -> None:

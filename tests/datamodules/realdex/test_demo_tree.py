@@ -70,6 +70,8 @@ class TestDemoRoot:
             assert batch.pose.joints[i].equal(clip.pose.joints[t])
             assert batch.object_points[i].equal(clip.object_points)
             assert batch.meshes[i] == clip.mesh
+            assert batch.up is not None
+            torch.testing.assert_close(batch.up[i].double(), turn.T @ torch.tensor([0.0, 0.0, 1.0]).double())
 
     def test_what_is_wrong_with_settings_of_grasps(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(DataError, match=r"data\.last: expected 1 or more frames of each clip, found 0"):
