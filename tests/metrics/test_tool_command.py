@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -40,7 +42,9 @@ def given(tmp_path: Path) -> Given:
 
 
 class TestPictures:
-    def test_they_are_written_and_not_blank(self, given: Given) -> None:
+    def test_they_are_written_and_not_blank(self, given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+        tool = import_module("dexzoo.metrics.tool.evaluate")
+        monkeypatch.setattr(tool, "draw_worst", partial(tool.draw_worst, size=160))
         given.run(worst="gap_cm", pictures=True)
         for name in ("histograms.png", "worst.png"):
             picture = imageio.imread(given.out / name)[..., :3]

@@ -136,6 +136,7 @@ def test_counts_are_positive(hand):
         GraspFlow(hand, steps=0)
 
 
+@pytest.mark.slow
 def test_overfits_eight_grasps(hand, generator):
     torch.manual_seed(0)
     net, grasps = GraspFlow(hand, n_object_points=64, width=128, draws=16), random_grasps(hand, 8, generator)

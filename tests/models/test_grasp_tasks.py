@@ -197,7 +197,7 @@ class Drawn(GraspModel):
 
 def two_test_objects():
     options = {"min_grasps_per_epoch": 0, "n_object_points": 256, "eval_grasps": 4}
-    return DemoGrasps(objects=["mug", "bowl", "jar"], test_objects=["bowl", "jar"], **options)
+    return DemoGrasps(objects=["mug", "bowl", "jar"], test_objects=["bowl", "jar"], val_objects=[], **options)
 
 
 def test_every_test_object_has_draws_of_its_own(tmp_path):

@@ -280,6 +280,7 @@ def test_weights_and_scales_travel_together(hand, net, grasps):
     assert torch.equal(*draws)
 
 
+@pytest.mark.slow
 def test_overfits_eight_grasps(hand, generator):
     torch.manual_seed(0)
     grasps = random_grasps(hand, 8, generator, points=32)
