@@ -30,6 +30,7 @@ from .folders import RunError
 from .own_objects import OwnObject
 from .progress_bar import WorkProgress
 from .results import Row, console, label_rows
+from .run_log import interruptible
 
 _BATCH = 128
 """Grasps that are refined at once."""
@@ -116,7 +117,8 @@ def refine_sets(work: Work, refiner: Refiner, contact: ContactPredictor | None, 
         )
     meshes = all(thing.mesh is not None for thing in work.things)
     task = GraspRefinement(str(work.hand.spec.file), refiner, contact, meshes, cfg.decompose)
-    refined = trainer.predict(task, DataLoader(_Batches(work.sets, work.things), batch_size=None))
+    with interruptible(trainer):
+        refined = trainer.predict(task, DataLoader(_Batches(work.sets, work.things), batch_size=None))
     assert refined is not None
     start, end = (torch.cat([getattr(part, name) for part in refined]).mean() for name in ("start", "end"))
     console().print(f"refined      {sum(map(len, work.sets))} grasps, mean energy {start:.3g} -> {end:.3g}")
