@@ -60,8 +60,8 @@ def source(file: Path = _HERE) -> dict[str, Any]:
 def files(cfg: Mapping[str, Any]) -> dict[str, str]:
     """SHA-256 of the file that each key of `_FILES` names; of a run folder, that of its best checkpoint."""
     found = {}
-    for key in _FILES:
-        path = Path(cfg.get(key) or "")
+    for key in filter(cfg.get, _FILES):
+        path = Path(cfg.get(key, ""))
         path = path / BEST if path.is_dir() else path
         if path.is_file():
             found[key] = hashlib.sha256(path.read_bytes()).hexdigest()
