@@ -158,8 +158,8 @@ def _bad_argument(error: BaseException, inner: BaseException) -> str | None:
 
 
 def _with_key(error: BaseException, text: str) -> str:
-    """The text, after the key of the config that could not be made unless it names that."""
-    node = re.search(r"full_key: (\S+)", str(error))
+    """The text; what Lightning says of its trainer does not name it."""
+    node = re.search(r"full_key: (trainer\S*)", str(error))
     return text if node is None or node[1] in text else f"{node[1]}: {text}"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-_BEFORE = (".hydra", "run.log", "config.yaml", "metrics.csv", "wandb")
+_BEFORE = (".hydra", "config.yaml", "metrics.csv", "wandb")
 _SWEEP = "multirun.yaml"
 LAST, BEST = Path("checkpoints/last.ckpt"), Path("checkpoints/best.ckpt")
 
@@ -55,7 +55,7 @@ def run_id(folder: str) -> str:
 def is_unused(folder: Path) -> bool:
     """Whether a folder holds no more than what a run puts there before its first step."""
     holding = [p for p in folder.glob("*") if p.is_file() or any(map(Path.is_file, p.rglob("*")))]
-    return all(path.name in _BEFORE for path in holding)
+    return all(path.name in _BEFORE or path.suffix == ".log" for path in holding)
 
 
 def discard(folder: Path, runs: Path) -> None:

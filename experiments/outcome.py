@@ -121,7 +121,7 @@ def conclude(cfg: DictConfig, rows: Sequence[results.Row], merge: bool) -> None:
     folder = Path(cfg.run_dir)
     if merge:
         facts = {"name": cfg.name, "dexzoo": __version__, "data": rows[0]["data"]}
-        results.write_results(folder, rows, facts | {"provenance": provenance(sys.argv[1:])})
+        results.write_results(folder, rows, facts | {"provenance": provenance(sys.argv[1:], cfg)})
     n = len({(row["fold"], row["clip"]) for row in rows})
     out = results.console()
     title = f"{cfg.name}: {rows[0]['data']}, {n} {cfg.unit}"

@@ -32,6 +32,7 @@ from .folders import RunError
 from .own_objects import OwnObject
 from .progress_bar import WorkProgress
 from .results import Row, console, label_rows
+from .run_log import interruptible
 
 _BATCH = 128
 """Grasps that are refined at once."""
@@ -148,7 +149,8 @@ def refine_sets(work: Work, refiner: Refiner, contact: ContactPredictor | None, 
             f"trainer: expected one process to refine grasps with, found {trainer.world_size}; use devices=1"
         )
     task = GraspRefinement(str(work.hand.spec.file), refiner, contact, cfg.decompose)
-    refined = trainer.predict(task, DataLoader(_Batches(work.sets, work.things), batch_size=None))
+    with interruptible(trainer):
+        refined = trainer.predict(task, DataLoader(_Batches(work.sets, work.things), batch_size=None))
     assert refined is not None
     start, end = (torch.cat([getattr(part, name) for part in refined]).mean() for name in ("start", "end"))
     console().print(f"refined      {sum(map(len, work.sets))} grasps, mean energy {start:.3g} -> {end:.3g}")

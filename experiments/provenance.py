@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import shlex
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,26 +16,32 @@ import torch
 
 from dexzoo import __version__
 
+from .folders import BEST
+
 _PACKAGES = {"torch": "torch", "lightning": "lightning", "mujoco": "mujoco", "warp": "warp-lang", "numpy": "numpy"}
 """Name in the records to name of the package."""
+_FILES = ("ckpt", "init_from", "contact_from", "official_weights", "object", "grasps", "mesh")
 _HERE = Path(__file__)
 
 
-def provenance(arguments: Sequence[str], data: Any = None) -> dict[str, Any]:
+def provenance(arguments: Sequence[str], cfg: Mapping[str, Any], data: Any = None) -> dict[str, Any]:
     """Plain values that say how a run came about; nothing in them names a machine or a user.
 
     Args:
         arguments: of the command line, without the program.
+        cfg: of the run.
         data: the data module, set up; None for a command that has none.
 
     Returns:
-        `code` (`commit`, `dirty`), `versions`, `host`, `command` and `data` (`split_hash`, `content_hash`).
+        `code` (`commit`, `dirty`), `versions`, `host`, `command`, `files` (SHA-256 by key) and `data` (`split_hash`,
+        `content_hash`).
     """
     return {
         "code": source(),
         "versions": versions(),
         "host": host(),
         "command": shlex.join(["python", "experiments/run.py", *arguments]),
+        "files": files(cfg),
         "data": None if data is None else {"split_hash": data.split_hash, "content_hash": data.content_hash},
     }
 
@@ -48,6 +55,17 @@ def source(file: Path = _HERE) -> dict[str, Any]:
     commit = _git(file, "rev-parse", "HEAD") if tracked else None
     changes = _git(file, "status", "--porcelain", "--untracked-files=no") if commit else None
     return {"commit": commit, "dirty": None if changes is None else bool(changes)}
+
+
+def files(cfg: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 of the file that each key of `_FILES` names; of a run folder, that of its best checkpoint."""
+    found = {}
+    for key in filter(cfg.get, _FILES):
+        path = Path(cfg.get(key, ""))
+        path = path / BEST if path.is_dir() else path
+        if path.is_file():
+            found[key] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
 
 
 def versions() -> dict[str, str | None]:

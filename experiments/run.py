@@ -46,7 +46,9 @@ def run(cfg: DictConfig) -> float:
         refuse_two_weights(cfg)
         check_precision(cfg.trainer.precision)
         if cfg.action:
-            return hydra.utils.get_method(cfg.action)(cfg)
+            score = hydra.utils.get_method(cfg.action)(cfg)
+            outcome.save_config(cfg, provenance(sys.argv[1:], cfg))
+            return score
         folds = instantiate(cfg.data).fold_ids() if cfg.data.get("fold") == "all" else [None]
         parts = [run_one(cfg, fold, log) for fold in folds]
         outcome.conclude(cfg, [row for rows, _ in parts for row in rows], merge=len(folds) > 1)
@@ -84,7 +86,7 @@ def run_one(cfg: DictConfig, fold: int | None, log: RunLog) -> tuple[list[Row], 
     datamodule.setup()
 
     # begin
-    task.config = outcome.save_config(cfg, provenance(sys.argv[1:], datamodule))
+    task.config = outcome.save_config(cfg, provenance(sys.argv[1:], cfg, datamodule))
     trainer.loggers = loggers = tracking.build_loggers(cfg)
     tracking.say_where_wandb_stands(loggers)
     note(f"{task.config['provenance']['command']}, commit {task.config['provenance']['code']['commit']}")

@@ -1,6 +1,7 @@
 """Where a run says that its numbers come from."""
 
 import getpass
+import hashlib
 import json
 import platform
 import shlex
@@ -11,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dexzoo.experiments.provenance import provenance, source
+from dexzoo.experiments.provenance import files, provenance, source
 
 DATA = SimpleNamespace(split_hash="a", content_hash="b")
 
@@ -47,8 +48,17 @@ def test_a_wheel_has_no_commit_not_even_that_of_the_project_around_it(checkout):
     assert source(package) == {"commit": None, "dirty": None}
 
 
+def test_the_files_of_a_run_are_told_by_their_content(tmp_path):
+    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    (tmp_path / "run/checkpoints/best.ckpt").write_bytes(b"weights")
+    (tmp_path / "mug.obj").write_bytes(b"mesh")
+    cfg = {"ckpt": str(tmp_path / "run"), "object": str(tmp_path / "mug.obj"), "init_from": None, "mesh": "nowhere"}
+    expected = {"ckpt": hashlib.sha256(b"weights").hexdigest(), "object": hashlib.sha256(b"mesh").hexdigest()}
+    assert files(cfg) == expected
+
+
 def test_a_record_names_versions_and_no_one():
-    found = provenance(["object=mug (1).obj", "n=2"], DATA)
+    found = provenance(["object=mug (1).obj", "n=2"], {}, DATA)
     assert set(found["versions"]) == {"dexzoo", "python", "torch", "lightning", "mujoco", "warp", "numpy"}
     assert found["versions"]["torch"] == torch.__version__
     assert set(found["host"]) == {"cpu", "cores", "gpus", "system"}

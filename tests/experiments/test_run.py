@@ -109,7 +109,7 @@ def test_a_run_says_what_made_its_numbers(finished):
     mine = json.loads((folder / "metrics.json").read_text())
     origin = mine["provenance"]
     assert OmegaConf.to_container(OmegaConf.load(folder / "config.yaml").provenance) == origin
-    assert {"code", "versions", "host", "command", "data"} == set(origin)
+    assert {"code", "versions", "host", "command", "files", "data"} == set(origin)
     assert origin["command"].startswith("python experiments/run.py logger=wandb experiment=smoke")
     assert origin["data"]["split_hash"] == mine["split_hash"]
     _, data = load_run(folder)
