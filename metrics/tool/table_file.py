@@ -50,7 +50,7 @@ def write_table(
 
 
 def command_line(argv: Sequence[str]) -> str:
-    """The command as one types it in the repository, `python experiments/run.py ...` or `python -m dexzoo.metrics ...`."""
+    """The command as one types it in the repository, `python experiments/run.py ...`, `python -m dexzoo.metrics ...`."""
     program = Path(argv[0])
     if program.name == "__main__.py" and program.absolute().is_relative_to(_ROOT):
         name = f"python -m dexzoo.{'.'.join(program.absolute().relative_to(_ROOT).parts[:-1])}"
