@@ -18,7 +18,7 @@ from .results import Row, group_rows, mean_and_sd, method_label, read_results
 KEYS = ("method", "variant", "refine", "seed", "data", "hand", "object", "scale", "candidate", "kept", "mesh", "pose")
 """Columns that every row has; of the others those that begin with `drop_` are criteria of the filter."""
 
-_ABOUT = (*KEYS, "clip", "fold")  # what a row is about; the other columns are metrics
+_ABOUT = (*KEYS, "clip", "fold", "implausible")  # what a row is about; the other columns are metrics
 
 DROP = "drop_"
 """Before the name of a criterion of the filter."""
