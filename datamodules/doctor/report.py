@@ -92,7 +92,10 @@ def _statistics(visit: Visit, console: Console) -> None:
 def _doubts(measures: Measures, console: Console) -> None:
     """What cannot be meant, with numbers and the unit that would explain it."""
     sizes = [problem for side in measures.size.tolist() if side == side and (problem := doubt_size(side))]
-    lines = [*measures.doubts.messages(), *[f"{len(sizes)} of {len(measures.size)} objects: {sizes[0]}"] * bool(sizes)]
+    lines = [
+        *measures.doubts.messages(),
+        *(f"{len(sizes)} of {len(measures.size)} objects: {size}" for size in sizes[:1]),
+    ]
     if lines:
         _list(console, f"implausible: {measures.doubts.count} grasps, {len(sizes)} sizes of objects", tuple(lines))
 

@@ -17,6 +17,7 @@ from dexzoo.datamodules.doctor.examine import Body, spread
 from dexzoo.datamodules.doctor.findings import (
     OPTIMISED,
     judge_distance,
+    judge_doubts,
     judge_limits,
     judge_rate,
     judge_size,
@@ -86,6 +87,19 @@ class TestMeasure:
         np.testing.assert_allclose(before.tips, after.tips, atol=2e-6)
         turned_back = measure(replace(examined, rotation=examined.rotation.mT))
         assert np.abs(turned_back.tips - before.tips).max() > 1e-3
+
+    def test_grasps_in_wrong_units_are_named_and_counted(self, tmp_path: Path) -> None:
+        """Positions of hand and object in millimetres, or joints in degrees."""
+        examined = hands_at_spheres(tmp_path / "ball.obj")
+        assert measure(examined).doubts.count == 0
+        pose, at = examined.pose, 1000 * examined.translation
+        far = replace(examined, pose=replace(pose, translation=1000 * pose.translation), translation=at)
+        bent = replace(examined, pose=replace(pose, joints=pose.joints.rad2deg()))
+        for wrong, words in ((far, "translations in millimetres"), (bent, "joints in degrees")):
+            doubts = measure(wrong).doubts
+            assert doubts.count == 3
+            assert f"did you mean {words}? Read so, 3 of them" in doubts.messages()[-1]
+            assert judge_doubts(doubts).level is Level.BAD
 
     def test_excess_is_counted_joint_by_joint(self, tmp_path: Path) -> None:
         examined = hands_at_spheres(tmp_path / "ball.obj")

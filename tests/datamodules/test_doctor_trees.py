@@ -107,28 +107,6 @@ class TestDexGraspNet:
         assert verdicts(text)["longest side"] == verdicts(text)["least distance,"] == "BAD"
         assert "the likeliest first\n  the scale is the reciprocal" in text
 
-    @pytest.mark.parametrize(
-        ("prefix", "factor", "words"),
-        [
-            ("WRJT", 1000.0, ("never within 5 cm", "did you mean translations in millimetres? Read so, 24 of them")),
-            ("robot0", 180 / np.pi, ("beyond their limits", "did you mean joints in degrees? Read so, 24 of them")),
-        ],
-    )
-    def test_grasps_in_wrong_units_are_named_and_counted(
-        self, static: Path, doctor: Doctor, tmp_path: Path, prefix: str, factor: float, words: tuple[str, str]
-    ) -> None:
-        shutil.copytree(static, tmp_path / "tree")
-        for file in (tmp_path / "tree/dataset").iterdir():
-            table = np.load(file, allow_pickle=True)
-            for entry in table:
-                entry["qpos"] |= {k: v * factor for k, v in entry["qpos"].items() if k.startswith(prefix)}
-            np.save(file, table[:8], allow_pickle=True)
-        status, text = doctor("data=dexgraspnet", f"data.root={tmp_path / 'tree'}")
-        assert status == 1
-        assert verdicts(text)["plausible grasps"] == "BAD"
-        assert "implausible: 24 grasps, 0 sizes of objects" in text
-        assert all(word in text for word in ("implausible: 24 of 24 grasps: ", *words))
-
     def test_an_object_of_metres_is_named(self, static: Path, doctor: Doctor, tmp_path: Path) -> None:
         shutil.copytree(static, tmp_path / "tree")
         for file in (tmp_path / "tree/dataset").iterdir():
