@@ -23,6 +23,8 @@ FELT = "refine_fields"
 KEYS = (*results.KEYS, FELT, "scale", "candidate", "kept", "mesh", "pose")
 """Columns that every row has; of the others those that begin with `drop_` are criteria of the filter."""
 
+_ABOUT = (*KEYS, "implausible")  # what a row is about; the other columns are metrics
+
 DROP = "drop_"
 """Before the name of a criterion of the filter."""
 
@@ -116,7 +118,7 @@ def summarise(rows: Sequence[Row]) -> list[Line]:
 
 def metric_names(rows: Sequence[Row]) -> list[str]:
     """The metrics in the rows."""
-    return [key for key in all_keys(rows) if key not in KEYS and not key.startswith((DROP, KEPT))]
+    return [key for key in all_keys(rows) if key not in _ABOUT and not key.startswith((DROP, KEPT))]
 
 
 def statistic(rows: Sequence[Row], name: str, kept: bool = False) -> Statistic:
