@@ -6,7 +6,6 @@ import hashlib
 import os
 import platform
 import shlex
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,12 +15,12 @@ import torch
 
 from dexzoo import __version__
 
+from ..metrics.tool.table_file import source
 from .folders import BEST
 
 _PACKAGES = {"torch": "torch", "lightning": "lightning", "mujoco": "mujoco", "warp": "warp-lang", "numpy": "numpy"}
 """Name in the records to name of the package."""
 _FILES = ("ckpt", "init_from", "contact_from", "official_weights", "object", "grasps", "mesh")
-_HERE = Path(__file__)
 
 
 def provenance(arguments: Sequence[str], cfg: Mapping[str, Any], data: Any = None) -> dict[str, Any]:
@@ -44,17 +43,6 @@ def provenance(arguments: Sequence[str], cfg: Mapping[str, Any], data: Any = Non
         "files": files(cfg),
         "data": None if data is None else {"split_hash": data.split_hash, "content_hash": data.content_hash},
     }
-
-
-def source(file: Path = _HERE) -> dict[str, Any]:
-    """`commit` of the checkout that a file of the code is tracked in, and whether it has changes: `dirty`.
-
-    Both are None for an installed wheel, also where that lies inside the checkout of something else.
-    """
-    tracked = _git(file, "ls-files", "--error-unmatch", file.name)
-    commit = _git(file, "rev-parse", "HEAD") if tracked else None
-    changes = _git(file, "status", "--porcelain", "--untracked-files=no") if commit else None
-    return {"commit": commit, "dirty": None if changes is None else bool(changes)}
 
 
 def files(cfg: Mapping[str, Any]) -> dict[str, str]:
@@ -99,12 +87,3 @@ def _system() -> str:
     except (OSError, KeyError):
         name = f"{platform.system()} {platform.release()}"
     return f"{name} {platform.machine()}"
-
-
-def _git(file: Path, *command: str) -> str | None:
-    """What git says in the folder of a file; None where it fails or there is none."""
-    try:
-        done = subprocess.run(["git", "-C", str(file.parent), *command], capture_output=True, text=True, check=False)
-    except OSError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 FILE = "table.json"
-_ROOT = Path(__file__).parents[2]
+_HERE = Path(__file__)
+_ROOT = _HERE.parents[2]
 
 
 def write_table(
@@ -62,17 +64,26 @@ def command_line(argv: Sequence[str]) -> str:
 
 
 def version() -> str | None:
-    """The commit of the repository, with "-dirty" where tracked files differ from it; None outside of one."""
-    here = ["git", "-C", str(_ROOT)]
+    """The commit of the code, with "-dirty" where tracked files differ from it; None for an installed wheel."""
+    code = source()
+    return None if code["commit"] is None else f"{code['commit'][:7]}{'-dirty' * bool(code['dirty'])}"
+
+
+def source(file: Path = _HERE) -> dict[str, Any]:
+    """`commit` of the checkout that a file of the code is tracked in, and whether it has changes: `dirty`.
+
+    Both are None for an installed wheel, also where that lies inside the checkout of something else.
+    """
+    tracked = _git(file, "ls-files", "--error-unmatch", file.name)
+    commit = _git(file, "rev-parse", "HEAD") if tracked else None
+    changes = _git(file, "status", "--porcelain", "--untracked-files=no") if commit else None
+    return {"commit": commit, "dirty": None if changes is None else bool(changes)}
+
+
+def _git(file: Path, *command: str) -> str | None:
+    """What git says in the folder of a file; None where it fails or there is none."""
     try:
-        top, commit, changed = (
-            subprocess.run([*here, *words], capture_output=True, text=True, check=True).stdout.strip()
-            for words in (
-                ["rev-parse", "--show-toplevel"],
-                ["rev-parse", "--short", "HEAD"],
-                ["status", "--porcelain", "--untracked-files=no"],
-            )
-        )
-    except (OSError, subprocess.CalledProcessError):
+        done = subprocess.run(["git", "-C", str(file.parent), *command], capture_output=True, text=True, check=False)
+    except OSError:
         return None
-    return f"{commit}{'-dirty' * bool(changed)}" if Path(top) == _ROOT.resolve() else None
+    return done.stdout.strip() if done.returncode == 0 else None

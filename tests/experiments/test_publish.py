@@ -128,6 +128,6 @@ def test_a_command_reads_as_one_types_it() -> None:
 
 
 def test_the_version_is_the_commit_and_whether_files_differ_from_it() -> None:
-    git = ["git", "-C", str(publish.ROOT), "rev-parse", "--short", "HEAD"]
-    head = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    git = ["git", "-C", str(publish.ROOT), "rev-parse", "HEAD"]
+    head = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()[:7]
     assert (version() or "").removesuffix("-dirty") == head
