@@ -49,7 +49,7 @@ def paired_differences(rows: Iterable[Row], base: Iterable[Row], metric: str) ->
         if (seed, fold, clip) in beside:
             clips.setdefault((fold, clip), []).append(value - beside[seed, fold, clip][0])
             objects[fold, clip] = thing
-    return Differences(np.array([np.mean(x) for x in clips.values()]), tuple(objects[name] for name in clips))
+    return Differences(np.array([float(np.mean(x)) for x in clips.values()]), tuple(objects[name] for name in clips))
 
 
 def cluster_interval(

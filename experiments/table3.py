@@ -166,7 +166,7 @@ def hand_of(run: str | Path) -> Hand:
     config = Path(run) / "config.yaml"
     if not config.is_file():
         raise RunError(f"{run}: expected a run folder with a config.yaml, found none")
-    return load_hand(OmegaConf.load(config)["hand"])
+    return load_hand(str(OmegaConf.to_container(OmegaConf.load(config))["hand"]))  # type: ignore[index]
 
 
 def work(settings: Table3) -> None:

@@ -64,8 +64,9 @@ class Doubts:
     @classmethod
     def join(cls, parts: Sequence[Doubts]) -> Doubts:
         """Those of several sets of grasps."""
-        numbers = (np.concatenate([np.zeros(0), *(getattr(p, n) for p in parts)]) for n in ("distance", "excess"))
-        return cls(*numbers, tuple(reason for part in parts for reason in part.reasons))
+        distance = np.concatenate([np.zeros(0), *(part.distance for part in parts)])
+        excess = np.concatenate([np.zeros(0), *(part.excess for part in parts)])
+        return cls(distance, excess, tuple(reason for part in parts for reason in part.reasons))
 
     def messages(self) -> list[str]:
         """One line for what is wrong with distances and one for joints, with numbers and what would explain them."""

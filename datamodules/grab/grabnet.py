@@ -73,7 +73,8 @@ def read_grabnet(
     flags = {"generic_skeleton": is_generic(body), "mano_stand_in": body.stand_in and not is_generic(body)}
     flags["perturbed_hand"] = perturbed
     shown = tuple(name for name, here in flags.items() if here)
-    return GraspList(pose, tuple(names.tolist()), recording, frames, clouds, shown)
+    up = torch.from_numpy(arrays["root_orient_obj_rotmat"][:, 0, :, 2]).float()  # object_from_world of z
+    return GraspList(pose, tuple(names.tolist()), recording, frames, clouds, shown, up)
 
 
 def _find(root: Path, part: str) -> tuple[Path, list[Path]]:

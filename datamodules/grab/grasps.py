@@ -151,8 +151,8 @@ def grasps_of(reader: GrabReader, frames: str, every: int) -> GraspList:
     if not poses:
         raise DataError(f"{reader.tree.root}: expected at least one grasp (frames={frames}), found {dict(without)}")
     index = np.repeat(np.arange(len(chosen)), [len(picked) for picked in chosen])
-    frames, up = np.concatenate(chosen), torch.cat(ups)
-    return GraspList(HandPose.cat(poses), tuple(recordings), index, frames, clouds, reader.flags, up)
+    frame, up = np.concatenate(chosen), torch.cat(ups)
+    return GraspList(HandPose.cat(poses), tuple(recordings), index, frame, clouds, reader.flags, up)
 
 
 def _in_object_frame(tracks: Tracks, frames: NDArray[np.int64], reader: GrabReader) -> HandPose:
