@@ -72,6 +72,7 @@ def test_hands_in_the_frame_of_the_object(write: Writer) -> None:
         wrist = (regressor @ template)[0] * (1 + 0.02 * (1 + k % 2)) + data["trans_rhand"][k]
         matrix = data["root_orient_obj_rotmat"][k, 0]
         np.testing.assert_allclose(sample.pose.translation, (wrist - data["trans_obj"][k]) @ matrix.T, atol=1e-6)
+        np.testing.assert_allclose(sample.up, np.array([0.0, 0.0, 1.0]) @ matrix.T, atol=1e-6)
         fingers = Rotation.from_rotvec(sample.pose.joints.numpy().reshape(15, 3)).as_matrix()
         np.testing.assert_allclose(fingers, data["fpose_rhand_rotmat"][k], atol=1e-6)
         turned = matrix @ data["global_orient_rhand_rotmat"][k, 0]
