@@ -184,11 +184,21 @@ def _checked(source: Source, shard: Arrays, hand: Hand, on_bad: str, skipped: li
     for i in np.flatnonzero(~good):
         expected = f"finite numbers: a hand within {_FAR:g} m, joints within 2 pi, a scale up to {_LARGE:g}"
         file = source.files[i] if len(source.files) == len(rows) else source.files[0]
-        error = BadFile(
-            file, expected, np.array2string(numbers[i], precision=3, max_line_width=999), key=f"row {rows[i]}"
-        )
+        found = np.array2string(numbers[i], precision=3, max_line_width=999)
+        error = BadFile(file, expected, found, key=f"row {rows[i]}", hint=_other_unit(numbers[i], limits))
         if on_bad == "raise":
             raise error
         _log.warning("left out: %s", error)
         skipped.append(str(error))
     return {"numbers": numbers[good], "rows": rows[good], "flags": shard["flags"]}
+
+
+def _other_unit(numbers: NDArray[np.float32], limits: NDArray[np.float64]) -> str:
+    """The units in which a grasp would be within the limits, as a question; "" where none are."""
+    other = numbers.copy()
+    far, bent = (bool((np.abs(numbers[part]) > limits[part]).any()) for part in (slice(3), slice(13, None)))
+    other[:3] *= 0.001 if far else 1.0
+    other[13:] = np.deg2rad(other[13:]) if bent else other[13:]
+    units = [*["translations in millimetres"] * far, *["joints in degrees"] * bent]
+    fits = np.all(np.isfinite(other) & (np.abs(other) <= limits))
+    return f"did you mean {' and '.join(units)}?" if units and fits else ""

@@ -112,6 +112,9 @@ class TestWhatIsWrong:
         [
             ([grasp(0), grasp(1, WRJTx=float("nan"))], "row 1: expected finite numbers"),
             ([grasp(0, WRJTx=1e30)], "row 0: expected finite numbers: a hand within 10 m"),
+            ([grasp(0, WRJTx=120.0)], r"row 0: .*; did you mean translations in millimetres\?$"),
+            ([grasp(0, **{"robot0:FFJ3": 60.0})], r"row 0: .*; did you mean joints in degrees\?$"),
+            ([grasp(0, WRJTx=120.0, **{"robot0:FFJ3": 60.0})], "translations in millimetres and joints in degrees"),
             ([grasp(0), {"qpos": {}}], "row 1: missing key 'scale'"),
             ([{"qpos": {"robot0:FFJ3": 0.0}, "scale": 1.0}], "found no 'FFJ2'"),
             ([grasp(0, -0.1)], "scale of grasp 0: expected a positive number, found -0.1"),
