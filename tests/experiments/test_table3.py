@@ -174,7 +174,11 @@ def test_runs_that_cannot_be_merged_are_refused(rows, tmp_path):
             [{**row, "split_hash": "0ff"} for row in later],
             "split_hash: .* '5f1e' in .*first and '0ff' in .*split",
         ),
-        ("mesh", [{**row, "refine_fields": "mesh"} for row in later if row["refine"] == "tta"], felt),
+        (
+            "mesh",
+            [{**row, "seed": 9 + row["seed"], "refine_fields": "mesh"} for row in rows if row["refine"] == "tta"],
+            felt,
+        ),
         ("motion", [{"method": "motionnet", "clip": "a"}], "expected rows of a grasp run, found no column 'variant'"),
     ):
         with pytest.raises(RunError, match=message):
@@ -280,7 +284,7 @@ def test_arguments_of_the_command():
         (["seeds=[0,a]"], r"seeds: expected list\[int\], found \[0, 'a'\]"),
         (["n_samples=ten"], "n_samples: expected int, found 'ten'"),
         (["seeds=[]"], r"seeds: expected list\[int\], found \[\]"),
-        (["seeds=[0"], r"seeds=\[0: expected a value, or a list \[a,b\]"),
+        (["seeds=[0"], r"seeds: expected a value, or a list \[A,B\], in YAML, found \[0"),
         (["runs=a", "seeds=0"], "runs: expected no seeds beside it, because no run is started"),
     ],
 )

@@ -105,7 +105,7 @@ def test_displacement_of_an_object_that_falls_freely(tmp_path, cube):
     """Half of 9.8 m/s^2 times (35/240 s)^2 is 10.4 cm, whatever the steps make of it within 5 %."""
     fallen = 0.5 * 9.8 * (35 / 240) ** 2
     for limit, kept in ((0.95 * fallen, False), (1.05 * fallen, True)):
-        chosen = GraspFilter(**{**OFF, "max_displacement": limit})(grasp_of(claw(tmp_path), cube))
+        chosen = GraspFilter(**{**OFF, "max_displacement": limit})(grasp_of(claw(tmp_path, palm=0.2), cube))
         assert chosen.kept.tolist() == [kept]
         assert list(chosen.drops) == ["displacement"]
 

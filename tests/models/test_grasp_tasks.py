@@ -109,7 +109,7 @@ def test_a_perfect_predictor_gets_all_bins_right_however_many_it_has(data, tmp_p
     rows = {row["method"]: row for row in task.results}
     assert rows["contact_map"]["bin_accuracy"] == 1
     batch = next(iter(data.test_dataloader()))
-    moved = task.perturb(batch, torch.Generator().manual_seed(0))
+    moved = task.perturb(batch, [draw_generator(0, name) for name in batch.names])
     own, true = (task.network.target(pose, batch.object_points).numpy() for pose in (moved.pose, batch.pose))
     edges = np.linspace(0, 1, bins + 1)[1:-1]
     same = np.digitize(own, edges) == np.digitize(true, edges)

@@ -199,7 +199,7 @@ def test_what_two_processes_tested_is_there_once(monkeypatch):
 
 
 class Random(HoldStill):
-    """Shifts the hand by a drawn vector."""
+    """Shifts the hand of each clip by a drawn vector."""
 
     draws = True
 
@@ -207,7 +207,8 @@ class Random(HoldStill):
         still = super().rollout(past, *args, **kwargs)
         if generator is None:
             return still
-        return replace(still, translation=still.translation + torch.randn(len(past.joints), 1, 3, generator=generator))
+        shift = torch.stack([torch.randn(1, 3, generator=one) for one in generator])
+        return replace(still, translation=still.translation + shift)
 
 
 @pytest.mark.parametrize("at_once", [1, 2])

@@ -34,7 +34,7 @@ class Given(GraspDataModule):
 def told(task, data):
     """What the network has learned of the data before its first step, by name."""
     data.setup()
-    task._trainer = SimpleNamespace(datamodule=data)
+    task._trainer = SimpleNamespace(datamodule=data, precision="32-true")
     task.setup("fit")
     return {name: value.clone() for name, value in task.network.state_dict().items()}
 

@@ -24,7 +24,7 @@ def test_real_grasps_are_healthy(
     monkeypatch.setattr(causes, "GRASPS", 12)
     found = visited(name, sample(f"{name}_sample"), 30)
     assert found.healthy
-    assert [s.level for s in found.statistics] == [Level.GOOD] * 5
+    assert [s.level for s in found.statistics] == [Level.GOOD] * 6
     assert found.counts[-1].items == grasps
     assert found.measures is not None
     tips = (found.measures.tips < 0.005).sum(axis=1).mean()
