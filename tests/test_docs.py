@@ -113,6 +113,7 @@ def test_there_are_four_short_pages() -> None:
     assert {page.name: n for page in PAGES if (n := len(page.read_text().splitlines())) > 110} == {}
 
 
+@pytest.mark.slow
 def test_the_new_model_passes_the_shared_tests_and_trains(said: dict[str, str]) -> None:
     assert "pace: new" in of(said, "tests.models.freeze")
     assert re.search(r"1\d passed", of(said, "test_motion_models.py"))

@@ -95,6 +95,7 @@ class TestDexGraspNet:
         thirds = [part for row in np.array_split(picture[30:], 3) for part in np.array_split(row, 4, axis=1)]
         assert all((part[..., 2] > part[..., 0] + 50).mean() > 0.02 for part in thirds)  # a blue hand in each of 12
 
+    @pytest.mark.slow
     def test_the_reciprocal_of_the_scale_is_found_out(self, static: Path, doctor: Doctor, tmp_path: Path) -> None:
         shutil.copytree(static, tmp_path / "tree")
         for file in (tmp_path / "tree/dataset").iterdir():

@@ -71,6 +71,7 @@ def small(monkeypatch):
 
 
 @pytest.mark.usefixtures("small")
+@pytest.mark.slow
 def test_data_rows(monkeypatch, tmp_path):
     monkeypatch.setenv("DEXZOO_CACHE", str(tmp_path))
     monkeypatch.setattr(data, "_memory", lambda *_: iter(()))  # a process of its own: tested below in this one
@@ -128,6 +129,7 @@ def test_data_keeps_what_the_reader_of_grab_keeps(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="only Linux tells")
+@pytest.mark.slow
 def test_data_memory_counts_what_is_allocated(tmp_path, monkeypatch, capsys):
     before = data.memory()
     held = np.ones(64_000_000, np.uint8)

@@ -268,6 +268,7 @@ class KillAt(L.Callback):
             os.kill(os.getpid(), getattr(signal, self.by))
 
 callbacks.KillAt = KillAt
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -280,6 +281,7 @@ def killed(folder: Path, step: int, by: str, *args: str) -> subprocess.Completed
     return subprocess.run(program, cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_terminated_run_does_not_look_finished(tmp_path):
     done = killed(tmp_path, 1, "SIGTERM", "references=[]")
     assert done.returncode == 128 + signal.SIGTERM
@@ -303,6 +305,7 @@ def test_ctrl_c_says_how_to_go_on_and_that_works(tmp_path, monkeypatch):
     assert [re.search(r"epoch (\d) of 2, step (\d)", line).groups() for line in epochs] == [("1", "2"), ("2", "4")]
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_bit_for_bit(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     args = ["trainer.max_epochs=4", "trainer.limit_train_batches=3", "data.batch_size=32"]

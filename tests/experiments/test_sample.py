@@ -110,6 +110,7 @@ def sampled(trained, tmp_path_factory) -> tuple[Path, str]:
 # --------------------------------------------------------------------------------------------------------- task=sample
 
 
+@pytest.mark.slow
 def test_rows_are_of_the_grasps_that_the_model_draws(sampled, trained):
     """The same seed and cloud, straight from the network."""
     root, _ = sampled
@@ -154,6 +155,7 @@ def test_it_prints_a_table_and_where_the_files_are(sampled):
     assert (imageio.imread(folder / "grasps.png")[..., :3] < 200).any()
 
 
+@pytest.mark.slow
 def test_millimetres_give_the_same_grasps(trained, tmp_path, monkeypatch, hand, caplog):
     mesh = object_mesh("mug")
     mesh.export(tmp_path / "m.off")

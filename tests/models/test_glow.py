@@ -222,6 +222,7 @@ def test_density_after_the_first_batch_is_the_normal_of_its_moments(generator):
     )
 
 
+@pytest.mark.slow
 def test_samples_of_a_trained_flow_have_the_moments_of_the_mixture():
     """Two normals, whose place depends on the condition."""
     torch.manual_seed(0)

@@ -231,6 +231,7 @@ def test_the_sum_is_weighted_by_the_progress(hand, batch):
     assert total.item() == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_every_head_is_trained_and_errors_shrink(hand, batch):
     torch.manual_seed(0)
     model, loss = TINY(hand, width=64, bottleneck=64), GoalLoss(hand, RAMPS)

@@ -134,6 +134,7 @@ def test_every_parameter_gets_a_gradient_from_the_loss(name, grasps):
 
 
 @pytest.mark.parametrize("name", HEAVY)
+@pytest.mark.slow
 def test_overfits_eight_grasps(name, grasps):
     case, task = GRASP[name], fitted(name, grasps).train()
     optimiser = task.make_optimizer([p for p in task.network.parameters() if p.requires_grad])

@@ -283,6 +283,7 @@ def test_sampling_in_training_leaves_the_network_as_it_is(clouds):
     assert torch.equal(draw, model.eval().sample(clouds, 4, torch.Generator().manual_seed(0)))
 
 
+@pytest.mark.slow
 def test_fits_eight_grasps_and_samples_both_of_the_cloud_that_has_two():
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(3)

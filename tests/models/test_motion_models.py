@@ -144,6 +144,7 @@ def test_every_parameter_gets_a_gradient_from_the_loss(name, clips, batch):
 
 
 @pytest.mark.parametrize("name", HEAVY)
+@pytest.mark.slow
 def test_overfits_a_few_samples(name, clips, batch):
     case, task = MOTION[name], fitted(name, clips, batch)
     samples = samples_of(task, clips, batch)

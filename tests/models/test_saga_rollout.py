@@ -137,6 +137,7 @@ def train(model, part, batch, steps):
     return history[0], history[-1]
 
 
+@pytest.mark.slow
 def test_overfits_paths(model, batch):
     first, last = train(model.train(), model.traj_fill, batch, 25)
     assert last["path"] < first["path"] / 2

@@ -61,6 +61,7 @@ def test_keys_and_shapes_are_those_of_the_release(sequence: dict) -> None:
     assert sequence["rhand"]["vtemp"] == "tools/subject_meshes/male/s9_rhand.ply"
 
 
+@pytest.mark.slow
 def test_labels_agree_with_distances_of_the_skin(tree: Path, sequence: dict) -> None:
     """The skin by smplx, the object by row vectors: labelled vertices are near it, those in the hand are labelled."""
     mesh = trimesh.load_mesh(tree / sequence["object"]["object_mesh"], process=False)

@@ -94,8 +94,9 @@ def _load_and_print_hash(queue):
     queue.put((module.split_hash, float(sum(s.pose.to_vector().double().sum() for s in module.train))))
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_agree(cache):
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     queue = context.Queue()
     twins = [context.Process(target=_load_and_print_hash, args=(queue,)) for _ in range(2)]
     for twin in twins:
@@ -114,7 +115,7 @@ def _killed_while_writing(folder):
 
 
 def test_a_killed_run_leaves_nothing_half(tmp_path, monkeypatch):
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     victim = context.Process(target=_killed_while_writing, args=(str(tmp_path),))
     victim.start()
     victim.join(timeout=120)

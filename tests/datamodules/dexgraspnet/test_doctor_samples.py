@@ -38,6 +38,7 @@ MISTAKES = (
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.slow
 def test_mistakes_are_named(sample: Callable[[str], Path], mistake: str) -> None:
     store = SETS["dexgraspnet"].make(None, {"root": sample("dexgraspnet_sample"), "n_object_points": 16}).load()
     right = examine_grasps(store, 9)

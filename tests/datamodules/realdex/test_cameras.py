@@ -102,6 +102,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_robots_clock_is_found_by_the_shape_of_the_hand(tree: Path) -> None:
     folder = DiskFolder(tree / "raw/can/can_1_20000101")
     found = find_clock(folder, DiskFolder(tree / "calibration_data"))
