@@ -73,7 +73,9 @@ def _pieces(name: str) -> Sequence[NDArray[np.float32]]:
     """The shipped convex pieces where they are of the same mesh, which spares users CoACD; else new ones."""
     mesh = object_mesh(name)
     shipped = load_grasps().get(name) if SHIPPED.exists() else None
-    return shipped.pieces if shipped and shipped.mesh == mesh_hash(mesh) else convex_pieces(mesh)
+    if shipped and shipped.mesh == mesh_hash(mesh):
+        return shipped.pieces
+    return [piece.astype(np.float32) for piece in convex_pieces(mesh)]
 
 
 def _write(path: Path, grasps: Sequence[ObjectGrasps], hand: Hand, steps: int) -> None:
