@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -29,16 +28,7 @@ from .given_grasps import Given
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DEXZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-@pytest.fixture
-def given(tmp_path: Path) -> Given:
-    return Given(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 class TestPictures:
