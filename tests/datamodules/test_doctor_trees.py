@@ -108,6 +108,7 @@ class TestDexGraspNet:
         assert verdicts(text)["longest side"] == verdicts(text)["least distance,"] == "BAD"
         assert "the likeliest first\n  the scale is the reciprocal" in text
 
+    @pytest.mark.slow
     def test_an_object_of_metres_is_named(self, static: Path, doctor: Doctor, tmp_path: Path) -> None:
         shutil.copytree(static, tmp_path / "tree")
         for file in (tmp_path / "tree/dataset").iterdir():

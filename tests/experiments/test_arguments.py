@@ -138,6 +138,7 @@ def test_a_value_that_its_class_takes_is_taken(cfg, key, value):
     check_kind(changed, key, "x")
 
 
+@pytest.mark.slow
 def test_every_value_that_ships_is_of_its_kind(cfg):
     """The annotations and the configs agree, for each choice of each group."""
     GlobalHydra.instance().clear()

@@ -71,6 +71,7 @@ def test_a_cvae_is_tested_with_the_contact_predictor_in_its_file(here, capsys):
     assert torch.equal(state["network.contact.net.conv4.bias"], tensors["contact_net.conv4.bias"])
 
 
+@pytest.mark.slow
 def test_training_starts_at_the_file_and_takes_the_contact_predictor_of_a_run(here, capsys):
     contact = saved(here / "contact.pt", weights(contact_keys("net."), seed=1))
     command(*CONTACT, f"official_weights={contact}", "train=false", "name=contact")

@@ -369,6 +369,7 @@ def pushed(tmp_path, hand) -> list[GraspSet]:
 
 
 @pytest.mark.parametrize(("with_contact", "fields"), [(False, "mesh"), (True, "cloud")])
+@pytest.mark.slow
 def test_refining_a_file_is_refining_each_grasp_alone(
     with_contact, fields, pushed, hand, predictor, tmp_path, monkeypatch
 ):

@@ -118,6 +118,7 @@ class TestOccluder:
             clear = off_edge & (np.abs(facing) > 1e-3)
             np.testing.assert_array_equal(Occluder(box).sees(points, eye)[clear], facing[clear] > 0)
 
+    @pytest.mark.slow
     def test_in_a_cup_it_agrees_with_a_loop_over_triangles(self) -> None:
         points, _, _ = sample_surface(cup().vertices, cup().faces, 2000, 0)
         for eye in around(0.4, 4):

@@ -105,6 +105,7 @@ def test_a_forked_process_is_silent(file):
         assert os.waitpid(child, 0)[1] == 0
 
 
+@pytest.mark.slow
 def test_metrics_of_grasps_say_which_one_is_measured(terminal):
     pose = load_grasps()["mug"].pose[:1]
     grasps = Grasps(

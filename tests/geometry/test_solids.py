@@ -184,6 +184,7 @@ def test_convexity(l_shape: trimesh.Trimesh) -> None:
     assert not is_convex(l_shape)
 
 
+@pytest.mark.slow
 def test_pieces_of_a_hollow_object_cover_it_better_than_its_hull() -> None:
     pytest.importorskip("coacd")
     cup = mesh_of(manifold_of(box((2, 2, 2))) - manifold_of(box((1.6, 1.6, 2), (0, 0, 0.2))))

@@ -144,6 +144,7 @@ def test_fists_equal_monte_carlo(shadow: Hand, fists: HandPose) -> None:
         assert abs(share * cell - volume) < 3 * cell * np.sqrt(share / n) + 0.005 * volume
 
 
+@pytest.mark.slow
 def test_depth_is_the_deepest_pair(shadow: Hand, fists: HandPose) -> None:
     """By what has to be moved: at 90 % of the depth no direction parts the two, and deeper than any other pair."""
     solids, depth = hand_solids(shadow), self_intersection_depth(shadow, fists)

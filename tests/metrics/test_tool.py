@@ -183,6 +183,7 @@ class TestResuming:
 
 
 class TestWhereItRuns:
+    @pytest.mark.slow
     def test_two_processes_give_the_same_bits_as_this_one(self, given: Given) -> None:
         given.run()
         given.run(out=given.folder / "two", workers=2)

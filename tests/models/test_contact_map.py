@@ -154,6 +154,7 @@ def test_a_frozen_predictor_stays_in_eval_mode_inside_a_model_in_training(net):
     assert not any(p.requires_grad for p in net.parameters())
 
 
+@pytest.mark.slow
 def test_learns_where_the_hand_was_meant_to_be(hand, generator):
     net, grasps = ContactMap(hand, n_hand_points=128), random_grasps(hand, 8, generator, points=128)
     target, optimizer = net.target(grasps.pose, grasps.object_points), torch.optim.Adam(net.parameters(), 3e-3)

@@ -203,6 +203,7 @@ def test_the_flow_alone_trains_every_parameter(net, batch):
     assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
 
 
+@pytest.mark.slow
 def test_it_learns_two_motions_of_one_state(net, batch):
     """One window with two futures, wrist to the left and to the right: draws reach both, and nothing between."""
     n = 64

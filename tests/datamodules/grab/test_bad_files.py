@@ -179,6 +179,7 @@ class TestDamage:
         with pytest.raises(BadFile, match=r"mug_lift\.npz: expected a complete npz file"):
             read(root)
 
+    @pytest.mark.slow
     def test_flipped_bits_end_in_an_error_that_names_the_file(
         self, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
