@@ -323,7 +323,7 @@ def transformed(batch: Item, transforms: Iterable[Transform], generator: torch.G
     return batch
 
 
-def batch_generator(seed: int, index: int) -> torch.Generator:
+def batch_generator(seed: int, *index: int) -> torch.Generator:
     """A generator that depends on (seed, index) alone, unrelated for neighbouring seeds and indices."""
-    state = np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0]
+    state = np.random.SeedSequence([seed, *index]).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state) >> 1)  # manual_seed takes 63 bits

@@ -19,6 +19,7 @@ from torch.utils.data import DistributedSampler
 
 from dexzoo import __version__
 
+from ...datamodules.base import batch_generator
 from ...geometry.progress import working
 from ...hands import load_hand
 from ...losses import FiniteWatch
@@ -36,8 +37,7 @@ def draw_generator(seed: int, name: str) -> torch.Generator:
         name: of the clip, grasp or scene, unique in its data set.
     """
     words = np.frombuffer(hashlib.sha256(name.encode()).digest(), np.uint32)
-    state = np.random.SeedSequence([seed, *words.tolist()]).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state) >> 1)  # manual_seed takes 63 bits
+    return batch_generator(seed, *words.tolist())
 
 
 class Task(L.LightningModule):
