@@ -1,8 +1,8 @@
 """The pages docs/add_a_*.md are done as a newcomer would do them, in a copy of the repository: every file and command.
 
 A fenced block names its file in its first line; a diff adds its lines after (or in place of) those that it shows; the
-lines of a bash block are commands. Those of a block `bash slow` are run by the slow suite. Whether all other commands
-of the documentation parse, test_commands.py says.
+lines of a bash block are commands. The slow suite runs them, those of a block `bash slow` last; the quick one finds out
+whether files and diffs fit. Whether all other commands of the documentation parse, test_commands.py says.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dexzoo.experiments.results import read_results
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("geometry", "hands", "losses", "datamodules", "metrics", "models", "experiments")
-pytestmark = pytest.mark.timeout(900)  # half a minute, if nothing else runs
+pytestmark = pytest.mark.timeout(900)  # a minute, if nothing else runs
 PAGES = sorted((ROOT / "docs").glob("add_a_*.md"))
 
 
@@ -108,9 +108,10 @@ def of(said: dict[str, str], *words: str) -> str:
     return text
 
 
-def test_there_are_four_short_pages() -> None:
+def test_there_are_four_short_pages_that_fit(checkout: Path) -> None:
     assert [page.stem for page in PAGES] == ["add_a_data_set", "add_a_hand", "add_a_metric", "add_a_model"]
     assert {page.name: n for page in PAGES if (n := len(page.read_text().splitlines())) > 110} == {}
+    assert (checkout / "claw/claw.yaml").is_file()
 
 
 @pytest.mark.slow
@@ -122,6 +123,7 @@ def test_the_new_model_passes_the_shared_tests_and_trains(said: dict[str, str]) 
     assert "best.ckpt" in printed
 
 
+@pytest.mark.slow
 def test_the_new_hand_is_checked_and_moves(said: dict[str, str], checkout: Path) -> None:
     assert "claw: 2 joints" in of(said, "hands.check")
     assert (checkout / "claw/claw.png").is_file()
@@ -142,6 +144,7 @@ def test_a_model_trains_on_grasps_of_the_new_hand(said: dict[str, str], checkout
     assert "hand claw" in run_all([table], checkout)[table]
 
 
+@pytest.mark.slow
 def test_the_new_data_set_is_read(said: dict[str, str]) -> None:
     assert re.search(r"3 passed", of(said, "datamodules/test_configs.py"))
     printed = of(said, "run.py", "data=my_reaches")
@@ -151,6 +154,7 @@ def test_the_new_data_set_is_read(said: dict[str, str]) -> None:
     assert re.search(rf"^ linear +off +[\d.]+ ± [\d.]+ +{off:.2f} ± ", printed, re.M)  # the palm's error, cm
 
 
+@pytest.mark.slow
 def test_the_new_metric_is_listed_and_evaluated(said: dict[str, str], checkout: Path) -> None:
     assert re.search(r"palm_gap +palm_gap_cm +cm +lower +Distance of the palm's origin", of(said, "metrics list"))
     assert re.search(r"\d passed", of(said, "test_palm_gap.py"))

@@ -289,6 +289,7 @@ def test_a_terminated_run_does_not_look_finished(tmp_path):
     assert not (only_run(tmp_path) / "metrics.json").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on_and_that_works(tmp_path, monkeypatch):
     quick = ["references=[]", "figures.percentiles=[]", "trainer.max_epochs=2"]
     done = killed(tmp_path, 3, "SIGINT", *quick)
@@ -358,6 +359,7 @@ def test_two_processes_leave_one_run(tmp_path):
     assert done.stdout.count("256 samples a step: 128 x 2 processes x 1 accumulated") == 1
 
 
+@pytest.mark.slow
 def test_a_sweep_ends_with_one_merged_table(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     quick = ["figures.percentiles=[]", "references=[timed]", "trainer.limit_train_batches=1"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import cache
 from pathlib import Path
 
 import hydra
@@ -68,10 +69,18 @@ def write(path: Path, **changes) -> Path:
     return path
 
 
+@cache
 def composed(*overrides: str):
+    """The config of a run; nobody changes it."""
     GlobalHydra.instance().clear()
     with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
         return hydra.compose("config", list(overrides))
+
+
+@cache
+def read(file: Path) -> sweep.Sweep:
+    """A sweep file of ours; nobody changes it."""
+    return sweep.read_sweep(file)
 
 
 # ------------------------------------------------------------------------------------------------------------ the files
@@ -79,17 +88,16 @@ def composed(*overrides: str):
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
 def test_every_swept_key_composes_and_arrives(file):
-    made = sweep.read_sweep(file)
-    before = composed(*made.fixed)
-    for key, spec in yaml.safe_load(file.read_text())["parameters"].items():
-        value = spec["values"][-1] if "values" in spec else spec["max"]
-        assert OmegaConf.select(before, key) is not None
-        assert OmegaConf.select(composed(*made.fixed, f"{key}={value}"), key) == value
+    made, specs = read(file), yaml.safe_load(file.read_text())["parameters"]
+    last = {key: spec["values"][-1] if "values" in spec else spec["max"] for key, spec in specs.items()}
+    before, after = composed(*made.fixed), composed(*made.fixed, *(f"{key}={value}" for key, value in last.items()))
+    assert [key for key in last if OmegaConf.select(before, key) is None] == []
+    assert {key: OmegaConf.select(after, key) for key in last} == last
 
 
 @pytest.mark.parametrize("file", [f for f in FILES if f.stem != "refinement"], ids=lambda f: f.stem)
 def test_trained_models_are_measured_on_validation_objects(file):
-    made = sweep.read_sweep(file)
+    made = read(file)
     assert f"model={file.stem}" in made.fixed
     cfg = composed(*made.fixed)
     if file.stem == "grasp_flow":  # by a test on these objects, see the file
@@ -101,7 +109,7 @@ def test_trained_models_are_measured_on_validation_objects(file):
 
 
 def test_the_refinement_is_swept_on_validation_objects_from_its_own_weights():
-    made = sweep.read_sweep(next(f for f in FILES if f.stem == "refinement"))
+    made = read(next(f for f in FILES if f.stem == "refinement"))
     cfg = composed(*made.fixed)
     data = hydra.utils.instantiate(cfg.data, seed=0)
     assert data.test_objects == ("bowl", "banana")
@@ -113,7 +121,7 @@ def test_the_refinement_is_swept_on_validation_objects_from_its_own_weights():
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
 def test_the_best_of_a_file_composes_as_an_experiment(file, tmp_path):
-    made = sweep.read_sweep(file)
+    made = read(file)
     first = sweep._propose(made, [], 0)
     assert first is not None
     path = sweep.write_best(made, sweep.Trial(tmp_path, first, 1.0), tmp_path)

@@ -173,6 +173,7 @@ def test_it_pickles() -> None:
     assert torch.equal(pickle.loads(pickle.dumps(distance))(points), distance(points))
 
 
+@pytest.mark.slow
 def test_the_package_is_light_and_warp_is_quiet() -> None:
     code = """
 import sys, torch

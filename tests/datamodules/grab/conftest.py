@@ -83,7 +83,7 @@ def content(n_vertices: int, seed: int = 0) -> dict[str, Any]:
             "params": {"transl": np.zeros((T, 3)), "global_orient": np.zeros((T, 3))},
             "table_mesh": "tools/object_meshes/contact_meshes/table.ply",
         },
-        "contact": {"object": labels, "body": np.zeros((T, 10475), np.int64)},
+        "contact": {"object": labels, "body": np.zeros((T, 10475), np.int8)},
     }
 
 

@@ -1,0 +1,23 @@
+"""For the tests of commands: what they draw is small."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from dexzoo.experiments import figures, grasp_figures
+from dexzoo.geometry import render
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_pictures() -> Iterator[None]:
+    """Pictures of hand and object are of at most 48 pixels: one of the usual size takes half a second."""
+
+    def small(parts, camera, size):
+        return render.render_scene(parts, camera, tuple(min(side, 48) for side in size))
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (figures, grasp_figures):
+            patch.setattr(module, "render_scene", small)
+        yield
