@@ -21,7 +21,7 @@ from ..geometry.render import Camera, points_mesh, render_scene
 from ..hands.hand import Hand
 from ..hands.pose import HandPose
 from ..metrics.columns import LEGACY, METRICS
-from ..models.grasp_evaluation import pose_of_row
+from ..models.grasp.evaluation import pose_of_row
 from .results import Row, by_method
 
 _HAND, _OBJECT = (0.35, 0.50, 0.85), (0.80, 0.66, 0.45)
@@ -50,7 +50,7 @@ def draw(
 
     Args:
         path: of the picture; its folder is made.
-        rows: of `models.grasp_evaluation.rows`; those without a mesh or without a value are left out.
+        rows: of `models.grasp.evaluation.rows`; those without a mesh or without a value are left out.
         title: of the data; it says "demo data" where it is.
         key: the metric that the candidates are sorted by.
         size: width and height of one picture, pixels.

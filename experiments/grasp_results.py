@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models.grasp_evaluation import GROUND_TRUTH, KEPT
+from ..models.grasp.evaluation import GROUND_TRUTH, KEPT
 from . import results
 from .folders import RunError
 from .merging import merge_parts

@@ -11,7 +11,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from ..models import GraspGeneration, Task
-from ..models.reference import OfficialContactMap, OfficialGraspCVAE, Report
+from ..models.grasp import OfficialContactMap, OfficialGraspCVAE
+from ..models.published import Report
 from .folders import BEST, RunError, find_checkpoint
 
 _log = logging.getLogger(__name__)

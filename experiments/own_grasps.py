@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..datamodules.types import GraspBatch
+from ..geometry.assets import load_asset
 from ..geometry.meshes import MeshError
 from ..geometry.neighbours import knn
 from ..geometry.progress import tracked
@@ -25,8 +26,8 @@ from ..hands.plausible import Distance, Doubts, doubt_grasps
 from ..hands.pose import HandPose
 from ..metrics.grasps import Grasps
 from ..models import ContactPredictor, GraspFilter, Refiner
-from ..models.grasp_evaluation import NOTHING_FELT, load_asset, rows
-from ..models.tasks.grasp_refinement import GraspRefinement
+from ..models.grasp.evaluation import NOTHING_FELT, rows
+from ..models.grasp.refinement.task import GraspRefinement
 from . import grasp_figures, grasp_results, grasp_tables
 from .folders import RunError
 from .own_objects import OwnObject

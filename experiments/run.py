@@ -29,7 +29,7 @@ from dexzoo.experiments.provenance import provenance
 from dexzoo.experiments.results import Row, console
 from dexzoo.experiments.run_log import RunLog, Stopped, interruptible, note, recorded
 from dexzoo.models import Task
-from dexzoo.models.tasks.precision import check_precision
+from dexzoo.models.precision import check_precision
 
 
 def run(cfg: DictConfig) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from .solids import convex_pieces, make_solid, manifold_of, mesh_of, unite_piece
 
 _KIND = "objects-2"  # the number goes up whenever the same mesh would give another asset
 _NODES = 60
+_ASSETS = 8  # kept for whoever asks again: their search structures are large
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,3 +164,24 @@ def _split(entry: Arrays) -> tuple[NDArray[np.float64], ...] | None:
     if "pieces" not in entry:
         return None
     return tuple(np.split(entry["pieces"], np.cumsum(entry["piece_sizes"])[:-1]))
+
+
+def load_asset(mesh: str | Path, name: str, decompose: bool = False) -> ObjectAsset:
+    """The object of a mesh file, read once per process as long as few others are asked for.
+
+    Args:
+        mesh: the file; a changed one is read anew.
+        name: of the object, for messages and tables.
+        decompose: the solid is the union of convex pieces, for a mesh that is not closed.
+
+    Raises:
+        MeshError: the file cannot be read or bounds no solid.
+    """
+    path = Path(mesh).absolute()
+    modified = path.stat().st_mtime_ns if path.is_file() else 0  # a missing file is the reader's to report
+    return _read_asset(path, name, decompose, modified)
+
+
+@lru_cache(maxsize=_ASSETS)
+def _read_asset(path: Path, name: str, decompose: bool, modified: int) -> ObjectAsset:
+    return ObjectAsset.from_file(path, name, decompose)

@@ -1,21 +1,23 @@
-"""Networks (tensors in, HandPose out), the tasks that wrap them for Lightning, and baselines."""
+"""Networks (tensors in, HandPose out) and the tasks that wrap them for Lightning.
 
-from .autoregressive import MotionModel
-from .contact_map import ContactMap, ContactPredictor
-from .goal_refine import GoalRefine, refine
-from .grasp_cvae import GraspCVAE
-from .grasp_flow import GraspFlow
-from .grasp_model import GraspModel
-from .motion_flow import MotionFlow
-from .motionnet import MotionNet
-from .refinement.refiner import Refiner
-from .selection.filter import GraspFilter
-from .tasks.base import Task
-from .tasks.contact_prediction import ContactPrediction
-from .tasks.flow_synthesis import FlowSynthesis
-from .tasks.grasp_generation import GraspGeneration
-from .tasks.grasp_refinement import GraspRefinement
-from .tasks.motion_synthesis import MotionSynthesis
+`motion` has the models of reach-to-grasp motions, `grasp` those of static grasps, `selection` picks among grasps,
+`published` holds networks with official names and shapes, `blocks` the parts that families share.
+"""
+
+from .grasp import (
+    ContactMap,
+    ContactPrediction,
+    ContactPredictor,
+    GraspCVAE,
+    GraspFlow,
+    GraspGeneration,
+    GraspModel,
+    GraspRefinement,
+    Refiner,
+)
+from .motion import FlowSynthesis, GoalRefine, MotionFlow, MotionModel, MotionNet, MotionSynthesis, pull_to_goal
+from .selection import GraspFilter
+from .task import Task
 
 __all__ = [
     "ContactMap",
@@ -35,5 +37,5 @@ __all__ = [
     "MotionSynthesis",
     "Refiner",
     "Task",
-    "refine",
+    "pull_to_goal",
 ]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dexzoo.geometry.neighbours import knn
-from dexzoo.models.tasks.grasp_refinement import mesh_fields
+from dexzoo.models.grasp.refinement.task import mesh_fields
 from tests.far_device import FAR, FarTensor, MixedDevices, far_device
 from tests.models.small_data import SmallGrasps
 

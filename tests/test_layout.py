@@ -17,9 +17,21 @@ ARROWS = {
     "experiments": "geometry hands losses datamodules metrics models",
 }
 
+MODELS = {
+    "blocks": "",
+    "published": "blocks",
+    "pace": "",
+    "precision": "blocks",
+    "task": "pace precision",
+    "selection": "",
+    "motion": "blocks published task",
+    "grasp": "blocks published selection precision task",
+}
+"""The same of the rooms inside models/."""
 
-def imported_folders(path: Path) -> set[str]:
-    """Folders of ours that a file imports, by `dexzoo.x`, `from dexzoo import x` or dots."""
+
+def imported(path: Path) -> list[str]:
+    """Dotted names that a file imports, by `dexzoo.x`, `from dexzoo import x` or dots."""
     package = ("dexzoo", *path.relative_to(ROOT).parent.parts)
     names = []
     for node in ast.walk(ast.parse(path.read_text())):
@@ -29,7 +41,11 @@ def imported_folders(path: Path) -> set[str]:
             base = package[: len(package) - node.level + 1] if node.level else ()
             module = ".".join((*base, *filter(None, [node.module])))
             names += [f"{module}.{alias.name}" for alias in node.names]
-    return {name.split(".")[1] for name in names if name.startswith("dexzoo.")} & set(ARROWS)
+    return [name for name in names if name.startswith("dexzoo.")]
+
+
+def imported_folders(path: Path) -> set[str]:
+    return {name.split(".")[1] for name in imported(path)} & set(ARROWS)
 
 
 def test_every_package_is_listed() -> None:
@@ -48,6 +64,19 @@ def test_imports_follow_the_arrows(folder: str) -> None:
     files = sorted((ROOT / folder).rglob("*.py"))
     assert files
     assert {str(path.relative_to(ROOT)): bad for path in files if (bad := imported_folders(path) - allowed)} == {}
+
+
+@pytest.mark.parametrize("room", MODELS)
+def test_rooms_of_models_import_along_theirs(room: str) -> None:
+    allowed, place = {room, *MODELS[room].split()}, ROOT / "models" / room
+    files = sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+    names = {path: {n.split(".")[2] for n in imported(path) if n.startswith("dexzoo.models.")} for path in files}
+    assert {str(path.relative_to(ROOT)): bad for path, found in names.items() if (bad := found - allowed)} == {}
+
+
+def test_the_rooms_of_models_are_all_there() -> None:
+    found = {path.stem for path in (ROOT / "models").iterdir() if not path.name.startswith("__")}
+    assert found == set(MODELS)
 
 
 def test_dexzoo_itself_imports_no_folder() -> None:

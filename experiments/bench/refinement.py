@@ -21,8 +21,8 @@ from ...hands import load_hand
 from ...hands.hand import Hand
 from ...hands.pose import HandPose
 from ...losses.energies import keypoint_repulsion_energy, plane_energy
-from ...models.refinement.fields import ObjectFields
-from ...models.refinement.refiner import OFFICIAL, Refiner
+from ...models.grasp.refinement.fields import ObjectFields
+from ...models.grasp.refinement.refiner import OFFICIAL, Refiner
 
 GRASPS, POINTS, STEPS = 50, 1024, 300
 _OBJECT = "jar"

@@ -1,1 +1,7 @@
-"""Which of many proposed grasps to keep."""
+"""Selection among proposed grasps."""
+
+from .filter import GraspFilter
+
+__all__ = [
+    "GraspFilter",
+]

@@ -24,11 +24,11 @@ from dexzoo.experiments import own_grasps, run, sample
 from dexzoo.experiments.load import load_run
 from dexzoo.experiments.own_objects import OwnObject, read_object, warn_of_size
 from dexzoo.experiments.results import read_results
+from dexzoo.geometry.assets import load_asset
 from dexzoo.hands import load_hand
 from dexzoo.hands.grasp_files import GraspSet, load_grasps, save_grasps, write_dexgraspnet
 from dexzoo.models import GraspGeneration, Refiner
-from dexzoo.models.grasp_evaluation import load_asset
-from dexzoo.models.refinement.fields import ObjectFields
+from dexzoo.models.grasp.refinement.fields import ObjectFields
 
 TINY = [
     *("model=grasp_cvae", "model.network.contact=null", "model.loss.contact=0", "model.network.latent=2"),

@@ -16,8 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from dexzoo.experiments import folders
-from dexzoo.models import Task
-from dexzoo.models.tasks import pace
+from dexzoo.models import Task, pace
 
 HERE = Path(folders.__file__).parent
 SWEEPS = sorted((HERE / "sweeps").glob("*.yaml"))

@@ -27,8 +27,8 @@ from dexzoo.datamodules.splits import Split
 from dexzoo.hands.pose import HandPose
 from dexzoo.losses.weighted import weighted_sum
 from dexzoo.models import ContactPrediction, GraspGeneration, MotionSynthesis
-from dexzoo.models.baselines.unidexgrasp import ipdf
-from dexzoo.models.reference import OfficialContactMap
+from dexzoo.models.grasp import OfficialContactMap
+from dexzoo.models.grasp.unidexgrasp import ipdf
 from tests.models.conftest import make_clips, make_windows
 from tests.models.zoo import CONTACT, GRASP, MOTION, Case
 from tests.oracles.grasps import random_grasps, store_of

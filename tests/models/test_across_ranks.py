@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dexzoo.models.baselines.saga.loss import robust_kl
 from dexzoo.models.blocks import across_ranks
 from dexzoo.models.blocks.across_ranks import BatchNorm1d, joint_moments, mean_over_ranks
 from dexzoo.models.blocks.latent import kl_divergence
-from dexzoo.models.reference.unidexgrasp_glow import ActNorm
+from dexzoo.models.motion.saga.loss import robust_kl
+from dexzoo.models.published.unidexgrasp_glow import ActNorm
 
 Both = Callable[[Callable[[int], Any]], list[Any]]
 

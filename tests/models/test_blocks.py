@@ -10,9 +10,9 @@ from dexzoo.models.blocks.attention import JointAttention
 from dexzoo.models.blocks.encoding import SinusoidalEncoding
 from dexzoo.models.blocks.gating import BlendedLinear, Gate
 from dexzoo.models.blocks.material_points import MaterialPoints
-from dexzoo.models.blocks.motion_features import motion_features, offsets_to_pose, pose_to_offsets
 from dexzoo.models.blocks.pointnet import PointNet
 from dexzoo.models.blocks.standardise import Standardise
+from dexzoo.models.motion.features import motion_features, offsets_to_pose, pose_to_offsets
 
 
 def test_encoding_is_sine_and_cosine_of_every_wavelength():

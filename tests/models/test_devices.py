@@ -17,12 +17,13 @@ from dexzoo.hands import load_hand
 from dexzoo.hands.mano_standin import write_standin
 from dexzoo.losses.contact import palmar_penetration
 from dexzoo.losses.energies import joint_limit_energy, keypoint_repulsion_energy, self_penetration_depth
-from dexzoo.models import Refiner, goal_refine
-from dexzoo.models.baselines.saga import model as saga
-from dexzoo.models.baselines.saga.optimise import optimise
-from dexzoo.models.refinement.clouds import cloud_fields
-from dexzoo.models.refinement.fields import ObjectFields
-from dexzoo.models.tasks.grasp_refinement import GraspRefinement
+from dexzoo.models import Refiner
+from dexzoo.models.grasp.refinement.clouds import cloud_fields
+from dexzoo.models.grasp.refinement.fields import ObjectFields
+from dexzoo.models.grasp.refinement.task import GraspRefinement
+from dexzoo.models.motion import goal_pull
+from dexzoo.models.motion.saga import model as saga
+from dexzoo.models.motion.saga.optimise import optimise
 from tests.far_device import FAR, far_device, far_trainer
 from tests.models.conftest import random_pose
 from tests.models.small_data import SmallGrasps, SmallMotions
@@ -33,10 +34,10 @@ PLACES = ["far", pytest.param("cuda", marks=pytest.mark.gpu)]
 QUICK = ("timed", "motionnet", "grasp_flow", "contact_map")
 """What a quick run goes through; the others take longer, because every operation is a Python call."""
 ALLOWED = {
-    "models/reference/unidexgrasp_ipdf.py ball_edges: nonzero": "how many points are in a ball is up to the data",
-    "models/refinement/terms.py __call__: nonzero": "only the points in the hand are looked at, a hundredth of them",
-    "models/motion_flow.py step: copy to the device": "noise of the CPU's generator is the same on every device",
-    "models/refinement/fields.py": "which grasps are of which object, once when grasps leave the batch",
+    "models/published/unidexgrasp_ipdf.py ball_edges: nonzero": "how many points are in a ball is up to the data",
+    "models/grasp/refinement/terms.py __call__: nonzero": "only the points in the hand are looked at, few of them",
+    "models/motion/flow.py step: copy to the device": "noise of the CPU's generator is the same on every device",
+    "models/grasp/refinement/fields.py": "which grasps are of which object, once when grasps leave the batch",
 }
 
 
@@ -135,7 +136,7 @@ def test_a_fit_of_a_rollout_to_its_goal(name, place, clips, batch, monkeypatch):
     with on(place) as (device, _, waits):
         network, there, counts = task.to(device).network, batch.to(device), []
         for steps in (2, 4):
-            monkeypatch.setattr(goal_refine, "_STEPS", steps)
+            monkeypatch.setattr(goal_pull, "_STEPS", steps)
             monkeypatch.setattr(saga, "optimise", partial(optimise, steps=steps))
             waits.clear()
             n_frames = torch.full((8,), 10, device=device)

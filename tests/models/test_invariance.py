@@ -10,8 +10,8 @@ import torch
 
 from dexzoo.datamodules.demo.grasps import load_grasps
 from dexzoo.datamodules.demo.objects import object_mesh
-from dexzoo.models.refinement.clouds import cloud_fields
-from dexzoo.models.refinement.refiner import Refiner
+from dexzoo.models.grasp.refinement.clouds import cloud_fields
+from dexzoo.models.grasp.refinement.refiner import Refiner
 
 AWAY = torch.tensor([3.0, -3.2, 2.4])  # 5 m
 

@@ -7,9 +7,9 @@ import lightning as L
 import pytest
 import torch
 
-from dexzoo.models.baselines import GoalSynthesis
-from dexzoo.models.tasks import pace
-from tests.models.test_goal import RAMPS, TINY, SixClips
+from dexzoo.models import pace
+from dexzoo.models.motion import GoalSynthesis
+from tests.models.motion.test_goal import RAMPS, TINY, SixClips
 
 ADAM = partial(torch.optim.Adam, lr=1e-3)
 STEP = torch.optim.lr_scheduler.StepLR

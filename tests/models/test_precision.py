@@ -4,7 +4,7 @@ import lightning as L
 import pytest
 import torch
 
-from dexzoo.models.tasks.precision import LayerPrecision, check_precision
+from dexzoo.models.precision import LayerPrecision, check_precision
 from tests.models.small_data import SmallGrasps, SmallMotions
 from tests.models.zoo import GRASP, MOTION, PREDICTORS, small_task
 

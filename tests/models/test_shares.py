@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 from dexzoo.datamodules import base
 from dexzoo.datamodules.base import EpochSampler
 from dexzoo.models.blocks.latent import draw_prior
-from dexzoo.models.tasks.base import Task, draw_generator
+from dexzoo.models.task import Task, draw_generator
 from tests.models.several_processes import Clips, data_of
 from tests.models.zoo import GRASP, MOTION
 

@@ -9,7 +9,7 @@ import torch
 
 from dexzoo.datamodules.grasp_store import GraspObject, GraspStore
 from dexzoo.datamodules.grasps import GraspDataModule, GraspParts
-from tests.models.test_motion_synthesis import SixClips
+from tests.models.motion.test_task import SixClips
 from tests.models.zoo import GRASP, MOTION
 from tests.oracles.grasps import random_grasps
 

@@ -26,14 +26,14 @@ from dexzoo.models import (
     Refiner,
     Task,
 )
-from dexzoo.models.baselines import GoalHand, GoalSynthesis, HoldStill, Linear, MinimumJerk, TimedInterpolation
-from dexzoo.models.baselines.saga import SagaHand, SagaSynthesis
-from dexzoo.models.baselines.saga_grasp import SagaGrasp
-from dexzoo.models.baselines.saga_grasp_fit import GraspFit
-from dexzoo.models.baselines.unidexgrasp.model import UniDexGrasp
-from dexzoo.models.motion_flow import MotionFlow
-from dexzoo.models.reference import OFFICIAL_WEIGHTS, OfficialContactMap, OfficialGraspCVAE
-from dexzoo.models.tasks.flow_synthesis import FlowSynthesis
+from dexzoo.models.grasp import OfficialContactMap, OfficialGraspCVAE
+from dexzoo.models.grasp.official_cvae import OFFICIAL_WEIGHTS
+from dexzoo.models.grasp.saga.fit import GraspFit
+from dexzoo.models.grasp.saga.model import SagaGrasp
+from dexzoo.models.grasp.unidexgrasp.model import UniDexGrasp
+from dexzoo.models.motion import GoalHand, GoalSynthesis, HoldStill, Linear, MinimumJerk, TimedInterpolation
+from dexzoo.models.motion.flow import FlowSynthesis, MotionFlow
+from dexzoo.models.motion.saga import SagaHand, SagaSynthesis
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,125 @@
+"""The contract of every model that proposes grasps of an object from its cloud."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ...datamodules.grasp_store import GraspStore
+from ...datamodules.types import GraspBatch
+from ...hands.hand import Hand
+from ...hands.pose import HandPose
+from ..blocks.point_encoder import PointEncoder
+from ..blocks.standardise import Standardise
+from .contact.model import ContactPredictor
+
+_SCALE = 0.1  # metres; coordinates are divided by it
+
+
+class GraspModel(nn.Module, ABC):
+    """Learns p(grasp | cloud); a subclass is a network, and the task around it trains and tests it.
+
+    Attributes:
+        hand: whose poses it proposes.
+        active: names of the terms that the task weighs; a model may leave out the others in `forward`.
+    """
+
+    active: frozenset[str] | None = None
+
+    def __init__(self, hand: Hand) -> None:
+        super().__init__()
+        self.hand = hand
+
+    def fit_statistics(self, grasps: GraspStore) -> None:
+        """Takes means and standard deviations from the training grasps; called once before training."""
+
+    @abstractmethod
+    def forward(self, batch: GraspBatch) -> dict[str, Tensor]:
+        """The terms of the training loss by name: scalars without weights, in SI units."""
+
+    @abstractmethod
+    def sample(
+        self, points: Tensor, n: int, generator: torch.Generator | None = None, temperature: float = 1.0
+    ) -> HandPose:
+        """Draws grasps.
+
+        Args:
+            points: (B, N, 3), metres, clouds of B objects, each in its own frame.
+            n: grasps of each object.
+            generator: the only source of random numbers; PyTorch's own by default.
+            temperature: of the latent distribution; 0 gives the most likely grasp n times.
+
+        Returns:
+            HandPose (B, n), frame of the object, joints within their limits.
+        """
+
+
+class CentredGraspModel(GraspModel):
+    """What our models share: clouds and grasps relative to the cloud's centroid, translation and joints standardised.
+
+    Args:
+        hand: the hand.
+        n_object_points: points of the cloud that are used; the first ones, which are a farthest-point subset.
+        widths: layers of the encoder of clouds; the last one is the size of a cloud's feature.
+    """
+
+    contact: ContactPredictor | None
+
+    def __init__(self, hand: Hand, n_object_points: int, widths: Sequence[int]) -> None:
+        super().__init__(hand)
+        self.n_object_points = n_object_points
+        self.object_encoder = PointEncoder(3, widths)
+        self.translation = Standardise(3)
+        self.joints = Standardise(hand.num_joints)
+        self.contact = None
+
+    def hold(self, contact: Callable[[Hand], ContactPredictor] | None) -> None:
+        """Makes the contact predictor, which stays frozen; None does without."""
+        if contact is not None:
+            self.contact = contact(self.hand)
+            self.contact.freeze()
+
+    @torch.no_grad()
+    def fit_statistics(self, grasps: GraspStore) -> None:
+        """Takes the standardisation of translation (from the cloud's centroid) and joints from the training grasps.
+
+        Raises:
+            ValueError: the objects have no clouds.
+        """
+        if not grasps.clouds.shape[1]:
+            raise ValueError("grasps: expected objects with clouds, found none; this model sees the object")
+        pose = grasps.pose
+        of_cloud = torch.from_numpy(grasps.clouds.mean(axis=1))
+        index = grasps.object if grasps.cloud is None else grasps.cloud
+        centre = of_cloud[torch.from_numpy(index[grasps.which])] * grasps.scale.unsqueeze(-1)
+        self.translation.fit((pose.translation - centre).to(self.translation.mean), floor=0.01)
+        self.joints.fit(pose.joints.to(self.joints.mean), floor=0.05)  # about 3 degrees
+
+    def encode(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Centroid (B, 3), metres, and feature (B, F) of clouds (B, N, 3), metres.
+
+        Raises:
+            ValueError: a cloud is empty or has another shape.
+        """
+        check_request(points)
+        centre = points.mean(dim=1)
+        _, feature = self.object_encoder((points[:, : self.n_object_points] - centre.unsqueeze(1)) / _SCALE)
+        return centre, feature
+
+
+def check_request(points: Tensor, n: int = 1) -> None:
+    """Refuses what no grasps can be drawn of.
+
+    Raises:
+        ValueError: `points` are not clouds (B, N >= 1, 3), or `n` is less than 1.
+    """
+    if points.ndim != 3 or points.shape[-1] != 3 or not points.shape[1]:
+        raise ValueError(
+            f"points: expected clouds (B, N, 3) with at least one point, found {tuple(points.shape)}; "
+            "a single cloud needs a batch dimension, points[None]"
+        )
+    if n < 1:
+        raise ValueError(f"n: expected 1 or more grasps of each object, found {n}")

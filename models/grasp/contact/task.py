@@ -1,0 +1,150 @@
+"""The task around the contact predictor: it sees a hand that is off its pose and says where the true one touches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from ....datamodules.grasps import GraspDataModule
+from ....datamodules.transforms import PerturbHand
+from ....datamodules.types import GraspBatch
+from ....losses.contact import contact_bins, soft_contact
+from ....metrics.functional.contact_map import calibration_error, contact_f1
+from ...task import Row, Task, draw_generator
+from .model import ContactPredictor
+
+CONTACT = 0.005
+"""metres between an object point and the hand that count as contact in F1 (GraspTTA's threshold)."""
+_TOUCHES = float(soft_contact(torch.tensor(CONTACT)))
+
+
+class ContactPrediction(Task):
+    """Trains a contact predictor on hands moved off true grasps (RealDex, section 4.2).
+
+    In the test every grasp gets a row of errors, and a second one, `perturbed hand`, of the map that the moved hand has
+    itself: what the predictor is worth is the difference.
+
+    Args:
+        network: makes the predictor from a hand (a partial).
+        hand: name or YAML of the hand.
+        perturb: noise on the hand that the predictor sees.
+        n_points: points of each cloud in a training step, the first ones, which are a farthest-point subset.
+        optimizer: makes the optimiser from parameters.
+        scheduler: makes the learning-rate schedule, see `Task`.
+        method: the name in tables.
+    """
+
+    takes = GraspDataModule
+    row_keys = ("method", "clip")
+
+    def __init__(
+        self,
+        network: Callable[..., ContactPredictor],
+        hand: str,
+        perturb: PerturbHand,
+        n_points: int = 512,
+        optimizer: Callable[..., Optimizer] | None = None,
+        scheduler: Callable[..., LRScheduler] | None = None,
+        method: str = "contact_map",
+    ) -> None:
+        super().__init__(network, hand, optimizer, scheduler, method)
+        self.perturb, self.n_points = perturb, n_points
+
+    def facts(self) -> dict[str, Any]:
+        """Hash of the split."""
+        return {"split_hash": self.data.split_hash}
+
+    def fit_statistics(self) -> None:
+        """Needs none."""
+
+    def training_step(self, batch: GraspBatch, batch_idx: int) -> Tensor:
+        """Loss of the map at hands moved anew each time."""
+        fewer = replace(batch, object_points=batch.object_points[:, : self.n_points])
+        logits, target = self._predict(fewer, None)
+        loss = self.network.loss(logits, target)
+        self.watch({"loss": loss})
+        how: dict[str, Any] = {"on_step": False, "on_epoch": True, "sync_dist": True}
+        self.log("train/loss", loss, batch_size=len(batch.names), prog_bar=True, **how)
+        return loss
+
+    def on_validation_start(self) -> None:
+        """Empties the rows of an earlier validation."""
+        self._validated: list[Row] = []
+
+    def validation_step(self, batch: GraspBatch, batch_idx: int) -> None:
+        """Loss, accuracy and F1 at hands moved the same way each time."""
+        logits, target = self._predict(batch, _generators(batch))
+        each = zip(logits.split(1), target.split(1), strict=True)
+        losses = torch.stack([self.network.loss(*one) for one in each])
+        columns = {key: value.tolist() for key, value in ({"loss": losses} | self._errors(logits, target)).items()}
+        for i, name in enumerate(batch.names):
+            values = {key: column[i] for key, column in columns.items()}
+            self._validated.append({"method": self.method, "clip": name, **values})
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the means over the grasps of all processes."""
+        super().on_validation_epoch_end()
+        self.log_means("val", self.gather(self._validated))
+
+    def on_test_start(self) -> None:
+        """Empties the results of an earlier test."""
+        self.results = []
+
+    def test_step(self, batch: GraspBatch, batch_idx: int) -> None:
+        """Errors of every grasp, at hands moved the same way each time."""
+        moved = self.perturb(batch, _generators(batch))
+        logits, target = self._predict(batch, _generators(batch))
+        own = self.network.target(moved.pose, batch.object_points)
+        columns = {
+            self.method: self._errors(logits, target),
+            "perturbed hand": _map_errors(own, own, own >= _TOUCHES, target, self.network.bins),
+        }
+        for method, errors in columns.items():
+            values = {key: value.tolist() for key, value in errors.items()}
+            for i, name in enumerate(batch.names):
+                row: dict[str, Any] = {"method": method, "refine": "-", "clip": name, "object": batch.objects[i]}
+                self.results.append(row | {key: value[i] for key, value in values.items()})
+
+    def on_test_epoch_end(self) -> None:
+        """Collects the rows of all ranks and logs the means."""
+        self.gather_results()
+        mine = [row for row in self.results if row["method"] == self.method]
+        self.log_means("test", mine)
+
+    def _predict(
+        self, batch: GraspBatch, generator: torch.Generator | Sequence[torch.Generator] | None
+    ) -> tuple[Tensor, Tensor]:
+        """Logits of the predictor that sees the moved hand, and the true hand's map."""
+        moved = self.perturb(batch, generator)
+        points = batch.object_points
+        target = self.network.target(batch.pose, points)
+        return self.network(points, self.network.hand_points(moved.pose)), target
+
+    def _errors(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
+        network = self.network
+        touches = network.probability(logits, _TOUCHES) >= 0.5
+        errors = _map_errors(network.expected(logits), network.mode(logits), touches, target, network.bins)
+        return errors | {"calibration_error": calibration_error(logits, target)}
+
+
+def _generators(batch: GraspBatch) -> list[torch.Generator]:
+    """What the hands of a validation or test are moved with, grasp by grasp."""
+    return [draw_generator(0, name) for name in batch.names]
+
+
+def _map_errors(expected: Tensor, likeliest: Tensor, touches: Tensor, target: Tensor, bins: int) -> dict[str, Tensor]:
+    """Errors of contact maps (B, N) in [0, 1], one value per grasp: mean, likeliest value, and which points touch.
+
+    The accuracy is that of the classes of the network, `bins` of them: with fewer it is easier.
+    """
+    return {
+        "bin_accuracy": (contact_bins(likeliest, bins) == contact_bins(target, bins)).double().mean(1),
+        "contact_f1": contact_f1(touches, target >= _TOUCHES),
+        "contact_mae": (expected - target).abs().mean(1),
+    }

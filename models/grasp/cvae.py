@@ -1,0 +1,156 @@
+"""GraspCVAE: grasp candidates from a contact-aware conditional autoencoder (RealDex, IJCAI-24, section 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ...datamodules.types import GraspBatch
+from ...geometry.rotations import rot6d_to_rotmat
+from ...hands.hand import Hand
+from ...hands.pose import HandPose
+from ...losses.contact import soft_contact
+from ...losses.functional import joint_error, limit_excess, point_error, rotation_error
+from ..blocks.latent import draw_posterior, draw_prior, kl_divergence
+from ..blocks.material_points import MaterialPoints
+from ..blocks.point_encoder import PointEncoder
+from .base import CentredGraspModel, check_request
+from .contact.model import ContactPredictor
+
+_SCALE = 0.1  # metres; coordinates are divided by it
+_IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # the decoder's rotation is learned relative to it
+
+
+@dataclass(frozen=True)
+class _Object:
+    """A cloud as the networks see it: `points` (B, N, 3) and `centre` (B, 3), metres, `feature` (B, F)."""
+
+    points: Tensor
+    centre: Tensor
+    feature: Tensor
+
+
+class GraspCVAE(CentredGraspModel):
+    """q(z | surface points of the hand, cloud) and p(pose | z, cloud), everything relative to the cloud's centroid.
+
+    The paper's generator in small. Translation and joints are standardised by the training grasps, the rotation is
+    6-D, the latent variable is sampled, and the contact predictor is trained before and frozen.
+
+    Args:
+        hand: the hand; its joint order, limits and surface points are those of the model.
+        latent: latent variables.
+        n_object_points: points of the cloud that are used; the first ones, which are a farthest-point subset.
+        n_hand_points: points on the hand's surface.
+        widths: layers of the encoders of clouds; the last one is the size of a cloud's feature.
+        hidden: layers of the posterior, and in reverse order of the decoder.
+        free_bits: nats per latent variable without cost, see `kl_divergence`.
+        contact: makes the trained predictor of contact for the term `contact`; without it there is no such term.
+    """
+
+    identity: Tensor
+
+    def __init__(
+        self,
+        hand: Hand,
+        *,
+        latent: int = 32,
+        n_object_points: int = 256,
+        n_hand_points: int = 192,
+        widths: Sequence[int] = (32, 64, 128),
+        hidden: Sequence[int] = (256, 512),
+        free_bits: float = 0.05,
+        contact: Callable[[Hand], ContactPredictor] | None = None,
+    ) -> None:
+        super().__init__(hand, n_object_points, widths)
+        self.latent, self.free_bits = latent, free_bits
+        self.surface = MaterialPoints(hand.surface(n_hand_points))
+        self.hand_encoder = PointEncoder(3, widths)
+        feature = self.object_encoder.n_features
+        self.posterior = _mlp(2 * feature, hidden[::-1], 2 * latent)
+        self.decoder = _mlp(latent + feature, hidden, 9 + hand.num_joints)
+        self.register_buffer("identity", torch.tensor(_IDENTITY), persistent=False)
+        self.hold(contact)
+
+    def forward(self, batch: GraspBatch) -> dict[str, Tensor]:
+        """The terms of the loss; those of `contact` and `penetration` only if `active` has them or is None.
+
+        Returns:
+            translation (m), rotation (chordal, rad), joints (rad), points (mean distance of corresponding points on
+            the hand, m), kl (nats), limits (mean excess, rad), penetration (mean depth of the object's points in the
+            hand, m), contact (mean squared difference of the contact of the predicted hand and the frozen predictor's
+            expectation for the true hand).
+        """
+        thing = self._see(batch.object_points)
+        true_links = self.hand.forward_kinematics(batch.pose)
+        true_surface = self.hand.place(true_links, self.surface())
+        mean, log_variance = self._infer(true_surface, thing)
+        pose = self._decode(draw_posterior(mean, log_variance), thing.feature, thing.centre)
+        links = self.hand.forward_kinematics(pose)
+        terms = {
+            "translation": point_error(pose.translation, batch.pose.translation),
+            "rotation": rotation_error(pose.rotation, batch.pose.rotation),
+            "joints": joint_error(pose.joints, batch.pose.joints),
+            "points": point_error(self.hand.place(links, self.surface()), true_surface),
+            "kl": kl_divergence(mean, log_variance, self.free_bits),
+            "limits": limit_excess(pose.joints, self.hand.lower, self.hand.upper),
+        }
+        wanted = {"penetration"} | ({"contact"} if self.contact is not None else set())
+        wanted = wanted if self.active is None else wanted & self.active
+        if wanted:
+            distance = self.hand.signed_distance(links, thing.points)
+            if "penetration" in wanted:
+                terms["penetration"] = (-distance).clamp_min(0).mean()
+            if "contact" in wanted:
+                terms["contact"] = (soft_contact(distance) - self._expected_contact(batch.pose, thing)).square().mean()
+        return terms
+
+    def sample(
+        self, points: Tensor, n: int, generator: torch.Generator | None = None, temperature: float = 1.0
+    ) -> HandPose:
+        """Draws z ~ N(0, temperature^2 I) for all objects and decodes it; see `GraspModel.sample`.
+
+        Raises:
+            ValueError: a cloud is empty or has another shape, or n is less than 1.
+        """
+        check_request(points, n)
+        thing = self._see(points)
+        z = draw_prior(len(points), n, self.latent, generator, temperature).to(points)
+        pose = self._decode(z, thing.feature.unsqueeze(1).expand(-1, n, -1), thing.centre.unsqueeze(1))
+        return HandPose(pose.translation, pose.rotation, self.hand.clamp(pose.joints), pose.hand)
+
+    def _see(self, points: Tensor) -> _Object:
+        centre, feature = self.encode(points)
+        return _Object(points[:, : self.n_object_points], centre, feature)
+
+    def _infer(self, surface: Tensor, thing: _Object) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance (B, Z) of the posterior of hands with these surface points (B, H, 3), metres."""
+        _, hand = self.hand_encoder((surface - thing.centre.unsqueeze(1)) / _SCALE)
+        mean, log_variance = self.posterior(torch.cat([hand, thing.feature], dim=-1)).chunk(2, dim=-1)
+        return mean, log_variance
+
+    def _decode(self, z: Tensor, feature: Tensor, centre: Tensor) -> HandPose:
+        """Pose (...) of latents (..., Z) and features (..., F), moved to `centre` (..., 3); joints are not clamped."""
+        output = self.decoder(torch.cat([z, feature], dim=-1))
+        translation, rotation, joints = output.split([3, 6, self.hand.num_joints], dim=-1)
+        return HandPose(
+            self.translation.inverse(translation) + centre,
+            rot6d_to_rotmat(rotation + self.identity),
+            self.joints.inverse(joints),
+            self.hand.name,
+        )
+
+    @torch.no_grad()
+    def _expected_contact(self, pose: HandPose, thing: _Object) -> Tensor:
+        """(B, N): contact that the frozen predictor expects of the true hand."""
+        assert self.contact is not None
+        return self.contact.expected(self.contact(thing.points, self.contact.hand_points(pose)))
+
+
+def _mlp(n_in: int, hidden: Sequence[int], n_out: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for width_in, width in zip((n_in, *hidden[:-1]), hidden, strict=True):
+        layers += [nn.Linear(width_in, width), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(hidden[-1], n_out))

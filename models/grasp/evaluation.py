@@ -1,0 +1,127 @@
+"""From proposed grasps to rows of results: the metrics of each, what the filter says of it, and the grasp itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...hands.pose import HandPose
+from ...metrics.columns import TABLE3, grasp_errors
+from ...metrics.grasp import JointDiversity, RotationDiversity, TranslationDiversity
+from ...metrics.grasps import Grasps
+from ..selection.filter import Selection
+
+METRICS = (*TABLE3, "six_directions", "q1", "contact")
+"""What is measured of proposed grasps: RealDex, Table 3, and what says whether they hold (`metrics.columns`)."""
+
+GROUND_TRUTH = "ground truth"
+"""The method that the data set's own grasps are shown as: the floor of every error."""
+
+NOTHING_FELT = "-"
+"""`refine_fields` of grasps that were not refined; of others it is what the refinement felt, "cloud" or "mesh"."""
+
+KEPT = "kept_"
+"""Before the name of a column: the same among the candidates that the filter keeps."""
+
+_DIVERSITY = (TranslationDiversity, RotationDiversity, JointDiversity)
+
+
+def evaluate_candidates(
+    grasps: Grasps, metrics: Sequence[str] = METRICS, legacy: bool = False, kept: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Metrics of B candidates for one object, and how much the candidates differ from one another.
+
+    Args:
+        grasps: B candidates for one object.
+        metrics: names in `metrics.columns.METRICS`.
+        legacy: add the columns as the field's scripts compute them, under keys of their own.
+        kept: (B,), bool, candidates that a filter keeps; adds their diversity, under keys that begin with "kept_".
+
+    Returns:
+        Columns by key, (B,) float64, in the unit that the key says; NaN where a candidate has no value. The three
+        columns `diversity_*` say the same of every candidate, because they are about all of them; those of the kept
+        ones are NaN for the others.
+
+    Raises:
+        ValueError: an unknown metric, or `kept` of another shape.
+    """
+    values = grasp_errors(grasps, metrics, legacy)
+    everyone = torch.ones(len(grasps), dtype=torch.bool)
+    values |= _diversity(grasps, everyone)
+    if kept is not None:
+        if kept.shape != (len(grasps),) or kept.dtype != torch.bool:
+            found = f"{kept.dtype} of shape {tuple(kept.shape)}"
+            raise ValueError(f"kept: expected bool, one per candidate, ({len(grasps)},), found {found}")
+        values |= {f"{KEPT}{key}": value for key, value in _diversity(grasps, kept.cpu()).items()}
+    return values
+
+
+def rows(
+    grasps: Grasps,
+    selection: Selection | None,
+    labels: Mapping[str, Any],
+    metrics: Sequence[str] = METRICS,
+    legacy: bool = False,
+    mesh: Path | None = None,
+    scene: str = "",
+) -> list[dict[str, Any]]:
+    """One row of results per candidate, ready for results.parquet.
+
+    Args:
+        grasps: B candidates for one object at one scale.
+        selection: what the filter says of them; None keeps all.
+        labels: columns that say where the candidates come from, at least `method` and `refine` ("off", "tta", ...);
+            Table 3 wants `refine_fields` too.
+        metrics, legacy: as `evaluate_candidates`.
+        mesh: file of the object, for pictures.
+        scene: tells apart candidates for one object of one size, on several tables; it becomes part of `clip`.
+
+    Returns:
+        Rows with the labels; `hand`, `object` (the asset's name), `mesh`, `scale` (metres per unit of the mesh),
+        `candidate` (0 to B - 1), `clip` (unique among the candidates of a method), `kept`, `drop_<criterion>` for each
+        criterion of the filter, `pose` (see `pose_of_row`), and the metrics.
+
+    Raises:
+        ValueError: a label is missing, an unknown metric, or a selection of other grasps.
+    """
+    missing = {"method", "refine"} - set(labels)
+    if missing:
+        raise ValueError(f"labels: expected method and refine, found no {' and no '.join(sorted(missing))}")
+    if selection is None:
+        selection = Selection(torch.ones(len(grasps), dtype=torch.bool), {})
+    pose = grasps.pose
+    columns = {
+        "scale": grasps.scales,
+        "candidate": torch.arange(len(grasps)),
+        "kept": selection.kept,
+        **{f"drop_{name}": fails for name, fails in selection.drops.items()},
+        "pose": torch.cat([pose.translation, pose.rotation.flatten(1), pose.joints], dim=1),
+        **evaluate_candidates(grasps, metrics, legacy, selection.kept),
+    }
+    values = {name: column.tolist() for name, column in columns.items()}
+    name = grasps.object.name
+    common = {**labels, "hand": grasps.hand.name, "object": name, "mesh": None if mesh is None else str(mesh)}
+    where = f"#{scene}" if scene else ""
+    clips = [f"{name}@{scale:g}{where}/{b}" for b, scale in enumerate(values["scale"])]
+    return [{**common, "clip": clip, **{k: v[b] for k, v in values.items()}} for b, clip in enumerate(clips)]
+
+
+def pose_of_row(row: Mapping[str, Any]) -> HandPose:
+    """The grasp of a row: a single HandPose, object frame, metres, float64.
+
+    `pose` in the row holds translation 3, rotation 9 (by rows) and joints J.
+    """
+    numbers = torch.tensor(row["pose"], dtype=torch.float64)
+    return HandPose(numbers[:3], numbers[3:12].unflatten(0, (3, 3)), numbers[12:], row["hand"])
+
+
+def _diversity(grasps: Grasps, among: Tensor) -> dict[str, Tensor]:
+    """(B,) by key: the diversity of some of the grasps, NaN for the others."""
+    nan = torch.full((len(grasps),), math.nan, dtype=torch.float64)
+    some = grasps if among.all() else grasps[among]  # the same grasps share their forward kinematics
+    return {column.key: torch.where(among, column().measure(some) * column.per_si, nan) for column in _DIVERSITY}

@@ -1,0 +1,150 @@
+"""The published cVAE of RealDex as a grasp model: its network, its terms, its reductions, its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from ...datamodules.types import GraspBatch
+from ...geometry.neighbours import knn
+from ...hands.hand import Hand
+from ...hands.pose import HandPose
+from ...losses.contact import palmar_penetration, soft_contact
+from ..blocks.across_ranks import step_ranks
+from ..blocks.latent import draw_posterior, draw_prior
+from ..blocks.material_points import MaterialPoints
+from ..published.affordance_cvae import AffordanceNetwork
+from ..published.checkpoints import Report, load_official
+from ..published.pointnet import initialise
+from .base import GraspModel, check_request
+from .contact.model import ContactPredictor
+from .contact.official import OfficialContactMap
+
+OFFICIAL_WEIGHTS = {
+    "translation": 100.0,
+    "rotation": 10.0,
+    "joints": 1.0,
+    "points": 1.0,
+    "kl": 1.0,
+    "contact": 10.0,
+    "penetration": 1.0,
+}
+"""Weights of the published training for the terms of `OfficialGraspCVAE`."""
+
+
+class OfficialGraspCVAE(GraspModel):
+    """The cVAE as it was published, on one hand convention.
+
+    Kept because the weights are tuned to it: squared errors without standardisation, the axis-angle difference without
+    its wrap at pi, the cloud as it is (not centred), the KL summed over the batch, the chamfer distance divided by the
+    batch size twice, and contact that falls off inside the hand.
+    Not kept: the latent variable multiplied by zero at inference, and the random, training contact predictor.
+
+    Args:
+        hand: the hand; its joint order, limits and surface points are those of the model.
+        latent: latent variables.
+        n_object_points: points of the cloud that are used; the first ones, which are a farthest-point subset.
+        n_hand_points: points on the hand's surface.
+        contact: makes the trained predictor of contact; it is frozen. Without it there is no term `contact`.
+    """
+
+    contact: ContactPredictor | None
+
+    def __init__(
+        self,
+        hand: Hand,
+        *,
+        latent: int = 64,
+        n_object_points: int = 1024,
+        n_hand_points: int = 1024,
+        contact: Callable[[Hand], ContactPredictor] | None = None,
+    ) -> None:
+        super().__init__(hand)
+        self.latent, self.n_object_points = latent, n_object_points
+        self.surface = MaterialPoints(hand.surface(n_hand_points))
+        self.net = AffordanceNetwork(6 + hand.num_joints, latent)
+        initialise(self.net)
+        self.contact = None if contact is None else contact(hand)
+        if self.contact is not None:
+            self.contact.freeze()
+
+    def load(self, path: str | Path, with_contact: bool = True) -> Report:
+        """Loads a published file of the cVAE.
+
+        Args:
+            path: the file.
+            with_contact: load its contact network too, where this model has one of the same kind; it is left out
+                otherwise. That of the released training was never trained, so give the model one that was.
+
+        Raises:
+            CheckpointError: see `load_official`.
+        """
+        name = type(self).__name__
+        if with_contact and isinstance(self.contact, OfficialContactMap):
+            both = nn.ModuleDict({"contact_net": self.contact.net, "net": self.net})
+            return load_official(path, both, name=f"{name} and its contact predictor")
+        return load_official(path, nn.ModuleDict({"net": self.net}), ignore=["contact_net."], name=name)
+
+    def forward(self, batch: GraspBatch) -> dict[str, Tensor]:
+        """The terms of the loss; those of `contact` and `penetration` only if `active` has them or is None.
+
+        Returns:
+            translation (m^2), rotation (rad^2) and joints (rad^2): mean squared differences; points: squared chamfer
+            distance of the hands' surface points, summed over the points, divided by B^2 (m^2); kl: summed over batch
+            and latent variables (nats), where B is the batch of all processes of a training step; penetration: sum
+            over the points in the hand of the squared distance to the palmar line, over B (m^2); contact: mean squared
+            difference of the contact of the predicted hand and the frozen predictor's expectation for the true hand.
+        """
+        points = self._some(batch.object_points)
+        true_links = self.hand.forward_kinematics(batch.pose)
+        true_surface = self.hand.place(true_links, self.surface())
+        condition = self.net.condition(points)
+        mean, log_variance = self.net.encode(true_surface, condition)
+        vector = self.net.decode(draw_posterior(mean, log_variance), condition)
+        links = self.hand.forward_kinematics(HandPose.from_vector(vector, self.hand.name))
+        error = (vector - batch.pose.to_vector()).square()
+        terms = {
+            "translation": error[:, :3].mean(),
+            "rotation": error[:, 3:6].mean(),
+            "joints": error[:, 6:].mean(),
+            "points": _chamfer(self.hand.place(links, self.surface()), true_surface) / (step_ranks() * len(points)),
+            "kl": step_ranks() * 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(),
+        }
+        if self._wants("penetration"):
+            squared = palmar_penetration(self.hand, links, points)
+            terms["penetration"] = squared.clamp_min(0).sum() / len(points)
+        if self.contact is not None and self._wants("contact"):
+            gap = (self.hand.signed_distance(links, points).square() + 1e-8).sqrt()
+            terms["contact"] = mse_loss(soft_contact(gap), _expectation(self.contact, points, true_surface))
+        return terms
+
+    def sample(
+        self, points: Tensor, n: int, generator: torch.Generator | None = None, temperature: float = 1.0
+    ) -> HandPose:
+        """Draws z ~ N(0, temperature^2 I) and decodes it; see `GraspModel.sample`. The release has temperature 0."""
+        check_request(points, n)
+        condition = self.net.condition(self._some(points)).unsqueeze(1).expand(-1, n, -1)
+        z = draw_prior(len(points), n, self.latent, generator, temperature).to(points)
+        pose = HandPose.from_vector(self.net.decode(z, condition), self.hand.name)
+        return HandPose(pose.translation, pose.rotation, self.hand.clamp(pose.joints), pose.hand)
+
+    def _some(self, points: Tensor) -> Tensor:
+        return points[:, : self.n_object_points]
+
+    def _wants(self, term: str) -> bool:
+        return self.active is None or term in self.active
+
+
+def _chamfer(a: Tensor, b: Tensor) -> Tensor:
+    """Squared distance of each point to the nearest of the other cloud, summed, both ways, averaged over the batch."""
+    return (knn(a, b, 1)[0].square().sum() + knn(b, a, 1)[0].square().sum()) / len(a)
+
+
+@torch.no_grad()
+def _expectation(contact: ContactPredictor, points: Tensor, surface: Tensor) -> Tensor:
+    """(B, N): contact that the predictor expects of hands with these surface points (B, H, 3), metres."""
+    return contact.expected(contact(points, surface))

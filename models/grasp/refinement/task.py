@@ -1,0 +1,82 @@
+"""Refinement of any grasps as a task: those of a data set, of another method's file, or a model's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import torch
+
+from ....datamodules.types import GraspBatch
+from ....geometry.assets import load_asset
+from ....hands import load_hand
+from ...precision import take_over_precision
+from ..contact.model import ContactPredictor
+from .fields import ObjectFields
+from .refiner import Refined, Refiner
+
+
+class GraspRefinement(L.LightningModule):
+    """Refines batches of grasps, for `trainer.predict` and `trainer.test`; there is nothing to train.
+
+    Args:
+        hand: name or YAML of the hand.
+        refiner: how; it says whether objects are felt by their clouds or their meshes.
+        contact: predicts the target contact; None draws near fingers to the surface alone.
+        decompose: make solids of meshes that are not closed by convex decomposition, where meshes are felt.
+    """
+
+    def __init__(
+        self,
+        hand: str,
+        refiner: Refiner,
+        contact: ContactPredictor | None = None,
+        decompose: bool = False,
+    ) -> None:
+        super().__init__()
+        self.hand = load_hand(hand)
+        self.refiner, self.contact, self.decompose = refiner, contact, decompose
+
+    def setup(self, stage: str) -> None:
+        """Keeps out what would round the energy. Raises ValueError as `check_precision`."""
+        take_over_precision(self.trainer)
+
+    def forward(self, batch: GraspBatch) -> Refined:
+        """Refines the grasps of a batch.
+
+        Raises:
+            ValueError: an object has no mesh, though the refiner feels meshes.
+        """
+        meshes = mesh_fields(batch, self.decompose) if self.refiner.fields == "mesh" else None
+        return self.refiner(self.hand, batch.pose, batch.object_points, self.contact, batch.plane, meshes)
+
+    def predict_step(self, batch: GraspBatch, batch_idx: int) -> Refined:
+        """Refined grasps, with their energies before and after."""
+        return self(batch)
+
+    def test_step(self, batch: GraspBatch, batch_idx: int) -> None:
+        """Logs the means of energy and terms before and after, and of the steps taken."""
+        refined = self(batch)
+        how: dict[str, Any] = {"batch_size": len(batch.names), "on_step": False, "on_epoch": True, "sync_dist": True}
+        sides = {"before": (refined.start, refined.before), "after": (refined.end, refined.terms)}
+        for side, (energy, terms) in sides.items():
+            self.log_dict({f"test/{side}/{name}": value.mean() for name, value in terms.items()}, **how)
+            self.log(f"test/{side}/energy", energy.mean(), **how)
+        self.log("test/steps", refined.steps.float().mean(), **how)
+
+
+def mesh_fields(batch: GraspBatch, decompose: bool = False) -> ObjectFields:
+    """Distance fields of the meshes of a batch; with `decompose`, of the unions of their convex pieces.
+
+    Raises:
+        ValueError: an object without a mesh.
+    """
+    missing = [name for name, mesh in zip(batch.objects, batch.meshes, strict=True) if mesh is None]
+    if missing:
+        raise ValueError(f"object {missing[0]!r}: expected a mesh to refine grasps on, found none; set fields='cloud'")
+    named = {str(mesh): name for mesh, name in zip(batch.meshes, batch.objects, strict=True)}
+    device = batch.object_points.device
+    with torch.inference_mode(False):  # the grids are kept, for whoever wants gradients later too
+        owner = torch.tensor([[*named].index(str(mesh)) for mesh in batch.meshes], device=device)
+        grids = [load_asset(mesh, name, decompose).grid.on(device) for mesh, name in named.items()]
+        return ObjectFields(grids, owner, batch.scale.clone())

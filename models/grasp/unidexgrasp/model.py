@@ -1,0 +1,182 @@
+"""UniDexGrasp's grasp proposal (Xu et al., CVPR 2023): a rotation by GraspIPDF, the rest of the pose by GraspGlow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ....datamodules.grasp_store import GraspStore
+from ....datamodules.types import GraspBatch
+from ....hands.hand import Hand
+from ....hands.pose import HandPose
+from ....hands.products import rotate
+from ..base import GraspModel, check_request
+from ..contact.model import ContactPredictor
+from ..refinement.nearest import Cloud
+from ..refinement.terms import OfficialTerms, Scene
+from .glow import GraspGlow, likeliest
+from .ipdf import GraspIPDF
+
+JOINT_WEIGHTS: Mapping[str, float] = {"contact": 0.02, "penetration": 500.0, "repulsion": 10.0, "table": 50.0}
+"""Weights in the energy of the published joint training (`glow_joint_config`)."""
+_PUBLISHED_POINTS = 3000
+"""of the clouds over which the published energy sums; these weights belong to them."""
+
+
+class UniDexGrasp(GraspModel):
+    """p(rotation | cloud) and p(translation, joints | cloud seen from the hand); both clouds relative to the centroid.
+
+    The two parts share no parameter, so training them in one run is training them apart. The joint stage is the term
+    `energy`, whose weight the task leaves at 0 for the first share of a run (`warmup`).
+    One convention throughout, p' = R^T (p - c) for cloud and palm, R = object_from_hand; the published code mixes two,
+    which puts the hand off the object by the height of its origin above the table. The energy is computed in the
+    object's frame, which changes none of its values, and is the frame that contact predictors are trained in.
+
+    Args:
+        hand: the hand; its joint order and limits are those of the model.
+        n_object_points: points of the cloud that are used; the first ones, which are a farthest-point subset.
+        grid_level: see `GraspIPDF`.
+        n_queries: see `GraspIPDF`.
+        draws: samples of the flow of which a grasp is the likeliest.
+        energy_draws: poses of each cloud whose energy is computed.
+        energy_points: points of the cloud that it is computed on; its sums over points are scaled to 3,000 points.
+        contact: makes the trained predictor of contact, which stays frozen, for the energy and the refinement; without
+            it the energy has no term of contact.
+        **glow: see `GraspGlow`.
+
+    Raises:
+        ValueError: a number is too small.
+    """
+
+    contact: ContactPredictor | None
+
+    def __init__(
+        self,
+        hand: Hand,
+        *,
+        n_object_points: int = 1024,
+        grid_level: int = 2,
+        n_queries: int = 4096,
+        draws: int = 8,
+        energy_draws: int = 8,
+        energy_points: int = 256,
+        contact: Callable[[Hand], ContactPredictor] | None = None,
+        **glow: Any,
+    ) -> None:
+        super().__init__(hand)
+        for name, value in (("draws", draws), ("energy_draws", energy_draws), ("energy_points", energy_points)):
+            if value < 1:
+                raise ValueError(f"{name}: expected 1 or more, found {value}")
+        self.draws, self.energy_draws, self.energy_points = draws, energy_draws, energy_points
+        self.ipdf = GraspIPDF(n_points=n_object_points, grid_level=grid_level, n_queries=n_queries)
+        self.glow = GraspGlow(hand.num_joints, n_points=n_object_points, **glow)
+        self.contact = None if contact is None else contact(hand)
+        if self.contact is not None:
+            self.contact.freeze()
+
+    def fit_statistics(self, grasps: GraspStore) -> None:
+        """Takes none: the flow's first batch sets its scales.
+
+        Raises:
+            ValueError: the objects have no clouds.
+        """
+        if not grasps.clouds.shape[1]:
+            raise ValueError("grasps: expected objects with clouds, found none; this model sees the object")
+
+    def forward(self, batch: GraspBatch) -> dict[str, Tensor]:
+        """The terms of the loss; only those in `active`, or all if that is None.
+
+        Returns:
+            rotation: -log p of the true rotation (nats, per volume of SO(3) of pi^2); pose: -log p of translation and
+            joints given it (nats, per metre^3 and radian^J); energy: weighted by `JOINT_WEIGHTS`, mean over drawn
+            poses; with energy_contact (sum over points), energy_penetration (m^2, likewise), energy_repulsion (m),
+            and, where there is a table, energy_table (m): the same without weights.
+        """
+        centre = batch.object_points.mean(dim=1)
+        points = batch.object_points - centre.unsqueeze(1)
+        terms: dict[str, Tensor] = {}
+        if self._wants("rotation"):
+            terms["rotation"] = self.ipdf.negative_log_likelihood(points, batch.pose.rotation)
+        if self._wants("pose"):
+            to_hand = batch.pose.rotation.mT
+            translation = rotate(to_hand, batch.pose.translation - centre)
+            seen = _turned(points, batch.pose.rotation)
+            terms["pose"] = self.glow.negative_log_likelihood(seen, translation, batch.pose.joints)
+        if self._wants("energy"):
+            terms |= self._energy(self._draw(points, centre), batch)
+        return terms
+
+    @torch.no_grad()
+    def sample(
+        self, points: Tensor, n: int, generator: torch.Generator | None = None, temperature: float = 1.0
+    ) -> HandPose:
+        """For each grasp a rotation, and of `draws` poses given it the likeliest; see `GraspModel.sample`.
+
+        Always in eval mode. Temperature divides the logarithm of the rotation's density and scales the flow's noise.
+
+        Raises:
+            ValueError: a cloud is empty or has another shape, n is less than 1, or the temperature is negative.
+        """
+        check_request(points, n)
+        # Cloud by cloud: what is drawn for one does not depend on how they are dealt into batches.
+        return HandPose.stack([self._propose(cloud, n, generator, temperature) for cloud in points])
+
+    def _propose(self, points: Tensor, n: int, generator: torch.Generator | None, temperature: float) -> HandPose:
+        """Grasps (n,) of one cloud (N, 3)."""
+        centre = points.mean(dim=0)
+        points = (points - centre).unsqueeze(0)
+        rotation = self.ipdf.sample(points, n, generator, temperature)[0]
+        device = "cpu" if generator is None else generator.device
+        noise = torch.randn(n, self.draws, self.glow.size, generator=generator, device=device)
+        best = temperature * likeliest(noise).to(points)
+        translation, joints = self.glow.decode(_turned(points.expand(n, -1, -1), rotation), best.unsqueeze(1))
+        translation = rotate(rotation, translation.squeeze(1)) + centre
+        return HandPose(translation, rotation, self.hand.clamp(joints.squeeze(1)), self.hand.name)
+
+    def _draw(self, points: Tensor, centre: Tensor) -> HandPose:
+        """HandPose (B, K), object frame: poses at one rotation of each cloud, with their gradient to the flow.
+
+        Args:
+            points: (B, N, 3), metres, relative to `centre`.
+            centre: (B, 3), metres, object frame.
+        """
+        rotation = self.ipdf.sample(points, 1)
+        noise = torch.randn(len(points), self.energy_draws, self.glow.size, device=points.device)
+        translation, joints = self.glow.decode(_turned(points, rotation[:, 0]), noise.to(points))
+        translation = rotate(rotation, translation) + centre.unsqueeze(1)
+        rotation = rotation.expand(-1, self.energy_draws, -1, -1)
+        return HandPose(translation, rotation, joints, self.hand.name)
+
+    def _energy(self, drawn: HandPose, batch: GraspBatch) -> dict[str, Tensor]:
+        """The energy of poses (B, K) in the object frame, and its terms, see `forward`."""
+        objects, k = drawn.shape
+        pose = drawn.reshape(objects * k)
+        points = batch.object_points[:, : self.energy_points]
+        share = _PUBLISHED_POINTS / points.shape[1]
+        points = points.repeat_interleave(k, dim=0)
+        plane = None if batch.plane is None else batch.plane.repeat_interleave(k, dim=0)
+        target = self._expected_contact(pose, points)
+        each = OfficialTerms(self.hand)(pose, Scene(Cloud(points), target, plane=plane))
+        means = {
+            name: value.mean() * (share if name in ("contact", "penetration") else 1.0) for name, value in each.items()
+        }
+        total = torch.stack([JOINT_WEIGHTS[name] * value for name, value in means.items()]).sum()
+        return {"energy": total} | {f"energy_{name}": value.detach() for name, value in means.items()}
+
+    @torch.no_grad()
+    def _expected_contact(self, pose: HandPose, points: Tensor) -> Tensor | None:
+        """(M, N): contact that the frozen predictor expects of hands (M,) at points (M, N, 3); None without one."""
+        if self.contact is None:
+            return None
+        return self.contact.expected(self.contact(points, self.contact.hand_points(pose)))
+
+    def _wants(self, term: str) -> bool:
+        return self.active is None or term in self.active
+
+
+def _turned(points: Tensor, rotation: Tensor) -> Tensor:
+    """R^T p for clouds (B, N, 3) and rotations (B, 3, 3)."""
+    return points @ rotation

@@ -1,0 +1,134 @@
+"""The contract of motion models, and the rollout that the autoregressive ones share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ...datamodules.types import FUTURE, PAST, MotionBatch, MotionSample, MotionState
+from ...hands.hand import Hand, LinkPoints
+from ...hands.pose import HandPose
+from ..blocks.latent import Source
+from ..blocks.material_points import MaterialPoints
+from .goal_pull import GoalRefine, pull_to_goal
+
+
+class MotionModel(nn.Module, ABC):
+    """Predicts how a hand moves from where it is to a goal grasp.
+
+    A subclass gives `forward`; it inherits the autoregressive `rollout`, or overrides it where the whole path is known
+    at once.
+
+    Args:
+        hand: the hand that moves.
+        n_points: surface points P^h.
+
+    Attributes:
+        draws: whether a rollout with a generator is one of many possible motions.
+        teachable: whether a rollout can be started anew from the truth; a model of whole paths cannot.
+    """
+
+    draws = False
+    teachable = True
+
+    def __init__(self, hand: Hand, n_points: int) -> None:
+        super().__init__()
+        self.hand = hand
+        self.points = MaterialPoints(hand.surface(n_points))
+
+    @property
+    def surface(self) -> LinkPoints:
+        """Surface points P^h, fixed to links."""
+        return self.points()
+
+    def fit_statistics(self, clips: Sequence[MotionSample], windows: Iterable[MotionBatch]) -> None:
+        """Takes what the model must know of the training clips, or of windows on them; by default nothing."""
+
+    @abstractmethod
+    def forward(self, state: MotionState) -> HandPose:
+        """Predicts the frames t+1..t+10 as HandPose (B, 10), world frame."""
+
+    @torch.no_grad()
+    def rollout(
+        self,
+        past: HandPose,
+        goal: HandPose,
+        n_frames: Tensor,
+        object_points: Tensor,
+        fps: Tensor,
+        generator: Source = None,
+        goal_refine: GoalRefine = "off",
+        truth: HandPose | None = None,
+    ) -> HandPose:
+        """Synthesises clips in chunks of 10 frames.
+
+        Args:
+            past: HandPose (B, H >= 1), the given frames; fewer than five are filled by repeating the first.
+            goal: HandPose (B,).
+            n_frames: (B,), int64, frames to synthesise after the given ones.
+            object_points: (B, N, 3), metres, world frame.
+            fps: (B,).
+            generator: the only source of random numbers of a model that draws, one for all clips or one of each; None
+                takes its most likely motion.
+            goal_refine: see `pull_to_goal`.
+            truth: HandPose (B, >= max n_frames), the true frames after the given ones; where given, every chunk starts
+                from the true history (teacher forcing).
+
+        Returns:
+            HandPose (B, max n_frames), the frames after the given ones; what lies beyond a clip's own `n_frames` means
+            nothing.
+
+        Raises:
+            ValueError: `past` is empty or `goal` is of another hand than the model.
+        """
+        self._check(past, goal)
+        frames, chunks = past, []
+        total = int(n_frames.max())
+        for done in range(0, total, FUTURE):
+            if truth is not None:
+                frames = HandPose.cat([past, truth[:, :done]], dim=1)
+            state = MotionState(
+                past=_last(frames),
+                goal=goal,
+                object_points=object_points,
+                time_to_go=(n_frames - done).clamp_min(1).to(fps.dtype),
+                fps=fps,
+            )
+            chunk = self.step(state, generator)
+            chunk = _clamp(self.hand, chunk, frames[:, -1], goal)
+            frame = torch.arange(done + 1, done + FUTURE + 1, device=n_frames.device)
+            chunk = pull_to_goal(goal_refine, self.hand, self.surface, chunk, goal, n_frames[:, None] - frame)
+            chunks.append(chunk)
+            frames = HandPose.cat([frames, chunk], dim=1)
+        return HandPose.cat(chunks, dim=1)[:, :total]
+
+    def step(self, state: MotionState, generator: Source) -> HandPose:
+        """One chunk of a rollout, HandPose (B, 10); a model that draws does so where it has a generator."""
+        return self(state)
+
+    def _check(self, past: HandPose, goal: HandPose) -> None:
+        if len(past.shape) != 2 or past.shape[1] < 1:
+            raise ValueError(f"past: expected batch shape (B, H >= 1), found {tuple(past.shape)}")
+        if goal.hand != self.hand.name or past.hand != self.hand.name:
+            raise ValueError(
+                f"this model moves the hand {self.hand.name!r}, found past of {past.hand!r} and goal of {goal.hand!r}; "
+                "convert them with Hand.convert"
+            )
+
+
+def _last(frames: HandPose) -> HandPose:
+    """The last five frames; the first one is repeated where there are fewer."""
+    missing = PAST - frames.shape[1]
+    if missing <= 0:
+        return frames[:, -PAST:]
+    return HandPose.cat([frames[:, :1]] * missing + [frames], dim=1)
+
+
+def _clamp(hand: Hand, chunk: HandPose, current: HandPose, goal: HandPose) -> HandPose:
+    """Keeps joints in their limits, widened where the given poses themselves are beyond them (real hyperextension)."""
+    lower = torch.minimum(torch.minimum(current.joints, goal.joints), hand.lower)[:, None]
+    upper = torch.maximum(torch.maximum(current.joints, goal.joints), hand.upper)[:, None]
+    return HandPose(chunk.translation, chunk.rotation, chunk.joints.clamp(lower, upper), chunk.hand)

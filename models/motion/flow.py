@@ -1,0 +1,141 @@
+"""MotionFlow: motions by conditional flow matching (Lipman et al., ICLR 2023) on straight paths, and its task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...datamodules.types import FUTURE, MotionBatch, MotionState
+from ...hands.hand import Hand
+from ...hands.pose import HandPose
+from ...losses.weighted import weighted_sum
+from ..blocks.latent import Source, draw_prior
+from ..blocks.velocity_field import VelocityField
+from .features import offsets_to_pose, pose_to_offsets
+from .task import MotionSynthesis
+from .window_encoder import WindowEncoder
+
+
+class MotionFlow(WindowEncoder):
+    """Carries Gaussian noise to the offsets of ten frames; it sees what MotionNet sees.
+
+    A state x has the standardised offsets of all ten frames. In training it lies on the straight line
+    x_t = (1 - t) noise + t x_1 to the true offsets x_1. The network says where the line ends, E[x_1 | x_t], and not the
+    velocity: the two are the same field, v = (x_1 - x_t) / (1 - t), but an end is smooth in time and does not have to
+    carry the noise of all 10 x (9 + J) numbers through the layers.
+
+    A rollout draws new noise for every chunk: that is a sample of the motion of which each chunk is a sample given the
+    frames before it. One noise for a whole clip, reused in every chunk, was tried: it is as smooth and its errors add
+    up. Without a generator the noise is zero, its most likely value; what it is carried to need not be exactly the most
+    likely motion.
+
+    Args:
+        hand: the hand; its joint order, limits and surface points are those of the model.
+        n_points: surface points P^h.
+        n_object_points: points of the object's cloud that are used; the first ones, which are a farthest-point subset.
+        width: channels of the network of the flow.
+        blocks: its residual blocks.
+        steps: Euler steps from noise to offsets; each costs one evaluation of the network.
+        joint_attention: see `WindowEncoder`, as for the three below.
+        object_feature: whether the object's cloud is seen.
+        gravity: whether the direction of the world's z axis is seen.
+        time_to_go: whether the time left until the last frame is seen.
+
+    Raises:
+        ValueError: `steps` is less than 1.
+    """
+
+    draws = True
+
+    def __init__(
+        self,
+        hand: Hand,
+        n_points: int = 64,
+        n_object_points: int = 64,
+        width: int = 384,
+        blocks: int = 3,
+        steps: int = 4,
+        joint_attention: bool = True,
+        object_feature: bool = True,
+        gravity: bool = True,
+        time_to_go: bool = True,
+    ) -> None:
+        super().__init__(hand, n_points, n_object_points, joint_attention, object_feature, gravity, time_to_go)
+        if steps < 1:
+            raise ValueError(f"steps: expected 1 or more, found {steps}")
+        self.steps, self.size = steps, FUTURE * self.n_pose
+        self.end = VelocityField(self.size, self.n_features, width, blocks)
+
+    def guess(self, batch: MotionBatch) -> tuple[HandPose, Tensor]:
+        """Guesses the end of the line from a point on it, at fresh noise and uniform times, for the training.
+
+        Returns:
+            The guess as HandPose (B, 10), world frame, and its squared error, (B, 10 (9 + J)), in units of the
+            standardised offsets: the error of the velocity times (1 - t)^2.
+
+        Raises:
+            ValueError: the model sees the object, and there is no cloud.
+        """
+        current = batch.past[:, -1]
+        end = self.offsets(pose_to_offsets(batch.future, current)).flatten(1)
+        time = torch.rand_like(end[:, :1])
+        guess = self.end(torch.randn_like(end).lerp(end, time), time, self.encode(self.features(batch)))
+        return self._pose(guess, current), (guess - end).square()
+
+    def forward(self, state: MotionState) -> HandPose:
+        """Predicts the frames t+1..t+10 as HandPose (B, 10), world frame, from zero noise. Raises as `guess`."""
+        return self.step(state, None)
+
+    def step(self, state: MotionState, generator: Source) -> HandPose:
+        """One chunk, HandPose (B, 10), from fresh noise of the generator; from zero noise where there is none."""
+        feature = self.encode(self.features(state))
+        noise = feature.new_zeros(len(feature), self.size)
+        if generator is not None:
+            noise = draw_prior(len(feature), 1, self.size, generator, temperature=1.0).squeeze(1).to(noise)
+        return self._pose(self._carry(noise, feature), state.past[:, -1])
+
+    def _carry(self, x: Tensor, feature: Tensor) -> Tensor:
+        """Carries states (B, D) from time 0 to 1. The last step ends where the network says that the line ends."""
+        for step in range(self.steps):
+            time = x.new_full((len(x), 1), step / self.steps)
+            x = x.lerp(self.end(x, time, feature), 1 / (self.steps - step))
+        return x
+
+    def _pose(self, x: Tensor, current: HandPose) -> HandPose:
+        return offsets_to_pose(self.offsets.inverse(x.unflatten(-1, (FUTURE, -1))), current)
+
+
+class FlowSynthesis(MotionSynthesis):
+    """Trains `MotionFlow` on lines from noise to windows, by `flow` and by terms of `MotionLoss` on their guessed ends.
+
+    `flow` alone is flow matching. Every number of the standardised offsets counts the same in it; the other terms look
+    at what an error does to the hand. They are distances and not squares, so they draw the ends from the mean of the
+    possible motions to their median.
+
+    Args:
+        loss: weights of `flow` (squared error of the standardised offsets, mean over them) and of `MotionLoss`.
+        **task: see `MotionSynthesis`; `network` makes a `MotionFlow`.
+
+    Raises:
+        ValueError: as `MotionSynthesis`, or `loss` has no positive weight of `flow`.
+    """
+
+    def __init__(self, *, loss: Mapping[str, float], **task: Any) -> None:
+        flow = loss.get("flow", 0.0)
+        if not flow > 0:
+            raise ValueError(f"loss.flow: expected a positive weight, found {flow}; it is what trains the flow")
+        others = {name: weight for name, weight in loss.items() if name != "flow"}
+        super().__init__(loss=others, **task)
+        self.weights = {"flow": float(flow)} | self.loss.weights
+
+    def losses(self, batch: MotionBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Weighted sum and unweighted terms of a batch of windows, at fresh noise."""
+        network: MotionFlow = self.network
+        guess, error = network.guess(batch)
+        terms = {"flow": error.mean()}
+        if self.loss.weights:
+            terms |= self.loss(guess, batch.future, batch.past)[1]
+        return weighted_sum(terms, self.weights), terms

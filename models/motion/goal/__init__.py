@@ -1,0 +1,12 @@
+"""GOAL-hand: the motion network of GOAL on the states of a hand."""
+
+from .loss import GoalLoss
+from .model import GoalHand, GoalPrediction
+from .task import GoalSynthesis
+
+__all__ = [
+    "GoalHand",
+    "GoalLoss",
+    "GoalPrediction",
+    "GoalSynthesis",
+]

@@ -1,0 +1,92 @@
+"""MotionNet: autoregressive reach-to-grasp motion of a dexterous hand (RealDex, IJCAI-24, section 4.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ...datamodules.types import FUTURE, MotionBatch, MotionSample, MotionState
+from ...hands.hand import Hand
+from ...hands.pose import HandPose
+from ..blocks.gating import BlendedLinear, Gate
+from ..blocks.standardise import Standardise
+from .features import MotionFeatures, offsets_to_pose
+from .window_encoder import WindowEncoder
+
+
+class MotionNet(WindowEncoder):
+    """M_in = (F^J_{t-4:t}, phi_{t-4:t}, P^h_t, its velocity, F^h_tgt, d^h_t) -> offsets of phi_{t+1:t+10} from t.
+
+    Equations 1 to 3 of the paper; `WindowEncoder` is what it sees. A gate on velocity, displacement and distance to
+    the goal blends the weights of `num_experts` experts: the paper names a gating mechanism and gives no details, this
+    one follows the Neural State Machine that it cites.
+
+    Args:
+        hand: the hand; its joint order, limits and surface points are those of the model.
+        n_points: surface points P^h.
+        n_object_points: points of the object's cloud that are used; the first ones, which are a farthest-point subset.
+        hidden: width of the trunk.
+        num_experts: experts K; 1 is the ablation without a gate.
+        joint_attention: see `WindowEncoder`, as for the three below.
+        object_feature: whether the object's cloud is seen.
+        gravity: whether the direction of the world's z axis is seen.
+        time_to_go: whether the time left until the last frame is seen.
+        dropout: probability in the trunk.
+    """
+
+    def __init__(
+        self,
+        hand: Hand,
+        n_points: int = 64,
+        n_object_points: int = 64,
+        hidden: int = 384,
+        num_experts: int = 4,
+        joint_attention: bool = True,
+        object_feature: bool = True,
+        gravity: bool = True,
+        time_to_go: bool = True,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__(hand, n_points, n_object_points, joint_attention, object_feature, gravity, time_to_go)
+        n_gate = 2 * n_points + 1
+        self.gate_input = Standardise(n_gate)
+        self.gate = Gate(n_gate, num_experts) if num_experts > 1 else None
+        self.entry = nn.Sequential(nn.Linear(self.n_features, hidden), nn.ELU(), nn.Dropout(dropout))
+        self.trunk = nn.ModuleList(BlendedLinear(hidden, hidden, num_experts) for _ in range(2))
+        self.exit = BlendedLinear(hidden, FUTURE * self.n_pose, num_experts)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, state: MotionState) -> HandPose:
+        """Predicts the frames t+1..t+10 of each window as HandPose (B, 10), world frame.
+
+        Raises:
+            ValueError: the model sees the object, and there is no cloud.
+        """
+        features = self.features(state)
+        hidden = self.entry(self.encode(features))
+        blend = self.blend(features)
+        for layer in self.trunk:
+            hidden = hidden + self.dropout(nn.functional.elu(layer(hidden, blend)))
+        offsets = self.exit(hidden, blend).unflatten(-1, (FUTURE, -1))
+        return offsets_to_pose(self.offsets.inverse(offsets), state.past[:, -1])
+
+    def blend(self, features: MotionFeatures) -> Tensor:
+        """Blending weights (B, K) of the experts: the phase of the motion as the gate sees it."""
+        if self.gate is None:
+            return torch.ones(len(features.history), 1, device=features.history.device, dtype=features.history.dtype)
+        return self.gate(self.gate_input(self._gate_vector(features)))
+
+    def _gate_vector(self, features: MotionFeatures) -> Tensor:
+        """Speeds, displacement norms and the distance to the goal."""
+        norms = [features.velocity.norm(dim=-1), features.displacement.norm(dim=-1), features.goal_distance]
+        return torch.cat(norms, dim=-1)
+
+    @torch.no_grad()
+    def fit_statistics(self, clips: Sequence[MotionSample], windows: Iterable[MotionBatch]) -> None:
+        """Takes the standardisation of inputs and outputs, and of what the gate sees, from training windows."""
+        windows = list(windows)
+        super().fit_statistics(clips, windows)
+        gate = torch.cat([self._gate_vector(self.features(batch)) for batch in windows])
+        self.gate_input.fit(gate, floor=0.02)

@@ -1,1 +1,0 @@
-"""Test-time refinement of grasps: an energy of contact, penetration and closure is lowered from a given pose."""
