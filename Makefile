@@ -1,7 +1,7 @@
 VENV ?= .venv
 PYTHON ?= python3
 PY = $(VENV)/bin/python
-FOLDERS = geometry hands losses datamodules metrics models experiments
+FOLDERS = $(filter-out dexzoo,$(patsubst %/__init__.py,%,$(wildcard */__init__.py)))
 
 # Trains, tests and draws MotionNet on the demo data.
 demo: setup

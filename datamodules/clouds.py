@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..geometry.cache import Arrays, cached, content_key
+from ..files.cache import Arrays, cached, content_key
 from ..geometry.meshes import load_mesh
 from ..geometry.sampling import farthest_point_sampling, sample_surface
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..hands.grasp_set import GraspSet
+from ..grasps.grasp_set import GraspSet
 from ..hands.pose import HandPose
 from .types import GraspBatch, GraspSample
 

@@ -23,13 +23,13 @@ from dexzoo.experiments.bench.metrics import demo_grasps, dexgraspnet_grasps
 from dexzoo.experiments.errors import plain_errors
 from dexzoo.experiments.results import console, filled_table
 from dexzoo.geometry.progress import working
+from dexzoo.grasps.posed import PosedGrasps
 from dexzoo.metrics.functional.penetration import penetration_depth
 from dexzoo.metrics.functional.simulation import sim_displacement
 from dexzoo.metrics.functional.volumes import hand_object_volume
-from dexzoo.metrics.grasps import Grasps
 from dexzoo.metrics.tool.table_file import write_table
 
-Definition = Callable[[Grasps], Tensor]
+Definition = Callable[[PosedGrasps], Tensor]
 Values = dict[tuple[str, str, str], NDArray[np.float64]]
 """Values of all grasps in the reported unit, by quantity, definition and kind of mesh."""
 
@@ -61,7 +61,7 @@ _SMALL = 0.001  # metres, longest edge of the small triangles: about 0.2 mm^2, a
 _SLOW = 4  # one grasp of so many is measured on small triangles, where the scripts take ten seconds each
 
 
-def mesh_kinds(root: Path | None, per_object: int) -> dict[str, list[Grasps]]:
+def mesh_kinds(root: Path | None, per_object: int) -> dict[str, list[PosedGrasps]]:
     """Grasps by the kind of mesh that their objects have."""
     clean = demo_grasps(per_object)
     kinds = {
@@ -73,19 +73,19 @@ def mesh_kinds(root: Path | None, per_object: int) -> dict[str, list[Grasps]]:
     return kinds
 
 
-def _with_small_triangles(grasps: Grasps) -> Grasps:
+def _with_small_triangles(grasps: PosedGrasps) -> PosedGrasps:
     """The same object with triangles of a scan's size; its shape, solid and pieces do not change."""
     vertices, faces, *_ = trimesh.remesh.subdivide_to_size(*_arrays(grasps.object.solid), _SMALL)
     fine = trimesh.Trimesh(vertices, faces, process=True)
     asset = replace(grasps.object, mesh=fine, key=f"{grasps.object.key}-fine")
-    return Grasps(grasps.hand, grasps.pose, asset, grasps.scales)
+    return PosedGrasps(grasps.hand, grasps.pose, asset, grasps.scales)
 
 
 def _arrays(mesh: trimesh.Trimesh) -> tuple[NDArray, NDArray]:
     return np.asarray(mesh.vertices), np.asarray(mesh.faces)
 
 
-def measure(kinds: Mapping[str, Sequence[Grasps]]) -> Values:
+def measure(kinds: Mapping[str, Sequence[PosedGrasps]]) -> Values:
     """Every quantity by every definition on every kind of mesh."""
     found: Values = {}
     with working("measuring", len(kinds) * sum(map(len, DEFINITIONS.values()))) as measuring:

@@ -16,15 +16,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..datamodules.types import GraspBatch
-from ..geometry.assets import load_asset
 from ..geometry.meshes import MeshError
 from ..geometry.neighbours import knn
 from ..geometry.progress import tracked
-from ..hands.grasp_files import GraspSet, save_grasps, write_dexgraspnet
+from ..grasps.asset import load_asset
+from ..grasps.files import GraspSet, save_grasps, write_dexgraspnet
+from ..grasps.posed import PosedGrasps
 from ..hands.hand import Hand
 from ..hands.plausible import Distance, Doubts, doubt_grasps
 from ..hands.pose import HandPose
-from ..metrics.grasps import Grasps
 from ..models import ContactPredictor, GraspFilter, Refiner
 from ..models.grasp.evaluation import NOTHING_FELT, rows
 from ..models.grasp.refinement.task import GraspRefinement
@@ -223,7 +223,7 @@ def measure(
         asset = load_asset(thing.mesh, thing.name, decompose)
         for scale in part.scale.unique():
             mine = part.scale == scale
-            grasps = Grasps(work.hand, part.pose[mine], asset, scale, part.upwards()[mine])
+            grasps = PosedGrasps(work.hand, part.pose[mine], asset, scale, part.upwards()[mine])
             chosen = None if select is None else select(grasps)
             labels = {"method": work.method, "refine": mode, grasp_results.FELT: felt.get(mode, NOTHING_FELT)}
             found = rows(grasps, chosen, labels, mesh=thing.mesh)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from ..hands.grasp_files import GraspSet, guess_format, load_grasps
+from ..grasps.files import GraspSet, guess_format, load_grasps
 from ..hands.hand import load_hand
 from ..metrics.tool.meshes import find_meshes
 from ..metrics.tool.plan import EvaluationError

@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch import Tensor
 
-from ..hands.grasp_files import GraspSet
+from ..grasps.files import GraspSet
 from ..hands.hand import load_hand
 from ..models import GraspGeneration
 from .folders import RunError, find_checkpoint

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ..files.unpickle import PickleFileError, load_pickle
 from .errors import HandSpecError
-from .unpickle import PickleFileError, load_pickle
 
 NAMES = ("wrist", *(f"{finger}{k}" for finger in ("index", "middle", "pinky", "ring", "thumb") for k in (1, 2, 3)))
 """MANO's joints in MANO's order."""

@@ -26,7 +26,6 @@ from .grasp import (
     TranslationDiversity,
     ValidQ1,
 )
-from .grasps import Grasps
 from .motion import (
     MPJPE,
     AverageVarianceError,
@@ -50,7 +49,6 @@ __all__ = [
     "Gap",
     "GraspMetric",
     "GraspMetrics",
-    "Grasps",
     "HandObjectVolume",
     "JointDiversity",
     "LinkContact",

@@ -8,10 +8,10 @@ import signal
 import sys
 from pathlib import Path
 
-from ..geometry.cache import cache_dir
+from ..files.cache import cache_dir
 from ..geometry.progress import shown
-from ..hands.grasp_files import FORMATS
-from ..hands.grasp_set import AXES
+from ..grasps.files import FORMATS
+from ..grasps.grasp_set import AXES
 from .columns import METRICS, TABLE3
 from .tool.evaluate import evaluate
 from .tool.plan import EvaluationError, Settings

@@ -10,9 +10,9 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
 from ..geometry.progress import working
+from ..grasps.posed import PosedGrasps
 from . import grasp
 from .grasp import GraspMetric
-from .grasps import Grasps
 
 METRICS: dict[str, tuple[type[GraspMetric], ...]] = {
     "penetration": (grasp.PenetrationDepth,),
@@ -64,7 +64,7 @@ def columns(metrics: Sequence[str] = TABLE3, legacy: bool = False) -> list[type[
     return [column for name in chosen for column in (*METRICS[name], *(LEGACY.get(name, ()) if legacy else ()))]
 
 
-def grasp_errors(grasps: Grasps, metrics: Sequence[str] = TABLE3, legacy: bool = False) -> dict[str, Tensor]:
+def grasp_errors(grasps: PosedGrasps, metrics: Sequence[str] = TABLE3, legacy: bool = False) -> dict[str, Tensor]:
     """One value per grasp and column.
 
     Args:
@@ -90,7 +90,7 @@ def grasp_errors(grasps: Grasps, metrics: Sequence[str] = TABLE3, legacy: bool =
 class GraspMetrics(MetricCollection):
     """The columns of RealDex, Table 3, under the keys of `grasp_errors`.
 
-    As input to `update`: `Grasps`, B grasps of one object; call it once per object.
+    As input to `update`: `PosedGrasps`, B grasps of one object; call it once per object.
 
     Args:
         metrics: names in `METRICS`; Table 3 by default.

@@ -1,4 +1,4 @@
-"""Metrics of grasps: thin torchmetrics classes over `dexzoo.metrics.functional`, all fed with `Grasps`.
+"""Metrics of grasps: thin torchmetrics classes over `dexzoo.metrics.functional`, all fed with `PosedGrasps`.
 
 A class is one column of a table: `key` is its name there, with the unit; the first sentence of its docstring is its
 definition. `update(grasps)` takes a batch of grasps of one object; call it once per object: the mean is over grasps.
@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from ..grasps.posed import PosedGrasps
 from .base import SampleMetric
 from .functional.contact import Contact, contact
 from .functional.diversity import Diversity, diversity
@@ -19,7 +20,6 @@ from .functional.penetration import penetration_depth
 from .functional.q1 import q1, valid_q1
 from .functional.simulation import Simulation, SixDirections, sim_displacement, success_six_directions
 from .functional.volumes import hand_object_volume, self_intersection_depth, self_intersection_volume
-from .grasps import Grasps
 
 _DEGREES = 180 / torch.pi
 
@@ -27,7 +27,7 @@ _DEGREES = 180 / torch.pi
 class GraspMetric(SampleMetric):
     """A column: one value per grasp, its mean and spread over all grasps seen.
 
-    As input to `update`: `Grasps`, B grasps of one object.
+    As input to `update`: `PosedGrasps`, B grasps of one object.
     """
 
     key: ClassVar[str]
@@ -37,10 +37,10 @@ class GraspMetric(SampleMetric):
     higher_is_better: ClassVar[bool | None] = False  # type: ignore[assignment]
 
     @abstractmethod
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         """(B,) values in SI units, NaN where there is none."""
 
-    def update(self, grasps: Grasps) -> None:
+    def update(self, grasps: PosedGrasps) -> None:
         """Adds a batch of grasps of one object."""
         self.add(self.measure(grasps))
 
@@ -66,7 +66,7 @@ class PenetrationDepth(GraspMetric):
         super().__init__(output)
         self.certify = certify
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         return penetration_depth(grasps, certify=self.certify)
 
 
@@ -75,7 +75,7 @@ class ObjectPenetration(GraspMetric):
 
     key, unit, per_si, source = "object_penetration_cm", "cm", 1e2, "UniDexGrasp (pen), DexGraspNet"
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         return grasps.once(self.key, lambda g: penetration_depth(g, direction="object_to_hand"))
 
 
@@ -84,7 +84,7 @@ class LegacyPenetration(GraspMetric):
 
     key, unit, per_si, source = "penetration_legacy_cm", "cm", 1e2, "GraspTTA's evaluation, metres"
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         return penetration_depth(grasps, mode="legacy_gtta")
 
 
@@ -93,7 +93,7 @@ class SelfIntersectionVolume(GraspMetric):
 
     key, unit, per_si, source = "self_intersection_cm3", "cm^3", 1e6, "RealDex, Table 3 (s.i.vol, as its text reads)"
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         return self_intersection_volume(grasps.hand, grasps.pose)
 
 
@@ -102,7 +102,7 @@ class SelfIntersectionDepth(GraspMetric):
 
     key, unit, per_si, source = "self_intersection_depth_cm", "cm", 1e2, "DexGraspBench (self penetration)"
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         return self_intersection_depth(grasps.hand, grasps.pose)
 
 
@@ -111,7 +111,7 @@ class HandObjectVolume(GraspMetric):
 
     key, unit, per_si, source = "hand_object_cm3", "cm^3", 1e6, "Hasson et al., CVPR 2019 (intersection volume)"
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         return hand_object_volume(grasps)
 
 
@@ -120,11 +120,11 @@ class LegacyHandObjectVolume(GraspMetric):
 
     key, unit, per_si, source = "hand_object_legacy_cm3", "cm^3", 1e6, "obman, GraspTTA (voxels)"
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         return hand_object_volume(grasps, mode="legacy_vox5")
 
 
-def _simulated(grasps: Grasps) -> Simulation:
+def _simulated(grasps: PosedGrasps) -> Simulation:
     return grasps.once("simulation", sim_displacement)
 
 
@@ -137,7 +137,7 @@ class SimDisplacement(GraspMetric):
 
     key, unit, per_si, source = "sim_displacement_cm", "cm", 1e2, "RealDex, Table 3 (sim.disp); Hasson et al. 2019"
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         return _simulated(grasps).displacement
 
 
@@ -147,7 +147,7 @@ class SimHeld1(GraspMetric):
     key, unit, source, higher_is_better = "sim_held_1cm", "share", "dexzoo", True
     limit: ClassVar[float] = 0.01
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         moved = _simulated(grasps).displacement
         return torch.where(moved.isnan(), moved, (moved < self.limit).double())
 
@@ -169,7 +169,7 @@ class SimRotation(GraspMetric):
 
     key, unit, per_si, source = "sim_rotation_deg", "deg", _DEGREES, "dexzoo"
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         return _simulated(grasps).rotation
 
 
@@ -181,7 +181,7 @@ class SimInitialDepth(GraspMetric):
 
     key, unit, per_si, source = "sim_initial_depth_cm", "cm", 1e2, "dexzoo"
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         return _simulated(grasps).initial_depth
 
 
@@ -190,7 +190,7 @@ class SimEjected(GraspMetric):
 
     key, unit, source = "sim_ejected", "share", "dexzoo"
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         return _share(_simulated(grasps).ejected, grasps)
 
 
@@ -199,7 +199,7 @@ class SimFailed(GraspMetric):
 
     key, unit, source = "sim_failed", "share", "dexzoo"
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         return _share(_simulated(grasps).failed, grasps)
 
 
@@ -208,7 +208,7 @@ class SimDisplacementSix(GraspMetric):
 
     key, unit, per_si, source = "sim_displacement_six_cm", "cm", 1e2, "dexzoo"
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         return sim_displacement(grasps, gravity="six").displacement
 
 
@@ -218,11 +218,11 @@ class LegacySimDisplacement(GraspMetric):
 
     key, unit, per_si, source = "sim_displacement_legacy_cm", "cm", 1e2, "obman, GraspTTA (PyBullet)"
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         return sim_displacement(grasps, mode="legacy_bullet").displacement
 
 
-def _six(grasps: Grasps) -> SixDirections:
+def _six(grasps: PosedGrasps) -> SixDirections:
     return grasps.once("six directions", success_six_directions)
 
 
@@ -232,7 +232,7 @@ class SixDirectionSuccess(GraspMetric):
 
     key, unit, source, higher_is_better = "six_success", "share", "Isaac test of DexGraspNet, by displacement", True
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         return _share(_six(grasps).success(), grasps)
 
 
@@ -242,7 +242,7 @@ class SixDirectionContact(GraspMetric):
 
     key, unit, source, higher_is_better = "six_contact_left", "share", "DexGraspNet (isaac_validator)", True
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         return _share(_six(grasps).success_contact(), grasps)
 
 
@@ -252,7 +252,7 @@ class Q1(GraspMetric):
 
     key, unit, source, higher_is_better = "q1", "1", "Ferrari and Canny 1992; parameters of UniDexGrasp", True
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         return grasps.once(self.key, q1)
 
 
@@ -262,7 +262,7 @@ class LegacyQ1(GraspMetric):
 
     key, unit, source, higher_is_better = "q1_legacy", "1", "UniDexGrasp (q1)", True
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         return q1(grasps, torque_about="legacy_origin")
 
 
@@ -271,11 +271,11 @@ class ValidQ1(GraspMetric):
 
     key, unit, source, higher_is_better = "valid_q1", "1", "UniDexGrasp (valid q1; no table here)", True
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         return valid_q1(Q1().measure(grasps), ObjectPenetration().measure(grasps))
 
 
-def _touch(grasps: Grasps) -> Contact:
+def _touch(grasps: PosedGrasps) -> Contact:
     return grasps.once("contact", contact)
 
 
@@ -284,7 +284,7 @@ class ContactRatio(GraspMetric):
 
     key, unit, source, higher_is_better = "contact_ratio", "share", "GraspTTA (contact)", True
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         return _share(_touch(grasps).in_contact, grasps)
 
 
@@ -293,7 +293,7 @@ class LinkContact(GraspMetric):
 
     key, unit, source, higher_is_better = "link_contact", "share", "dexzoo", None
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         return _touch(grasps).link_fraction
 
 
@@ -302,7 +302,7 @@ class Gap(GraspMetric):
 
     key, unit, per_si, source, higher_is_better = "gap_cm", "cm", 1e2, "dexzoo", None
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         return _touch(grasps).distance
 
 
@@ -314,7 +314,7 @@ class TranslationDiversity(GraspMetric):
 
     key, unit, per_si, source, higher_is_better = "diversity_translation_cm", "cm", 1e2, "spread in object frame", True
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         return _spread(grasps).translation.reshape(1)
 
 
@@ -323,7 +323,7 @@ class RotationDiversity(TranslationDiversity):
 
     key, unit, per_si = "diversity_rotation_deg", "deg", _DEGREES
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         return _spread(grasps).rotation.reshape(1)
 
 
@@ -332,13 +332,13 @@ class JointDiversity(TranslationDiversity):
 
     key, unit, per_si = "diversity_joints_deg", "deg", _DEGREES
 
-    def measure(self, grasps: Grasps) -> Tensor:
+    def measure(self, grasps: PosedGrasps) -> Tensor:
         return _spread(grasps).joints.reshape(1)
 
 
-def _spread(grasps: Grasps) -> Diversity:
+def _spread(grasps: PosedGrasps) -> Diversity:
     return grasps.once("diversity", lambda g: diversity(g.hand, g.pose))
 
 
-def _share(flags: Tensor, grasps: Grasps) -> Tensor:
+def _share(flags: Tensor, grasps: PosedGrasps) -> Tensor:
     return torch.where(grasps.valid, flags.double(), torch.nan)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..geometry.assets import ObjectAsset
 from ..geometry.progress import tracked
+from ..grasps.asset import ObjectAsset
+from ..grasps.posed import PosedGrasps
 from ..hands.hand import Hand
 from ..hands.pose import HandPose
 from .functional.penetration import penetration_depth
-from .grasps import Grasps
 
 STRIDE = 10
 """Frames between those that are measured, counted back from the last one."""
@@ -56,7 +56,7 @@ def motion_penetration(
         seen = [_in_object(poses[i], rotations[i], translations[i], stride) for i in clips]
         thing = objects[clips[0]]
         assert thing is not None  # sorted out above
-        depths = penetration_depth(Grasps(hand, HandPose.cat(seen), thing))
+        depths = penetration_depth(PosedGrasps(hand, HandPose.cat(seen), thing))
         for i, depth in zip(clips, depths.split([len(pose.translation) for pose in seen]), strict=True):
             last[i], largest[i] = depth[0], depth.max()
     return {"penetration_cm": 1e2 * last, "penetration_max_cm": 1e2 * largest}

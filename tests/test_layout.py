@@ -9,12 +9,15 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ARROWS = {
     "geometry": "",
-    "hands": "geometry",
+    "files": "",
+    "hands": "geometry files",
+    "grasps": "geometry files hands",
+    "simulation": "geometry files hands grasps",
     "losses": "geometry hands",
-    "datamodules": "geometry hands losses",
-    "metrics": "geometry hands",
-    "models": "geometry hands losses datamodules metrics",
-    "experiments": "geometry hands losses datamodules metrics models",
+    "datamodules": "geometry files hands grasps simulation losses",
+    "metrics": "geometry files hands grasps simulation",
+    "models": "geometry files hands grasps simulation losses datamodules metrics",
+    "experiments": "geometry files hands grasps simulation losses datamodules metrics models",
 }
 
 MODELS = {

@@ -10,7 +10,7 @@ import torch
 import trimesh
 from torch import Tensor
 
-from ...geometry.cache import Arrays, cache_dir, cached, content_key, write_whole
+from ...files.cache import Arrays, cache_dir, cached, content_key, write_whole
 from ...geometry.sdf import DistanceGrid
 from ...hands.hand import Hand
 from ...hands.pose import HandPose

@@ -14,8 +14,8 @@ import torch
 import trimesh
 from numpy.typing import NDArray
 
-from ...geometry.cache import cache_dir, content_key, write_folder_whole
-from ...hands.grasp_dicts import grasp_dicts
+from ...files.cache import cache_dir, content_key, write_folder_whole
+from ...grasps.dexgraspnet import grasp_dicts
 from ...hands.hand import load_hand
 from ...hands.pose import HandPose
 from .grasps import GENERATOR_VERSION, ObjectGrasps, load_grasps

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 import trimesh
 
-from ...hands.grasp_files import GraspSet
-from ...hands.grasp_files import save_grasps as save_grasp_sets
+from ...grasps.files import GraspSet
+from ...grasps.files import save_grasps as save_grasp_sets
 from ...hands.hand import load_hand
 from ..errors import UnknownName
 from .grasps import SHIPPED, load_grasps

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from ...geometry.cache import cache_dir, content_key, write_folder_whole
+from ...files.cache import cache_dir, content_key, write_folder_whole
 from ...geometry.rotations import rotmat_to_rotvec, rotvec_to_rotmat
 from ...hands.hand import load_hand
 from ...hands.mano import ManoHand

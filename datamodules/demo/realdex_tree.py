@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
-from ...geometry.cache import cache_dir, content_key, write_folder_whole
+from ...files.cache import cache_dir, content_key, write_folder_whole
 from ...geometry.progress import tracked
 from ...hands.hand import load_hand
 from ..realdex.final import JOINTS

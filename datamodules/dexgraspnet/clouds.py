@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...geometry.assets import ObjectAsset
-from ...geometry.cache import Arrays, cache_dir, cached, content_key, write_whole
+from ...files.cache import Arrays, cache_dir, cached, content_key, write_whole
 from ...geometry.meshes import MeshError
 from ...geometry.progress import tracked, working
 from ...geometry.sampling import farthest_point_sampling, sample_surface
+from ...grasps.asset import ObjectAsset
 from ..errors import BadFile
 from .index import mapped, signature
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...geometry.cache import Arrays, cache_dir, cached, content_key, write_whole
+from ...files.cache import Arrays, cache_dir, cached, content_key, write_whole
+from ...files.unpickle import PickleFileError, UnsafePickleError
 from ...geometry.progress import tracked
-from ...hands.grasp_set import GraspFileError, GraspSet
+from ...grasps.grasp_set import GraspFileError, GraspSet
 from ...hands.hand import Hand
-from ...hands.unpickle import PickleFileError, UnsafePickleError
 from ..errors import BadFile, DataError
 from ..grasp_store import pack
 

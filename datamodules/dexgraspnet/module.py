@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...hands.grasp_dicts import read_dexgraspnet
-from ...hands.grasp_set import GraspSet
+from ...grasps.dexgraspnet import read_dexgraspnet
+from ...grasps.grasp_set import GraspSet
 from ...hands.hand import Hand, load_hand
 from ..errors import UnknownName
 from ..grasp_store import GraspObject, GraspStore

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...files.unpickle import UnsafePickleError
 from ...geometry.rotations import rot6d_to_rotmat, rotvec_to_rotmat
-from ...hands.grasp_meshes import find_mesh
-from ...hands.grasp_set import GraspSet
+from ...grasps.grasp_set import GraspSet
+from ...grasps.meshes import find_mesh
 from ...hands.hand import Hand, load_hand
 from ...hands.pose import HandPose
 from ...hands.products import compose, rotate
-from ...hands.unpickle import UnsafePickleError
 from ..errors import BadFile
 from .index import Format, Source, signature
 from .module import GraspFolder

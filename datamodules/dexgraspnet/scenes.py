@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...geometry.cache import Arrays, cache_dir, cached, content_key, write_whole
+from ...files.cache import Arrays, cache_dir, cached, content_key, write_whole
 from ...geometry.progress import tracked
 from ..errors import BadFile
 from .index import mapped

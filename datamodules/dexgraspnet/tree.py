@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...hands.grasp_meshes import find_mesh
-from ...hands.grasp_set import GraspFileError
+from ...grasps.grasp_set import GraspFileError
+from ...grasps.meshes import find_mesh
 from ..errors import BadFile, DatasetNotFound
 from .index import Source
 

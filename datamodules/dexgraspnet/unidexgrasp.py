@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...hands.grasp_dicts import read_unidexgrasp
-from ...hands.grasp_set import GraspSet
+from ...files.unpickle import PickleFileError, UnsafePickleError, load_npy
+from ...grasps.dexgraspnet import read_unidexgrasp
+from ...grasps.grasp_set import GraspSet
 from ...hands.hand import Hand
-from ...hands.unpickle import PickleFileError, UnsafePickleError, load_npy
 from ..errors import BadFile, UnknownName
 from .index import Format, Index, Source, signature
 from .module import GraspFolder

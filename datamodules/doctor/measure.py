@@ -12,9 +12,9 @@ import trimesh
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...geometry.assets import ObjectAsset
 from ...geometry.meshes import MeshError, load_mesh
 from ...geometry.sdf import SignedDistance
+from ...grasps.asset import ObjectAsset
 from ...hands.plausible import NEAR, UNITS, Doubts, beyond_limits, judge
 from .examine import Examined
 

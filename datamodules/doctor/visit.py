@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ...files.unpickle import PickleFileError, UnsafePickleError
 from ...geometry.meshes import MeshError
 from ...hands.hand import load_hand
-from ...hands.unpickle import PickleFileError, UnsafePickleError
 from ..base import PartsDataModule
 from ..dexgraspnet import GraspFolder
 from ..errors import DataError, DatasetNotFound

@@ -13,12 +13,12 @@ import trimesh
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...geometry.cache import cache_dir, write_whole
+from ...files.cache import cache_dir, write_whole
+from ...files.unpickle import PickleFileError, UnsafePickleError, load_npy, load_npz
 from ...geometry.meshes import MeshError, check_mesh, mesh_hash
 from ...geometry.rotations import rotmat_to_rotvec
 from ...hands.pose import HandPose
 from ...hands.products import rotate
-from ...hands.unpickle import PickleFileError, UnsafePickleError, load_npy, load_npz
 from ..clouds import object_cloud
 from ..errors import BadFile, DataError, DatasetNotFound, UnknownName
 from .grasps import GraspList

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...geometry.cache import cache_dir, content_key, write_whole
+from ...files.cache import cache_dir, content_key, write_whole
 from ...geometry.meshes import MeshError, load_mesh
 from ...geometry.progress import tracked
 from ...hands.mano import ManoHand

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...hands.unpickle import PickleFileError, UnsafePickleError, load_npz
+from ...files.unpickle import PickleFileError, UnsafePickleError, load_npz
 from ..errors import BadFile, DataError
 from .objects import intent_of, object_of
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...geometry.cache import Arrays, cached, content_key
+from ...files.cache import Arrays, cached, content_key
 from ...geometry.rotations import rotvec_to_rotmat
 from ...hands.pose import HandPose
 from ..errors import BadFile

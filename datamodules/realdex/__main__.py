@@ -6,7 +6,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from ...geometry.cache import CacheError
+from ...files.cache import CacheError
 from ...geometry.progress import shown
 from ..errors import DataError
 from .contact import CONTACT

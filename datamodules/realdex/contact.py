@@ -12,7 +12,7 @@ import trimesh
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...geometry.cache import cached, content_key
+from ...files.cache import cached, content_key
 from ...geometry.meshes import load_mesh, mesh_hash
 from ...geometry.sdf import SignedDistance
 from ...hands.hand import Hand, load_hand

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...hands.unpickle import read_npy
+from ...files.unpickle import read_npy
 from ..errors import BadFile
 from .archive import Folder
 from .tables import LARGEST

@@ -10,13 +10,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ...files.unpickle import PickleFileError, UnsafePickleError
 from ...geometry.meshes import MeshError
 from ...geometry.progress import tracked
 from ...geometry.sampling import farthest_point_sampling
 from ...hands.errors import JointLimitError
 from ...hands.hand import load_hand
 from ...hands.pose import HandPose
-from ...hands.unpickle import PickleFileError, UnsafePickleError
 from ..clouds import object_cloud
 from ..errors import BadFile, DataError, DatasetNotFound, UnknownName
 from ..motion import MotionDataModule

@@ -10,10 +10,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from ...geometry.cache import content_key, write_whole
+from ...files.cache import content_key, write_whole
+from ...files.unpickle import PickleFileError
 from ...geometry.meshes import MeshError, load_mesh
 from ...geometry.progress import tracked
-from ...hands.unpickle import PickleFileError
 from ..errors import DataError
 from .archive import Folder, open_folder
 from .cameras import find_clock, object_clouds

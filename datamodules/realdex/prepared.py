@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...geometry.cache import write_whole
-from ...hands.unpickle import load_npz
+from ...files.cache import write_whole
+from ...files.unpickle import load_npz
 from ..errors import BadFile
 from .archive import DiskFolder, Folder
 from .final import check_rotations

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from ...geometry.cache import Arrays, cached, content_key
+from ...files.cache import Arrays, cached, content_key
 from ...hands.hand import load_hand
 from ..errors import BadFile
 from .archive import Folder

@@ -43,10 +43,10 @@ from ...datamodules.grab.reader import GrabReader
 from ...datamodules.grab.skeleton import Person, person_from_vertices
 from ...datamodules.grab.tracks import CACHE, Tracks
 from ...datamodules.types import GraspBatch
-from ...geometry.cache import Arrays, cache_dir, cached, content_key
+from ...files.cache import Arrays, cache_dir, cached, content_key
 from ...geometry.rotations import euler_to_rotmat
+from ...grasps.dexgraspnet import grasp_dicts
 from ...hands import Hand, HandPose, load_hand
-from ...hands.grasp_dicts import grasp_dicts
 
 OBJECTS, GRASPS = 5355, 250
 """DexGraspNet: objects, and about as many grasps of each as there are."""

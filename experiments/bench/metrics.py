@@ -22,26 +22,26 @@ from torch import Tensor
 
 from ...datamodules.demo.grasps import load_grasps as load_demo_grasps
 from ...datamodules.demo.objects import object_mesh
-from ...geometry.assets import ObjectAsset
 from ...geometry.sdf import DistanceGrid
 from ...geometry.solids import make_solid
+from ...grasps.asset import ObjectAsset
+from ...grasps.files import load_grasps
+from ...grasps.posed import PosedGrasps
 from ...hands import load_hand
-from ...hands.grasp_files import load_grasps
 from ...metrics.columns import TABLE3, grasp_errors
 from ...metrics.functional.contact import contact
 from ...metrics.functional.penetration import penetration_depth
 from ...metrics.functional.q1 import q1
 from ...metrics.functional.simulation import sim_displacement, success_six_directions
 from ...metrics.functional.volumes import hand_object_volume, self_intersection_volume
-from ...metrics.grasps import Grasps
-from ...metrics.simulation.bullet import vhacd
+from ...simulation.bullet import vhacd
 
 _OBJECTS, _PER_OBJECT = 3, 20
 _PEER_PER_OBJECT = 4  # the peers take seconds per grasp
 _DEMO = ("mug", "banana", "bottle")
 _SURFACE_POINTS = 2048
 
-Metric = Callable[[Grasps], Tensor]
+Metric = Callable[[PosedGrasps], Tensor]
 
 
 def rows(quick: bool, root: Path | None = None) -> list[dict]:
@@ -65,17 +65,17 @@ def rows(quick: bool, root: Path | None = None) -> list[dict]:
     ]
 
 
-def demo_grasps(per_object: int = _PER_OBJECT) -> list[Grasps]:
+def demo_grasps(per_object: int = _PER_OBJECT) -> list[PosedGrasps]:
     """Some of the shipped demo grasps of each of three objects."""
     hand, shipped = load_hand("shadow"), load_demo_grasps()
     found = []
     for name in _DEMO:
         asset = ObjectAsset.from_mesh(object_mesh(name), f"demo {name}", pieces=shipped[name].pieces)
-        found.append(some(Grasps(hand, shipped[name].pose, asset), per_object))
+        found.append(some(PosedGrasps(hand, shipped[name].pose, asset), per_object))
     return found
 
 
-def dexgraspnet_grasps(root: Path, per_object: int = _PER_OBJECT) -> list[Grasps]:
+def dexgraspnet_grasps(root: Path, per_object: int = _PER_OBJECT) -> list[PosedGrasps]:
     """Some grasps of each of the first three objects of a DexGraspNet folder.
 
     Raises:
@@ -86,18 +86,18 @@ def dexgraspnet_grasps(root: Path, per_object: int = _PER_OBJECT) -> list[Grasps
     for path in sorted((root / "dataset").glob("*.npy"))[:_OBJECTS]:
         (grasps,) = load_grasps(path, hand, "dexgraspnet")
         asset = ObjectAsset.from_file(root / "meshdata" / grasps.object / "coacd" / "decomposed.obj", grasps.object)
-        found.append(some(Grasps(hand, grasps.pose, asset, grasps.scale), per_object))
+        found.append(some(PosedGrasps(hand, grasps.pose, asset, grasps.scale), per_object))
     if not found:
         raise ValueError(f"{root}: expected dataset/*.npy and meshdata/ of DexGraspNet, found no grasp file")
     return found
 
 
-def some(grasps: Grasps, count: int) -> Grasps:
+def some(grasps: PosedGrasps, count: int) -> PosedGrasps:
     """`count` grasps, evenly spread over all."""
     return grasps[torch.from_numpy(np.linspace(0, len(grasps) - 1, min(count, len(grasps))).astype(np.int64))]
 
 
-def _set_up(batches: list[Grasps]) -> Iterator[dict]:
+def _set_up(batches: list[PosedGrasps]) -> Iterator[dict]:
     """What is made once per object and then kept in the cache: the solid, the grid."""
 
     def make(asset: ObjectAsset) -> None:
@@ -108,7 +108,7 @@ def _set_up(batches: list[Grasps]) -> Iterator[dict]:
     yield _row("set-up of an object: solid and grid (ms per object)", statistics.median(times))
 
 
-def _table3(batches: list[Grasps], few: list[Grasps], repeats: int) -> Iterator[dict]:
+def _table3(batches: list[PosedGrasps], few: list[PosedGrasps], repeats: int) -> Iterator[dict]:
     """The columns of RealDex's Table 3 one by one, then all together."""
     field = "field's script"
     ours: dict[str, tuple[Metric, str | None, Metric | None]] = {
@@ -126,7 +126,7 @@ def _table3(batches: list[Grasps], few: list[Grasps], repeats: int) -> Iterator[
     yield _row("these four together", together, "field's three scripts", peers)
 
 
-def _others(batches: list[Grasps], few: list[Grasps], repeats: int) -> Iterator[dict]:
+def _others(batches: list[PosedGrasps], few: list[PosedGrasps], repeats: int) -> Iterator[dict]:
     certified, peer = partial(penetration_depth, certify=True), f"trimesh.proximity, {_SURFACE_POINTS} points"
     ours, theirs = _per_grasp(certified, batches, repeats), _per_grasp(_trimesh, few, 1)
     yield _row("penetration depth, certified", ours, peer, theirs)
@@ -137,7 +137,7 @@ def _others(batches: list[Grasps], few: list[Grasps], repeats: int) -> Iterator[
     yield _row("six directions, 1.667 s", _per_grasp(lambda g: success_six_directions(g).displacement, few, 1))
 
 
-def _in_grasps(batch: Grasps, quick: bool) -> Iterator[dict]:
+def _in_grasps(batch: PosedGrasps, quick: bool) -> Iterator[dict]:
     """Table 3 of more and more grasps of one object: linear cost is a constant per grasp."""
     for count in (10, 30) if quick else (30, 100, 300, 1000):
         many = _fresh(batch[torch.arange(count) % len(batch)])
@@ -150,12 +150,12 @@ def _in_faces(quick: bool) -> Iterator[dict]:
     hand, pose = load_hand("shadow"), load_demo_grasps()["can"].pose[:20]
     for subdivisions in (3, 4) if quick else (3, 4, 5, 6, 7):
         ball = trimesh.creation.icosphere(subdivisions, radius=0.04).apply_translation([0, 0, 0.0575])
-        grasps = Grasps(hand, pose, ObjectAsset.from_mesh(ball, "ball"))
+        grasps = PosedGrasps(hand, pose, ObjectAsset.from_mesh(ball, "ball"))
         for case, function in (("penetration depth", penetration_depth), ("hand-object volume", hand_object_volume)):
             yield _row(f"{case} in faces", _per_grasp(function, [grasps], 3)) | {"faces": len(ball.faces)}
 
 
-def _bullet(grasps: Grasps) -> Tensor:
+def _bullet(grasps: PosedGrasps) -> Tensor:
     """The scripts decompose the object anew for every grasp, here it is kept: its time is added."""
     mesh = grasps.object.mesh
     for scale in grasps.scales.tolist():
@@ -163,19 +163,19 @@ def _bullet(grasps: Grasps) -> Tensor:
     return sim_displacement(grasps, mode="legacy_bullet").displacement
 
 
-def _trimesh(grasps: Grasps) -> Tensor:
+def _trimesh(grasps: PosedGrasps) -> Tensor:
     points = grasps.hand.place(grasps.links, grasps.hand.surface(_SURFACE_POINTS)) / grasps.scales[:, None, None]
     with np.errstate(divide="ignore", invalid="ignore"):  # at triangles without an area
         depth = [trimesh.proximity.signed_distance(grasps.object.solid, p.numpy()).max() for p in points]
     return torch.tensor(depth).clamp(min=0) * grasps.scales
 
 
-def _fresh(grasps: Grasps) -> Grasps:
+def _fresh(grasps: PosedGrasps) -> PosedGrasps:
     """The same grasps, nothing computed yet."""
     return grasps[:]
 
 
-def _per_grasp(function: Metric, batches: list[Grasps], repeats: int) -> float:
+def _per_grasp(function: Metric, batches: list[PosedGrasps], repeats: int) -> float:
     """Median over repetitions of the mean milliseconds per grasp; the first run, which fills caches, does not count."""
 
     def run() -> None:

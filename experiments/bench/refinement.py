@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ...datamodules.demo.grasps import load_grasps
 from ...datamodules.demo.objects import object_mesh
-from ...geometry.assets import ObjectAsset
 from ...geometry.cloud_field import cloud_grid
 from ...geometry.sampling import farthest_point_sampling, sample_surface
 from ...geometry.sdf import DistanceGrid
+from ...grasps.asset import ObjectAsset
 from ...hands import load_hand
 from ...hands.hand import Hand
 from ...hands.pose import HandPose

@@ -8,8 +8,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from ...grasps.posed import PosedGrasps
 from ...hands.hand import Hand
-from ..grasps import Grasps
 from .hand_surface import Charts
 
 TOLERANCE = 2e-5  # metres
@@ -31,7 +31,7 @@ class Frames:
     unit: Tensor
 
     @classmethod
-    def of(cls, grasps: Grasps) -> Frames:
+    def of(cls, grasps: PosedGrasps) -> Frames:
         """Of grasps whose poses are finite, float64."""
         centre, scale = grasps.object.distance.frame
         moved = grasps.links.translation / grasps.scales[:, None, None] - torch.from_numpy(centre)
@@ -43,7 +43,7 @@ class Frames:
         return turned * self.unit[:, None, None] + self.translation[:, link]
 
 
-def hand_in_object(grasps: Grasps, certify: bool) -> Tensor:
+def hand_in_object(grasps: PosedGrasps, certify: bool) -> Tensor:
     """Depth of the deepest point of the hand's surface in the object.
 
     The value is the depth at a point of the surface, so never above the largest depth. With `certify` it is at most
@@ -66,7 +66,7 @@ def _charts(hand: Hand) -> Charts:
     return Charts.of(capsules, boxes).squared()
 
 
-def _search(grasps: Grasps, charts: Charts, frames: Frames, start: Tensor, certify: bool) -> Tensor:
+def _search(grasps: PosedGrasps, charts: Charts, frames: Frames, start: Tensor, certify: bool) -> Tensor:
     """(B,) metres: the deepest point, or `start` (B,) where none is deeper by more than the tolerance."""
     from .penetration_kernel import deepest, wp
 
@@ -95,7 +95,7 @@ def _held(charts: Charts) -> object:
     return held
 
 
-def _bounds(grasps: Grasps, charts: Charts, frames: Frames) -> Tensor:
+def _bounds(grasps: PosedGrasps, charts: Charts, frames: Frames) -> Tensor:
     """(B, K), unit of the search: what the depth exceeds nowhere on a chart, from the node nearest to its middle."""
     centre, scale = grasps.object.distance.frame
     middle = frames.place(charts.link, charts.point(charts.centre)) * scale + torch.from_numpy(centre)
@@ -107,7 +107,7 @@ def _bounds(grasps: Grasps, charts: Charts, frames: Frames) -> Tensor:
     return depth / scale + charts.reach() * frames.unit[:, None]
 
 
-def _depth_at(grasps: Grasps, charts: Charts, place: Tensor) -> Tensor:
+def _depth_at(grasps: PosedGrasps, charts: Charts, place: Tensor) -> Tensor:
     """(B,) metres, float64: depth at the places (B, 3) that the kernel found, 0 for none."""
     found = place[:, 0] >= 0
     chart, depth = place[found, 0].long(), torch.zeros(len(place), dtype=torch.float64)

@@ -8,16 +8,16 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from ...geometry.assets import ObjectAsset
 from ...geometry.sampling import sample_surface
+from ...grasps.asset import ObjectAsset
+from ...grasps.posed import PosedGrasps
 from ...hands.points import primitive_distances
-from ..grasps import Grasps
 
 HAND_POINTS = 2048
 OBJECT_POINTS = 20000
 
 
-def mean_depth_in_object(grasps: Grasps) -> Tensor:
+def mean_depth_in_object(grasps: PosedGrasps) -> Tensor:
     """Mean depth of the hand's surface where it is in the object, on 2048 points spread by area.
 
     Returns:
@@ -31,7 +31,7 @@ def mean_depth_in_object(grasps: Grasps) -> Tensor:
     return _mean_of_positive(depth) * grasps.scales
 
 
-def mean_depth_in_hand(grasps: Grasps) -> Tensor:
+def mean_depth_in_hand(grasps: PosedGrasps) -> Tensor:
     """Mean depth of the object's surface where it is in the hand, on 20000 points spread by area.
 
     Returns:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ...grasps.posed import PosedGrasps
 from ...hands.products import compose
-from ..grasps import Grasps
 from .hand_in_object import TOLERANCE, Frames
 
 
-def object_in_hand(grasps: Grasps) -> Tensor:
+def object_in_hand(grasps: PosedGrasps) -> Tensor:
     """Depth of the deepest point of the object's surface in the hand, in the primitive in which it is deepest.
 
     In a capsule it is the radius less the least distance of the axis from the surface; in a box it is found for every

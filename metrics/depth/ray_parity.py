@@ -8,9 +8,9 @@ import trimesh
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...grasps.posed import PosedGrasps
 from ...hands.drawing import primitive_mesh
 from ...hands.hand import Hand
-from ..grasps import Grasps
 
 _RAY = np.array([0.4395, 0.6176, 0.6522])
 _PARALLEL = 1e-7  # of the doubled area that a triangle shows to the ray, in whatever unit: the flaw
@@ -19,7 +19,7 @@ _SECTIONS = 16  # of a capsule: 3894 vertices for the Shadow hand
 _PAIRS = 1 << 22  # of a vertex and a triangle held at once
 
 
-def vertex_depth(grasps: Grasps, per_metre: float) -> Tensor:
+def vertex_depth(grasps: PosedGrasps, per_metre: float) -> Tensor:
     """Largest distance from the object's surface of a vertex of the hand that ray parity calls inside.
 
     The rule calls a triangle parallel to the ray if it shows it less than 1e-7 / 2 square units, and shifts the hits of

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..grasps import Grasps
+from ...grasps.posed import PosedGrasps
 from .nearest import NearestPoints, nearest_points
 
 
@@ -41,7 +41,7 @@ class Contact:
     link_distance: Tensor
 
 
-def grasp_contacts(grasps: Grasps, threshold: float = 0.01) -> GraspContacts:
+def grasp_contacts(grasps: PosedGrasps, threshold: float = 0.01) -> GraspContacts:
     """The contact of each link: its point nearest to the object or deepest in it, and the object's there.
 
     Args:
@@ -56,7 +56,7 @@ def grasp_contacts(grasps: Grasps, threshold: float = 0.01) -> GraspContacts:
     return GraspContacts(**vars(found), mask=found.distance <= threshold)
 
 
-def contact(grasps: Grasps, threshold: float = 0.005) -> Contact:
+def contact(grasps: PosedGrasps, threshold: float = 0.005) -> Contact:
     """Whether, and with how many links, a hand touches an object.
 
     In contact as GraspTTA has it, within 5 mm or inside (Jiang et al., "Hand-Object Contact Consistency Reasoning for

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...grasps.posed import PosedGrasps
 from ...hands.products import compose, rotate
-from ..grasps import Grasps
 from .rounded_boxes import RoundedBoxes, project
 
 STEP = 0.004  # metres between samples on the surface
@@ -52,16 +52,16 @@ class NearestPoints:
     normal: Tensor
 
 
-def nearest_points(grasps: Grasps) -> NearestPoints:
+def nearest_points(grasps: PosedGrasps) -> NearestPoints:
     """Nearest or deepest surface point of each link; see the module. A pose that is not finite gives NaN.
 
     A link's surface is that of its own shapes, parts that lie inside other links included. It is searched once for a
-    `Grasps`, whichever metrics ask.
+    `PosedGrasps`, whichever metrics ask.
     """
     return grasps.once("nearest_points", _nearest_points)
 
 
-def _nearest_points(grasps: Grasps) -> NearestPoints:
+def _nearest_points(grasps: PosedGrasps) -> NearestPoints:
     shapes = RoundedBoxes.of(grasps.hand)
     link = shapes.link.unique()
     samples = shapes.samples(STEP)
@@ -149,7 +149,7 @@ class _Descent:
         return project(torch.cat([steps, touching[:, None]], 1), self.half[:, None], self.radius[:, None])
 
 
-def _search(grasps: Grasps, shapes: RoundedBoxes, link: Tensor, position: Tensor, owner: Tensor) -> Tensor:
+def _search(grasps: PosedGrasps, shapes: RoundedBoxes, link: Tensor, position: Tensor, owner: Tensor) -> Tensor:
     """(B, L', 7): distance, hand point and slope."""
     rotation = compose(grasps.links.rotation[:, shapes.link], shapes.rotation)
     translation = grasps.links.translation[:, shapes.link] + rotate(
@@ -173,7 +173,7 @@ def _search(grasps: Grasps, shapes: RoundedBoxes, link: Tensor, position: Tensor
 
 
 def _starts(
-    grasps: Grasps, rotation: Tensor, translation: Tensor, place: Tensor, position: Tensor, owner: Tensor
+    grasps: PosedGrasps, rotation: Tensor, translation: Tensor, place: Tensor, position: Tensor, owner: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The samples of each link at which the grid is lowest: shapes (B, L', K) and points (B, L', K, 3), box frame."""
     shapes, points = [], []
@@ -189,7 +189,7 @@ def _starts(
     return torch.stack(shapes, 1), torch.stack(points, 1)
 
 
-def _query(grasps: Grasps, distance: Callable[[Tensor], Tensor]) -> Query:
+def _query(grasps: PosedGrasps, distance: Callable[[Tensor], Tensor]) -> Query:
     """Distance in metres and unit gradient, of points in metres."""
 
     def query(points: Tensor, grasp: Tensor) -> tuple[Tensor, Tensor]:

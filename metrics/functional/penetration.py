@@ -9,11 +9,11 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from ...grasps.posed import PosedGrasps
 from ..depth.hand_in_object import hand_in_object
 from ..depth.mean_depth import mean_depth_in_hand, mean_depth_in_object
 from ..depth.object_in_hand import object_in_hand
 from ..depth.ray_parity import vertex_depth
-from ..grasps import Grasps
 
 Direction = Literal["hand_to_object", "object_to_hand", "max"]
 Reduce = Literal["max", "mean"]
@@ -24,7 +24,7 @@ _BATCH = 256  # grasps at once: bounds the memory
 
 
 def penetration_depth(
-    grasps: Grasps,
+    grasps: PosedGrasps,
     direction: Direction = "hand_to_object",
     reduce: Reduce = "max",
     certify: bool = False,
@@ -69,7 +69,7 @@ def penetration_depth(
     return found
 
 
-def _depth(direction: str, reduce: str, certify: bool, engine: str, mode: str) -> Callable[[Grasps], Tensor]:
+def _depth(direction: str, reduce: str, certify: bool, engine: str, mode: str) -> Callable[[PosedGrasps], Tensor]:
     """The function of valid grasps that the options ask for."""
     given = {"direction": direction, "reduce": reduce, "engine": engine, "mode": mode}
     for (name, value), known in zip(given.items(), (Direction, Reduce, Engine, Mode), strict=True):
@@ -92,7 +92,7 @@ def _depth(direction: str, reduce: str, certify: bool, engine: str, mode: str) -
 _TYPES = {"direction": Direction, "reduce": Reduce, "engine": Engine, "mode": Mode}
 
 
-def _exact(direction: str, reduce: str, certify: bool) -> Callable[[Grasps], Tensor]:
+def _exact(direction: str, reduce: str, certify: bool) -> Callable[[PosedGrasps], Tensor]:
     if reduce == "mean" and certify:
         raise ValueError("certify: expected False with reduce='mean', which is a mean over samples")
     there = mean_depth_in_object if reduce == "mean" else partial(hand_in_object, certify=certify)

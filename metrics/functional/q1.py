@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..grasps import Grasps
+from ...grasps.posed import PosedGrasps
 from .contact import grasp_contacts
 from .wrench_hull import inner_radius, whole_hull_radius
 
@@ -19,7 +19,7 @@ _ALONG_Z = 1e-4
 
 
 def q1(
-    grasps: Grasps,
+    grasps: PosedGrasps,
     m: int = 8,
     mu: float = 1.0,
     torque_scale: float = 10.0,

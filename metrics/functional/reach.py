@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ...grasps.posed import PosedGrasps
 from ...hands.solids import HandSolids, hand_solids
-from ..grasps import Grasps
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Reach:
     near: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, grasps: Grasps) -> Reach:
+    def of(cls, grasps: PosedGrasps) -> Reach:
         """Of grasps with finite poses: by the distance to the object's box, then by the exact distance."""
         solids, scale = hand_solids(grasps.hand), grasps.scales.numpy()
         frames = torch.cat([grasps.links.rotation, grasps.links.translation.unsqueeze(-1)], dim=-1).numpy()

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..grasps import Grasps
-from ..simulation import actuated
-from ..simulation.arena import Array, Physics
-from ..simulation.fall import Fall, Moved, Scene, fall
+from ...grasps.posed import PosedGrasps
+from ...simulation import actuated
+from ...simulation.arena import Array, Physics
+from ...simulation.fall import Fall, Moved, Scene, fall
 
 Gravity = Sequence[float] | Tensor | np.ndarray | Literal["six"]
 
@@ -61,7 +61,7 @@ class Simulation:
 
 
 def sim_displacement(
-    grasps: Grasps,
+    grasps: PosedGrasps,
     gravity: Gravity | None = None,
     duration: float = DURATION,
     timestep: float = 0.002,
@@ -75,8 +75,8 @@ def sim_displacement(
     Args:
         grasps: B grasps.
         gravity: (3,), m/s^2, object frame; or "six": mean over 9.8 m/s^2 along the six half axes of that frame. None is
-            9.8 m/s^2 against `Grasps.up`, and "six" for those of which that is not known; in the legacy mode along +y,
-            whatever is up, as the peers have it.
+            9.8 m/s^2 against `PosedGrasps.up`, and "six" for those of which that is not known; in the legacy mode along
+            +y, whatever is up, as the peers have it.
         duration: seconds.
         timestep: seconds; 1/240 has not converged.
         friction: sliding friction of hand and object (the larger of two counts, both have this one).
@@ -95,7 +95,7 @@ def sim_displacement(
     """
     _check_positive(duration=duration, timestep=timestep, friction=friction, mass=mass)
     if mode == "legacy_bullet":
-        from ..simulation.bullet import bullet_fall
+        from ...simulation.bullet import bullet_fall
 
         pulls = _directions(_LEGACY_GRAVITY if gravity is None else gravity)
         known = _known(grasps)
@@ -104,7 +104,7 @@ def sim_displacement(
         raise ValueError(f"mode: expected 'exact' or 'legacy_bullet', found {mode!r}")
     physics, steps = Physics(timestep, friction, mass), _steps(duration, timestep)
 
-    def simulate(some: Grasps, pulls: Array) -> Simulation:
+    def simulate(some: PosedGrasps, pulls: Array) -> Simulation:
         return _summary(fall(_known(some), pulls[some.valid.numpy()], steps, physics, threads), some.valid)
 
     if gravity is not None:
@@ -161,7 +161,7 @@ class SixDirections:
 
 
 def success_six_directions(
-    grasps: Grasps,
+    grasps: PosedGrasps,
     protocol: Literal["fixed", "actuated"] = "fixed",
     duration: float | None = None,
     timestep: float = 0.002,
@@ -215,7 +215,7 @@ def success_six_directions(
     )
 
 
-def _postures(grasps: Grasps, pregrasp: Tensor | None, squeeze: Tensor | None) -> tuple[Tensor, Tensor]:
+def _postures(grasps: PosedGrasps, pregrasp: Tensor | None, squeeze: Tensor | None) -> tuple[Tensor, Tensor]:
     """Pregrasp and squeeze of the valid grasps, (b, J)."""
     known = _known(grasps)
     for name, posture in (("pregrasp", pregrasp), ("squeeze", squeeze)):
@@ -229,7 +229,7 @@ def _postures(grasps: Grasps, pregrasp: Tensor | None, squeeze: Tensor | None) -
     )
 
 
-def contact_depth(grasps: Grasps) -> Tensor:
+def contact_depth(grasps: PosedGrasps) -> Tensor:
     """Depth of the deepest contact that MuJoCo finds between the hand's shapes and the object's convex pieces.
 
     It is the least translation that separates the two convex shapes: for a shallow overlap the depth of penetration,
@@ -265,7 +265,7 @@ def _merged(parts: Sequence[tuple[Tensor, Simulation]], count: int) -> Simulatio
     return Simulation(**merged)
 
 
-def _known(grasps: Grasps) -> Grasps:
+def _known(grasps: PosedGrasps) -> PosedGrasps:
     """Those with a finite pose; the same object, with its forward kinematics, if all are."""
     return grasps if grasps.valid.all() else grasps[grasps.valid]
 
@@ -291,7 +291,7 @@ def _directions(gravity: Gravity) -> Array:
     return vector[None]
 
 
-def _for_each(grasps: Grasps, directions: Array) -> Array:
+def _for_each(grasps: PosedGrasps, directions: Array) -> Array:
     """(B, D, 3): the same directions (D, 3) for each grasp."""
     return np.broadcast_to(directions, (len(grasps), *directions.shape))
 

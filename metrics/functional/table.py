@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ...grasps.posed import PosedGrasps
 from ...hands.products import compose, rotate
-from ..grasps import Grasps
 from .rounded_boxes import RoundedBoxes
 
 
-def table_penetration(grasps: Grasps, plane: Tensor) -> Tensor:
+def table_penetration(grasps: PosedGrasps, plane: Tensor) -> Tensor:
     """Depth of the hand's lowest point below a plane, in closed form: UniDexGrasp's tpen.
 
     Args:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..grasps import Grasps
+from ...grasps.posed import PosedGrasps
 from .reach import Reach
 from .self_intersection import self_intersection_depth, self_intersection_volume, union_volume
 from .voxels import solid_voxel_volume, surface_voxel_volume
@@ -21,7 +21,7 @@ __all__ = ["hand_object_volume", "self_intersection_depth", "self_intersection_v
 
 
 def hand_object_volume(
-    grasps: Grasps, mode: Literal["exact", "voxel_solid", "legacy_vox5"] = "exact", pitch: float = 0.005
+    grasps: PosedGrasps, mode: Literal["exact", "voxel_solid", "legacy_vox5"] = "exact", pitch: float = 0.005
 ) -> Tensor:
     """Volume that the hand and the object share.
 
@@ -55,7 +55,7 @@ def hand_object_volume(
     return torch.from_numpy(volumes)
 
 
-def _exact(grasps: Grasps) -> NDArray[np.float64]:
+def _exact(grasps: PosedGrasps) -> NDArray[np.float64]:
     """Booleans of those links that may reach into the object with the blocks that they reach.
 
     Everything is in the object's unit, so the blocks serve every scale.

@@ -10,14 +10,14 @@ import trimesh
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...grasps.posed import PosedGrasps
 from ...hands.points import primitive_distances
-from ..grasps import Grasps
 from .reach import Reach
 
 _CHUNK = 1 << 15  # points at a time
 
 
-def solid_voxel_volume(grasps: Grasps, pitch: float) -> NDArray[np.float64]:
+def solid_voxel_volume(grasps: PosedGrasps, pitch: float) -> NDArray[np.float64]:
     """Number of voxels with centres inside hand and object, times their volume.
 
     Args:
@@ -41,7 +41,7 @@ def solid_voxel_volume(grasps: Grasps, pitch: float) -> NDArray[np.float64]:
     return volumes
 
 
-def surface_voxel_volume(grasps: Grasps, pitch: float) -> NDArray[np.float64]:
+def surface_voxel_volume(grasps: PosedGrasps, pitch: float) -> NDArray[np.float64]:
     """The literature's "intersection volume": surface voxels of the object with centres inside the hand.
 
     It is no volume. trimesh's `voxelized` marks the cells that the *surface* meets and does not fill the inside (602

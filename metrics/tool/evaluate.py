@@ -18,8 +18,8 @@ import torch
 from rich.console import Console
 
 from ...geometry.progress import working
-from ...hands.grasp_files import GraspSet, load_grasps
-from ...hands.grasp_set import AXES, axis_vector
+from ...grasps.files import GraspSet, load_grasps
+from ...grasps.grasp_set import AXES, axis_vector
 from ...hands.hand import Hand, load_hand
 from ...hands.plausible import Doubts
 from ..columns import columns

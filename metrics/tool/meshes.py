@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...hands import grasp_meshes
-from ...hands.grasp_set import GraspFileError
+from ...grasps import meshes as grasp_meshes
+from ...grasps.grasp_set import GraspFileError
 from .plan import EvaluationError
 
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from dexzoo import __version__
 
-from ...geometry.cache import content_key
-from ...hands.grasp_files import GraspSet
+from ...files.cache import content_key
+from ...grasps.files import GraspSet
 from ...hands.hand import Hand
 from ..columns import TABLE3
 

@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...geometry.assets import ObjectAsset
 from ...geometry.meshes import MeshError
+from ...grasps.asset import ObjectAsset
+from ...grasps.posed import PosedGrasps
 from ...hands.hand import load_hand
 from ...hands.plausible import doubt_grasps, doubt_size
 from ...hands.pose import HandPose
 from ..columns import grasp_errors
-from ..grasps import Grasps
 from .plan import Chunk, EvaluationError
 from .shards import write_shard
 
@@ -75,13 +75,13 @@ def _asset(mesh: Path, name: str, decompose: bool) -> ObjectAsset:
     return ObjectAsset.from_file(mesh, name, decompose)
 
 
-def _grasps(chunk: Chunk, asset: ObjectAsset) -> Grasps:
+def _grasps(chunk: Chunk, asset: ObjectAsset) -> PosedGrasps:
     hand, to_tensor = load_hand(chunk.settings.hand), torch.from_numpy
     pose = HandPose(to_tensor(chunk.translation), to_tensor(chunk.rotation), to_tensor(chunk.joints), hand.name)
-    return Grasps(hand, pose, asset, to_tensor(chunk.scale), to_tensor(chunk.up))
+    return PosedGrasps(hand, pose, asset, to_tensor(chunk.scale), to_tensor(chunk.up))
 
 
-def _distance(grasps: Grasps, points: Tensor, rows: Tensor) -> Tensor:
+def _distance(grasps: PosedGrasps, points: Tensor, rows: Tensor) -> Tensor:
     """(b, P), metres, of points (b, P, 3), metres, to the object of the grasps with these indices (b,)."""
     scale = grasps.scales[rows, None]
     return grasps.object.distance(points / scale.unsqueeze(-1)) * scale

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...grasps.posed import PosedGrasps
 from ...hands.pose import HandPose
 from ...metrics.columns import TABLE3, grasp_errors
 from ...metrics.grasp import JointDiversity, RotationDiversity, TranslationDiversity
-from ...metrics.grasps import Grasps
 from ..selection.filter import Selection
 
 METRICS = (*TABLE3, "six_directions", "q1", "contact")
@@ -32,7 +32,7 @@ _DIVERSITY = (TranslationDiversity, RotationDiversity, JointDiversity)
 
 
 def evaluate_candidates(
-    grasps: Grasps, metrics: Sequence[str] = METRICS, legacy: bool = False, kept: Tensor | None = None
+    grasps: PosedGrasps, metrics: Sequence[str] = METRICS, legacy: bool = False, kept: Tensor | None = None
 ) -> dict[str, Tensor]:
     """Metrics of B candidates for one object, and how much the candidates differ from one another.
 
@@ -62,7 +62,7 @@ def evaluate_candidates(
 
 
 def rows(
-    grasps: Grasps,
+    grasps: PosedGrasps,
     selection: Selection | None,
     labels: Mapping[str, Any],
     metrics: Sequence[str] = METRICS,
@@ -120,7 +120,7 @@ def pose_of_row(row: Mapping[str, Any]) -> HandPose:
     return HandPose(numbers[:3], numbers[3:12].unflatten(0, (3, 3)), numbers[12:], row["hand"])
 
 
-def _diversity(grasps: Grasps, among: Tensor) -> dict[str, Tensor]:
+def _diversity(grasps: PosedGrasps, among: Tensor) -> dict[str, Tensor]:
     """(B,) by key: the diversity of some of the grasps, NaN for the others."""
     nan = torch.full((len(grasps),), math.nan, dtype=torch.float64)
     some = grasps if among.all() else grasps[among]  # the same grasps share their forward kinematics

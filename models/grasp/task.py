@@ -15,12 +15,12 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from ...datamodules.grasps import GraspDataModule
 from ...datamodules.types import GraspBatch
-from ...geometry.assets import ObjectAsset, load_asset
+from ...grasps.asset import ObjectAsset, load_asset
+from ...grasps.posed import PosedGrasps
 from ...hands.hand import Hand, load_hand
 from ...hands.pose import HandPose
 from ...losses.ramp import Ramp
 from ...losses.weighted import weighted_sum
-from ...metrics.grasps import Grasps
 from ..selection.filter import GraspFilter
 from ..task import Task, draw_generator
 from .base import GraspModel
@@ -224,7 +224,7 @@ class GraspGeneration(Task):
 
     def _measure(self, method: str, mode: str, pose: HandPose, thing: _Object) -> None:
         """Adds a row for each of the grasps (n,) of an object."""
-        grasps = Grasps(self._measured_hand, pose, thing.asset, torch.tensor(thing.scale), thing.up)
+        grasps = PosedGrasps(self._measured_hand, pose, thing.asset, torch.tensor(thing.scale), thing.up)
         chosen = None if self.select is None else self.select(grasps)
         felt = self.refine.fields if self.refine is not None and mode == self.refine.mode else NOTHING_FELT
         labels = {"method": method, "refine": mode, "refine_fields": felt}
@@ -233,7 +233,7 @@ class GraspGeneration(Task):
 
 @dataclass(frozen=True)
 class _Object:
-    """What the candidates of a test object are measured on; `up` as for `Grasps`, that of the first grasp."""
+    """What the candidates of a test object are measured on; `up` as for `PosedGrasps`, that of the first grasp."""
 
     mesh: Path
     scale: float

@@ -15,9 +15,9 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from ...datamodules.motion import MotionDataModule
 from ...datamodules.types import ClipBatch, MotionSample
-from ...geometry.assets import ObjectAsset, load_asset
 from ...geometry.meshes import MeshError
 from ...geometry.progress import tracked
+from ...grasps.asset import ObjectAsset, load_asset
 from ...hands.pose import HandPose
 from ...losses import MotionLoss
 from ...metrics.evaluate import motion_errors

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from ...datamodules.demo.anatomy import Anatomy
+from ...grasps.posed import PosedGrasps
 from ...hands.hand import Hand
 from ...metrics.functional.contact import contact
 from ...metrics.grasp import Q1, PenetrationDepth, SelfIntersectionDepth, SimDisplacement
-from ...metrics.grasps import Grasps
 
 PALM = "palm"
 """Name of the palm among the parts of a hand."""
@@ -73,10 +73,10 @@ class GraspFilter:
             if name != "thumb" and value is not None and not 0 <= value < math.inf:
                 raise ValueError(f"{name}: expected a number of at least 0, or null for no such limit, found {value}")
 
-    def __call__(self, grasps: Grasps) -> Selection:
+    def __call__(self, grasps: PosedGrasps) -> Selection:
         """Measures B grasps of one object against every criterion that is on.
 
-        What `metrics.columns.grasp_errors` also needs of the same `Grasps` (contacts, Q1, the simulation) is made once.
+        Contacts, Q1 and the simulation are made once, for `metrics.columns.grasp_errors` of the same grasps too.
 
         Raises:
             ValueError: `thumb` is no fingertip of the hand, or `min_fingers` more than it has.
@@ -95,7 +95,7 @@ class GraspFilter:
         kept = ~torch.stack([torch.zeros(len(grasps), dtype=torch.bool), *drops.values()]).any(0)
         return Selection(kept, drops)
 
-    def _enough_contact(self, grasps: Grasps, fingers: int) -> Tensor:
+    def _enough_contact(self, grasps: PosedGrasps, fingers: int) -> Tensor:
         """(B,), bool: the thumb and enough of the other fingers and the palm are near the object."""
         touching = parts_in_contact(grasps, self.contact_threshold)
         thumb = find_thumb(grasps.hand) if self.thumb is None else self.thumb
@@ -111,7 +111,7 @@ class GraspFilter:
         return touching[thumb] & (torch.stack(others).sum(0) >= fingers)
 
 
-def parts_in_contact(grasps: Grasps, threshold: float = 0.005) -> dict[str, Tensor]:
+def parts_in_contact(grasps: PosedGrasps, threshold: float = 0.005) -> dict[str, Tensor]:
     """Which parts of the hand touch the object: within the threshold of its surface, or inside.
 
     Args:

@@ -15,8 +15,8 @@ from scipy.spatial.transform import Rotation
 from dexzoo.datamodules import RealDexMotion
 from dexzoo.datamodules.errors import BadFile, DataError, DatasetNotFound, UnknownName
 from dexzoo.datamodules.realdex.recording import find_recordings
+from dexzoo.files.unpickle import PickleFileError, UnsafePickleError
 from dexzoo.hands.hand import load_hand
-from dexzoo.hands.unpickle import PickleFileError, UnsafePickleError
 
 Writer = Callable[..., Path]
 

@@ -43,7 +43,7 @@ class Clips(MotionDataModule):
         return by_object(samples, ["c"], ["d"])
 
 
-class Grasps(GraspDataModule):
+class PosedGrasps(GraspDataModule):
     """Eleven grasps of each of four objects."""
 
     title = "grasps"
@@ -68,7 +68,7 @@ def make(make_sample: Callable[..., MotionSample]) -> Callable[..., Any]:
         common = {"num_workers": workers, "seed": 7}
         if kind == "grasps":
             moved = PerturbHand(0.01, 0.1, 0.1)
-            return Grasps("two_joints", batch_size=6, min_grasps_per_epoch=40, transforms=moved, **common)
+            return PosedGrasps("two_joints", batch_size=6, min_grasps_per_epoch=40, transforms=moved, **common)
         if kind == "clips":
             return Clips(samples, clips_per_batch=2, min_windows_per_epoch=160, **common)
         noise = HistoryNoise(0.01, 0.1, 0.1)

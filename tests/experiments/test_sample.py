@@ -24,9 +24,9 @@ from dexzoo.experiments import own_grasps, run, sample
 from dexzoo.experiments.load import load_run
 from dexzoo.experiments.own_objects import OwnObject, read_object, warn_of_size
 from dexzoo.experiments.results import read_results
-from dexzoo.geometry.assets import load_asset
+from dexzoo.grasps.asset import load_asset
+from dexzoo.grasps.files import GraspSet, load_grasps, save_grasps, write_dexgraspnet
 from dexzoo.hands import load_hand
-from dexzoo.hands.grasp_files import GraspSet, load_grasps, save_grasps, write_dexgraspnet
 from dexzoo.models import GraspGeneration, Refiner
 from dexzoo.models.grasp.refinement.fields import ObjectFields
 

@@ -12,8 +12,8 @@ import torch
 
 from dexzoo.datamodules import RealDexMotion
 from dexzoo.datamodules.grab import GrabMotion
+from dexzoo.grasps.files import GraspSet, load_grasps, save_grasps
 from dexzoo.hands import HandPose, load_hand
-from dexzoo.hands.grasp_files import GraspSet, load_grasps, save_grasps
 from dexzoo.hands.mano_model import read_mano
 from dexzoo.hands.mano_standin import write_standin
 

@@ -21,9 +21,9 @@ import pytest
 import torch
 
 from dexzoo.datamodules.errors import DataError
+from dexzoo.files.unpickle import PickleFileError
 from dexzoo.geometry.meshes import MeshError
 from dexzoo.hands import HandError
-from dexzoo.hands.unpickle import PickleFileError
 
 from ..datamodules.realdex.conftest import write_raw
 from .damage import Gadget, Seed, damage

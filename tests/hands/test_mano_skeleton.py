@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from dexzoo.files.unpickle import load_npz
 from dexzoo.hands import HandError, load_hand
 from dexzoo.hands.mano_standin import write_standin
-from dexzoo.hands.unpickle import load_npz
 
 
 @pytest.fixture

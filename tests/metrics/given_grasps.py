@@ -8,7 +8,7 @@ import torch
 import trimesh
 from rich.console import Console
 
-from dexzoo.hands.grasp_files import GraspSet, save_grasps
+from dexzoo.grasps.files import GraspSet, save_grasps
 from dexzoo.metrics import __main__ as command
 from dexzoo.metrics.tool import Settings, evaluate
 

@@ -12,12 +12,12 @@ import trimesh
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from dexzoo.geometry.assets import ObjectAsset
+from dexzoo.grasps.asset import ObjectAsset
+from dexzoo.grasps.posed import PosedGrasps
 from dexzoo.hands import Hand, load_hand
 from dexzoo.metrics.functional.contact import contact, grasp_contacts
 from dexzoo.metrics.functional.rounded_boxes import RoundedBoxes, project
 from dexzoo.metrics.functional.table import table_penetration
-from dexzoo.metrics.grasps import Grasps
 from tests.metrics.small_hands import ball, box, capsule, fixed_hand, pose_at
 
 HALF = (0.05, 0.04, 0.03)
@@ -45,19 +45,19 @@ def turned(angles: list[float]) -> Tensor:
     return torch.from_numpy(Rotation.from_euler("xyz", angles).as_matrix())
 
 
-def shadow_grasps(n: int = 3) -> Grasps:
+def shadow_grasps(n: int = 3) -> PosedGrasps:
     """The Shadow hand around a ball of 4 cm radius in front of its palm, curled by 0 to 0.5 rad."""
     hand = load_hand("shadow")
     pose = hand.rest_pose(n).to(torch.float64).map(torch.clone)
     pose.joints.copy_(hand.clamp(pose.joints + torch.linspace(0, 0.5, n).double()[:, None]))
     sphere = trimesh.creation.icosphere(subdivisions=3, radius=0.04).apply_translation([0, -0.05, 0.07])
-    return Grasps(hand, pose, ObjectAsset.from_mesh(sphere, "ball"))
+    return PosedGrasps(hand, pose, ObjectAsset.from_mesh(sphere, "ball"))
 
 
 @pytest.mark.parametrize("gap", [0.02, 0.004, 0.0, -0.003])
 def test_ball_above_a_face(hand: Hand, block: ObjectAsset, gap: float) -> None:
     """Closed form: outside and inside alike, as long as the top is the nearest face."""
-    found = grasp_contacts(Grasps(hand, pose_at(hand, [[0.01, -0.005, 0.04 + gap]]), block), threshold=0.005)
+    found = grasp_contacts(PosedGrasps(hand, pose_at(hand, [[0.01, -0.005, 0.04 + gap]]), block), threshold=0.005)
     torch.testing.assert_close(found.distance[0, 0], torch.tensor(gap).double(), atol=1e-8, rtol=0)
     for name, height in (("point", 0.03), ("hand_point", 0.03 + gap)):
         expected = torch.tensor([0.01, -0.005, height]).double()
@@ -72,7 +72,7 @@ def test_tip_of_a_tilted_capsule(tmp_path: Path, block: ObjectAsset, depth: floa
     """Closed form: the lower end's centre is `radius - depth` above the top face."""
     finger = fixed_hand(tmp_path, capsule([0, 0, 0], [0, 0, 0.05], 0.008))
     rotation = turned([0.5, 0.2, 0])[None]
-    grasps = Grasps(finger, pose_at(finger, [[0.004, 0.003, 0.038 - depth]], rotation), block)
+    grasps = PosedGrasps(finger, pose_at(finger, [[0.004, 0.003, 0.038 - depth]], rotation), block)
     torch.testing.assert_close(contact(grasps).distance, torch.tensor([-depth]).double(), atol=1e-7, rtol=0)
 
 
@@ -81,7 +81,7 @@ def test_corner_of_a_box(tmp_path: Path, block: ObjectAsset) -> None:
     half, rotation = torch.tensor([0.01, 0.02, 0.015]).double(), turned([0.4, 0.7, 0.2])
     hand = fixed_hand(tmp_path, box([0, 0, 0], half.tolist()))
     lowest = -(rotation[2].abs() * half).sum()
-    grasps = Grasps(hand, pose_at(hand, [[0, 0, 0.03 + 0.002 - float(lowest)]], rotation[None]), block)
+    grasps = PosedGrasps(hand, pose_at(hand, [[0, 0, 0.03 + 0.002 - float(lowest)]], rotation[None]), block)
     found = grasp_contacts(grasps)
     torch.testing.assert_close(found.distance, torch.tensor([[0.002]]).double(), atol=1e-8, rtol=0)
     corner = rotation @ (-half * rotation[2].sign()) + grasps.pose.translation[0]
@@ -90,7 +90,7 @@ def test_corner_of_a_box(tmp_path: Path, block: ObjectAsset) -> None:
 
 def test_a_ball_beside_an_edge(hand: Hand, block: ObjectAsset) -> None:
     """Closed form: nearest to an edge, the normal is the direction to the ball and not that of a face."""
-    found = grasp_contacts(Grasps(hand, pose_at(hand, [[0, 0.04 + 0.012, 0.03 + 0.016]]), block), threshold=0.011)
+    found = grasp_contacts(PosedGrasps(hand, pose_at(hand, [[0, 0.04 + 0.012, 0.03 + 0.016]]), block), threshold=0.011)
     torch.testing.assert_close(found.distance[0, 0], torch.tensor(0.01).double(), atol=1e-7, rtol=0)
     torch.testing.assert_close(found.normal[0, 0], torch.tensor([0, 0.6, 0.8]).double(), atol=1e-5, rtol=0)
     torch.testing.assert_close(found.point[0, 0], torch.tensor([0, 0.04, 0.03]).double(), atol=1e-6, rtol=0)
@@ -102,7 +102,7 @@ def test_contact_counts_links(tmp_path: Path, block: ObjectAsset) -> None:
     hand = fixed_hand(
         tmp_path, *(ball([x, 0, 0.04 + gap], 0.01) for x, gap in ((-0.03, 1e-3), (0, 4e-3), (0.03, 8e-3)))
     )
-    grasps = Grasps(hand, pose_at(hand, [[0, 0, 0], [0, 0, 0.005], [0, 0, -0.002]]), block)
+    grasps = PosedGrasps(hand, pose_at(hand, [[0, 0, 0], [0, 0, 0.005], [0, 0, -0.002]]), block)
     found = contact(grasps)
     np.testing.assert_allclose(found.distance, [0.001, 0.006, -0.001], atol=1e-8)
     np.testing.assert_allclose(found.link_distance[0], [0.001, 0.004, 0.008], atol=1e-8)
@@ -164,7 +164,7 @@ def test_rigid_motion_of_everything_changes_nothing() -> None:
     rotation, shift = turned([0.3, -1.2, 2.0]), torch.tensor([0.3, -0.2, 0.5]).double()
     mesh = grasps.object.mesh.copy()
     mesh.vertices = mesh.vertices @ rotation.numpy().T + shift.numpy()
-    moved = Grasps(grasps.hand, grasps.pose.moved_by(rotation, shift), ObjectAsset.from_mesh(mesh))
+    moved = PosedGrasps(grasps.hand, grasps.pose.moved_by(rotation, shift), ObjectAsset.from_mesh(mesh))
     found, expected = grasp_contacts(moved), grasp_contacts(grasps)
     # The grid that ranks the starts turns against the hand, so the search ends a few micrometres elsewhere.
     np.testing.assert_allclose(found.distance, expected.distance, rtol=0, atol=2e-5)
@@ -177,7 +177,7 @@ def test_rigid_motion_of_everything_changes_nothing() -> None:
 def test_a_mesh_in_millimetres_gives_the_same_metres() -> None:
     grasps = shadow_grasps()
     mesh = grasps.object.mesh.copy().apply_scale(1000)
-    scaled = Grasps(grasps.hand, grasps.pose, ObjectAsset.from_mesh(mesh), torch.tensor(1e-3).double())
+    scaled = PosedGrasps(grasps.hand, grasps.pose, ObjectAsset.from_mesh(mesh), torch.tensor(1e-3).double())
     found, expected = grasp_contacts(scaled), grasp_contacts(grasps)
     for name, tolerance in (("distance", 1e-6), ("point", 1e-4), ("normal", 2e-3), ("hand_point", 1e-4)):
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=0, atol=tolerance)
@@ -185,7 +185,7 @@ def test_a_mesh_in_millimetres_gives_the_same_metres() -> None:
 
 def test_batch_equals_single_and_a_bad_pose_spoils_no_other(hand: Hand, block: ObjectAsset) -> None:
     translation = torch.tensor([[0, 0, 0.0445], [NAN, 0, 0], [-0.1, 0, 0.042], [0, 0.2, 0]])
-    grasps = Grasps(hand, pose_at(hand, translation), block)
+    grasps = PosedGrasps(hand, pose_at(hand, translation), block)
     together = contact(grasps)
     singles = [contact(grasps[i : i + 1]) for i in range(4)]
     for name in ("distance", "in_contact", "link_fraction", "link_distance"):
@@ -198,7 +198,7 @@ def test_batch_equals_single_and_a_bad_pose_spoils_no_other(hand: Hand, block: O
 
 
 def test_no_grasps(hand: Hand, block: ObjectAsset) -> None:
-    grasps = Grasps(hand, pose_at(hand, torch.zeros(0, 3)), block)
+    grasps = PosedGrasps(hand, pose_at(hand, torch.zeros(0, 3)), block)
     found = contact(grasps)
     assert (found.distance.shape, found.in_contact.shape, found.link_distance.shape) == ((0,), (0,), (0, 3))
     assert table_penetration(grasps, torch.zeros(0, 4)).shape == (0,)
@@ -220,7 +220,7 @@ def test_table_penetration_of_each_shape(tmp_path: Path, block: ObjectAsset) -> 
     for name, shape in shapes.items():
         hand = fixed_hand(tmp_path / name, shape)
         heights = torch.tensor([reach[name] - 0.02, reach[name] + 0.001]).double()
-        grasps = Grasps(hand, pose_at(hand, heights[:, None] * normal - 0.7 * normal), block)
+        grasps = PosedGrasps(hand, pose_at(hand, heights[:, None] * normal - 0.7 * normal), block)
         plane = torch.cat([normal, torch.tensor([0.7])])
         np.testing.assert_allclose(table_penetration(grasps, plane), [0.02, 0], atol=1e-7)
         np.testing.assert_allclose(table_penetration(grasps, plane.expand(2, 4)), [0.02, 0], atol=1e-7)
@@ -250,6 +250,8 @@ def test_table_penetration_is_that_of_the_lowest_of_many_samples() -> None:
         (lambda g: table_penetration(g, torch.tensor([0, 0, 1, NAN])), r"plane: expected a unit normal .*nan"),
     ],
 )
-def test_bad_input_is_named(hand: Hand, block: ObjectAsset, call: Callable[[Grasps], object], message: str) -> None:
+def test_bad_input_is_named(
+    hand: Hand, block: ObjectAsset, call: Callable[[PosedGrasps], object], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
-        call(Grasps(hand, pose_at(hand, [[0, 0, 0]]), block))
+        call(PosedGrasps(hand, pose_at(hand, [[0, 0, 0]]), block))

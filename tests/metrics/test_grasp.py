@@ -7,19 +7,19 @@ import pytest
 import torch
 import trimesh
 
-from dexzoo.geometry.assets import ObjectAsset
+from dexzoo.grasps.asset import ObjectAsset
+from dexzoo.grasps.posed import PosedGrasps
 from dexzoo.hands import HandPose, load_hand
 from dexzoo.metrics import grasp as classes
 from dexzoo.metrics.columns import LEGACY, METRICS, TABLE3, GraspMetrics, columns, grasp_errors
 from dexzoo.metrics.grasp import GraspMetric
-from dexzoo.metrics.grasps import Grasps
 from tests.oracles.motion import mean_and_sd
 
 ALL = [column for group in (*METRICS.values(), *LEGACY.values()) for column in group]
 
 
 @pytest.fixture(scope="module")
-def batches(tmp_path_factory: pytest.TempPathFactory) -> list[Grasps]:
+def batches(tmp_path_factory: pytest.TempPathFactory) -> list[PosedGrasps]:
     """Grasps of a ball and of a brick, shallow and deep; one of them is not finite."""
     patch = pytest.MonkeyPatch()
     patch.setenv("DEXZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
@@ -29,7 +29,7 @@ def batches(tmp_path_factory: pytest.TempPathFactory) -> list[Grasps]:
         depth = torch.linspace(0.055, 0.045, count)
         translation = torch.stack([torch.zeros(count), depth, torch.full((count,), -0.08)], dim=-1)
         found.append(
-            Grasps(hand, HandPose(translation, pose.rotation, pose.joints, hand.name), ObjectAsset.from_mesh(mesh))
+            PosedGrasps(hand, HandPose(translation, pose.rotation, pose.joints, hand.name), ObjectAsset.from_mesh(mesh))
         )
     found[0].pose.translation[2, 0] = torch.nan
     yield found
@@ -56,7 +56,7 @@ def test_keys_are_unique() -> None:
 @pytest.mark.parametrize(
     "column", [classes.PenetrationDepth, classes.SelfIntersectionVolume, classes.SimHeld2, classes.Q1]
 )
-def test_states_are_those_of_single_values(column: type[GraspMetric], batches: list[Grasps]) -> None:
+def test_states_are_those_of_single_values(column: type[GraspMetric], batches: list[PosedGrasps]) -> None:
     values = np.concatenate([(column().measure(b) * column.per_si).numpy() for b in batches])
     metric = column(output="summary")
     for batch in batches:
@@ -67,7 +67,7 @@ def test_states_are_those_of_single_values(column: type[GraspMetric], batches: l
     assert expected[3] == 1
 
 
-def test_two_ranks_give_the_mean_over_all_grasps(batches: list[Grasps]) -> None:
+def test_two_ranks_give_the_mean_over_all_grasps(batches: list[PosedGrasps]) -> None:
     alone, first, second = (classes.PenetrationDepth() for _ in range(3))
     for batch in batches:
         alone.update(batch)
@@ -77,7 +77,7 @@ def test_two_ranks_give_the_mean_over_all_grasps(batches: list[Grasps]) -> None:
     assert first.compute() == alone.compute() > 0
 
 
-def test_collection_and_table_agree(batches: list[Grasps]) -> None:
+def test_collection_and_table_agree(batches: list[PosedGrasps]) -> None:
     collection = GraspMetrics(prefix="test/")
     for batch in batches:
         collection.update(batch)
@@ -90,7 +90,9 @@ def test_collection_and_table_agree(batches: list[Grasps]) -> None:
         torch.testing.assert_close(found[f"test/{key}"], values.nanmean(), rtol=1e-9, atol=1e-12)
 
 
-def test_columns_of_one_metric_share_one_simulation(batches: list[Grasps], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_columns_of_one_metric_share_one_simulation(
+    batches: list[PosedGrasps], monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = []
     simulate = classes.sim_displacement
     monkeypatch.setattr(classes, "sim_displacement", lambda g: calls.append(len(g)) or simulate(g))
@@ -107,14 +109,14 @@ def test_legacy_columns_are_beside_ours_never_instead() -> None:
     }  # fmt: skip
 
 
-def test_valid_q1_is_q1_or_nothing(batches: list[Grasps]) -> None:
+def test_valid_q1_is_q1_or_nothing(batches: list[PosedGrasps]) -> None:
     batch = batches[0][:2]
     raw, valid = (column().measure(batch) for column in (classes.Q1, classes.ValidQ1))
     deep = classes.ObjectPenetration().measure(batch) >= 0.005
     assert torch.equal(valid, torch.where(deep, 0.0, raw))
 
 
-def test_diversity_counts_objects(batches: list[Grasps]) -> None:
+def test_diversity_counts_objects(batches: list[PosedGrasps]) -> None:
     metric = classes.TranslationDiversity(output="summary")
     for batch in batches:
         metric.update(batch)

@@ -12,8 +12,8 @@ import pytest
 import torch
 import trimesh
 
-from dexzoo.hands.grasp_files import GraspSet, load_grasps, save_grasps, write_dexgraspnet
-from dexzoo.hands.grasp_set import AXES, GraspFileError
+from dexzoo.grasps.files import GraspSet, load_grasps, save_grasps, write_dexgraspnet
+from dexzoo.grasps.grasp_set import AXES, GraspFileError
 from dexzoo.hands.hand import load_hand
 from dexzoo.hands.pose import HandPose
 from dexzoo.metrics import __main__ as command

@@ -10,9 +10,10 @@ from scipy.spatial.transform import Rotation
 
 from dexzoo.datamodules.demo.grasps import load_grasps
 from dexzoo.datamodules.demo.objects import object_mesh
-from dexzoo.geometry.assets import ObjectAsset
+from dexzoo.grasps import PosedGrasps
+from dexzoo.grasps.asset import ObjectAsset
 from dexzoo.hands.hand import load_hand
-from dexzoo.metrics import METRICS, Grasps, grasp_errors
+from dexzoo.metrics import METRICS, grasp_errors
 from dexzoo.metrics.columns import columns
 from dexzoo.metrics.functional.q1 import q1
 from dexzoo.metrics.functional.simulation import success_six_directions
@@ -28,7 +29,7 @@ TURNED = {"gap_cm": 0.01, "q1": 0.03, "valid_q1": 0.03, "sim_rotation_deg": 0.01
 """Tolerances of searches that start from a grid along the object's axes, and of contacts that are iterated."""
 
 
-def placed(turn: np.ndarray, shift: np.ndarray, count: int = 2) -> Grasps:
+def placed(turn: np.ndarray, shift: np.ndarray, count: int = 2) -> PosedGrasps:
     """Grasps that ship, with the object and its convex pieces, all turned and then moved; up turns along."""
     hand, mesh = load_hand("shadow"), object_mesh(NAME)
     shipped = load_grasps(hand=hand)[NAME]
@@ -37,7 +38,7 @@ def placed(turn: np.ndarray, shift: np.ndarray, count: int = 2) -> Grasps:
     asset = ObjectAsset.from_mesh(trimesh.Trimesh(vertices, mesh.faces, process=False), NAME, pieces)
     rotation, translation = torch.from_numpy(turn), torch.from_numpy(shift)
     pose = shipped.pose[:count].to(torch.float64).moved_by(rotation, translation)
-    return Grasps(hand, pose, asset, up=rotation[:, 2])
+    return PosedGrasps(hand, pose, asset, up=rotation[:, 2])
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import torch
 import trimesh
 from scipy.spatial.transform import Rotation
 
-from dexzoo.geometry.assets import ObjectAsset
+from dexzoo.grasps.asset import ObjectAsset
 from dexzoo.hands import HandPose
 from dexzoo.metrics.object_depth import motion_penetration
 

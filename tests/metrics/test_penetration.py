@@ -12,17 +12,17 @@ import trimesh
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from dexzoo.geometry.assets import ObjectAsset
+from dexzoo.files.unpickle import load_npy
 from dexzoo.geometry.sampling import sample_surface
 from dexzoo.geometry.sdf import SignedDistance
+from dexzoo.grasps.asset import ObjectAsset
+from dexzoo.grasps.posed import PosedGrasps
 from dexzoo.hands import Hand, HandPose, load_hand
 from dexzoo.hands.drawing import primitive_mesh
-from dexzoo.hands.unpickle import load_npy
 from dexzoo.metrics.depth.hand_in_object import TOLERANCE
 from dexzoo.metrics.depth.ray_parity import hand_vertices, ray_parity
 from dexzoo.metrics.functional import penetration
 from dexzoo.metrics.functional.penetration import penetration_depth
-from dexzoo.metrics.grasps import Grasps
 from tests.metrics.small_hands import ball, box, capsule, fixed_hand, pose_at
 
 NAN = float("nan")
@@ -57,19 +57,19 @@ def fingers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Hand]:
     return {name: fixed_hand(tmp_path_factory.mktemp(name), shape) for name, shape in shapes.items()}
 
 
-def shadow_at(asset: ObjectAsset, n: int = 3, scale: float = 1.0) -> Grasps:
+def shadow_at(asset: ObjectAsset, n: int = 3, scale: float = 1.0) -> PosedGrasps:
     """Shadow hands around something of 4 cm before their palms, curled by 0 to 0.9 rad."""
     hand = load_hand("shadow")
     pose = hand.rest_pose(n).to(torch.float64).map(torch.clone)
     pose.joints.copy_(hand.clamp(pose.joints + torch.linspace(0, 0.9, n).double()[:, None]))
     pose.translation.copy_(torch.tensor([0.0, 0.045, -0.07]))
-    return Grasps(hand, pose, asset, torch.tensor(scale))
+    return PosedGrasps(hand, pose, asset, torch.tensor(scale))
 
 
-def moved(grasps: Grasps, asset: ObjectAsset, turn: Tensor, shift: Tensor, scale: float = 1.0) -> Grasps:
+def moved(grasps: PosedGrasps, asset: ObjectAsset, turn: Tensor, shift: Tensor, scale: float = 1.0) -> PosedGrasps:
     pose = grasps.pose
     there = HandPose(pose.translation @ turn.T + shift, turn @ pose.rotation, pose.joints, pose.hand)
-    return Grasps(grasps.hand, there, asset, torch.tensor(scale))
+    return PosedGrasps(grasps.hand, there, asset, torch.tensor(scale))
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def lump() -> trimesh.Trimesh:
 
 
 @pytest.fixture(scope="module")
-def lumps(lump: trimesh.Trimesh) -> Grasps:
+def lumps(lump: trimesh.Trimesh) -> PosedGrasps:
     return shadow_at(ObjectAsset.from_mesh(lump, "lump"))
 
 
@@ -93,7 +93,7 @@ class TestClosedForms:
     ) -> None:
         lowest = -0.02 if name == "ball" else 0.0
         found = penetration_depth(
-            Grasps(fingers[name], pose_at(fingers[name], [[0.03, 0.02, -lowest - depth]]), big), certify=certify
+            PosedGrasps(fingers[name], pose_at(fingers[name], [[0.03, 0.02, -lowest - depth]]), big), certify=certify
         ).item()
         assert depth - TOLERANCE <= found <= depth + FLOAT32
 
@@ -102,14 +102,14 @@ class TestClosedForms:
     def test_the_box_in_the_finger(self, fingers: dict[str, Hand], big: ObjectAsset, name: str, depth: float) -> None:
         """As deep as the other way round while the finger's own depth is larger."""
         lowest = -0.02 if name == "ball" else 0.0
-        grasps = Grasps(fingers[name], pose_at(fingers[name], [[0.03, 0.02, -lowest - depth]]), big)
+        grasps = PosedGrasps(fingers[name], pose_at(fingers[name], [[0.03, 0.02, -lowest - depth]]), big)
         found = penetration_depth(grasps, "object_to_hand").item()
         assert depth - TOLERANCE <= found <= depth + FLOAT32
 
     def test_an_object_inside_a_box_is_as_deep_as_its_nearest_point_to_the_middle(self, tmp_path: Path) -> None:
         hand = fixed_hand(tmp_path, box([0, 0, 0], [0.05, 0.06, 0.07]))
         cube = ObjectAsset.from_mesh(block(0.02, 0.02, 0.02), "cube")
-        grasps = Grasps(hand, pose_at(hand, [[0.0, 0.0, 0.0], [0.03, 0.0, 0.0]]), cube)
+        grasps = PosedGrasps(hand, pose_at(hand, [[0.0, 0.0, 0.0], [0.03, 0.0, 0.0]]), cube)
         torch.testing.assert_close(
             penetration_depth(grasps, "object_to_hand"), torch.tensor([0.05, 0.03]).double(), atol=FLOAT32, rtol=0
         )
@@ -118,7 +118,7 @@ class TestClosedForms:
 
     def test_a_plate_in_the_middle_of_a_capsule_is_as_deep_as_its_radius(self, fingers: dict[str, Hand]) -> None:
         plate = ObjectAsset.from_mesh(block(0.2, 0.2, 0.004), "plate")
-        grasps = Grasps(fingers["capsule"], pose_at(fingers["capsule"], [[0.0, 0.0, -0.035]]), plate)
+        grasps = PosedGrasps(fingers["capsule"], pose_at(fingers["capsule"], [[0.0, 0.0, -0.035]]), plate)
         assert penetration_depth(grasps, "object_to_hand").item() == pytest.approx(0.01, abs=TOLERANCE)
         through = penetration_depth(grasps, certify=True).item()
         assert 0.002 - TOLERANCE <= through <= 0.002 + FLOAT32  # no deeper than half the plate's thickness
@@ -129,7 +129,7 @@ class TestClosedForms:
             [block(0.1, 0.2, 0.2, at=(-0.05, 0, -0.1)), block(0.1, 0.2, 0.2, at=(0.05, 0, -0.1))]
         )
         asset = ObjectAsset.from_mesh(halves, "halves")
-        grasps = Grasps(fingers["capsule"], pose_at(fingers["capsule"], [[0.0, 0.0, -0.05]]), asset)
+        grasps = PosedGrasps(fingers["capsule"], pose_at(fingers["capsule"], [[0.0, 0.0, -0.05]]), asset)
         assert penetration_depth(grasps).item() == pytest.approx(0.05, abs=TOLERANCE + 2e-5)  # the union's dilation
         assert -ObjectAsset.from_mesh(block(0.2, 0.2, 0.2, at=(0, 0, -0.1))).distance(
             torch.tensor([[0.0, 0.0, -0.05]])
@@ -140,11 +140,11 @@ class TestClosedForms:
         hand = fixed_hand(
             tmp_path, capsule([0, 0, 0.01], [0, 0, 0.06], 0.01), capsule([0.002, 0, 0.009], [0, 0, 0.06], 0.01)
         )
-        found = penetration_depth(Grasps(hand, pose_at(hand, [[0.0, 0.0, -0.004]]), big))
+        found = penetration_depth(PosedGrasps(hand, pose_at(hand, [[0.0, 0.0, -0.004]]), big))
         assert found.item() == pytest.approx(0.005, abs=TOLERANCE)
 
 
-def surface_points(grasps: Grasps, b: int) -> np.ndarray:
+def surface_points(grasps: PosedGrasps, b: int) -> np.ndarray:
     """Points about a millimetre apart on all capsules and boxes of grasp b's hand, object frame, metres."""
     parts = []
     for link, R, t in zip(
@@ -158,7 +158,7 @@ def surface_points(grasps: Grasps, b: int) -> np.ndarray:
 class TestAgainstSamples:
     """The naive twins: very many points and no bounds."""
 
-    def test_hand_in_object(self, lumps: Grasps) -> None:
+    def test_hand_in_object(self, lumps: PosedGrasps) -> None:
         igl = pytest.importorskip("igl")
         solid, default, certified = lumps.object.solid, penetration_depth(lumps), penetration_depth(lumps, certify=True)
         for b in range(len(lumps)):
@@ -166,7 +166,7 @@ class TestAgainstSamples:
             assert naive - TOLERANCE <= default[b] <= certified[b] <= naive + 5e-4
         assert default.min() > 0.001
 
-    def test_object_in_hand(self, lumps: Grasps) -> None:
+    def test_object_in_hand(self, lumps: PosedGrasps) -> None:
         points, _, _ = sample_surface(lumps.object.solid.vertices, lumps.object.solid.faces, 100_000)
         hand = load_hand("shadow").double()
         naive = -hand.signed_distance(lumps.links, torch.from_numpy(points).expand(len(lumps), -1, -1)).amin(1)
@@ -174,7 +174,7 @@ class TestAgainstSamples:
         assert (found >= naive.clamp(min=0) - TOLERANCE).all()
         torch.testing.assert_close(found, naive.clamp(min=0), atol=6e-4, rtol=0)
 
-    def test_means(self, lumps: Grasps) -> None:
+    def test_means(self, lumps: PosedGrasps) -> None:
         points, _, _ = sample_surface(lumps.object.solid.vertices, lumps.object.solid.faces, 100_000)
         hand = load_hand("shadow").double()
         depth = -hand.signed_distance(lumps.links, torch.from_numpy(points).expand(len(lumps), -1, -1))
@@ -187,7 +187,7 @@ class TestAgainstSamples:
 
 class TestInvariance:
     @pytest.mark.parametrize("direction", DIRECTIONS)
-    def test_rigid_motion_of_everything(self, lumps: Grasps, lump: trimesh.Trimesh, direction: str) -> None:
+    def test_rigid_motion_of_everything(self, lumps: PosedGrasps, lump: trimesh.Trimesh, direction: str) -> None:
         turn = torch.from_numpy(Rotation.from_euler("xyz", [0.5, -1.0, 2.0]).as_matrix())
         shift = torch.tensor([0.3, -0.2, 1.0]).double()
         there = lump.copy()
@@ -198,7 +198,7 @@ class TestInvariance:
 
     @pytest.mark.parametrize("direction", DIRECTIONS)
     def test_millimetres_with_a_scale_of_a_thousandth(
-        self, lumps: Grasps, lump: trimesh.Trimesh, direction: str
+        self, lumps: PosedGrasps, lump: trimesh.Trimesh, direction: str
     ) -> None:
         millimetres = ObjectAsset.from_mesh(lump.copy().apply_scale(1000), "millimetres")
         other = moved(lumps, millimetres, torch.eye(3).double(), torch.zeros(3).double(), scale=1e-3)
@@ -211,13 +211,13 @@ class TestInvariance:
         for order in ([0, 1, 2, 3], [2, 0, 3, 1]):
             asset = ObjectAsset.from_mesh(trimesh.util.concatenate([pieces[i] for i in order]), "pieces")
             pose = pose_at(fingers["capsule"], [[0.01, 0.02, 0.05], [0.05, 0.0, 0.095]])
-            depths.append(penetration_depth(Grasps(fingers["capsule"], pose, asset)))
+            depths.append(penetration_depth(PosedGrasps(fingers["capsule"], pose, asset)))
         torch.testing.assert_close(depths[0], depths[1], atol=2 * TOLERANCE, rtol=0)
 
     def test_refinement_of_the_mesh_changes_nothing(self, fingers: dict[str, Hand]) -> None:
         pose = pose_at(fingers["capsule"], [[0.01, 0.003, 0.092], [0.045, 0.0, 0.05]])
         coarse, fine = (
-            penetration_depth(Grasps(fingers["capsule"], pose, ObjectAsset.from_mesh(mesh)), "max")
+            penetration_depth(PosedGrasps(fingers["capsule"], pose, ObjectAsset.from_mesh(mesh)), "max")
             for mesh in (block(0.1, 0.1, 0.2), block(0.1, 0.1, 0.2).subdivide_to_size(0.015))
         )
         torch.testing.assert_close(coarse, fine, atol=TOLERANCE, rtol=0)
@@ -227,14 +227,16 @@ class TestInvariance:
         for n in (1, 2, 3):
             mesh = trimesh.creation.icosphere(subdivisions=n, radius=0.05)
             pose = pose_at(fingers["ball"], torch.from_numpy(0.066 * trimesh.creation.icosphere(0).vertices[:4]))
-            errors.append((penetration_depth(Grasps(fingers["ball"], pose, ObjectAsset.from_mesh(mesh))) - 0.004).abs())
+            errors.append(
+                (penetration_depth(PosedGrasps(fingers["ball"], pose, ObjectAsset.from_mesh(mesh))) - 0.004).abs()
+            )
         assert errors[0].max() > errors[1].max() > errors[2].max()
         assert errors[2].max() < 5e-5
 
     @pytest.mark.parametrize(
         "options", [{"direction": d} for d in DIRECTIONS] + [{"reduce": "mean"}, {"certify": True}]
     )
-    def test_a_batch_is_its_grasps(self, lumps: Grasps, options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_batch_is_its_grasps(self, lumps: PosedGrasps, options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
         together = penetration_depth(lumps, **options)
         one_by_one = [penetration_depth(lumps[b : b + 1], **options) for b in range(len(lumps))]
         torch.testing.assert_close(together, torch.cat(one_by_one), atol=1e-9, rtol=0)
@@ -252,21 +254,21 @@ ALL = [
 
 class TestEdges:
     @pytest.mark.parametrize("options", ALL, ids=str)
-    def test_a_pose_that_is_not_finite_is_nan_and_spoils_no_other(self, lumps: Grasps, options: dict) -> None:
+    def test_a_pose_that_is_not_finite_is_nan_and_spoils_no_other(self, lumps: PosedGrasps, options: dict) -> None:
         pose = lumps.pose.map(torch.clone)
         pose.joints[1, 3] = NAN
-        found = penetration_depth(Grasps(lumps.hand, pose, lumps.object, lumps.scales), **options)
+        found = penetration_depth(PosedGrasps(lumps.hand, pose, lumps.object, lumps.scales), **options)
         assert found.isnan().tolist() == [False, True, False]
         torch.testing.assert_close(found[[0, 2]], penetration_depth(lumps, **options)[[0, 2]], atol=1e-7, rtol=0)
 
     @pytest.mark.parametrize("options", ALL, ids=str)
-    def test_far_away_is_exactly_zero(self, lumps: Grasps, options: dict) -> None:
+    def test_far_away_is_exactly_zero(self, lumps: PosedGrasps, options: dict) -> None:
         pose = lumps.pose.map(torch.clone)
         pose.translation[:] += torch.tensor([1.0, 2.0, -1.0])
-        assert penetration_depth(Grasps(lumps.hand, pose, lumps.object), **options).tolist() == [0, 0, 0]
+        assert penetration_depth(PosedGrasps(lumps.hand, pose, lumps.object), **options).tolist() == [0, 0, 0]
 
     @pytest.mark.parametrize("options", ALL, ids=str)
-    def test_no_grasps(self, lumps: Grasps, options: dict) -> None:
+    def test_no_grasps(self, lumps: PosedGrasps, options: dict) -> None:
         found = penetration_depth(lumps[:0], **options)
         assert (found.shape, found.dtype) == ((0,), torch.float64)
 
@@ -285,7 +287,7 @@ class TestEdges:
             ({"certify": True, "engine": "contact"}, "certify: expected its default with engine='contact'"),
         ],
     )
-    def test_an_option_that_makes_no_sense_is_named(self, lumps: Grasps, options: dict, message: str) -> None:
+    def test_an_option_that_makes_no_sense_is_named(self, lumps: PosedGrasps, options: dict, message: str) -> None:
         with pytest.raises(ValueError, match=message):
             penetration_depth(lumps, **options)
 
@@ -302,12 +304,12 @@ class TestLegacy:
         """Trap 2, the field's number: a vertex centimetres outside is called inside, and its distance the depth."""
         fine = ObjectAsset.from_mesh(trimesh.creation.icosphere(subdivisions=4, radius=0.006), "fine")
         there = torch.from_numpy(trimesh.creation.icosphere(subdivisions=0).vertices[:4] * 0.035)
-        grasps = Grasps(fingers["ball"], pose_at(fingers["ball"], there), fine)
+        grasps = PosedGrasps(fingers["ball"], pose_at(fingers["ball"], there), fine)
         assert penetration_depth(grasps, mode="legacy_obman").tolist() == [0.0] * len(grasps)
         assert penetration_depth(grasps).tolist() == [0.0] * len(grasps)
         assert penetration_depth(grasps, mode="legacy_gtta").max() > 0.015
 
-    def test_millimetres_give_the_deepest_vertex(self, lumps: Grasps) -> None:
+    def test_millimetres_give_the_deepest_vertex(self, lumps: PosedGrasps) -> None:
         link, vertices = hand_vertices(lumps.hand)
         turned = (lumps.links.rotation[:, link] @ vertices.unsqueeze(-1)).squeeze(-1)
         distance = SignedDistance(lumps.object.solid)(turned + lumps.links.translation[:, link])
@@ -322,7 +324,7 @@ class TestDexGraspNet:
     """Section 4 of the metrics' specification, which was measured on capsules of flat facets, inside the round ones."""
 
     @pytest.fixture(params=list(OBJECTS))
-    def sample(self, request: pytest.FixtureRequest) -> tuple[Grasps, float]:
+    def sample(self, request: pytest.FixtureRequest) -> tuple[PosedGrasps, float]:
         name, expected = OBJECTS[request.param]
         rows = load_npy(SAMPLE / "dataset" / f"{name}.npy")
         rows = [rows[i] for i in np.linspace(0, len(rows) - 1, 20).astype(int)]
@@ -335,9 +337,9 @@ class TestDexGraspNet:
             hand.name,
         )
         asset = ObjectAsset.from_file(SAMPLE / "meshdata" / name / "coacd/decomposed.obj", request.param)
-        return Grasps(hand, pose, asset, torch.tensor([row["scale"] for row in rows])), expected / 100
+        return PosedGrasps(hand, pose, asset, torch.tensor([row["scale"] for row in rows])), expected / 100
 
-    def test_certified_depth(self, sample: tuple[Grasps, float]) -> None:
+    def test_certified_depth(self, sample: tuple[PosedGrasps, float]) -> None:
         """The specification's value is at most 0.05 mm too small by its tolerance, and by as much by its facets."""
         grasps, expected = sample
         certified, default = penetration_depth(grasps, certify=True), penetration_depth(grasps)
@@ -346,14 +348,14 @@ class TestDexGraspNet:
         assert (certified - default).max() < TOLERANCE
         assert default.mean() > 0.99 * certified.mean()
 
-    def test_definitions_agree(self, sample: tuple[Grasps, float]) -> None:
+    def test_definitions_agree(self, sample: tuple[PosedGrasps, float]) -> None:
         grasps, _ = sample
         depth, back = penetration_depth(grasps), penetration_depth(grasps, "object_to_hand")
         assert np.corrcoef(depth, back)[0, 1] > 0.95
         torch.testing.assert_close(back.mean(), depth.mean(), atol=0, rtol=0.1)
         assert torch.equal(penetration_depth(grasps, "max"), torch.maximum(depth, back))
 
-    def test_the_script_in_metres_finds_centimetres(self, sample: tuple[Grasps, float]) -> None:
+    def test_the_script_in_metres_finds_centimetres(self, sample: tuple[PosedGrasps, float]) -> None:
         grasps, _ = sample
         grasps = grasps[::7]
         depth = penetration_depth(grasps)

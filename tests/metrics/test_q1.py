@@ -15,13 +15,13 @@ from scipy.optimize import linprog
 from scipy.spatial import ConvexHull
 from scipy.spatial.transform import Rotation
 
-from dexzoo.geometry.assets import ObjectAsset
+from dexzoo.files.unpickle import load_npy
+from dexzoo.grasps.asset import ObjectAsset
+from dexzoo.grasps.posed import PosedGrasps
 from dexzoo.hands import Hand, HandPose, load_hand
-from dexzoo.hands.unpickle import load_npy
 from dexzoo.metrics.functional import q1 as module
 from dexzoo.metrics.functional.q1 import cone_wrenches, contact_q1, q1, valid_q1
 from dexzoo.metrics.functional.wrench_hull import inner_radius, whole_hull_radius
-from dexzoo.metrics.grasps import Grasps
 from tests.metrics.small_hands import ball, fixed_hand, pose_at
 from tests.metrics.test_contact import shadow_grasps
 
@@ -74,7 +74,7 @@ def test_six_contacts_on_the_axes_of_a_ball(m: int) -> None:
 @pytest.mark.parametrize("m", [8, 64])
 def test_six_balls_around_a_ball(six: Hand, globe: ObjectAsset, m: int) -> None:
     """The same through hand, mesh and search, the mesh being a polyhedron."""
-    found = q1(Grasps(six, pose_at(six, [[0, 0, 0], [0.03, 0, 0]]), globe), m)
+    found = q1(PosedGrasps(six, pose_at(six, [[0, 0, 0], [0.03, 0, 0]]), globe), m)
     assert found[0] == pytest.approx(np.sqrt(2 / 3), abs=1e-3)
     assert found[1] < found[0]  # a ball is lost on one side
 
@@ -189,7 +189,7 @@ def test_origin_matters_to_the_legacy_alone() -> None:
     grasps = shadow_grasps()
     shift = torch.tensor([0.2, 0.1, -0.3]).double()
     mesh = grasps.object.mesh.copy().apply_translation(shift.numpy())
-    moved = Grasps(grasps.hand, grasps.pose.moved_by(torch.eye(3).double(), shift), ObjectAsset.from_mesh(mesh))
+    moved = PosedGrasps(grasps.hand, grasps.pose.moved_by(torch.eye(3).double(), shift), ObjectAsset.from_mesh(mesh))
     np.testing.assert_allclose(q1(moved), q1(grasps), atol=1e-3)
     legacy = {"torque_about": "legacy_origin"}
     assert not np.allclose(q1(moved, **legacy), q1(grasps, **legacy), atol=1e-2)
@@ -201,7 +201,7 @@ def test_turning_everything_changes_the_legacys_cones_alone() -> None:
     turn = torch.from_numpy(Rotation.from_euler("xyz", [0.4, 1.1, -0.3]).as_matrix())
     mesh = grasps.object.mesh.copy()
     mesh.vertices = mesh.vertices @ turn.numpy().T
-    turned = Grasps(grasps.hand, grasps.pose.moved_by(turn, torch.zeros(3)), ObjectAsset.from_mesh(mesh))
+    turned = PosedGrasps(grasps.hand, grasps.pose.moved_by(turn, torch.zeros(3)), ObjectAsset.from_mesh(mesh))
     np.testing.assert_allclose(q1(turned), q1(grasps), atol=5e-3)
     np.testing.assert_allclose(q1(turned, m=3), q1(grasps, m=3), atol=5e-3)
     legacy = {"torque_about": "legacy_origin"}
@@ -211,13 +211,13 @@ def test_turning_everything_changes_the_legacys_cones_alone() -> None:
 def test_a_mesh_in_millimetres_gives_the_same() -> None:
     grasps = shadow_grasps()
     mesh = grasps.object.mesh.copy().apply_scale(1000)
-    scaled = Grasps(grasps.hand, grasps.pose, ObjectAsset.from_mesh(mesh), torch.tensor(1e-3).double())
+    scaled = PosedGrasps(grasps.hand, grasps.pose, ObjectAsset.from_mesh(mesh), torch.tensor(1e-3).double())
     for about in ("legacy_origin", "centre_of_mass"):
         np.testing.assert_allclose(q1(scaled, torque_about=about), q1(grasps, torque_about=about), atol=1e-4)
 
 
 def test_batch_equals_single_and_a_bad_pose_spoils_no_other(six: Hand, globe: ObjectAsset) -> None:
-    grasps = Grasps(six, pose_at(six, [[0, 0, 0], [0, NAN, 0], [1, 0, 0], [0.004, 0.001, 0]]), globe)
+    grasps = PosedGrasps(six, pose_at(six, [[0, 0, 0], [0, NAN, 0], [1, 0, 0], [0.004, 0.001, 0]]), globe)
     found = q1(grasps)
     assert found.isnan().tolist() == [False, True, False, False]
     assert found[2] == 0  # far away: no contacts
@@ -228,7 +228,7 @@ def test_batch_equals_single_and_a_bad_pose_spoils_no_other(six: Hand, globe: Ob
 def test_threshold_decides_which_links_are_contacts(six: Hand, tmp_path: Path) -> None:
     """A ball of 9.2 cm: six gaps of 9 mm."""
     globe = ObjectAsset.from_mesh(trimesh.creation.icosphere(subdivisions=4, radius=0.092))
-    grasps = Grasps(six, pose_at(six, [[0, 0, 0]]), globe)
+    grasps = PosedGrasps(six, pose_at(six, [[0, 0, 0]]), globe)
     assert q1(grasps)[0] > 0.5
     assert q1(grasps, threshold=0.005)[0] == 0
 
@@ -248,7 +248,7 @@ def test_real_grasps_equal_their_whole_hull() -> None:
     turn = Rotation.from_euler("xyz", [[row["qpos"][f"WRJR{axis}"] for axis in "xyz"] for row in rows]).as_matrix()
     pose = HandPose(torch.tensor(place), torch.tensor(turn), torch.tensor(joints), hand.name)
     asset = ObjectAsset.from_file(SAMPLE / "meshdata" / name / "coacd" / "decomposed.obj")
-    grasps = Grasps(hand, pose, asset, torch.tensor([row["scale"] for row in rows]))
+    grasps = PosedGrasps(hand, pose, asset, torch.tensor([row["scale"] for row in rows]))
     found = q1(grasps)
     np.testing.assert_allclose(found, q1(grasps, whole_hull=True), atol=1e-9)
     assert (found > 0.05).all()
@@ -294,9 +294,9 @@ def test_valid_q1() -> None:
         (lambda g: valid_q1(*[torch.ones(2)] * 2, torch.ones(1)), r"table_penetration: .*\(2,\), found \(1,\)"),
     ],
 )
-def test_bad_input_is_named(six: Hand, globe: ObjectAsset, call: Callable[[Grasps], object], message: str) -> None:
+def test_bad_input_is_named(six: Hand, globe: ObjectAsset, call: Callable[[PosedGrasps], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        call(Grasps(six, pose_at(six, [[0, 0, 0]]), globe))
+        call(PosedGrasps(six, pose_at(six, [[0, 0, 0]]), globe))
 
 
 def test_examples_in_docstrings_run() -> None:

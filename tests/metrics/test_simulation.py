@@ -13,11 +13,11 @@ import torch
 import trimesh
 from scipy.spatial.transform import Rotation
 
-from dexzoo.geometry.assets import ObjectAsset
 from dexzoo.geometry.meshes import MeshError
+from dexzoo.grasps.asset import ObjectAsset
+from dexzoo.grasps.posed import PosedGrasps
 from dexzoo.metrics.functional.simulation import contact_depth, sim_displacement, success_six_directions
-from dexzoo.metrics.grasps import Grasps
-from dexzoo.metrics.simulation import arena
+from dexzoo.simulation import arena
 from tests.metrics.small_hands import ball, box, fixed_hand, pose_at
 
 HALF = 0.03
@@ -27,7 +27,7 @@ DOWN, NONE = (0.0, -G, 0.0), (0.0, 0.0, 0.0)
 TIME = 35 / 240
 FALL = G * 0.002**2 * 73 * 74 / 2
 
-Maker = Callable[..., Grasps]
+Maker = Callable[..., PosedGrasps]
 
 
 def cube(half: float = HALF, centre: tuple[float, float, float] = (0, 0, 0)) -> ObjectAsset:
@@ -52,9 +52,9 @@ PINCH = [plate(0, sign * HALF, half=0.01) for sign in (-1, 1)]
 def grasp(tmp_path) -> Maker:
     """Grasps of the cube by a rigid hand of those links, at translations (B, 3)."""
 
-    def make(*links: dict, at=((0.0, 0.0, 0.0),), asset: ObjectAsset | None = None, scale=None) -> Grasps:
+    def make(*links: dict, at=((0.0, 0.0, 0.0),), asset: ObjectAsset | None = None, scale=None) -> PosedGrasps:
         hand = fixed_hand(tmp_path, *links)
-        return Grasps(hand, pose_at(hand, torch.tensor(at)), asset or cube(), scale)
+        return PosedGrasps(hand, pose_at(hand, torch.tensor(at)), asset or cube(), scale)
 
     return make
 
@@ -181,7 +181,7 @@ def test_ejection_is_measured_against_the_fall(grasp):
     assert not sim_displacement(grasp(ball([0, 5, 0], 0.01)), gravity=DOWN).ejected.any()
 
 
-def mixed(grasp: Maker) -> Grasps:
+def mixed(grasp: Maker) -> PosedGrasps:
     """Grasps that hold, drop, push and slide, at three scales, one without a finite pose."""
     places = [[0, 0, 0], [0.01, 0.002, 0.01], [0.5, 0, 0], [0, float("nan"), 0], [0, 0.001, 0.02], [0.02, 0.003, -0.01]]
     scales = torch.tensor([1.0, 1.05, 1.0, 1.0, 1.1, 1.05])
@@ -254,7 +254,7 @@ def test_motion_of_everything_with_gravity(grasp):
     mesh = trimesh.creation.box([2 * HALF] * 3)
     there = ObjectAsset.from_mesh(trimesh.Trimesh(turn.apply(mesh.vertices) + shift, mesh.faces, process=False))
     rotation = torch.from_numpy(turn.as_matrix())
-    moved = Grasps(here.hand, here.pose.moved_by(rotation, torch.from_numpy(shift)), there)
+    moved = PosedGrasps(here.hand, here.pose.moved_by(rotation, torch.from_numpy(shift)), there)
     a = sim_displacement(here, gravity, friction=0.3, duration=0.1)
     b = sim_displacement(moved, turn.apply(gravity), friction=0.3, duration=0.1)
     assert a.displacement.item() > 0.01

@@ -13,12 +13,12 @@ import trimesh
 import yaml
 from scipy.spatial.transform import Rotation
 
-from dexzoo.geometry.assets import ObjectAsset
+from dexzoo.files.unpickle import load_npy
+from dexzoo.grasps.asset import ObjectAsset
+from dexzoo.grasps.posed import PosedGrasps
 from dexzoo.hands import HandPose, load_hand
-from dexzoo.hands.unpickle import load_npy
 from dexzoo.metrics.functional.simulation import contact_depth, sim_displacement, success_six_directions
-from dexzoo.metrics.grasps import Grasps
-from dexzoo.metrics.simulation import actuated, bullet
+from dexzoo.simulation import actuated, bullet
 from tests.metrics.small_hands import ball, box, fixed_hand, pose_at
 
 HALF, G = 0.03, 9.8
@@ -48,7 +48,7 @@ def clamp(tmp_path):
     }  # fmt: skip
     (tmp_path / "clamp.yaml").write_text(yaml.safe_dump(content))
     hand = load_hand(tmp_path / "clamp.yaml")
-    return Grasps(hand, pose_at(hand, [[0.0, 0.0, 0.0]]), cube())
+    return PosedGrasps(hand, pose_at(hand, [[0.0, 0.0, 0.0]]), cube())
 
 
 def test_closing_direction_turns_both_jaws_inwards(clamp):
@@ -69,7 +69,7 @@ def test_closing_direction_brings_the_fingers_closer(clamp):
 
 def test_closing_direction_of_a_hand_that_is_far_is_zero(clamp):
     pose = HandPose(clamp.pose.translation + 1, clamp.pose.rotation, clamp.pose.joints, "clamp")
-    assert not actuated.closing_direction(Grasps(clamp.hand, pose, clamp.object)).any()
+    assert not actuated.closing_direction(PosedGrasps(clamp.hand, pose, clamp.object)).any()
 
 
 def test_squeeze_holds_and_no_squeeze_drops(clamp):
@@ -88,14 +88,14 @@ def test_squeeze_in_a_turned_frame(clamp):
     turn = torch.from_numpy(Rotation.from_euler("x", 90, degrees=True).as_matrix())
     pose = clamp.pose.moved_by(turn, torch.zeros(3, dtype=torch.float64))
     loose = success_six_directions(clamp, "actuated", squeeze=clamp.pose.joints)
-    turned = success_six_directions(Grasps(clamp.hand, pose, clamp.object), "actuated", squeeze=clamp.pose.joints)
+    turned = success_six_directions(PosedGrasps(clamp.hand, pose, clamp.object), "actuated", squeeze=clamp.pose.joints)
     order = [0, 1, 4, 5, 3, 2]  # y becomes z, z becomes -y
     np.testing.assert_allclose(turned.displacement[0, order], loose.displacement[0], rtol=0.02, atol=2e-3)
 
 
 def test_free_object_is_pulled_with_its_weight(clamp):
     pose = HandPose(clamp.pose.translation + 1, clamp.pose.rotation, clamp.pose.joints, "clamp")
-    out = success_six_directions(Grasps(clamp.hand, pose, clamp.object), "actuated", duration=0.4)
+    out = success_six_directions(PosedGrasps(clamp.hand, pose, clamp.object), "actuated", duration=0.4)
     expected = actuated.ACCELERATION * actuated.TIMESTEP**2 * 100 * 101 / 2
     np.testing.assert_allclose(out.displacement, expected, rtol=1e-9)
     assert not out.contact_left.any()
@@ -103,19 +103,19 @@ def test_free_object_is_pulled_with_its_weight(clamp):
 
 def test_overlap_of_more_than_a_centimetre_is_no_success(clamp):
     shift = HandPose(clamp.pose.translation + torch.tensor([0.011 + GAP, 0, 0]), *_rest(clamp))
-    deep = success_six_directions(Grasps(clamp.hand, shift, clamp.object), "actuated")
+    deep = success_six_directions(PosedGrasps(clamp.hand, shift, clamp.object), "actuated")
     assert deep.initial_depth.item() == pytest.approx(0.011, abs=1e-4)
     assert not deep.success(distance=1e3, angle=10.0).any()
 
 
-def _rest(grasps: Grasps) -> tuple:
+def _rest(grasps: PosedGrasps) -> tuple:
     return grasps.pose.rotation, grasps.pose.joints, grasps.pose.hand
 
 
 def test_actuated_batch_equals_single_and_threads(clamp):
     at = torch.tensor([[0.0, 0, 0], [0.0, 0.01, 0.005], [float("nan"), 0, 0]], dtype=torch.float64)
     pose = HandPose(at, *(x.expand(3, *x.shape[1:]) for x in _rest(clamp)[:2]), "clamp")
-    batch = Grasps(clamp.hand, pose, clamp.object, torch.tensor([1.0, 1.02, 1.0]))
+    batch = PosedGrasps(clamp.hand, pose, clamp.object, torch.tensor([1.0, 1.02, 1.0]))
     one, three = (success_six_directions(batch, "actuated", duration=0.2, threads=n) for n in (1, 3))
     assert torch.equal(one.displacement[:2], three.displacement[:2])
     single = success_six_directions(batch[1:2], "actuated", duration=0.2)
@@ -146,7 +146,7 @@ BULLET_FALL = _bullet_fall()
 
 def test_bullet_free_fall(tmp_path, capfd):
     hand = fixed_hand(tmp_path, ball([0, 5, 0], 0.01))
-    out = sim_displacement(Grasps(hand, pose_at(hand, [[0.0, 0, 0]]), cube()), mode="legacy_bullet")
+    out = sim_displacement(PosedGrasps(hand, pose_at(hand, [[0.0, 0, 0]]), cube()), mode="legacy_bullet")
     assert out.displacement.item() == pytest.approx(BULLET_FALL, abs=1e-6)
     assert out.peak_speed.item() == pytest.approx(G * 35 / 240, rel=1e-2)
     assert not (out.contact_at_end | out.ejected | out.failed).any()
@@ -157,7 +157,7 @@ def test_bullet_simulates_each_hand_of_a_batch(tmp_path):
     """Trap 9f: with its file cache on, Bullet simulates the first hand for all."""
     hand = fixed_hand(tmp_path, box([0, HALF + 0.02, 0], [0.1, 0.02, 0.1]))
     poses = pose_at(hand, [[0.0, 0, 0], [0.0, 3, 0], [0.0, float("nan"), 0]])
-    out = sim_displacement(Grasps(hand, poses, cube()), mode="legacy_bullet")
+    out = sim_displacement(PosedGrasps(hand, poses, cube()), mode="legacy_bullet")
     assert out.displacement[0].item() < 0.005
     assert out.displacement[1].item() == pytest.approx(BULLET_FALL, abs=1e-6)
     assert out.displacement[2].isnan()
@@ -179,10 +179,10 @@ def test_bullet_missing(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "pybullet", None)
     hand = fixed_hand(tmp_path, ball([0, 5, 0], 0.01))
     with pytest.raises(ImportError, match=r'needs PyBullet: pip install "dexzoo\[legacy\]"'):
-        sim_displacement(Grasps(hand, pose_at(hand, [[0.0, 0, 0]]), cube()), mode="legacy_bullet")
+        sim_displacement(PosedGrasps(hand, pose_at(hand, [[0.0, 0, 0]]), cube()), mode="legacy_bullet")
 
 
-def sample(name: str, n: int) -> Grasps:
+def sample(name: str, n: int) -> PosedGrasps:
     """Evenly spaced grasps of an object of DexGraspNet's sample."""
     hand, rows = load_hand("shadow"), load_npy(SAMPLE / "dataset" / f"{name}.npy")
     rows = [rows[i] for i in np.linspace(0, len(rows) - 1, n).astype(int)]
@@ -195,11 +195,11 @@ def sample(name: str, n: int) -> Grasps:
         "shadow",
     )
     asset = ObjectAsset.from_file(SAMPLE / "meshdata" / name / "coacd" / "decomposed.obj", name)
-    return Grasps(hand, pose, asset, torch.tensor([row["scale"] for row in rows]))
+    return PosedGrasps(hand, pose, asset, torch.tensor([row["scale"] for row in rows]))
 
 
 @pytest.fixture(scope="module")
-def real() -> list[Grasps]:
+def real() -> list[PosedGrasps]:
     return [sample(path.stem, 20) for path in sorted((SAMPLE / "dataset").glob("*.npy"))]
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 import trimesh
 
-from dexzoo.hands.grasp_files import GraspSet
+from dexzoo.grasps.files import GraspSet
 from dexzoo.metrics.tool import EvaluationError, Settings, work
 from dexzoo.metrics.tool.plan import limited
 from dexzoo.metrics.tool.summary import column_stats

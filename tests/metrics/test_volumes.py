@@ -12,18 +12,18 @@ import trimesh
 from manifold3d import Manifold, OpType
 from scipy.spatial.transform import Rotation
 
-from dexzoo.geometry.assets import ObjectAsset
+from dexzoo.files.unpickle import load_npy
 from dexzoo.geometry.blocks import Blocks
+from dexzoo.grasps.asset import ObjectAsset
+from dexzoo.grasps.posed import PosedGrasps
 from dexzoo.hands import Hand, HandPose, load_hand
 from dexzoo.hands.solids import hand_solids
-from dexzoo.hands.unpickle import load_npy
 from dexzoo.metrics.functional.volumes import (
     hand_object_volume,
     self_intersection_depth,
     self_intersection_volume,
 )
 from dexzoo.metrics.functional.voxels import surface_voxels
-from dexzoo.metrics.grasps import Grasps
 from tests.metrics.small_hands import ball, box, capsule, fixed_hand, pose_at
 from tests.metrics.volume_cases import LENS, ROUND, moved, rod_volume, turn
 
@@ -48,20 +48,20 @@ def globe() -> ObjectAsset:
 
 
 @pytest.fixture
-def grasps(shadow: Hand, globe: ObjectAsset) -> Grasps:
+def grasps(shadow: Hand, globe: ObjectAsset) -> PosedGrasps:
     """Hands around and inside a globe of 6 cm."""
     generator = torch.Generator().manual_seed(2)
     joints = shadow.lower + (shadow.upper - shadow.lower) * torch.rand(4, 22, generator=generator)
     place = torch.tensor([[0.0, -0.05, 0.05], [0.02, -0.07, 0.0], [0.0, 0.0, 0.0], [0.0, 0.3, 0.0]])
     pose = HandPose(place, turn(3).expand(4, 3, 3), joints, "shadow").map(lambda x: x.double())
-    return Grasps(shadow, pose, globe, torch.tensor([0.06, 0.05, 0.06, 0.06]))
+    return PosedGrasps(shadow, pose, globe, torch.tensor([0.06, 0.05, 0.06, 0.06]))
 
 
 # Hand and object: closed forms
 
 
 def shared(hand: Hand, asset: ObjectAsset, mode: str = "exact", scale: float = 1.0, pitch: float = 0.005) -> float:
-    grasps = Grasps(hand, pose_at(hand, [[0, 0, 0]]), asset, torch.tensor(scale))
+    grasps = PosedGrasps(hand, pose_at(hand, [[0, 0, 0]]), asset, torch.tensor(scale))
     return float(hand_object_volume(grasps, mode, pitch))  # type: ignore[arg-type]
 
 
@@ -133,7 +133,7 @@ def test_blocks_stop_where_cutting_does_not_help() -> None:
     assert sum(block.volume() for block in blocks.manifolds) == pytest.approx(cone.volume, rel=1e-9)
 
 
-def test_grasps_equal_one_boolean_of_everything(grasps: Grasps) -> None:
+def test_grasps_equal_one_boolean_of_everything(grasps: PosedGrasps) -> None:
     """The hand united link by link, then intersected with the whole object, in metres."""
     solids, found = hand_solids(grasps.hand), hand_object_volume(grasps)
     assert len(grasps.object.blocks.manifolds) > 3
@@ -147,7 +147,7 @@ def test_grasps_equal_one_boolean_of_everything(grasps: Grasps) -> None:
         assert float(found[b]) == pytest.approx(expected, rel=1e-4)
 
 
-def test_grasps_equal_monte_carlo(grasps: Grasps) -> None:
+def test_grasps_equal_monte_carlo(grasps: PosedGrasps) -> None:
     """Points in the globe's box, counted where they are inside the ball and the hand, both in closed form."""
     n = 300_000
     for b, volume in enumerate(hand_object_volume(grasps)[:3].tolist()):
@@ -158,7 +158,7 @@ def test_grasps_equal_monte_carlo(grasps: Grasps) -> None:
         assert abs(share * cell - volume) < 3 * cell * np.sqrt(share / n) + 0.01 * volume
 
 
-def test_volumes_do_not_depend_on_frame_or_unit(grasps: Grasps) -> None:
+def test_volumes_do_not_depend_on_frame_or_unit(grasps: PosedGrasps) -> None:
     """Everything turned and moved; the mesh in millimetres; the mesh with four times the faces."""
     expected, rotation = hand_object_volume(grasps).numpy(), turn(7)
     shift = torch.tensor([0.01, -0.02, 0.03]).double()
@@ -169,10 +169,10 @@ def test_volumes_do_not_depend_on_frame_or_unit(grasps: Grasps) -> None:
         assert len(mesh.faces) == len(globe.faces)
         some = torch.tensor([0, 2, 3])  # those of scale 0.06
         pose = moved(grasps.pose[some], rotation, shift)
-        there = Grasps(grasps.hand, pose, ObjectAsset.from_mesh(mesh), grasps.scales[some] / scale)
+        there = PosedGrasps(grasps.hand, pose, ObjectAsset.from_mesh(mesh), grasps.scales[some] / scale)
         np.testing.assert_allclose(hand_object_volume(there), expected[some], rtol=2e-5, atol=1e-13)
     fine = ObjectAsset.from_mesh(grasps.object.mesh.subdivide())
-    finer = Grasps(grasps.hand, grasps.pose, fine, grasps.scales)
+    finer = PosedGrasps(grasps.hand, grasps.pose, fine, grasps.scales)
     np.testing.assert_allclose(hand_object_volume(finer), expected, rtol=1e-6, atol=1e-15)
 
 
@@ -191,13 +191,13 @@ def test_volumes_do_not_depend_on_the_order_of_pieces_and_links(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("mode", ["exact", "voxel_solid", "legacy_vox5"])
-def test_hand_object_volumes_of_a_batch_are_those_of_each(grasps: Grasps, mode: str) -> None:
+def test_hand_object_volumes_of_a_batch_are_those_of_each(grasps: PosedGrasps, mode: str) -> None:
     whole = hand_object_volume(grasps, mode)  # type: ignore[arg-type]
     assert whole.dtype == torch.float64
     assert torch.equal(whole, torch.cat([hand_object_volume(grasps[b : b + 1], mode) for b in range(4)]))  # type: ignore[arg-type]
     pose, scale = grasps.pose.map(torch.clone), grasps.scales.clone()
     pose.joints[0, 3], scale[3] = torch.nan, torch.nan
-    found = hand_object_volume(Grasps(grasps.hand, pose, grasps.object, scale), mode)  # type: ignore[arg-type]
+    found = hand_object_volume(PosedGrasps(grasps.hand, pose, grasps.object, scale), mode)  # type: ignore[arg-type]
     assert found.isnan().tolist() == [True, False, False, True]
     assert torch.equal(found[1:3], whole[1:3])
     assert hand_object_volume(grasps[:0], mode).shape == (0,)  # type: ignore[arg-type]
@@ -206,7 +206,7 @@ def test_hand_object_volumes_of_a_batch_are_those_of_each(grasps: Grasps, mode: 
 # Voxels
 
 
-def test_solid_voxels_count_centres_in_both(tmp_path: Path, brick: ObjectAsset, grasps: Grasps) -> None:
+def test_solid_voxels_count_centres_in_both(tmp_path: Path, brick: ObjectAsset, grasps: PosedGrasps) -> None:
     hand = fixed_hand(tmp_path, box([0.9, 0.8, 0], [0.2, 0.5, 0.25]), box([0.8, 0.8, 0], [0.1, 0.5, 0.25]))
     assert shared(hand, brick, "voxel_solid", pitch=0.1) == pytest.approx(0.3 * 0.7 * 0.4, rel=1e-9)  # z: +-.05, +-.15
     assert shared(hand, brick, "voxel_solid", scale=1, pitch=0.02) == pytest.approx(0.3 * 0.7 * 0.5, rel=0.05)
@@ -240,7 +240,7 @@ def test_literatures_volume_is_a_count_of_surface_voxels(tmp_path: Path) -> None
     assert shared(beside, cube, "legacy_vox5", scale) == pytest.approx(25 * 0.005**3)
 
 
-def test_wrong_arguments_are_refused(grasps: Grasps, shadow: Hand) -> None:
+def test_wrong_arguments_are_refused(grasps: PosedGrasps, shadow: Hand) -> None:
     with pytest.raises(ValueError, match="mode: expected 'exact', 'voxel_solid' or 'legacy_vox5', found 'vox'"):
         hand_object_volume(grasps, "vox")  # type: ignore[arg-type]
     for pitch in (0.0, -1.0, float("nan")):
@@ -263,14 +263,14 @@ SAMPLES = {  # cm^3 as printed: self-intersection, hand and object
 
 
 @pytest.fixture(scope="module")
-def ground_truth(shadow: Hand) -> dict[str, Grasps]:
+def ground_truth(shadow: Hand) -> dict[str, PosedGrasps]:
     """Twenty grasps of each object, evenly spaced."""
     if not SHARED.is_dir():
         pytest.skip(f"no sample of DexGraspNet at {SHARED}")
     return {name: read_sample(shadow, name) for name in SAMPLES}
 
 
-def read_sample(hand: Hand, name: str) -> Grasps:
+def read_sample(hand: Hand, name: str) -> PosedGrasps:
     rows = load_npy(SHARED / "dataset" / f"{name}.npy")
     rows = [rows[i] for i in np.linspace(0, len(rows) - 1, 20).astype(int)]
     values = [row["qpos"] for row in rows]
@@ -282,10 +282,10 @@ def read_sample(hand: Hand, name: str) -> Grasps:
         "shadow",
     )
     asset = ObjectAsset.from_file(SHARED / "meshdata" / name / "coacd" / "decomposed.obj")
-    return Grasps(hand, pose, asset, torch.tensor([row["scale"] for row in rows]))
+    return PosedGrasps(hand, pose, asset, torch.tensor([row["scale"] for row in rows]))
 
 
-def test_ground_truth_of_dexgraspnet(ground_truth: dict[str, Grasps]) -> None:
+def test_ground_truth_of_dexgraspnet(ground_truth: dict[str, PosedGrasps]) -> None:
     """Within 3 % and one unit of the last digit printed: capsules of 128 edges differ by less than 1 % from ours."""
     for name, grasps in ground_truth.items():
         intersection, volume = SAMPLES[name]
@@ -294,7 +294,7 @@ def test_ground_truth_of_dexgraspnet(ground_truth: dict[str, Grasps]) -> None:
         assert abs(float(hand_object_volume(grasps).mean() * 1e6) - volume) < 0.03 * volume + 0.001
 
 
-def test_ground_truth_by_the_literatures_count(ground_truth: dict[str, Grasps]) -> None:
+def test_ground_truth_by_the_literatures_count(ground_truth: dict[str, PosedGrasps]) -> None:
     """2.7 to 3.1 cm^3 on the specification's subsets, within 20 %; 100 times the volume shared."""
     counts = torch.cat([hand_object_volume(grasps[::10], "legacy_vox5") for grasps in ground_truth.values()]) * 1e6
     exact = torch.cat([hand_object_volume(grasps[::10]) for grasps in ground_truth.values()]) * 1e6

@@ -8,7 +8,7 @@ import lightning as L
 import torch
 
 from ....datamodules.types import GraspBatch
-from ....geometry.assets import load_asset
+from ....grasps.asset import load_asset
 from ....hands import load_hand
 from ...precision import take_over_precision
 from ..contact.model import ContactPredictor

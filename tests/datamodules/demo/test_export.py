@@ -12,7 +12,8 @@ from dexzoo.datamodules.demo.grasps import load_grasps
 from dexzoo.datamodules.demo.objects import object_mesh, object_names
 from dexzoo.datamodules.errors import UnknownName
 from dexzoo.geometry.meshes import load_mesh
-from dexzoo.hands import grasp_files, load_hand
+from dexzoo.grasps import files as grasp_files
+from dexzoo.hands import load_hand
 
 
 def test_grasps_and_meshes_come_back_as_they_are(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from dexzoo.datamodules.demo import clips as clips_module
 from dexzoo.datamodules.demo.module import DemoMotion
 from dexzoo.datamodules.errors import DataError
-from dexzoo.geometry.cache import cache_dir
+from dexzoo.files.cache import cache_dir
 from dexzoo.geometry.meshes import load_mesh
 from dexzoo.geometry.sdf import SignedDistance
 

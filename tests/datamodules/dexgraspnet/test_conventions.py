@@ -19,8 +19,8 @@ from scipy.spatial.transform import Rotation
 
 from dexzoo.datamodules.dexgraspnet import DexGraspNet, UniDexGrasp
 from dexzoo.datamodules.grasp_store import GraspStore
-from dexzoo.geometry.assets import ObjectAsset
 from dexzoo.geometry.meshes import load_mesh
+from dexzoo.grasps.asset import ObjectAsset
 from dexzoo.hands import load_hand
 from dexzoo.hands.points import LinkPoints
 from dexzoo.hands.pose import HandPose

@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from dexzoo.datamodules import BadFile, DatasetNotFound
 from dexzoo.datamodules.dexgraspnet import MultiDex
 from dexzoo.datamodules.dexgraspnet.multidex import JOINTS
-from dexzoo.hands.unpickle import UnsafePickleError
+from dexzoo.files.unpickle import UnsafePickleError
 
 SAME = {"FFJ3": "FFJ2", "LFJ5": "LFJ4", "RFJ4": "RFJ3", "THJ5": "THJ4", "THJ3": "THJ2", "MFJ1": "MFJ0"}
 TURNED = {"FFJ4": "FFJ3", "MFJ4": "MFJ3", "THJ2": "THJ1", "THJ1": "THJ0"}

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from dexzoo.datamodules import BadFile, DatasetNotFound, UnknownName
 from dexzoo.datamodules.dexgraspnet import DexGraspNet
 from dexzoo.datamodules.types import GraspBatch
-from dexzoo.hands.unpickle import UnsafePickleError
+from dexzoo.files.unpickle import UnsafePickleError
 
 from .conftest import JOINTS, grasp, write_boxes, write_npy
 

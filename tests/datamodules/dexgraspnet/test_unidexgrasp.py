@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from dexzoo.datamodules import BadFile, DatasetNotFound, UnknownName
 from dexzoo.datamodules.dexgraspnet import UniDexGrasp
-from dexzoo.hands.unpickle import UnsafePickleError
+from dexzoo.files.unpickle import UnsafePickleError
 
 from .conftest import grasp, write_boxes, write_npy
 

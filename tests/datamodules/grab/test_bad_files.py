@@ -16,7 +16,7 @@ from dexzoo.datamodules.errors import BadFile
 from dexzoo.datamodules.grab import GrabMotion, read_labels
 from dexzoo.datamodules.grab.files import find_tree
 from dexzoo.datamodules.grab.tracks import read_tracks
-from dexzoo.hands.unpickle import UnsafePickleError
+from dexzoo.files.unpickle import UnsafePickleError
 
 from .conftest import LEFT_TEMPLATE, OBJECT, TEMPLATE, T, content, save
 

@@ -19,7 +19,7 @@ from dexzoo.datamodules.errors import BadFile, DataError
 from dexzoo.datamodules.realdex.__main__ import main
 from dexzoo.datamodules.realdex.prepare import prepare, report
 from dexzoo.datamodules.realdex.recording import find_recordings, read_recording
-from dexzoo.geometry import cache
+from dexzoo.files import cache
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 import torch
 import trimesh
 
-from dexzoo.geometry.assets import ObjectAsset, load_asset
+from dexzoo.grasps.asset import ObjectAsset, load_asset
+from dexzoo.grasps.posed import PosedGrasps
 from dexzoo.hands import load_hand
-from dexzoo.metrics.grasps import Grasps
 from dexzoo.models.grasp.evaluation import METRICS, evaluate_candidates, pose_of_row, rows
 from dexzoo.models.selection.filter import Selection
 from tests.metrics.small_hands import ball, fixed_hand, pose_at
@@ -23,11 +23,11 @@ LABELS = {"method": "model", "refine": "off", "seed": 3, "data": "demo data"}
 
 
 @pytest.fixture(scope="module")
-def grasps(tmp_path_factory) -> Grasps:
+def grasps(tmp_path_factory) -> PosedGrasps:
     """A ball of 1 cm over the top face of a cube of 4 cm: 2 mm deep, touching, 1 cm and 97 cm above it."""
     hand = fixed_hand(tmp_path_factory.mktemp("hand"), ball([0, 0, 0], 0.01))
     cube = ObjectAsset.from_mesh(trimesh.creation.box([0.4] * 3), "cube")
-    return Grasps(hand, pose_at(hand, PLACES), cube, torch.tensor(0.1))
+    return PosedGrasps(hand, pose_at(hand, PLACES), cube, torch.tensor(0.1))
 
 
 def selection(*kept: bool) -> Selection:
@@ -66,7 +66,7 @@ def test_the_default_metrics_of_grasps_that_hold_and_that_do_not():
     pose = hand.rest_pose(2).to(torch.float64).map(torch.clone)
     pose.joints[1, 0] = math.nan
     ball_far = trimesh.creation.icosphere(subdivisions=1, radius=0.03).apply_translation([0, -0.5, 0])
-    found = evaluate_candidates(Grasps(hand, pose, ObjectAsset.from_mesh(ball_far, "ball")))
+    found = evaluate_candidates(PosedGrasps(hand, pose, ObjectAsset.from_mesh(ball_far, "ball")))
     assert float(found["sim_displacement_cm"][0]) == pytest.approx(10.4, abs=0.2)
     assert float(found["six_success"][0]) == 0
     assert float(found["q1"][0]) == 0
@@ -94,7 +94,7 @@ def test_the_pose_of_a_row_is_the_grasp(grasps):
     turned = grasps.pose.map(torch.clone)
     turned.rotation[1] = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
     turned.joints[1] = 0.25
-    made = rows(Grasps(grasps.hand, turned, grasps.object, grasps.scale), None, LABELS, CHEAP)
+    made = rows(PosedGrasps(grasps.hand, turned, grasps.object, grasps.scale), None, LABELS, CHEAP)
     for b, row in enumerate(made):
         pose = pose_of_row(row)
         assert (pose.hand, row["kept"], row["mesh"]) == ("fixed", True, None)

@@ -11,9 +11,9 @@ import trimesh
 
 from dexzoo.datamodules import MotionDataModule
 from dexzoo.datamodules.splits import Split
-from dexzoo.geometry.assets import ObjectAsset
+from dexzoo.grasps.asset import ObjectAsset
+from dexzoo.grasps.posed import PosedGrasps
 from dexzoo.metrics.functional.penetration import penetration_depth
-from dexzoo.metrics.grasps import Grasps
 from dexzoo.models import MotionSynthesis
 from dexzoo.models.motion import HoldStill
 
@@ -58,7 +58,7 @@ def test_the_object_is_where_it_stands_at_each_frame(clips, hand, tmp_path):
     depth = [
         100
         * penetration_depth(
-            Grasps(hand, replace(still, translation=still.translation - at), ObjectAsset.from_mesh(box))
+            PosedGrasps(hand, replace(still, translation=still.translation - at), ObjectAsset.from_mesh(box))
         )
         for at in path[[last, last - 10]].double()
     ]

@@ -9,10 +9,10 @@ import torch
 import trimesh
 import yaml
 
-from dexzoo.geometry.assets import ObjectAsset
+from dexzoo.grasps.asset import ObjectAsset
+from dexzoo.grasps.posed import PosedGrasps
 from dexzoo.hands import Hand, load_hand
 from dexzoo.metrics.functional.q1 import contact_q1
-from dexzoo.metrics.grasps import Grasps
 from dexzoo.models.selection.filter import GraspFilter, find_thumb, parts, parts_in_contact
 from tests.metrics.small_hands import ball, box, pose_at
 
@@ -46,8 +46,8 @@ def claw(folder: Path, thumb=FAR, fingers=(FAR, FAR, FAR), palm=FAR, between=0.0
     return load_hand(folder / "claw.yaml")
 
 
-def grasp_of(hand: Hand, cube: ObjectAsset, *translations) -> Grasps:
-    return Grasps(hand, pose_at(hand, translations or [[0, 0, 0]]), cube)
+def grasp_of(hand: Hand, cube: ObjectAsset, *translations) -> PosedGrasps:
+    return PosedGrasps(hand, pose_at(hand, translations or [[0, 0, 0]]), cube)
 
 
 def contact_only(**settings) -> GraspFilter:

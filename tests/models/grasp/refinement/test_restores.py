@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from dexzoo.datamodules import DemoGrasps
-from dexzoo.geometry.assets import load_asset
 from dexzoo.geometry.meshes import load_mesh
 from dexzoo.geometry.sdf import SignedDistance
+from dexzoo.grasps.asset import load_asset
+from dexzoo.grasps.posed import PosedGrasps
 from dexzoo.hands.pose import HandPose
 from dexzoo.metrics.columns import grasp_errors
 from dexzoo.metrics.functional.simulation import success_six_directions
-from dexzoo.metrics.grasps import Grasps
 from dexzoo.models import Refiner
 from dexzoo.models.grasp.refinement.fields import ObjectFields
 
@@ -56,7 +56,7 @@ def refined(hand, pose, batch, felt="mesh"):
 def mean_of(hand, poses, scenes, metric, key):
     found = []
     for pose, batch in zip(poses, scenes, strict=True):
-        grasps = Grasps(hand, pose, load_asset(batch.meshes[0], batch.objects[0]), batch.scale)
+        grasps = PosedGrasps(hand, pose, load_asset(batch.meshes[0], batch.objects[0]), batch.scale)
         found.append(grasp_errors(grasps, [metric])[key])
     return float(torch.cat(found).mean())
 
@@ -85,7 +85,7 @@ def test_what_the_cloud_shows_is_enough_to_hold(hand, scenes, generator):
         )
         start = pushed(hand, batch.pose.moved_by(torch.eye(3), way), 0.0, generator)
         for felt, found in held.items():
-            grasps = Grasps(
+            grasps = PosedGrasps(
                 hand, refined(hand, start, batch, felt), load_asset(batch.meshes[0], batch.objects[0]), batch.scale
             )
             found.append(success_six_directions(grasps, protocol="actuated").success())

@@ -13,12 +13,12 @@ import trimesh
 from manifold3d import Manifold
 from numpy.typing import NDArray
 
-from .blocks import Blocks
-from .cache import Arrays, cached, content_key
-from .meshes import load_mesh, mesh_hash
-from .progress import working
-from .sdf import DistanceGrid, SignedDistance
-from .solids import convex_pieces, make_solid, manifold_of, mesh_of, unite_pieces
+from ..files.cache import Arrays, cached, content_key
+from ..geometry.blocks import Blocks
+from ..geometry.meshes import load_mesh, mesh_hash
+from ..geometry.progress import working
+from ..geometry.sdf import DistanceGrid, SignedDistance
+from ..geometry.solids import convex_pieces, make_solid, manifold_of, mesh_of, unite_pieces
 
 _KIND = "objects-2"  # the number goes up whenever the same mesh would give another asset
 _NODES = 60

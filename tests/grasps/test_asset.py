@@ -10,9 +10,9 @@ import pytest
 import torch
 import trimesh
 
-from dexzoo.geometry import assets
-from dexzoo.geometry.assets import ObjectAsset
 from dexzoo.geometry.meshes import MeshError
+from dexzoo.grasps import asset as assets
+from dexzoo.grasps.asset import ObjectAsset
 from tests.geometry.test_solids import box, joined
 
 SAMPLE = Path(__file__).parents[2].parent / "shared" / "data" / "dexgraspnet_sample" / "meshdata"

@@ -29,11 +29,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .errors import nearest
+from ..files.unpickle import PickleFileError, UnsafePickleError, load_npz
+from ..hands.errors import nearest
+from ..hands.hand import Hand
+from ..hands.pose import HandPose
 from .grasp_set import GraspFileError, GraspSet, axis_vector, check_scales
-from .hand import Hand
-from .pose import HandPose
-from .unpickle import PickleFileError, UnsafePickleError, load_npz
 
 VERSION = 1
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import HandError
-from .pose import HandPose
+from ..hands.errors import HandError
+from ..hands.pose import HandPose
 
 AXES = ("x", "y", "z", "-x", "-y", "-z", "six")
 """Ways to say what is up; "six": nothing is, so that gravity pulls along all six half axes in turn."""

@@ -11,10 +11,10 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from dexzoo.files.unpickle import PickleFileError, UnsafePickleError
 from dexzoo.geometry.meshes import load_mesh
+from dexzoo.grasps.files import GraspFileError, GraspSet, guess_format, load_grasps, save_grasps
 from dexzoo.hands import HandError, HandPose, load_hand
-from dexzoo.hands.grasp_files import GraspFileError, GraspSet, guess_format, load_grasps, save_grasps
-from dexzoo.hands.unpickle import PickleFileError, UnsafePickleError
 
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
 RNG = np.random.default_rng(0)

@@ -10,17 +10,17 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from ..geometry.assets import ObjectAsset
 from ..hands.hand import Hand
 from ..hands.kinematics import Links
 from ..hands.pose import HandPose
+from .asset import ObjectAsset
 
 _Result = TypeVar("_Result")
 _UNIT = 1e-3  # how far from 1 the length of a unit vector may be
 
 
 @dataclass(frozen=True, eq=False)
-class Grasps:
+class PosedGrasps:
     """B grasps of one object by one hand, in the object's frame.
 
     A grasp with a pose or scale that is not finite stays in the batch and gets NaN from every metric.
@@ -66,9 +66,9 @@ class Grasps:
     def __len__(self) -> int:
         return self.pose.shape[0]
 
-    def __getitem__(self, index: slice | Tensor) -> Grasps:
+    def __getitem__(self, index: slice | Tensor) -> PosedGrasps:
         """Some of the grasps; a slice, or a (N,) index or mask."""
-        return Grasps(self.hand, self.pose[index], self.object, self.scales[index], self.ups[index])
+        return PosedGrasps(self.hand, self.pose[index], self.object, self.scales[index], self.ups[index])
 
     @property
     def scales(self) -> Tensor:
@@ -94,7 +94,7 @@ class Grasps:
         """World transforms of the hand's links, object frame, metres, float64; NaN for a pose that is not finite."""
         return self.hand.forward_kinematics(self.pose)
 
-    def once(self, key: Hashable, make: Callable[[Grasps], _Result]) -> _Result:
+    def once(self, key: Hashable, make: Callable[[PosedGrasps], _Result]) -> _Result:
         """What `make` returns for these grasps, made at the first call: several columns share one simulation."""
         if key not in self._results:
             self._results[key] = make(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .errors import nearest
+from ..hands.errors import nearest
 from .grasp_set import GraspFileError
 
 _SUFFIXES = (".obj", ".stl", ".ply", ".off")

@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from ..grasps import Grasps
+from ..grasps.posed import PosedGrasps
 from .arena import Array, Physics, arenas, mocap_poses, run, touching
 
 _STATE = mujoco.mjtState
@@ -56,7 +56,7 @@ class Scene:
         hands: (B, C), the mocap part of the inputs.
     """
 
-    def __init__(self, grasps: Grasps, physics: Physics) -> None:
+    def __init__(self, grasps: PosedGrasps, physics: Physics) -> None:
         made = arenas(grasps, physics)
         self.mass = physics.mass
         self.models = [arena.model for arena in made]
@@ -81,7 +81,7 @@ class Scene:
         return np.maximum(touching(self.models, np.tile(_HERE, (len(self.models), 1)), inputs, _INPUTS), 0)
 
 
-def fall(grasps: Grasps, acceleration: Array, steps: int, physics: Physics, threads: int | None) -> Fall:
+def fall(grasps: PosedGrasps, acceleration: Array, steps: int, physics: Physics, threads: int | None) -> Fall:
     """Lets the object of each grasp go for `steps`, under each of its accelerations (B, D, 3), m/s^2, object frame."""
     scene, directions = Scene(grasps, physics), acceleration.shape[1]
     each = np.repeat(np.arange(len(grasps)), directions)

@@ -14,13 +14,13 @@ from mujoco.rollout import Rollout
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 
-from ...geometry.assets import ObjectAsset
-from ...geometry.meshes import MeshError
-from ...geometry.progress import tracked
-from ...geometry.rotations import rotmat_to_quat
-from ...hands.mujoco_model import shape_geom
-from ...hands.spec import HandSpec
-from ..grasps import Grasps
+from ..geometry.meshes import MeshError
+from ..geometry.progress import tracked
+from ..geometry.rotations import rotmat_to_quat
+from ..grasps.asset import ObjectAsset
+from ..grasps.posed import PosedGrasps
+from ..hands.mujoco_model import shape_geom
+from ..hands.spec import HandSpec
 
 Array = NDArray[np.float64]
 
@@ -71,7 +71,7 @@ class Arena:
         return self.model.nbody - 1
 
 
-def arenas(grasps: Grasps, physics: Physics) -> list[Arena]:
+def arenas(grasps: PosedGrasps, physics: Physics) -> list[Arena]:
     """The model of each grasp; grasps of one scale share it, and it is kept for later calls."""
     spec, asset = grasps.hand.spec, grasps.object
     return [_arena(_Order(spec, asset.key, scale, physics, asset)) for scale in grasps.scales.tolist()]
@@ -144,14 +144,14 @@ def _volume(corners: Array) -> float:
         return 0.0
 
 
-def mocap_poses(grasps: Grasps, links: Sequence[int]) -> tuple[Array, Array]:
+def mocap_poses(grasps: PosedGrasps, links: Sequence[int]) -> tuple[Array, Array]:
     """Positions (B, K, 3), metres, from the object's centre of mass, and quaternions (B, K, 4), axes of the object's
     frame, of the links with a shape."""
     posed = grasps.links[:, list(links)]
     return posed.translation.numpy() - centres_of_mass(grasps)[:, None], rotmat_to_quat(posed.rotation).numpy()
 
 
-def centres_of_mass(grasps: Grasps) -> Array:
+def centres_of_mass(grasps: PosedGrasps) -> Array:
     """(B, 3), metres, of the objects' solids, object frame."""
     return grasps.scales.numpy()[:, None] * grasps.object.centre_of_mass
 

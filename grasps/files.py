@@ -1,7 +1,7 @@
 """Reads files of grasps: DexGraspNet's, UniDexGrasp's, and an `.npz` of our own (`hands.grasp_npz`), which it writes.
 
     from dexzoo.hands import load_hand
-    from dexzoo.hands.grasp_files import load_grasps, save_grasps
+    from dexzoo.grasps.files import load_grasps, save_grasps
 
     grasps = load_grasps("data/dataset", load_hand("shadow"))   # one GraspSet per object
     save_grasps("mine.npz", grasps, load_hand("shadow"))
@@ -23,11 +23,11 @@ from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
-from .errors import nearest
-from .grasp_dicts import read_dexgraspnet, read_unidexgrasp, write_dexgraspnet
-from .grasp_npz import check_different, read_dexzoo, save_grasps
+from ..hands.errors import nearest
+from ..hands.hand import Hand
+from .dexgraspnet import read_dexgraspnet, read_unidexgrasp, write_dexgraspnet
 from .grasp_set import GraspFileError, GraspSet
-from .hand import Hand
+from .npz import check_different, read_dexzoo, save_grasps
 
 __all__ = ["FORMATS", "GraspFileError", "GraspSet", "guess_format", "load_grasps", "save_grasps", "write_dexgraspnet"]
 

@@ -15,12 +15,12 @@ import torch
 import trimesh
 from torch import Tensor
 
-from ...geometry.assets import ObjectAsset
-from ...geometry.rotations import rotmat_to_quat
-from ...hands.hand import Hand
-from ...hands.mujoco_model import hand_spec
-from ...hands.spec import HandSpec
-from ..grasps import Grasps
+from ..geometry.rotations import rotmat_to_quat
+from ..grasps.asset import ObjectAsset
+from ..grasps.posed import PosedGrasps
+from ..hands.hand import Hand
+from ..hands.mujoco_model import hand_spec
+from ..hands.spec import HandSpec
 from .arena import Array, centres_of_mass, run, solid_pieces, touching
 from .fall import Moved, angle_of, rotation_of
 
@@ -38,7 +38,7 @@ _CTRL = int(mujoco.mjtState.mjSTATE_CTRL)
 _PULL = _CTRL | int(mujoco.mjtState.mjSTATE_XFRC_APPLIED)
 
 
-def closing_direction(grasps: Grasps) -> Tensor:
+def closing_direction(grasps: PosedGrasps) -> Tensor:
     """How the joints move to bring the fingers closer to the object, to first order.
 
     Of each link with a surface point within 1 cm of the object, the nearest point is taken; the direction is the
@@ -64,7 +64,7 @@ def closing_direction(grasps: Grasps) -> Tensor:
 
 
 def squeeze_and_pull(
-    grasps: Grasps, pregrasp: Tensor, squeeze: Tensor, pulls: Array, duration: float, threads: int | None
+    grasps: PosedGrasps, pregrasp: Tensor, squeeze: Tensor, pulls: Array, duration: float, threads: int | None
 ) -> Moved:
     """Closes the hand and pulls at the object.
 
@@ -111,7 +111,7 @@ def _cell(order: _Order) -> mujoco.MjModel:
 class _World:
     """B worlds in the hand's root frame; the object's body is at its centre of mass, see `arena.Arena`."""
 
-    def __init__(self, grasps: Grasps, models: list[mujoco.MjModel]) -> None:
+    def __init__(self, grasps: PosedGrasps, models: list[mujoco.MjModel]) -> None:
         self.models, self.hand = models, grasps.hand
         self.centres = np.array([model.body_ipos[-1] for model in models]).reshape(-1, 3)
         self.turn = grasps.pose.rotation.mT.numpy()  # hand_from_object

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..files.unpickle import load_npy, load_npz
 from ..geometry.rotations import euler_to_rotmat, rotmat_to_euler
-from .errors import nearest
+from ..hands.errors import nearest
+from ..hands.hand import Hand
+from ..hands.pose import HandPose
 from .grasp_set import GraspFileError, GraspSet, axis_vector, check_scales
-from .hand import Hand
-from .pose import HandPose
-from .unpickle import load_npy, load_npz
 
 _ROTATION = ("WRJRx", "WRJRy", "WRJRz")
 _TRANSLATION = ("WRJTx", "WRJTy", "WRJTz")

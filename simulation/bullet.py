@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import trimesh
 
-from ...geometry.assets import ObjectAsset
-from ...geometry.cache import cached, content_key
-from ..grasps import Grasps
+from ..files.cache import cached, content_key
+from ..grasps.asset import ObjectAsset
+from ..grasps.posed import PosedGrasps
 from .fall import Fall, angle_of
 
 TIMESTEP = 1 / 240
@@ -34,7 +34,7 @@ VHACD = {
 _HAND_RESTITUTION, _OBJECT_RESTITUTION, _ITERATIONS = 0.0, 0.5, 150
 
 
-def bullet_fall(grasps: Grasps, acceleration: np.ndarray, duration: float, mass: float) -> Fall:
+def bullet_fall(grasps: PosedGrasps, acceleration: np.ndarray, duration: float, mass: float) -> Fall:
     """Lets the object of each of B grasps fall along each of its accelerations (B, D, 3), m/s^2.
 
     Raises:
@@ -57,7 +57,7 @@ def bullet_fall(grasps: Grasps, acceleration: np.ndarray, duration: float, mass:
 
 
 def _drop(
-    bullet: Any, client: int, grasp: Grasps, acceleration: np.ndarray, mass: float, steps: int
+    bullet: Any, client: int, grasp: PosedGrasps, acceleration: np.ndarray, mass: float, steps: int
 ) -> tuple[float, list[float]]:
     """Initial depth; displacement, angle, peak speed and whether there is contact at the end."""
     bullet.resetSimulation(physicsClientId=client)
@@ -82,7 +82,7 @@ def _drop(
     return max(depth, 0.0), [float(np.linalg.norm(position)), angle, speed, contact]
 
 
-def _add_hand(bullet: Any, client: int, grasp: Grasps, start: np.ndarray) -> int:
+def _add_hand(bullet: Any, client: int, grasp: PosedGrasps, start: np.ndarray) -> int:
     mesh = grasp.hand.mesh(grasp.pose[0], visual=False)
     shape = bullet.createCollisionShape(
         bullet.GEOM_MESH, vertices=(mesh.vertices - start).tolist(), indices=mesh.faces.ravel().tolist(),

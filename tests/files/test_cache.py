@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dexzoo.geometry import cache
-from dexzoo.geometry.cache import Arrays, CacheError, cached, content_key
+from dexzoo.files import cache
+from dexzoo.files.cache import Arrays, CacheError, cached, content_key
 
 FORK = multiprocessing.get_context("fork")
 

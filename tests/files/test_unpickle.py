@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from dexzoo.hands.unpickle import ChumpyArray, PickleFileError, UnsafePickleError, load_npy, load_npz, load_pickle
+from dexzoo.files.unpickle import ChumpyArray, PickleFileError, UnsafePickleError, load_npy, load_npz, load_pickle
 
 CONTENT = {
     "array": np.arange(6.0).reshape(2, 3),
@@ -197,7 +197,7 @@ def test_huge_claims_in_a_pickle(tmp_path, content):
 
 
 def test_more_than_the_limit_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("dexzoo.hands.unpickle.MAX_BYTES", 1000)
+    monkeypatch.setattr("dexzoo.files.unpickle.MAX_BYTES", 1000)
     np.savez_compressed(tmp_path / "a.npz", x=np.zeros(126))
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(bytes(1001)))
     with pytest.raises(PickleFileError, match=r"\(126,\) of float64 is 1008 bytes"):

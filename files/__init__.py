@@ -1,0 +1,1 @@
+"""Files: a restricted unpickler, a cache by content hash, atomic writes. Imports nothing of ours."""

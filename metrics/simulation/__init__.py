@@ -1,1 +1,0 @@
-"""MuJoCo and Bullet behind `functional.simulation`: models of a hand and an object, and what moves in them."""

@@ -1,0 +1,1 @@
+"""MuJoCo and Bullet: a grasped object that falls, or is pulled at while the hand squeezes."""
