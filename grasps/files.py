@@ -1,4 +1,4 @@
-"""Reads files of grasps: DexGraspNet's, UniDexGrasp's, and an `.npz` of our own (`hands.grasp_npz`), which it writes.
+"""Reads files of grasps: DexGraspNet's, UniDexGrasp's, and an `.npz` of our own (`grasps.npz`), which it writes.
 
     from dexzoo.hands import load_hand
     from dexzoo.grasps.files import load_grasps, save_grasps

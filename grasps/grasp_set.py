@@ -1,4 +1,4 @@
-"""GraspSet: the grasps of one object as a file holds them; what `hands.grasp_files` reads and writes."""
+"""GraspSet: the grasps of one object as a file holds them; what `grasps.files` reads and writes."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def evaluate(
     """Measures all grasps of a file or folder; run again after being stopped, it goes on with the next chunk.
 
     Args:
-        grasps: as for `hands.grasp_files.load_grasps`.
+        grasps: as for `grasps.load_grasps`.
         mesh: a mesh file for one object, or a folder, as for `meshes.find_mesh`.
         out: folder for shards/, settings.json, grasps.parquet, summary.json, histograms.png and worst.png.
         settings: what the numbers depend on.

@@ -33,7 +33,7 @@ def find_meshes(root: str | Path, names: list[str]) -> dict[str, Path]:
 
 
 def find_mesh(root: Path, name: str) -> Path:
-    """The mesh of one object in a folder, see `hands.grasp_meshes.find_mesh`.
+    """The mesh of one object in a folder, see `grasps.meshes.find_mesh`.
 
     Raises:
         EvaluationError: none is there, or several are.

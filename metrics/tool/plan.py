@@ -36,7 +36,7 @@ class Settings:
         decompose: the solid of an object is the union of CoACD's pieces, for meshes that are not closed.
         limit: at most so many grasps of each object, evenly spaced among them; None for all.
         chunk: grasps measured at once.
-        up: which way is up in the objects' frames, one of `hands.grasp_set.AXES`; None as the files say.
+        up: which way is up in the objects' frames, one of `grasps.grasp_set.AXES`; None as the files say.
         scale: metres per unit of the meshes, beside the scale of each grasp; None is 1, for objects of plausible size.
     """
 
