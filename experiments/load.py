@@ -76,7 +76,7 @@ def load_contact(task: Task, path: str | Path) -> None:
     task.on_load_checkpoint(checkpoint)
     weights = {k.removeprefix("network."): v for k, v in checkpoint["state_dict"].items() if k.startswith("network.")}
     try:
-        task.take_contact(weights)
+        task.load_contact_weights(weights)
     except RuntimeError as error:
         raise RunError(
             f"{path}: expected the contact predictor of {task.method!r}, with the settings of model.network.contact, "

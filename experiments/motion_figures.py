@@ -110,7 +110,7 @@ def roll_out(task: MotionSynthesis, data: Any) -> Clips:
     """What the first mode of a task's test makes of the test clips, given frames included: HandPose (T,) by clip."""
     clips: Clips = {}
     for batch in tracked(data.test_dataloader(), f"rolling out {task.method}"):
-        generators = task.draw_generators(batch.names) if task.network.draws else None
+        generators = task.draw_generators(batch.names) if task.network.is_stochastic else None
         pose, _ = task.evaluate(batch, task.goal_refine[0], generators)
         clips |= {name: pose[i, : int(batch.length[i])] for i, name in enumerate(batch.names)}
     return clips

@@ -62,7 +62,7 @@ class Task(L.LightningModule):
         ValueError: a network with parameters without `optimizer`.
     """
 
-    takes: type[L.LightningDataModule]
+    datamodule_type: type[L.LightningDataModule]
     """The data modules it is for."""
     row_keys: tuple[str, ...]
     monitor = "val/loss"
@@ -103,9 +103,10 @@ class Task(L.LightningModule):
         Raises:
             ValueError: one of another kind.
         """
-        if not isinstance(data, self.takes):
+        if not isinstance(data, self.datamodule_type):
             raise ValueError(
-                f"data: expected {self.takes.__name__} for model {self.method!r}, found {type(data).__name__}; "
+                f"data: expected {self.datamodule_type.__name__} for model {self.method!r}, "
+                f"found {type(data).__name__}; "
                 "grasps come from data=demo_grasps, dexgraspnet, unidexgrasp, multidex, realdex_grasps or grab_grasps, "
                 "motions from data=demo, realdex or grab"
             )

@@ -146,7 +146,7 @@ def build(overrides: Sequence[str]) -> tuple[Any, Any, Any]:
         cfg = compose("config", list(overrides))
         task, data = hydra.utils.instantiate(cfg.model, hand=cfg.hand), hydra.utils.instantiate(cfg.data)
     if getattr(task.network, "contact", None) is not None:
-        task.take_contact(task.network.contact.state_dict())
+        task.load_contact_weights(task.network.contact.state_dict())
     data.prepare_data()
     return task, data, cfg
 

@@ -76,7 +76,7 @@ class CentredGraspModel(GraspModel):
         self.joints = Standardise(hand.num_joints)
         self.contact = None
 
-    def hold(self, contact: Callable[[Hand], ContactPredictor] | None) -> None:
+    def attach_contact_predictor(self, contact: Callable[[Hand], ContactPredictor] | None) -> None:
         """Makes the contact predictor, which stays frozen; None does without."""
         if contact is not None:
             self.contact = contact(self.hand)

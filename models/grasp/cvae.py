@@ -72,7 +72,7 @@ class GraspCVAE(CentredGraspModel):
         self.posterior = _mlp(2 * feature, hidden[::-1], 2 * latent)
         self.decoder = _mlp(latent + feature, hidden, 9 + hand.num_joints)
         self.register_buffer("identity", torch.tensor(_IDENTITY), persistent=False)
-        self.hold(contact)
+        self.attach_contact_predictor(contact)
 
     def forward(self, batch: GraspBatch) -> dict[str, Tensor]:
         """The terms of the loss; those of `contact` and `penetration` only if `active` has them or is None.

@@ -58,7 +58,7 @@ class GraspFlow(CentredGraspModel):
         self.draws, self.steps = draws, steps
         self.size = 9 + hand.num_joints
         self.velocity = VelocityField(self.size, self.object_encoder.n_features, width, blocks, dropout)
-        self.hold(contact)
+        self.attach_contact_predictor(contact)
 
     def forward(self, batch: GraspBatch) -> dict[str, Tensor]:
         """Terms of the loss, at fresh noise and uniform times.

@@ -58,7 +58,7 @@ class GraspGeneration(Task):
             have, at the first batch.
     """
 
-    takes = GraspDataModule
+    datamodule_type = GraspDataModule
     row_keys = ("method", "refine", "clip")
     has_contact: Tensor
 
@@ -192,7 +192,7 @@ class GraspGeneration(Task):
                 "without by model.network.contact=null (and model.loss.contact=0, if the loss has that term)"
             )
 
-    def take_contact(self, weights: Mapping[str, Tensor]) -> None:
+    def load_contact_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Fills the contact predictor with trained weights.
 
         Raises:

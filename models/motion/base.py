@@ -27,12 +27,12 @@ class MotionModel(nn.Module, ABC):
         n_points: surface points P^h.
 
     Attributes:
-        draws: whether a rollout with a generator is one of many possible motions.
-        teachable: whether a rollout can be started anew from the truth; a model of whole paths cannot.
+        is_stochastic: whether a rollout with a generator is one of many possible motions.
+        supports_teacher_forcing: whether a rollout can be started anew from the truth; a model of whole paths cannot.
     """
 
-    draws = False
-    teachable = True
+    is_stochastic = False
+    supports_teacher_forcing = True
 
     def __init__(self, hand: Hand, n_points: int) -> None:
         super().__init__()

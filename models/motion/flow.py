@@ -48,7 +48,7 @@ class MotionFlow(WindowEncoder):
         ValueError: `steps` is less than 1.
     """
 
-    draws = True
+    is_stochastic = True
 
     def __init__(
         self,

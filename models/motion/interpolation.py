@@ -24,7 +24,7 @@ class Interpolation(MotionModel):
     errors of the last frame favour them by construction.
     """
 
-    teachable = False
+    supports_teacher_forcing = False
 
     def __init__(self, hand: Hand) -> None:
         super().__init__(hand, n_points=1)

@@ -56,7 +56,7 @@ class MotionSynthesis(Task):
         ValueError: an unknown mode, or a model with parameters without `loss` and `optimizer`.
     """
 
-    takes = MotionDataModule
+    datamodule_type = MotionDataModule
     row_keys = ("refine", "clip")
     monitor = "val/mpjpe_cm"
 
@@ -134,9 +134,9 @@ class MotionSynthesis(Task):
     def test_step(self, batch: ClipBatch, batch_idx: int) -> None:
         """Rollouts in every mode of `goal_refine`, teacher-forced, and the most likely one of a model that draws."""
         modes: list[Mode] = [*self.goal_refine]
-        if self.trainable and self.network.teachable:
+        if self.trainable and self.network.supports_teacher_forcing:
             modes.append("teacher_forced")
-        if self.network.draws:
+        if self.network.is_stochastic:
             modes.append("most_likely")
         for mode in tracked(modes, f"rolling out {len(batch.names)} clips by {self.method}"):
             pose, errors = self.evaluate_draws(batch, mode)
@@ -157,7 +157,7 @@ class MotionSynthesis(Task):
 
     def evaluate_draws(self, batch: ClipBatch, mode: Mode) -> tuple[HandPose, dict[str, Tensor]]:
         """The first of the rollouts of a batch of test clips, and the mean errors of all `n_draws`; see `evaluate`."""
-        if not self.network.draws or mode == "most_likely":
+        if not self.network.is_stochastic or mode == "most_likely":
             return self._evaluate_fully(batch, mode, None)
         generators = self.draw_generators(batch.names)
         draws = [self._evaluate_fully(batch, mode, generators) for _ in range(self.n_draws)]

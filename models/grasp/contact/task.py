@@ -40,7 +40,7 @@ class ContactPrediction(Task):
         method: the name in tables.
     """
 
-    takes = GraspDataModule
+    datamodule_type = GraspDataModule
     row_keys = ("method", "clip")
 
     def __init__(

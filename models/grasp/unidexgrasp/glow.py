@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ...blocks.evaluating import evaluating
+from ...blocks.eval_mode import eval_mode
 from ...published.unidexgrasp_glow import UniDexGraspGlow
 
 
@@ -75,7 +75,7 @@ class GraspGlow(nn.Module):
         Returns:
             Translation (B, K, 3), metres, same frame, and joints (B, K, J), radians, not clamped.
         """
-        with evaluating(self):
+        with eval_mode(self):
             feature = self._see(points).repeat_interleave(noise.shape[1], dim=0)
             state = self.net.flow(noise.flatten(0, 1), feature).unflatten(0, noise.shape[:2])
         return state[..., :3], state[..., 3:]

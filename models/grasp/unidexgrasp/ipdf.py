@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ...blocks.evaluating import evaluating
+from ...blocks.eval_mode import eval_mode
 from ...published.pointnet import initialise
 from ...published.unidexgrasp_ipdf import IPDFNetwork
 from ..base import check_request
@@ -105,7 +105,7 @@ class GraspIPDF(nn.Module):
             raise ValueError(f"n: expected 1 or more rotations of each cloud, found {n}")
         if temperature < 0:
             raise ValueError(f"temperature: expected 0 or more, found {temperature}")
-        with evaluating(self):
+        with eval_mode(self):
             scores = self.scores(points, self.grid)
         if temperature == 0:
             return self.grid[scores.argmax(dim=1, keepdim=True).expand(-1, n)]

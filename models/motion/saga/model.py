@@ -78,8 +78,8 @@ class SagaHand(MotionModel):
         contact_distance: metres between skin and cloud, below which a fingertip touches.
     """
 
-    draws = True
-    teachable = False
+    is_stochastic = True
+    supports_teacher_forcing = False
 
     def __init__(
         self,

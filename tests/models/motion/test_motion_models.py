@@ -17,7 +17,7 @@ from tests.models.zoo import MOTION
 
 CASES = {name: (case, case.make()) for name, case in MOTION.items()}
 LEARNED = [name for name, (_, task) in CASES.items() if task.trainable]
-TEACHABLE = [name for name in LEARNED if CASES[name][1].network.teachable]
+TEACHABLE = [name for name in LEARNED if CASES[name][1].network.supports_teacher_forcing]
 OF_WINDOWS = [name for name, (_, task) in CASES.items() if task.clips_per_batch is None]
 HEAVY = [pytest.param(name, marks=pytest.mark.slow) if CASES[name][0].slow else name for name in LEARNED]
 COUNT = torch.tensor([23, 5, 11, 1, 10, 2, 3, 4])
@@ -89,7 +89,7 @@ def test_rollout_depends_on_the_generator_alone(model, batch):
     )
     assert torch.equal(*likely)
     assert torch.equal(first, again)
-    if model.draws:
+    if model.is_stochastic:
         assert (other - first).abs().max() > 1e-3
         assert (likely[0] - first).abs().max() > 1e-3
     else:

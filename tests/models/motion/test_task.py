@@ -162,7 +162,7 @@ def test_a_model_that_sees_the_object_needs_a_cloud(hand, batch):
 class Straying(HoldStill):
     """Holds still 1 cm from where it should, then 3, then 5: a draw each; 7 cm without a generator."""
 
-    draws = True
+    is_stochastic = True
     drawn = 0
 
     def rollout(self, *args, generator=None, **kwargs):
@@ -201,7 +201,7 @@ def test_what_two_processes_tested_is_there_once(monkeypatch):
 class Random(HoldStill):
     """Shifts the hand of each clip by a drawn vector."""
 
-    draws = True
+    is_stochastic = True
 
     def rollout(self, past, *args, generator=None, **kwargs):
         still = super().rollout(past, *args, **kwargs)

@@ -9,7 +9,7 @@ from torch import nn
 
 
 @contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
+def eval_mode(module: nn.Module) -> Iterator[None]:
     """Eval mode, in which batch norm neither uses nor learns from the batch; then each part's own mode again."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
