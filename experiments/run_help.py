@@ -44,10 +44,10 @@ def help_text(arguments: Sequence[str]) -> str:
         "dexzoo run [GROUP=CHOICE ...] [KEY=VALUE ...]",
         "Trains and evaluates models of dexterous grasping, and writes tables, pictures and checkpoints.",
         f"Groups and their choices\n{_list_of_groups(config)}",
-        f"Keys and their defaults\n{_indented(keys_of(config).partition(chr(10))[2])}",
+        f"Keys and their defaults\n{_indented(keys_of(config))}",
         *(_section(group, choice) for group, choice in counting.items() if choice != "null"),
         f"Examples\n{EXAMPLES}",
-        "GROUP=CHOICE --help shows the keys of other choices, --hydra-help Hydra's own options: --multirun, --cfg job, ...",
+        "GROUP=CHOICE --help shows the keys of other choices, --hydra-help the options of Hydra: --multirun, --cfg, ...",
     ]
     return "\n\n".join(sections)
 
