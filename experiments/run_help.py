@@ -47,7 +47,7 @@ def help_text(arguments: Sequence[str]) -> str:
         f"Keys and their defaults\n{_indented(keys_of(config))}",
         *(_section(group, choice) for group, choice in counting.items() if choice != "null"),
         f"Examples\n{EXAMPLES}",
-        "GROUP=CHOICE --help shows the keys of other choices, --hydra-help the options of Hydra: --multirun, --cfg, ...",
+        "GROUP=CHOICE --help shows the keys of other choices, --hydra-help those of Hydra: --multirun, --cfg job, ...",
     ]
     return "\n\n".join(sections)
 
