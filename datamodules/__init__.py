@@ -11,6 +11,7 @@ from .grasps import GraspDataModule
 from .motion import MotionDataModule
 from .observation import Observe
 from .realdex import RealDexGrasps, RealDexMotion
+from .roots import demo_root
 from .sensors import Cameras, DepthNoise, FixedCameras, Table
 from .transforms import Compose, HistoryNoise, Jitter, PerturbHand, Yaw
 from .types import FUTURE, PAST, ClipBatch, GraspBatch, GraspSample, MotionBatch, MotionSample, MotionState
@@ -55,4 +56,5 @@ __all__ = [
     "UnknownName",
     "WindowDataset",
     "Yaw",
+    "demo_root",
 ]

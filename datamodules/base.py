@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -33,6 +34,9 @@ Part = TypeVar("Part")
 Item = TypeVar("Item")
 """A batch."""
 _Part = TypeVar("_Part", covariant=True)
+
+DEMO_MARK = "DEMO_DATA.txt"
+"""The file in a generated tree that says so: its first line is the title of the data."""
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +74,14 @@ class TrainingSet:
         return max(1, math.ceil(self.at_least / len(self.samples)))  # type: ignore[arg-type]
 
 
+def mark_of(root: str | Path | None) -> Path | None:
+    """The file `DEMO_MARK` of the generated tree that `root` is, or lies in; None for any other folder."""
+    if root is None:
+        return None
+    path = Path(root).expanduser().resolve()
+    return next((mark for folder in (path, *path.parents) if (mark := folder / DEMO_MARK).is_file()), None)
+
+
 class PartsDataModule(LightningDataModule, ABC, Generic[Whole, Part]):
     """Data in three parts that have no object (or recording) in common.
 
@@ -93,6 +105,8 @@ class PartsDataModule(LightningDataModule, ABC, Generic[Whole, Part]):
     """Name of the data in tables and plots; it says "demo data" where it is."""
     is_demo: bool = False
     """Whether the data are generated."""
+    dataset: str | None = None
+    """Name in lower case of the data set whose layout is read, as in its variable DEXZOO_<NAME>; None: no files."""
 
     def __init__(
         self,
@@ -114,6 +128,12 @@ class PartsDataModule(LightningDataModule, ABC, Generic[Whole, Part]):
         self.observe = observe
         self._split: Parts[Part] | None = None
         self._next: dict[str, int] | None = None  # of a resumed training, until its loader is made
+
+    def look_for_mark(self, root: str | Path | None) -> None:
+        """Sets `is_demo` and `title` where the files to be read are generated ones; see `mark_of`."""
+        mark = mark_of(root)
+        if mark is not None:
+            self.is_demo, self.title = True, mark.read_text(encoding="utf-8").splitlines()[0]
 
     @abstractmethod
     def load(self) -> Whole:

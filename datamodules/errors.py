@@ -33,7 +33,7 @@ class DatasetNotFound(DataError):
         where = "" if root is None else f" at {Path(root).absolute()}"
         self.short = (
             f"{dataset} not found{where}: {found.rstrip('.')}; set {setting}, after getting it from {url}, or use "
-            "data=demo; python -m dexzoo.datamodules.doctor shows the tree that it has to be in"
+            "data=demo; `dexzoo doctor` shows the tree that it has to be in"
         )
         super().__init__(
             f"{dataset} not found{where}: {found}.\n"

@@ -1,4 +1,4 @@
-"""The harness of all benchmarks: `python experiments/benchmark.py NAME [--quick] [--json FILE]`.
+"""The harness of all benchmarks: `dexzoo bench NAME [--quick] [--json FILE]`.
 
 A benchmark is a file `experiments/bench/NAME.py` with `rows(quick: bool) -> list[dict]`; every row has the keys `case`,
 `ours_ms`, `peer` (what it is compared with) and `peer_ms`, medians of one run; `ratio` = peer_ms / ours_ms. A suite may
@@ -7,13 +7,12 @@ take `root`, a folder of data; rows with a count of something beside the time (`
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import inspect
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ import torch
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from dexzoo.experiments.errors import nearest, plain_errors
+from dexzoo.experiments.errors import nearest
 from dexzoo.experiments.provenance import cpu_name
 from dexzoo.experiments.results import console, new_table
 from dexzoo.metrics.tool.table_file import write_table
@@ -143,26 +142,25 @@ def _cell(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-@plain_errors
-def main(argv: Sequence[str] | None = None) -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description="Times dexzoo against its peers in one run.")
-    parser.add_argument("name", help=f"one of {', '.join(names())}")
-    parser.add_argument("--quick", action="store_true", help="under 40 s, less exact")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="writes the numbers to FILE as well")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="writes table.json for the documentation into DIR")
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="draws how the cost grows")
-    parser.add_argument("--root", type=Path, metavar="DIR", help="data to measure on, where the benchmark takes any")
-    args = parser.parse_args(argv)
-    result = measure(args.name, args.quick, **({"root": args.root} if args.root else {}))
+def bench(name: str, quick: bool, out: Path | None, plot: Path | None, numbers: Path | None, **options: Any) -> None:
+    """Runs a benchmark and prints its table.
+
+    Args:
+        name: of the suite.
+        quick: less exact, in under 40 s.
+        out: folder for table.json.
+        plot: picture of how the cost grows.
+        numbers: JSON file for the rows.
+        options: further arguments of the suite's `rows`.
+
+    Raises:
+        ValueError: see `measure` and `growth_plot`.
+    """
+    result = measure(name, quick, **options)
     console().print(as_table(result))
-    if args.out:
-        write_table(args.out, title_of(result), *text_lines(result), f"{args.root or 'generated'}")
-    if args.plot:
-        growth_plot(result, args.plot)
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    if out:
+        write_table(out, title_of(result), *text_lines(result), str(options.get("root", "generated")))
+    if plot:
+        growth_plot(result, plot)
+    if numbers:
+        numbers.write_text(json.dumps(result, indent=1) + "\n")

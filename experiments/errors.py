@@ -10,7 +10,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -28,21 +28,22 @@ USER_ERRORS = (ValueError, FileNotFoundError, ImportError, HydraException, Omega
 
 _DEBUG = "HYDRA_FULL_ERROR"
 _Args = ParamSpec("_Args")
+_Result = TypeVar("_Result")
 
 
-def plain_errors(main: Callable[_Args, None]) -> Callable[_Args, None]:
+def plain_errors(main: Callable[_Args, _Result]) -> Callable[_Args, _Result]:
     """Ends the program with one line: status 1 for `USER_ERRORS`, 130 for Ctrl-C. Shows the work that is announced.
 
     With HYDRA_FULL_ERROR=1 an error keeps its traceback.
     """
 
     @functools.wraps(main)
-    def wrapped(*args: _Args.args, **kwargs: _Args.kwargs) -> None:
+    def wrapped(*args: _Args.args, **kwargs: _Args.kwargs) -> _Result:
         before = os.environ.get(_DEBUG)
         os.environ[_DEBUG] = "1"  # hydra hands exceptions on instead of printing them
         try:
             with shown(speaks=rank_zero_only.rank == 0):
-                main(*args, **kwargs)
+                return main(*args, **kwargs)
         except USER_ERRORS as error:
             if before == "1":
                 raise
@@ -131,7 +132,7 @@ def _unknown(what: str, problem: str, name: str, known: Iterable[str]) -> str:
     names = list(known)
     match = nearest(name, names)
     hint = f"; did you mean {match}?" if match else ""
-    few = f"there are {', '.join(names)}" if len(names) <= 30 else "all keys: python experiments/run.py --cfg job"
+    few = f"there are {', '.join(names)}" if len(names) <= 30 else "all keys: dexzoo run --cfg job"
     return f"{what}: {problem}{hint}; {few}"
 
 

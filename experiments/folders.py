@@ -9,6 +9,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from .data import DEMO
+
 _BEFORE = (".hydra", "config.yaml", "metrics.csv", "wandb")
 _SWEEP = "multirun.yaml"
 LAST, BEST = Path("checkpoints/last.ckpt"), Path("checkpoints/best.ckpt")
@@ -43,7 +45,7 @@ def run_folder(runs: str, name: str, ckpt: str | None) -> str:
 
 def run_name(model: str, data: str, *, _root_: DictConfig) -> str:
     """model_data; data that were generated in the layout of a real data set say so."""
-    on_demo = OmegaConf.select(_root_, "data.root") == "demo"
+    on_demo = OmegaConf.select(_root_, "data.root") == DEMO
     return f"{model}_{data}" + ("_demo" if on_demo else "")
 
 

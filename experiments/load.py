@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from ..models import GraspGeneration, Task
 from ..models.grasp import OfficialContactMap, OfficialGraspCVAE
 from ..models.published import Report
+from .data import build_data
 from .folders import BEST, RunError, find_checkpoint
 
 _log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ def load_run(path: str | Path) -> tuple[Any, Any]:
     task = instantiate(cfg.model, hand=cfg.hand)
     load_weights(task, checkpoint)
     task.config = OmegaConf.to_container(cfg)
-    return task.eval(), instantiate(cfg.data)
+    return task.eval(), build_data(cfg.data)
 
 
 def load_weights(task: Task, path: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""One grasp, many definitions: `python experiments/metric_definitions.py --out docs [--root DIR]`.
+"""One grasp, many definitions: `dexzoo definitions --out docs [--root DIR]`.
 
 Measures the same grasps by each definition that the field uses, on three kinds of meshes, draws
 `metric_definitions.png` and writes the tables of `docs/metrics.md` (`table.json`).
@@ -6,7 +6,6 @@ Measures the same grasps by each definition that the field uses, on three kinds 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,7 +19,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dexzoo.experiments.bench.metrics import demo_grasps, dexgraspnet_grasps
-from dexzoo.experiments.errors import plain_errors
 from dexzoo.experiments.results import console, filled_table
 from dexzoo.geometry.progress import working
 from dexzoo.grasps.posed import PosedGrasps
@@ -132,21 +130,17 @@ def draw(values: Values, path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-@plain_errors
-def main(argv: Sequence[str] | None = None) -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description="Measures the same grasps by each definition in use.")
-    parser.add_argument("--out", type=Path, default=Path("docs"), help="folder for the picture and table.json")
-    parser.add_argument("--root", type=Path, metavar="DIR", help="DexGraspNet's folder, with dataset/ and meshdata/")
-    parser.add_argument("--per-object", type=int, default=20, help="grasps of each of three objects")
-    args = parser.parse_args(argv)
-    values = measure(mesh_kinds(args.root, args.per_object))
-    args.out.mkdir(parents=True, exist_ok=True)
-    draw(values, args.out / "metric_definitions.png")
+def compare_definitions(out: Path, root: Path | None = None, per_object: int = 20) -> None:
+    """Measures, prints, draws and writes.
+
+    Args:
+        out: folder for the picture and table.json.
+        root: DexGraspNet's folder, for a third kind of mesh.
+        per_object: grasps of each of three objects.
+    """
+    values = measure(mesh_kinds(root, per_object))
+    out.mkdir(parents=True, exist_ok=True)
+    draw(values, out / "metric_definitions.png")
     headings, cells = text_lines(values)
-    write_table(args.out, TITLE, headings, cells, ", ".join(headings[2:]))
+    write_table(out, TITLE, headings, cells, ", ".join(headings[2:]))
     console().print(filled_table(TITLE, "mean (median) over grasps", headings, cells, left=2))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Refines grasps of any method: `python experiments/run.py task=refine grasps=FILE mesh=FILE`."""
+"""Refines grasps of any method: `dexzoo refine grasps=FILE mesh=FILE`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Merges runs into one table: `python experiments/report.py RUN [RUN ...]`, and at the end of every sweep."""
+"""Merges runs into one table: `dexzoo report RUN [RUN ...]`, and at the end of every sweep."""
 
 from __future__ import annotations
 
-import argparse
 import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,7 +12,6 @@ from hydra.experimental.callback import Callback
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
-from dexzoo.experiments.errors import plain_errors
 from dexzoo.experiments.folders import RunError
 from dexzoo.experiments.merging import merge_parts
 from dexzoo.experiments.paired import paired_differences
@@ -76,7 +74,7 @@ def merge(rows: Sequence[Row], reference: str = "timed", metric: str = "mpjpe_cm
     """
     names = metric_names(rows)
     if metric not in names:
-        raise RunError(f"expected runs of motion models, with the metric {metric}, found none; grasps: table3.py")
+        raise RunError(f"expected runs of motion models, with the metric {metric}, found none; grasps: `dexzoo table3`")
     base = [row for row in rows if row["method"] == reference]
     lines = []
     for (method, refine), group in by_method(rows).items():
@@ -182,18 +180,3 @@ def _explanation(reference: str) -> str:
         "Mean over clips, then mean ± standard deviation over runs (seeds and folds). Last column: paired difference "
         f"in MPJPE from {reference!r}, cm, with its 95 % interval (bootstrap by object, then clip); negative is better."
     )
-
-
-@plain_errors
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", nargs="+", help="run folders or sweep folders")
-    parser.add_argument("--out", type=Path, help="folder for report.md and report.csv (default: the first run)")
-    parser.add_argument("--reference", default="timed", help="method that the others are compared with")
-    args = parser.parse_args()
-    report(args.runs, args.out or Path(args.runs[0]), args.reference)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""The one entry point: `python experiments/run.py model=motionnet data=demo`. Reads from top to bottom."""
+"""One run: `python experiments/run.py model=motionnet data=demo`, or `dexzoo run ...`. Reads from top to bottom."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ from omegaconf import DictConfig
 
 from dexzoo.experiments import outcome, tracking
 from dexzoo.experiments.arguments import check_kinds, quoted
+from dexzoo.experiments.data import build_data, notes_on_defaults
 from dexzoo.experiments.errors import plain_errors
 from dexzoo.experiments.folders import BEST, RunError, checkpoint_to_resume, find_checkpoint
 from dexzoo.experiments.load import load_contact, load_published, load_weights
 from dexzoo.experiments.provenance import provenance
 from dexzoo.experiments.results import Row, console
+from dexzoo.experiments.run_help import help_text
 from dexzoo.experiments.run_log import RunLog, Stopped, interruptible, note, recorded
+from dexzoo.experiments.settings import wants_help
 from dexzoo.models import Task
 from dexzoo.models.precision import check_precision
 
@@ -49,7 +52,8 @@ def run(cfg: DictConfig) -> float:
             score = hydra.utils.get_method(cfg.action)(cfg)
             outcome.save_config(cfg, provenance(sys.argv[1:], cfg))
             return score
-        folds = instantiate(cfg.data).fold_ids() if cfg.data.get("fold") == "all" else [None]
+        say_defaults(cfg)
+        folds = build_data(cfg.data).fold_ids() if cfg.data.get("fold") == "all" else [None]
         parts = [run_one(cfg, fold, log) for fold in folds]
         outcome.conclude(cfg, [row for rows, _ in parts for row in rows], merge=len(folds) > 1)
         return sum(score for _, score in parts) / len(parts)
@@ -64,7 +68,7 @@ def run_one(cfg: DictConfig, fold: int | None, log: RunLog) -> tuple[list[Row], 
 
     # build
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    datamodule, task = instantiate(cfg.data), instantiate(cfg.model, hand=cfg.hand)
+    datamodule, task = build_data(cfg.data), instantiate(cfg.model, hand=cfg.hand)
     references = [
         instantiate(hydra.compose(f"model/{name}").model, hand=cfg.hand, given_frames=task.given_frames)
         for name in cfg.references
@@ -141,6 +145,14 @@ def load_start(cfg: DictConfig, task: Task, tell: bool) -> None:
         load_weights(task, cfg.init_from)
 
 
+@rank_zero_only
+def say_defaults(cfg: DictConfig) -> None:
+    """Says what is taken for the data and the hand that the command does not name, on the screen and in run.log."""
+    for line in notes_on_defaults(cfg):
+        console().print(f"[yellow]note         {line}[/]", soft_wrap=True)
+        note(line)
+
+
 def refuse_two_weights(cfg: DictConfig) -> None:
     """Stops a run that is told to start from the weights of two files.
 
@@ -183,7 +195,10 @@ def job(cfg: DictConfig) -> float:
 
 @plain_errors
 def main() -> None:
-    """The command `dexzoo`, the same as `python experiments/run.py`."""
+    """The command line; `dexzoo run` is the same."""
+    if wants_help(sys.argv[1:]):
+        print(help_text(sys.argv[1:]))
+        return
     sys.argv[1:] = quoted(sys.argv[1:])
     try:
         hydra.main(version_base="1.3", config_path="conf", config_name="config")(job)()

@@ -1,4 +1,4 @@
-"""Grasps of your own object: `python experiments/run.py task=sample ckpt=RUN object=mug.obj n=20`."""
+"""Grasps of your own object: `dexzoo sample ckpt=RUN object=mug.obj n=20`."""
 
 from __future__ import annotations
 

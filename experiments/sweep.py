@@ -1,4 +1,4 @@
-"""A sweep in W&B's format without W&B: `python experiments/sweep.py FILE --count N [--out DIR] [KEY=VALUE ...]`.
+"""A sweep in W&B's format without W&B: `dexzoo sweep FILE --count N [--out DIR] [KEY=VALUE ...]`.
 
 Every run is a process and a folder of its own. The same command goes on where it was stopped: finished runs are read
 from disk. The parameters are chosen by W&B's own engine, the package `sweeps`.
@@ -6,7 +6,6 @@ from disk. The parameters are chosen by W&B's own engine, the package `sweeps`.
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import warnings
@@ -21,7 +20,6 @@ from omegaconf import OmegaConf
 
 from dexzoo.experiments import launch
 from dexzoo.experiments.arguments import quoted
-from dexzoo.experiments.errors import plain_errors
 from dexzoo.experiments.folders import RunError
 from dexzoo.experiments.results import console, new_table
 from dexzoo.experiments.sweep_figures import parallel_coordinates
@@ -160,7 +158,7 @@ def write_best(sweep: Sweep, best: Trial, out: Path) -> Path:
     """Writes the best parameters as `out`/experiment/NAME.yaml.
 
     It holds the groups of the command (model, data, schedule@model.scheduler, ...) and the parameters. Other keys of
-    the command belong to the search. Used by `python experiments/run.py --config-dir OUT experiment=NAME`.
+    the command belong to the search. Used by `dexzoo run --config-dir OUT experiment=NAME`.
     """
     conf = Path(__file__).with_name("conf")
     pairs = [override.split("=", 1) for override in sweep.fixed]
@@ -172,7 +170,7 @@ def write_best(sweep: Sweep, best: Trial, out: Path) -> Path:
     path = out / "experiment" / f"{name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     values: Any = OmegaConf.to_container(body)
-    head = f"# @package _global_\n# python experiments/run.py --config-dir {out} experiment={name}\n"
+    head = f"# @package _global_\n# dexzoo run --config-dir {out} experiment={name}\n"
     head += f"# {sweep.metric} {best.score:.6g} in {best.folder}\n"
     path.write_text(head + yaml.safe_dump({"defaults": groups, "name": name, **values}, sort_keys=False))
     return path
@@ -206,21 +204,20 @@ def show(sweep: Sweep, trials: Sequence[Trial], out: Path) -> list[Path]:
     return files
 
 
-@plain_errors
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", type=Path, help="sweep in W&B's format, one of experiments/sweeps")
-    parser.add_argument("--count", type=int, required=True, help="runs; those of earlier calls count")
-    parser.add_argument("--out", type=Path, help="folder of the sweep; runs/NAME by default")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of every run")
-    given = parser.parse_intermixed_args(arguments)
-    if given.count < 1:
-        raise RunError(f"--count: expected at least 1, found {given.count}")
-    sweep = read_sweep(given.file, quoted(given.overrides))
-    out = given.out or Path("runs") / sweep.name
-    show(sweep, run_sweep(sweep, given.count, out), out)
+def sweep(file: Path, count: int, out: Path | None, overrides: Sequence[str]) -> None:
+    """Runs and shows a sweep.
 
+    Args:
+        file: in W&B's format.
+        count: runs; those of earlier calls count.
+        out: folder of the sweep; None is runs/NAME.
+        overrides: KEY=VALUE of every run, as the command line has them.
 
-if __name__ == "__main__":
-    main()
+    Raises:
+        RunError: a count below 1, and as `read_sweep`, `run_sweep` and `show`.
+    """
+    if count < 1:
+        raise RunError(f"--count: expected at least 1, found {count}")
+    read = read_sweep(file, quoted(overrides))
+    folder = out or Path("runs") / read.name
+    show(read, run_sweep(read, count, folder), folder)

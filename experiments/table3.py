@@ -1,34 +1,21 @@
-"""RealDex, Table 3, on your data: makes the runs that it needs and merges them, or merges runs that there are.
-
-python experiments/table3.py data=demo_grasps models=[grasp_cvae] seeds=[0,1,2] n_samples=10
-python experiments/table3.py models=[grasp_cvae,saga_grasp] overrides_of='{saga_grasp: [experiment=saga_grasp_demo]}'
-python experiments/table3.py runs=[runs/a,runs/b] out=table
-"""
+"""`dexzoo table3`: RealDex, Table 3: makes the runs that it needs and merges them, or merges runs that there are."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
-
-try:
-    import dexzoo  # noqa: F401
-except ModuleNotFoundError:
-    sys.exit("dexzoo is not installed in this Python: run `make setup` and use .venv/bin/python, or `pip install -e .`")
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from dexzoo.experiments import grasp_figures
-from dexzoo.experiments.errors import plain_errors
 from dexzoo.experiments.folders import RunError
 from dexzoo.experiments.grasp_results import gather, summarise
 from dexzoo.experiments.grasp_tables import COLUMNS, tables, text_lines, write_table
 from dexzoo.experiments.results import console
-from dexzoo.experiments.tables import check_models, make_run, run_command
+from dexzoo.experiments.settings import Table3
+from dexzoo.experiments.tables import check_models, make_run
 from dexzoo.geometry.progress import working
 from dexzoo.hands import Hand, load_hand
 from dexzoo.metrics.tool import table_file
@@ -37,56 +24,17 @@ PREDICTOR = "contact_map"
 """Choice of conf/model that grasp models take their contact predictor from."""
 
 
-@dataclass(frozen=True)
-class Table3:
-    """What the command is given: `KEY=VALUE ...`.
+def needing_a_predictor(settings: Table3) -> set[str]:
+    """The models that a contact predictor is trained for: all that take one, unless overrides name a run of one."""
+    given = any(override.startswith("contact_from=") for override in settings.overrides)
+    return set() if given else {model for model in settings.models if takes_contact(model)}
 
-    Attributes:
-        runs: folders of grasp runs to merge; none are started.
-        data: choice of conf/data.
-        models: choices of conf/model.
-        seeds: a run of each model for each.
-        n_samples: candidates for each test object.
-        refine: choice of conf/refine; with "tta" candidates are shown before and after.
-        select: choice of conf/select; with "filter" also those that it keeps.
-        overrides: further KEY=VALUE of experiments/run.py, for every run.
-        overrides_of: by model, those of its runs alone, so that each is trained by its own recipe.
-        out: folder of the table, and of the runs where they are made.
-        key: metric by which the pictures are chosen.
-    """
 
-    runs: list[str] = field(default_factory=list)
-    data: str = "demo_grasps"
-    models: list[str] = field(default_factory=lambda: ["grasp_cvae"])
-    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
-    n_samples: int = 10
-    refine: str = "tta"
-    select: str = "filter"
-    overrides: list[str] = field(default_factory=list)
-    overrides_of: dict[str, list[str]] = field(default_factory=dict)
-    out: str = "runs/table3"
-    key: str = "sim_displacement_cm"
-
-    MAKING: ClassVar[frozenset[str]] = frozenset(
-        {"data", "models", "seeds", "n_samples", "refine", "select", "overrides", "overrides_of"}
-    )
-
-    def needing_a_predictor(self) -> set[str]:
-        """The models that a contact predictor is trained for: all that take one, unless overrides name a run of one."""
-        given = any(override.startswith("contact_from=") for override in self.overrides)
-        return set() if given else {model for model in self.models if takes_contact(model)}
-
-    def predictor_overrides(self, seed: int) -> list[str]:
-        """Overrides of experiments/run.py for a contact predictor: all but those of the grasp model."""
-        shared = [override for override in self.overrides if not override.startswith("model.")]
-        own = self.overrides_of.get(PREDICTOR, [])
-        return [f"model={PREDICTOR}", f"data={self.data}", f"seed={seed}", *shared, *own]
-
-    def run_overrides(self, model: str, seed: int) -> list[str]:
-        """Overrides of experiments/run.py for one run of a grasp model; those of the model come last and win."""
-        choices = [f"model={model}", f"data={self.data}", f"refine={self.refine}", f"select={self.select}"]
-        shared = [f"seed={seed}", f"model.n_samples={self.n_samples}", *self.overrides]
-        return [*choices, *shared, *self.overrides_of.get(model, [])]
+def predictor_overrides(settings: Table3, seed: int) -> list[str]:
+    """Overrides of `dexzoo run` for a contact predictor: all but those of the grasp model."""
+    shared = [override for override in settings.overrides if not override.startswith("model.")]
+    own = settings.overrides_of.get(PREDICTOR, [])
+    return [f"model={PREDICTOR}", f"data={settings.data}", f"seed={seed}", *shared, *own]
 
 
 def make_runs(settings: Table3) -> list[Path]:
@@ -101,7 +49,7 @@ def make_runs(settings: Table3) -> list[Path]:
         RunError: overrides of a model that is not made, the run in its place was made with other settings, or a run
             failed.
     """
-    needing = settings.needing_a_predictor()
+    needing = needing_a_predictor(settings)
     check_models(settings.overrides_of, [*settings.models, *([PREDICTOR] if needing else [])])
     out = Path(settings.out)
     folders = []
@@ -109,7 +57,7 @@ def make_runs(settings: Table3) -> list[Path]:
         for seed in settings.seeds:
             overrides = settings.run_overrides(model, seed)
             if model in needing:
-                predictor = make_run(out / PREDICTOR / f"seed_{seed}", settings.predictor_overrides(seed))
+                predictor = make_run(out / PREDICTOR / f"seed_{seed}", predictor_overrides(settings, seed))
                 overrides.append(f"contact_from={predictor}")
             folders.append(make_run(out / model / f"seed_{seed}", overrides))
     return folders
@@ -172,13 +120,3 @@ def hand_of(run: str | Path) -> Hand:
 def work(settings: Table3) -> None:
     """Makes the runs where none are given, and merges them."""
     merge_runs(settings.runs or make_runs(settings), Path(settings.out), settings.key)
-
-
-@plain_errors
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
-    run_command(Table3, work, __doc__, arguments)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,76 +1,22 @@
-"""RealDex, Table 4, on your data: makes the runs that it needs and merges them, or merges runs that there are.
-
-python experiments/table4.py data=demo models=[motionnet,goal] seeds=[0,1,2]
-python experiments/table4.py models=[motionnet,motionnet/no_attention] overrides=[trainer.max_epochs=2]
-python experiments/table4.py models=[motionnet,goal] overrides_of='{goal: [data.batch_size=32]}'
-python experiments/table4.py runs=[runs/a,runs/b] out=table base=timed
-"""
+"""`dexzoo table4`: RealDex, Table 4: makes the runs that it needs and merges them, or merges runs that there are."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
-
-try:
-    import dexzoo  # noqa: F401
-except ModuleNotFoundError:
-    sys.exit("dexzoo is not installed in this Python: run `make setup` and use .venv/bin/python, or `pip install -e .`")
 
 from omegaconf import OmegaConf
 
 from dexzoo.experiments import motion_figures, motion_tables
-from dexzoo.experiments.errors import plain_errors
 from dexzoo.experiments.folders import BEST, RunError
 from dexzoo.experiments.launch import DONE
 from dexzoo.experiments.report import gather
 from dexzoo.experiments.results import Row, console, mean_and_sd, method_label
-from dexzoo.experiments.tables import check_models, make_run, run_command
+from dexzoo.experiments.settings import Table4
+from dexzoo.experiments.tables import check_models, make_run
 from dexzoo.geometry.progress import working
 from dexzoo.metrics.tool.table_file import write_table
-
-
-@dataclass(frozen=True)
-class Table4:
-    """What the command is given: `KEY=VALUE ...`.
-
-    Attributes:
-        runs: folders of motion runs or sweeps to merge; none are started.
-        data: choice of conf/data.
-        models: choices of conf/model; MODEL/ABLATION is a model with a choice of conf/ablation.
-        seeds: a run of each model for each.
-        overrides: further KEY=VALUE of experiments/run.py, for every run.
-        overrides_of: by model, those of its runs alone, so that each is trained by its own recipe.
-        out: folder of the table, and of the runs where they are made.
-        base: method that the others are tested against, as the table names it.
-        key: metric by which the clips of the pictures are chosen.
-        beside: trivial references that the pictures show with the models.
-        size: width and height of one picture, pixels; 0 draws none.
-    """
-
-    runs: list[str] = field(default_factory=list)
-    data: str = "demo"
-    models: list[str] = field(default_factory=lambda: ["motionnet", "goal"])
-    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
-    overrides: list[str] = field(default_factory=list)
-    overrides_of: dict[str, list[str]] = field(default_factory=dict)
-    out: str = "runs/table4"
-    base: str = "motionnet"
-    key: str = "mpjpe_cm"
-    beside: list[str] = field(default_factory=lambda: ["timed"])
-    size: int = 220
-
-    MAKING: ClassVar[frozenset[str]] = frozenset({"data", "models", "seeds", "overrides", "overrides_of"})
-
-    def run_overrides(self, model: str, seed: int) -> list[str]:
-        """Overrides of experiments/run.py for one run; those of the model come last and win."""
-        name, _, ablation = model.partition("/")
-        choices = [f"model={name}", f"data={self.data}", *([f"ablation={ablation}"] if ablation else [])]
-        own = [*self.overrides_of.get(name, []), *(self.overrides_of.get(model, []) if ablation else [])]
-        return [*choices, f"seed={seed}", *self.overrides, *own]
 
 
 def make_runs(settings: Table4) -> list[Path]:
@@ -167,7 +113,7 @@ def check_rows(rows: Sequence[Row], settings: Table4) -> None:
         RunError: rows of other runs than those of motions, or without the base or the key.
     """
     if any("mpjpe_cm" not in row for row in rows):
-        raise RunError("runs: expected runs of motion models, found one without MPJPE; grasps are for table3.py")
+        raise RunError("runs: expected runs of motion models, found one without MPJPE; grasps are for `dexzoo table3`")
     methods = list(dict.fromkeys(method_label(row) for row in rows))
     if settings.base not in methods:
         raise RunError(f"base: expected a method of the runs ({', '.join(methods)}), found {settings.base!r}")
@@ -179,13 +125,3 @@ def check_rows(rows: Sequence[Row], settings: Table4) -> None:
 def work(settings: Table4) -> None:
     """Makes the runs where none are given, and merges them."""
     merge_runs(settings.runs or make_runs(settings), settings)
-
-
-@plain_errors
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
-    run_command(Table4, work, __doc__, arguments)
-
-
-if __name__ == "__main__":
-    main()

@@ -5,38 +5,21 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 
 from .folders import RunError, discard
 from .launch import launch
+from .settings import Settings
 
 NOTE = "made_with.json"
 """In the folder of a run: the overrides that it is made with."""
 
 _KINDS: dict[str, type] = {"str": str, "int": int}
-
-
-class Settings(Protocol):
-    """A frozen dataclass whose fields are the keys of a command, each with a default.
-
-    A field is a `str`, an `int`, a list of one of them, or `dict[str, list[str]]`.
-
-    Attributes:
-        runs: folders of runs to merge; none are started.
-        MAKING: the keys that say how runs are made, which do not go with `runs`.
-    """
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-    MAKING: ClassVar[frozenset[str]]
-
-    @property
-    def runs(self) -> list[str]: ...
 
 
 S = TypeVar("S", bound=Settings)
@@ -94,25 +77,6 @@ def check_models(overrides_of: Collection[str], models: Collection[str]) -> None
     if unknown:
         found = ", ".join(sorted(unknown))
         raise RunError(f"overrides_of: expected names of models ({', '.join(models)}), found {found}")
-
-
-def run_command(kind: type[S], work: Callable[[S], None], usage: str | None, arguments: Sequence[str] | None) -> None:
-    """A command line: prints what there is with --help, else reads the settings and works.
-
-    Args:
-        kind: dataclass of its settings.
-        work: what it does.
-        usage: first lines of the help.
-        arguments: KEY=VALUE; None takes those of the process.
-
-    Raises:
-        RunError: see `read_settings`, and what `work` raises.
-    """
-    given = sys.argv[1:] if arguments is None else arguments
-    if {"-h", "--help"} & set(given):
-        print(f"{usage}\n{kind.__doc__}")
-        return
-    work(read_settings(kind, given))
 
 
 def _parse(argument: str, types: dict[str, str]) -> tuple[str, Any]:

@@ -8,7 +8,7 @@
 
 Bring your own hand
 -------------------
-Put a YAML beside your URDF or MJCF and run `python -m dexzoo.hands.check my_hand.yaml`: it prints joints, limits,
+Put a YAML beside your URDF or MJCF and run `dexzoo hand my_hand.yaml`: it prints joints, limits,
 points and what is missing, and draws frames and contact points. A complete example (a pincer of two fingers):
 
     name: pincer
@@ -39,10 +39,8 @@ inside it, a mesh its bounding box; the check says which. Joint order is depth f
 
 MANO
 ----
-`mano` needs the licensed model file: `load_hand("mano")` says where to get it. `python -m dexzoo.hands.mano_standin
-MANO_RIGHT.pkl` writes a generated stand-in with the same keys and shapes for trying things; `Hand.title` calls it so.
-`mano_skeleton` needs no file: MANO's joints on the stand-in's body, for data whose angles are wanted and whose exact
-positions are not.
+`mano` needs the licensed model file: `load_hand("mano")` says where to get it. `mano_skeleton` needs no file: MANO's
+joints on a made-up body, for data whose angles are wanted and whose exact positions are not.
 """
 
 from .errors import ConversionError, HandError, HandSpecError, JointLimitError

@@ -1,4 +1,4 @@
-"""`python -m dexzoo.hands.check NAME_OR_YAML [--out FILE.png]`: what a hand consists of, what it lacks, and a picture.
+"""`dexzoo hand NAME_OR_YAML [--out FILE.png]`: what a hand consists of, what it lacks, and a picture.
 
 Run it after every change of a hand's YAML. The picture shows the rest posture from the palm, the side and the back:
 with visual meshes (where the hand has some), with its collision shapes, and as a skeleton with the frames of all links
@@ -7,8 +7,6 @@ with visual meshes (where the hand has some), with its collision shapes, and as 
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -30,19 +28,22 @@ _SURFACE_POINTS = 1024
 _PLAIN = {"box": SIMPLE, "padding": (0, 1, 0, 0), "pad_edge": False, "title_justify": "left"}
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the check; returns 1 and prints the reasons where the hand cannot be loaded, or is implausible."""
-    summary = (__doc__ or "").partition("\n")[0]
-    parser = argparse.ArgumentParser(prog="python -m dexzoo.hands.check", description=summary)
-    parser.add_argument("hand", help="a shipped hand (shadow, shadow_e3m5, mano) or the path of a YAML file")
-    parser.add_argument("--out", type=Path, help="picture to write; default: NAME.png in the current folder")
-    options = parser.parse_args(arguments)
+def check_hand(name: str, out: Path | None = None) -> bool:
+    """Prints a hand's joints, links and what it lacks, and draws it.
+
+    Args:
+        name: of a shipped hand, or the path of a YAML.
+        out: picture to write; NAME.png in the current folder by default.
+
+    Returns:
+        Whether it can be loaded and is plausible; the reasons are printed where not.
+    """
     console = Console(soft_wrap=True)
     try:
-        hand = load_hand(options.hand)
+        hand = load_hand(name)
     except HandError as error:
         console.print(f"[red]{error}[/]", highlight=False)
-        return 1
+        return False
     for table in (joint_table(hand), link_table(hand)):
         wide = console.measure(table, options=console.options.update(max_width=500)).maximum
         console.width = max(console.width, wide)  # names are worth more than tidy lines
@@ -53,13 +54,13 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(doubt, style="red", markup=False, highlight=False)
     for note in notes or ["nothing is missing"] * (not doubts):
         console.print(("[yellow]note[/] " if notes else "[green]ok[/] ") + note, highlight=False)
-    out = options.out or Path(f"{hand.name}.png")
+    out = out or Path(f"{hand.name}.png")
     out.parent.mkdir(parents=True, exist_ok=True)
     iio.imwrite(out, picture(hand))
     console.print(f"picture: {out}", highlight=False)
     if doubts:
         console.print(f"implausible: {len(doubts)}, see above", style="red", highlight=False)
-    return 1 if doubts else 0
+    return not doubts
 
 
 def joint_table(hand: Hand) -> Table:
@@ -154,7 +155,3 @@ def _up(towards: np.ndarray, fingers: np.ndarray) -> np.ndarray:
     """The direction of the fingers, made perpendicular to the view."""
     up = fingers - (fingers @ towards) * towards
     return up / np.linalg.norm(up) if np.linalg.norm(up) > 1e-9 else np.array([0.0, 0.0, 1.0])
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""`python -m dexzoo.hands.mano_standin FILE.pkl`: a generated stand-in for the licensed MANO_RIGHT.pkl.
+"""A generated stand-in for the licensed MANO_RIGHT.pkl.
 
 It has the nine keys and the shapes of the genuine file (778 vertices, 1538 faces, 16 joints, fingertips at the same
 vertex numbers), so that everything made for MANO runs without the licence. It is a hand of tubes made up here: nothing
@@ -8,7 +8,6 @@ of it comes from MANO, and no result obtained with it says anything about human 
 from __future__ import annotations
 
 import pickle
-import sys
 from pathlib import Path
 
 import manifold3d
@@ -173,9 +172,3 @@ def _regressor(vertices: np.ndarray, joints: np.ndarray) -> csc_matrix:
         system = np.concatenate([vertices[near].T, np.ones((1, 60))])
         rows[k, near] = nnls(system, np.append(joint, 1.0))[0]
     return csc_matrix(rows)
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    print(f"wrote {write_standin(sys.argv[1])}: a generated stand-in, not MANO")

@@ -1,4 +1,4 @@
-"""Runs commands as `python ...` would, one after the other, up to the first that fails; for test_docs.py.
+"""Runs commands `dexzoo ...` and `python ...`, one after the other, up to the first that fails; for test_docs.py.
 
     python run_commands.py COMMANDS.json RESULTS.jsonl
 
@@ -18,14 +18,18 @@ import traceback
 from pathlib import Path
 
 import dexzoo.experiments.run  # noqa: F401
+from dexzoo.experiments.cli import main as main_of_dexzoo
 
 
 def run(line: str) -> None:
-    """Runs `python FILE ...` or `python -m MODULE ...` in this process."""
-    words = shlex.split(line, comments=True)
-    if words.pop(0) != "python":
-        raise ValueError(f"expected a command `python ...`, found {line}")
+    """Runs `dexzoo VERB ...`, `python FILE ...` or `python -m MODULE ...` in this process."""
+    program, *words = shlex.split(line, comments=True)
     sys.path.insert(0, "")
+    if program == "dexzoo":
+        sys.argv = [program, *words]
+        sys.exit(main_of_dexzoo())
+    if program != "python":
+        raise ValueError(f"expected a command `dexzoo ...` or `python ...`, found {line}")
     if words[0] == "-m":
         sys.argv = words[1:]
         runpy.run_module(words[1], run_name="__main__", alter_sys=True)

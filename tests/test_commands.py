@@ -20,36 +20,40 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from dexzoo.experiments import benchmark, table3, table4
+from dexzoo.experiments import cli
+from dexzoo.experiments.settings import Table3, Table4
 from dexzoo.experiments.sweep_file import read_sweep
 from dexzoo.experiments.tables import read_settings
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "experiments/conf"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-TABLES = {"experiments/table3.py": table3.Table3, "experiments/table4.py": table4.Table4}
-PLACEHOLDERS = (" ...", "GROUP=", "[--", "FILE]", "PY $")
+TABLES = {"table3": Table3, "table4": Table4}
+TASKS = {"run": (), "sample": ("task=sample",), "refine": ("task=refine",)}
+PLACEHOLDERS = (" ...", "GROUP=", "[--", "FILE]", "PY $", "VERB")
 
 
 def shown(file: Path) -> Iterator[str]:
-    """The commands that begin with `python` in a page's blocks and code spans, a config's comments, a docstring."""
+    """The commands in a page's bash blocks and code spans, a config's comments, the help of a verb."""
     text = file.read_text().replace("\\\n", " ")
     if file.suffix == ".md":
         if file.name.startswith("add_a_"):
             text = re.sub(r"^```\w+ ?(?!slow)\S*\n.*?^```$", "", text, flags=re.M | re.S)  # test_docs.py runs them
-        yield from (" ".join(span.split()) for span in re.findall(r"(?<!`)`(python [^`]+)`(?!`)", text))
-        yield from re.findall(r"^ *(python .*)$", text, re.M)
+        yield from (" ".join(span.split()) for span in re.findall(r"(?<!`)`((?:python|dexzoo) [^`]+)`(?!`)", text))
+        for block in re.findall(r"^```bash.*?\n(.*?)^```$", text, re.M | re.S):
+            yield from re.findall(r"^((?:python|dexzoo) .*)$", block, re.M)
     elif file.suffix == ".yaml":
-        yield from re.findall(r"^(?:#| *) *(python experiments/.*?)(?:   .*)?$", text, re.M)
+        yield from re.findall(r"^# (?:Offline: (?:\w+=\S+ )?)?(dexzoo .*?)$", text, re.M)
     else:
-        yield from re.findall(r"^ *(python (?:experiments/|-m dexzoo).*)$", text, re.M)
+        yield from re.findall(r"^ +(dexzoo [a-z]\w+.*?)(?:   .*)?$", text, re.M)
 
 
 FILES = [
     *PAGES,
     *sorted(CONF.rglob("*.yaml")),
+    *sorted((ROOT / "experiments/sweeps").glob("*.yaml")),
     *sorted((ROOT / "experiments").glob("*.py")),
-    ROOT / "metrics/__main__.py",
+    *sorted((ROOT / "experiments/commands").glob("*.py")),
 ]
 COMMANDS = {
     " ".join(line.split()): str(file.relative_to(ROOT))
@@ -104,42 +108,43 @@ def parsed_arguments(words: list[str], monkeypatch: pytest.MonkeyPatch) -> argpa
 
     for name in ("parse_args", "parse_intermixed_args"):
         monkeypatch.setattr(argparse.ArgumentParser, name, ending(getattr(argparse.ArgumentParser, name)))
-    monkeypatch.setattr("sys.argv", words[1:] if words[0] == "-m" else words)
-    where, run = (words[1], runpy.run_module) if words[0] == "-m" else (str(ROOT / words[0]), runpy.run_path)
+    monkeypatch.setattr("sys.argv", words)
     with pytest.raises(Parsed):
-        run(where, run_name="__main__")
+        cli.main(words[1:]) if words[0] == "dexzoo" else runpy.run_path(str(ROOT / words[0]), run_name="__main__")
     return found[0]
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # runpy: a module that is imported already
 @pytest.mark.parametrize("line", COMMANDS, ids=lambda line: f"{COMMANDS[line]}: {line}"[:110])
 def test_a_command_that_is_shown_composes_or_parses(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    program, *words = shlex.split(line, comments=True)[1:]
+    program, verb, *words = shlex.split(line, comments=True)
     monkeypatch.chdir(ROOT)
-    if program == "experiments/run.py":
-        compose([word for word in words if "=" in word and not word.startswith("--")])
-    elif program in TABLES:
-        settings = read_settings(TABLES[program], words)
+    if program == "python":  # run.py, whose lines are those of `dexzoo run`, or publish.py
+        assert verb in ("experiments/run.py", "experiments/publish.py")
+        verb = Path(verb).stem
+    assert verb in {*cli.VERBS, "publish"}
+    if verb in TASKS:
+        compose([*TASKS[verb], *(word for word in words if "=" in word and not word.startswith("--"))])
+    elif verb in TABLES:
+        settings = read_settings(TABLES[verb], words)
         for model in [] if settings.runs else settings.models:
             compose(settings.run_overrides(model, 0))
-    else:
-        given = parsed_arguments([program, *words], monkeypatch)
-        if program == "experiments/sweep.py":
+    elif words or verb in ("metrics", "doctor"):  # the name of a verb alone needs no arguments in a text
+        start = ["experiments/publish.py"] if verb == "publish" else ["dexzoo", verb]
+        given = parsed_arguments([*start, *words], monkeypatch)
+        if verb == "sweep":
             read_sweep(given.file, given.overrides)
-        if program == "experiments/benchmark.py":
-            assert given.name in benchmark.names()
 
 
 def test_commands_are_found_where_there_are_some() -> None:
     assert len(COMMANDS) > 50
-    for file in ("README.md", "docs/add_a_hand.md", "docs/metrics.md", "experiments/conf/config.yaml"):
+    for file in ("README.md", "docs/add_a_hand.md", "docs/metrics.md", "experiments/run_help.py"):
         assert file in COMMANDS.values()
     for word in (
-        "run.py --help",
+        "run --help",
         "--multirun seed=0,1,2",
-        "task=refine",
-        "-m dexzoo.datamodules.doctor data=",
-        "sweep.py",
+        "refine grasps=",
+        "doctor data=",
+        "sweep experiments/sweeps/goal.yaml",
     ):
         assert any(word in line for line in COMMANDS), word
 
@@ -158,5 +163,5 @@ def test_the_size_of_the_pinned_experiment_is_what_the_texts_say() -> None:
     params = OmegaConf.load(CONF / "experiment/motionnet_demo.yaml").hydra.sweeper.params
     seeds, ablations = len(str(params.seed).split(",")), len(params.ablation.split(","))
     said = [text for file in FILES for text in re.findall(r"\d+ seeds x \d+ ablations", file.read_text())]
-    assert said == [f"{seeds} seeds x {ablations} ablations"] * 2  # README and --help
+    assert said == [f"{seeds} seeds x {ablations} ablations"] * 2  # README and help
     assert f"One of the {seeds * ablations} runs" in (CONF / "experiment/motionnet_demo.yaml").read_text()

@@ -118,14 +118,14 @@ def test_there_are_four_short_pages_that_fit(checkout: Path) -> None:
 def test_the_new_model_passes_the_shared_tests_and_trains(said: dict[str, str]) -> None:
     assert "pace: new" in of(said, "tests.models.freeze")
     assert re.search(r"1\d passed", of(said, "test_motion_models.py"))
-    printed = of(said, "run.py", "model=pace")
+    printed = of(said, "dexzoo run", "model=pace")
     assert re.search(r"^ pace +off +\d", printed, re.M)
     assert "best.ckpt" in printed
 
 
 @pytest.mark.slow
 def test_the_new_hand_is_checked_and_moves(said: dict[str, str], checkout: Path) -> None:
-    assert "claw: 2 joints" in of(said, "hands.check")
+    assert "claw: 2 joints" in of(said, "dexzoo hand ")
     assert (checkout / "claw/claw.png").is_file()
     assert "tips are 2.45 cm apart" in of(said, "try_it")  # 2 (3 - 6 sin 0.3) cm
 
@@ -135,19 +135,21 @@ def test_a_model_trains_on_grasps_of_the_new_hand(said: dict[str, str], checkout
     """The search, and a run whose rows and pictures are of a hand that no name but its YAML's path leads to."""
     assert said
     slow = [text for page in PAGES for language, name, text in blocks(page) if (language, name) == ("bash", "slow")]
-    printed = of(run_all([line for text in slow for line in lines_of(text)], checkout), "run.py", "hand=claw/claw.yaml")
+    printed = of(
+        run_all([line for text in slow for line in lines_of(text)], checkout), "dexzoo run", "hand=claw/claw.yaml"
+    )
     assert "hand claw" in printed or "grasp_flow" in printed
     (folder,) = (checkout / "runs/grasp_flow_demo_grasps").iterdir()
     assert {row["hand"] for row in read_results(folder / "results.parquet")} == {"claw"}
     assert (folder / "figures/grasps.png").is_file()
-    table = f"python experiments/table3.py runs=[{folder}] out=table3"
+    table = f"dexzoo table3 runs=[{folder}] out=table3"
     assert "hand claw" in run_all([table], checkout)[table]
 
 
 @pytest.mark.slow
 def test_the_new_data_set_is_read(said: dict[str, str]) -> None:
     assert re.search(r"3 passed", of(said, "datamodules/test_configs.py"))
-    printed = of(said, "run.py", "data=my_reaches")
+    printed = of(said, "dexzoo run", "data=my_reaches")
     assert "my reaches, 4 test clips" in printed
     share, side = np.arange(1, 30) / 29, 0.11 + 0.02 * np.arange(4)
     off = np.abs(share - share**2).mean() * 100 * np.sqrt(0.3**2 + 0.18**2 + side**2).mean()
@@ -156,7 +158,7 @@ def test_the_new_data_set_is_read(said: dict[str, str]) -> None:
 
 @pytest.mark.slow
 def test_the_new_metric_is_listed_and_evaluated(said: dict[str, str], checkout: Path) -> None:
-    assert re.search(r"palm_gap +palm_gap_cm +cm +lower +Distance of the palm's origin", of(said, "metrics list"))
+    assert re.search(r"palm_gap +palm_gap_cm +cm +lower +Distance of the palm's origin", of(said, "dexzoo metrics"))
     assert re.search(r"\d passed", of(said, "test_palm_gap.py"))
     overall = json.loads((checkout / "results/summary.json").read_text())["overall"]["palm_gap_cm"]
     assert overall["n"] == 3

@@ -1,6 +1,6 @@
 """A small tree in DexGraspNet's layout, made from the demo grasps: generated objects, generated grasps.
 
-Nothing of it comes from DexGraspNet; readers flag it `demo_data`, and a README in it says so.
+Nothing of it comes from DexGraspNet; readers flag it `demo_data`, and the file `DEMO_MARK` says so.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ from ...files.cache import cache_dir, content_key, write_folder_whole
 from ...grasps.dexgraspnet import grasp_dicts
 from ...hands.hand import load_hand
 from ...hands.pose import HandPose
+from ..base import DEMO_MARK
 from .grasps import GENERATOR_VERSION, ObjectGrasps, load_grasps
 from .objects import TEST_OBJECTS, object_mesh, object_names
 
 SCALES = (0.06, 0.08, 0.10, 0.12, 0.15)
 """metres per unit, the five of DexGraspNet; each demo object has the one that suits its size."""
 _UNIT_RADIUS = 0.98
-_VERSION = 1
-_README = """DEMO DATA in the layout of DexGraspNet, written by dexzoo. Not DexGraspNet: the objects are generated
-shapes and the grasps come from dexzoo's own generator. No number obtained with it says anything about DexGraspNet.
+_VERSION = 2
+_MARK = """demo data in DexGraspNet's layout
+Written by dexzoo. Not DexGraspNet: the objects are generated shapes and the grasps come from dexzoo's own generator. No
+number obtained with it says anything about DexGraspNet.
 """
 
 _log = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ def write_dexgraspnet_tree(root: Path, objects: Sequence[str] | None = None) -> 
     hand = load_hand("shadow")
     grasps = load_grasps(hand=hand)
     (root / "dataset").mkdir(parents=True, exist_ok=True)
-    (root / "README.txt").write_text(_README)
+    (root / DEMO_MARK).write_text(_MARK, encoding="utf-8")
     for name in names:
         centre, scale = _frame(name)
         folder = root / "meshdata" / object_code(name) / "coacd"

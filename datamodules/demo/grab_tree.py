@@ -1,7 +1,7 @@
 """A small tree in GRAB's layout, made from the demo motions: generated objects, the MANO stand-in, no person.
 
 It lets everything made for GRAB run end to end without the download. Nothing of it comes from GRAB or MANO, and no
-number obtained on it says anything about people: readers flag it `demo_data`, and a README in it says so.
+number obtained on it says anything about people: readers flag it `demo_data`, and the file `DEMO_MARK` says so.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ...hands.mano import ManoHand
 from ...hands.mano_standin import write_standin
 from ...hands.pose import HandPose
 from ...hands.products import rotate
+from ..base import DEMO_MARK
 from .clips import MOTION_VERSION, ObjectClips, object_clips
 from .grasps import GENERATOR_VERSION, load_grasps
 from .motions import ReachSettings, minimum_jerk
@@ -43,15 +44,15 @@ ACTIONS = ("lift", "pass_1")
 CONTACT = 0.005
 """metres between hand and object that count as contact."""
 
-_VERSION = 1
+_VERSION = 2
 _UPSAMPLED = 4  # 30 to 120 fps
 _STILL, _LIFT, _HOLD = 24, 96, 24  # frames at 120 fps
 _EDGE = 0.008  # metres, longest edge of an object's mesh, so that contact meets vertices
 _SKIN = 1500
-_README = """DEMO DATA in the layout of GRAB, written by dexzoo. Not GRAB: the objects are generated shapes, the hands
-are a made-up stand-in for MANO, and the motions are generated and retargeted. No number obtained with it says anything
-about people. models/MANO_RIGHT.pkl is the stand-in for the licensed file of that name; to read the tree with it, set
-DEXZOO_MANO to its path.
+_MARK = """demo data in GRAB's layout (MANO stand-in)
+Written by dexzoo. Not GRAB: the objects are generated shapes, the hands are a made-up stand-in for MANO, and the
+motions are generated and retargeted. No number obtained with it says anything about people. models/MANO_RIGHT.pkl is
+the stand-in for the licensed file of that name; to read the tree with it, set DEXZOO_MANO to its path.
 """
 
 _log = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ def write_grab_tree(
         seed: of the motions.
     """
     (root / "models").mkdir(parents=True, exist_ok=True)
-    (root / "README.txt").write_text(_README)
+    (root / DEMO_MARK).write_text(_MARK, encoding="utf-8")
     write_standin(root / "models" / "MANO_RIGHT.pkl")
     shadow, grasps = load_hand("shadow"), load_grasps()
     meshes = {name: _write_object(root, name) for name in objects}

@@ -99,7 +99,7 @@ def load_grasps(path: Path = SHIPPED, hand: Hand | None = None) -> dict[str, Obj
     except (OSError, KeyError, EOFError, ValueError, zipfile.BadZipFile) as error:
         if isinstance(error, DataError):
             raise
-        raise BadFile(path, "grasps written by `python -m dexzoo.datamodules.demo generate`", f"{error}") from error
+        raise BadFile(path, "grasps written by `dexzoo synthesise`", f"{error}") from error
 
 
 def _object_grasps(arrays: dict[str, NDArray], name: str) -> ObjectGrasps:
@@ -120,7 +120,7 @@ def _check_hand(path: Path, found: str, joints: list[str], hand: Hand) -> None:
     if found != hand.name or joints != list(hand.joint_names):
         raise DataError(
             f"demo grasps in {path}: expected grasps of hand {hand.name!r}, found {found!r}; make your own with\n"
-            f"  python -m dexzoo.datamodules.demo generate --hand {hand.name} --out DIR\n"
+            f"  dexzoo synthesise --hand {hand.name} --out DIR\n"
             f"and set data.grasps=DIR/grasps.npz"
         )
 

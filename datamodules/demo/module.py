@@ -34,7 +34,7 @@ class DemoMotion(MotionDataModule):
         objects: names of the objects used; all by default.
         test_objects: of these, those held out for the test.
         val_objects: of these, those for validation; there may be none.
-        grasps: file made by `python -m dexzoo.datamodules.demo generate`; the one that ships by default.
+        grasps: file made by `dexzoo synthesise`; the one that ships by default.
         settings: ranges that clips are drawn from.
         **base: see `MotionDataModule`.
     """

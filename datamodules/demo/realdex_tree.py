@@ -18,6 +18,7 @@ from scipy.spatial.transform import Rotation, Slerp
 from ...files.cache import cache_dir, content_key, write_folder_whole
 from ...geometry.progress import tracked
 from ...hands.hand import load_hand
+from ..base import DEMO_MARK
 from ..realdex.final import JOINTS
 from ..realdex.tf import FOREARM, WORLD, hinges
 from .clips import MOTION_VERSION, ObjectClips, object_clips
@@ -29,7 +30,11 @@ OBJECTS = ("can", "mug", "apple", "hammer", "jar", "spray")
 RECORDINGS, CLIPS = 2, 3
 """Recordings of each object, and reaches in each recording."""
 
-_VERSION = 1  # goes up when the tree changes
+_VERSION = 2  # goes up when the tree changes
+_MARK = """demo data in RealDex's layout
+Written by dexzoo. Not RealDex: objects, grasps and motions are generated. No number obtained with it says anything
+about real recordings.
+"""
 _PAUSE = 15  # frames between two reaches
 _TABLE = np.array([1.2, 0.0, 0.74])  # where the demo scene's origin lies in RealDex's world, metres
 _BEGIN = 1_700_000_000_000_000_000  # of the camera's clock, ns
@@ -91,6 +96,7 @@ def write_tree(root: Path) -> None:
     hand = load_hand("shadow")
     grasps = load_grasps(hand=hand)
     (root / "models").mkdir(parents=True, exist_ok=True)
+    (root / DEMO_MARK).write_text(_MARK, encoding="utf-8")
     for name in tracked(OBJECTS, "demo data in RealDex's layout"):
         object_mesh(name).export(root / "models" / f"{name}.obj")
         clips = object_clips(hand, grasps[name], RECORDINGS * CLIPS, 0, ReachSettings())

@@ -72,6 +72,7 @@ class GraspFolder(GraspDataModule):
         self.val_share, self.test_share = val_share, test_share
         self.object_points, self.on_bad = object_points, on_bad
         self.skipped: list[str] = []
+        self.look_for_mark(root)
 
     @abstractmethod
     def find(self) -> GraspTree:
@@ -151,28 +152,21 @@ class DexGraspNet(GraspFolder):
     read as well, and flagged `unvalidated`.
 
     Args:
-        root: folder that holds `dataset` and `meshdata`; "demo" writes and reads a small generated tree in that layout.
+        root: folder that holds `dataset` and `meshdata`.
         hand: "shadow", or the YAML of a hand with its joints.
         **options: see `GraspFolder`.
     """
 
     title = "DexGraspNet"
+    dataset = "dexgraspnet"
 
     def __init__(self, root: str | Path | None = None, hand: str = "shadow", **options: Any) -> None:
         super().__init__(root, hand, **options)
         self.form = Format("dexgraspnet-1", _read, _flags)
-        self.is_demo = root is not None and str(root) == "demo"
-        if self.is_demo:
-            self.title = "demo data in DexGraspNet's layout"
 
     def find(self) -> GraspTree:
-        """The files; the demo tree is written when it is first asked for."""
-        root = self.root
-        if self.is_demo:
-            from ..demo.dexgraspnet_tree import demo_tree
-
-            root = demo_tree()
-        return find_dexgraspnet(root, self.object_points != "none")
+        """The files."""
+        return find_dexgraspnet(self.root, self.object_points != "none")
 
 
 def _read(source: Source, hand: Hand) -> GraspSet:

@@ -63,6 +63,7 @@ class MultiDex(GraspFolder):
     """
 
     title = "MultiDex"
+    dataset = "multidex"
 
     def __init__(self, root: str | Path | None = None, hand: str = "shadow", **options: Any) -> None:
         super().__init__(root, hand, **options)

@@ -169,6 +169,7 @@ def holds(folder: Path) -> str:
 def not_found(dataset: str, root: Path | None, found: str) -> DatasetNotFound:
     """The error that says where to get a data set."""
     url, licence, tree, folders = _SETS[dataset]
+    demo = "; data.root=demo is a generated tree" if dataset == "DexGraspNet" else ""
     return DatasetNotFound(
         dataset,
         root,
@@ -176,7 +177,7 @@ def not_found(dataset: str, root: Path | None, found: str) -> DatasetNotFound:
         url=url,
         licence=licence,
         tree=tree,
-        setting=f"data.root=/path/to/{dataset}, the folder that holds {folders}",
+        setting=f"data.root=/path/to/{dataset}, the folder that holds {folders}, or DEXZOO_{dataset.upper()}{demo}",
     )
 
 
@@ -186,7 +187,7 @@ _SETS = {
         "https://pku-epic.github.io/DexGraspNet (grasps and meshes are two packages; unpack both)",
         _CC,
         DEXGRASPNET_TREE,
-        "`dataset` and `meshdata`; data.root=demo is a generated tree",
+        "`dataset` and `meshdata`",
     ),
     "UniDexGrasp": (
         "https://github.com/PKU-EPIC/UniDexGrasp (DFCData: grasps, meshes and splits)",

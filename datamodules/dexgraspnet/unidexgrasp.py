@@ -32,6 +32,7 @@ class UniDexGrasp(GraspFolder):
     """
 
     title = "UniDexGrasp"
+    dataset = "unidexgrasp"
     up = None
     sources_of_points = ("solid", "scene", "none")
 

@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...hands.mano_model import ManoModelNotFound
 from ..base import PartsDataModule
 from ..demo.module import DemoMotion
 from ..dexgraspnet import DexGraspNet, MultiDex, UniDexGrasp
 from ..download.guides import GUIDES, REALDEX_LIST
 from ..errors import DataError, DatasetNotFound, UnknownName
 from ..grab import GrabMotion
-from ..grab.skeleton import GENERIC, mano_hand
 from ..realdex import RealDexMotion
+from ..roots import default_hand
 from .findings import OPTIMISED, RECORDED, Expected
 
 
@@ -100,19 +99,13 @@ class DataSet:
             lines = str(error).splitlines()[1:]
         else:
             raise DataError(f"{self.name}: expected that a reader without data.root finds nothing, but it did")
-        how = f"\n  downloads    python -m dexzoo.datamodules.download realdex --out DIR --list ...: {REALDEX_LIST}"
+        how = f"\n  downloads    dexzoo download realdex --out DIR --list ...: {REALDEX_LIST}"
         return "\n".join([self.module.title, *lines]) + (how if self.name == "realdex" else "")
 
 
 def own_hand(dataset: DataSet) -> str:
     """The hand that a data set is of; for GRAB without the MANO model the generic skeleton."""
-    if dataset.hand != "mano":
-        return dataset.hand
-    try:
-        mano_hand("mano")
-    except ManoModelNotFound:
-        return GENERIC
-    return "mano"
+    return default_hand() if dataset.hand == "mano" else dataset.hand
 
 
 _POSE = (

@@ -196,7 +196,7 @@ def _missing(module: PartsDataModule, whole: Whole) -> tuple[str, ...]:
     if isinstance(module, GrabMotion) and module.hand == GENERIC:
         lines.append(
             f"the MANO model: joints are approximate, and verdicts {1e3 * APPROXIMATE:g} mm more lenient; "
-            "python -m dexzoo.datamodules.download mano says where to get it"
+            "dexzoo download mano says where to get it"
         )
     if isinstance(module, GraspFolder):
         if module.tree.missing:

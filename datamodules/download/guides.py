@@ -54,7 +54,7 @@ GUIDES = {
             "unpack them with the authors' unzip_grab.py: parts of a zip's name separated by __ become folders",
         ),
         GRAB_TREE,
-        "data.root=/path/to/GRAB, the folder that holds `grab` and `tools`",
+        "data.root=/path/to/GRAB, the folder that holds `grab` and `tools`, or the environment variable DEXZOO_GRAB",
     ),
     "mano": Guide(
         "MANO",
@@ -63,7 +63,7 @@ GUIDES = {
         (
             "register, accept the licence and sign in",
             "download the models and code",
-            "unpack MANO_RIGHT.pkl; python -m dexzoo.hands.mano_standin writes a stand-in to try things without it",
+            "unpack MANO_RIGHT.pkl; hand=mano_skeleton, with approximate joints, needs no file",
         ),
         "<anywhere>/MANO_RIGHT.pkl",
         "the environment variable DEXZOO_MANO=/path/to/MANO_RIGHT.pkl",
@@ -80,6 +80,6 @@ GUIDES = {
 <root>/dataset/<object_code>.npy
 <root>/meshdata/<object_code>/coacd/decomposed.obj
 """,
-        "data.root=/path/to/dexgraspnet",
+        "data.root=/path/to/dexgraspnet, or the environment variable DEXZOO_DEXGRASPNET",
     ),
 }

@@ -60,3 +60,14 @@ def _one(url: str, target: Path, md5: str | None, fetcher: Fetcher, outcome: Out
     outcome.got.append(name)
     if md5 is None and name != CHECKSUMS:
         outcome.unchecked.append(name)
+
+
+def report(outcome: Outcome, out: Path) -> None:
+    """Prints what was got, and how it is read."""
+    print(f"{out}: {len(outcome.got)} files got, {len(outcome.kept)} were there, {len(outcome.failed)} failed")
+    if outcome.unchecked:
+        print(f"  without a checksum in md5.txt, so not checked: {', '.join(outcome.unchecked)}")
+    for message in outcome.failed:
+        print(f"  {message}")
+    if not outcome.failed:
+        print(f"read it with data=realdex data.root={out}; the object meshes are an archive of their own: data.models")

@@ -96,5 +96,6 @@ def _not_found(root: Path | None, found: str) -> DatasetNotFound:
         url="https://grab.is.tue.mpg.de (register, download, unpack with the authors' unzip_grab.py)",
         licence="non-commercial research, not to be passed on",
         tree=TREE,
-        setting="data.root=/path/to/GRAB, the folder that holds `grab` and `tools`; data.root=demo is a generated tree",
+        setting="data.root=/path/to/GRAB, the folder that holds `grab` and `tools`, or DEXZOO_GRAB; data.root=demo is "
+        "a generated tree",
     )

@@ -22,7 +22,7 @@ class GrabGrasps(GraspDataModule):
     Grasps are named "<object>/<number>", the number counting the object's grasps in the order of the sequences.
 
     Args:
-        root: folder that holds `grab` and `tools`; "demo" writes and reads a small generated tree in that layout.
+        root: folder that holds `grab` and `tools`.
         hand: name or YAML of a hand with MANO's joints.
         split: "grab" or "goal", by object, aliases merged.
         frames: "goal_grasp" (GOAL's GNet) or "grab" (every frame with contact), see `frames`.
@@ -38,6 +38,7 @@ class GrabGrasps(GraspDataModule):
     """
 
     title = "GRAB"
+    dataset = "grab"
 
     def __init__(
         self,
@@ -58,9 +59,7 @@ class GrabGrasps(GraspDataModule):
         check_rule(frames, every)
         self.reader = GrabReader(root, hand, side, object_points, self.n_object_points, on_bad)
         self.split_by, self.frames, self.every = split, frames, every
-        self.is_demo = self.reader.is_demo
-        if self.is_demo:
-            self.title = "demo data in GRAB's layout (MANO stand-in)"
+        self.look_for_mark(root)
 
     @property
     def skipped(self) -> list[str]:

@@ -34,7 +34,7 @@ class GrabMotion(MotionDataModule):
     `mirrored_left_hand`; frame rules then read the labels of the other hand.
 
     Args:
-        root: folder that holds `grab` and `tools`; "demo" writes and reads a small generated tree in that layout.
+        root: folder that holds `grab` and `tools`.
         hand: name or YAML of a hand with MANO's joints.
         split: "grab", "goal" (by object, aliases merged) or "saga_subjects" (tests on s9 and s10, no validation).
         frames: which frames make a clip: "reach" (from the hand's onset), "goal_reach" (GOAL's MNet, which looks at the
@@ -47,6 +47,7 @@ class GrabMotion(MotionDataModule):
     """
 
     title = "GRAB"
+    dataset = "grab"
 
     def __init__(
         self,
@@ -78,9 +79,7 @@ class GrabMotion(MotionDataModule):
         self.split_by, self.frames, self.goal = split, frames, goal
         self.split_group = "object" if split in OBJECT_SPLITS else "recording"
         self.without_clip: Counter[str] = Counter()
-        self.is_demo = self.reader.is_demo
-        if self.is_demo:
-            self.title = "demo data in GRAB's layout (MANO stand-in)"
+        self.look_for_mark(root)
 
     @property
     def skipped(self) -> list[str]:

@@ -15,6 +15,7 @@ from ...files.cache import cache_dir, content_key, write_whole
 from ...geometry.meshes import MeshError, load_mesh
 from ...geometry.progress import tracked
 from ...hands.mano import ManoHand
+from ..base import mark_of
 from ..clouds import object_cloud
 from ..errors import BadFile, UnknownName
 from .files import GrabTree, find_tree
@@ -29,7 +30,7 @@ class GrabReader:
     """Reads sequences, subjects and objects of one side; the data module and `read_grasps` share it.
 
     Args:
-        root: folder that holds `grab` and `tools`; "demo" is a generated tree.
+        root: folder that holds `grab` and `tools`.
         hand: name or YAML of a hand with MANO's joints.
         side: "right" or "left".
         object_points: "mesh" or "none", see `GrabMotion`.
@@ -58,18 +59,13 @@ class GrabReader:
                 raise UnknownName(what, name, known)
         self.root, self.hand_name, self.side, self.on_bad = root, hand, side, on_bad
         self.object_points, self.n_object_points = object_points, n_object_points
-        self.is_demo = root is not None and str(root) == "demo"
         self.skipped: list[str] = []
         self._people: dict[str, Person] = {}
         self._objects: dict[str, tuple[Tensor, Path | None]] = {}
 
     @cached_property
     def tree(self) -> GrabTree:
-        """The files; the demo tree is written when it is first asked for."""
-        if self.is_demo:
-            from ..demo.grab_tree import demo_tree
-
-            return find_tree(demo_tree())
+        """The files."""
         return find_tree(self.root)
 
     @cached_property
@@ -84,7 +80,7 @@ class GrabReader:
             "generic_skeleton": is_generic(self.hand),
             "mano_stand_in": self.hand.stand_in and not is_generic(self.hand),
             "mirrored_left_hand": self.side == "left",
-            "demo_data": self.is_demo,
+            "demo_data": mark_of(self.root) is not None,
         }
         return tuple(name for name, here in flags.items() if here)
 

@@ -25,7 +25,7 @@ class RealDexGrasps(GraspDataModule):
     Grasps are named "<object>/<number>", the number counting the object's grasps in the order of its clips.
 
     Args:
-        root: see `RealDexMotion`; "demo" is a small generated tree.
+        root: see `RealDexMotion`.
         hand: name or YAML of the hand to convert to. "shadow_e3m5" is the robot that was recorded.
         last: frames at the end of each clip that are taken where they touch.
         contact_threshold: metres between hand and object that count as contact.
@@ -46,6 +46,8 @@ class RealDexGrasps(GraspDataModule):
         UnknownName: another setting.
         DataError: `last` below 1.
     """
+
+    dataset = "realdex"
 
     def __init__(
         self,

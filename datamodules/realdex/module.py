@@ -36,9 +36,6 @@ _TREE = """
                                     /segment.txt                    rows: start end; found by contact where absent
 <root>/models/<object>.obj          or models.zip, or data.models=<folder or zip>
 """
-DEMO = "demo"
-"""The root that stands for demo data."""
-
 _SPLITS = ("auto", "paper", "objects", "recordings")
 
 _log = logging.getLogger(__name__)
@@ -53,8 +50,7 @@ class RealDexMotion(MotionDataModule):
 
     Args:
         root: folder that holds the recordings, at any depth, in zips or unpacked: the whole data set, one object, one
-            recording, or what `python -m dexzoo.datamodules.realdex prepare` wrote. "demo" writes a small tree of demo
-            data in this layout and reads that.
+            recording, or what `dexzoo prepare` wrote.
         hand: name or YAML of the hand to convert to. "shadow_e3m5" is the robot that was recorded.
         split: "paper" (40/6/6 objects, as in the paper's tools with the misspelt names mended); "objects" and
             "recordings" (folds: fold k tests on every n_folds-th one in natural order, beginning with number k);
@@ -76,6 +72,7 @@ class RealDexMotion(MotionDataModule):
     """
 
     title = "RealDex"
+    dataset = "realdex"
 
     def __init__(
         self,
@@ -105,9 +102,8 @@ class RealDexMotion(MotionDataModule):
         ):
             if name not in known:
                 raise UnknownName(what, name, known)
-        self.is_demo = str(root) == DEMO
-        self.title = "RealDex layout, demo data" if self.is_demo else RealDexMotion.title
-        self.root = None if root is None or self.is_demo else Path(root).expanduser()
+        self.look_for_mark(root)
+        self.root = None if root is None else Path(root).expanduser()
         self.models = None if models is None else Path(models).expanduser()
         self.split_by, self.fold, self.n_folds, self.n_val = split, fold, n_folds, n_val
         self.object_points, self.native_fps, self.on_bad = object_points, fps, on_bad
@@ -178,10 +174,6 @@ class RealDexMotion(MotionDataModule):
     def _recordings(self) -> list[Folder]:
         if self._folders is not None:
             return self._folders
-        if self.is_demo and self.root is None:
-            from ..demo.realdex_tree import demo_tree
-
-            self.root = demo_tree()
         if self.root is None:
             raise self._not_found(None, "data.root is not set")
         if not self.root.exists():
@@ -210,7 +202,7 @@ class RealDexMotion(MotionDataModule):
             url="https://github.com/4DVLab/RealDex (recordings and meshes: links in its README)",
             licence="none stated by its authors: ask them before you use it for more than research",
             tree=_TREE,
-            setting="data.root=/path/to/realdex",
+            setting="data.root=/path/to/realdex, or DEXZOO_REALDEX; data.root=demo is a generated tree",
         )
 
     def _clips_of(self, recording: Recording) -> list[MotionSample]:
@@ -255,7 +247,7 @@ class RealDexMotion(MotionDataModule):
         if self.object_points == "mesh":
             return [object_cloud(mesh, self.n_object_points)] * n, mesh
         if recording.clouds is None:
-            hint = "`python -m dexzoo.datamodules.realdex prepare ROOT --out DIR --calibration FOLDER` makes them"
+            hint = "`dexzoo prepare ROOT --out DIR --calibration FOLDER` makes them"
             raise BadFile(recording.path, "clouds of the scene", "none", hint=hint)
         return [self._evened(recording, number) for number in range(n)], mesh
 

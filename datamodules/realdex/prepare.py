@@ -14,6 +14,7 @@ from ...files.cache import content_key, write_whole
 from ...files.unpickle import PickleFileError
 from ...geometry.meshes import MeshError, load_mesh
 from ...geometry.progress import tracked
+from ..base import mark_of
 from ..errors import DataError
 from .archive import Folder, open_folder
 from .cameras import find_clock, object_clouds
@@ -91,6 +92,9 @@ def prepare(
     settings = _Settings(poses, threshold, None if calibration is None else open_folder(calibration))
     for folder in tracked(folders, "preparing recordings"):
         _prepare_one(folder, meshes[object_of(folder.path)], out, settings, outcome)
+    mark = mark_of(root)
+    if mark is not None:
+        shutil.copyfile(mark, out / mark.name)  # what is made of demo data is demo data
     return outcome
 
 

@@ -1,1 +1,1 @@
-"""One file per benchmark, each with `rows(quick)`; `experiments/benchmark.py` runs them and prints the tables."""
+"""One file per benchmark, each with `rows(quick)`; `dexzoo bench NAME` runs one and prints the tables."""

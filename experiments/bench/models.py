@@ -28,6 +28,7 @@ from ...datamodules.types import FUTURE
 from ...datamodules.windows import ClipStore
 from ...models import ContactPrediction, GraspGeneration, MotionSynthesis
 from .. import tracking
+from ..data import build_data
 
 Row = dict[str, Any]
 
@@ -144,7 +145,7 @@ def build(overrides: Sequence[str]) -> tuple[Any, Any, Any]:
     """The task, the data and the config of a command; a contact predictor inside counts as trained."""
     with initialize_config_module("dexzoo.experiments.conf", version_base=None):
         cfg = compose("config", list(overrides))
-        task, data = hydra.utils.instantiate(cfg.model, hand=cfg.hand), hydra.utils.instantiate(cfg.data)
+        task, data = hydra.utils.instantiate(cfg.model, hand=cfg.hand), build_data(cfg.data)
     if getattr(task.network, "contact", None) is not None:
         task.load_contact_weights(task.network.contact.state_dict())
     data.prepare_data()

@@ -1,4 +1,4 @@
-"""The command `python -m dexzoo.metrics evaluate`: measures files of grasps and writes tables and pictures.
+"""The command `dexzoo evaluate`: measures files of grasps and writes tables and pictures.
 
 `evaluate.py` is the whole run; `meshes.py` finds the mesh of an object, `plan.py` cuts the work into chunks, `work.py`
 measures them here, in processes or on a Ray cluster, `shards.py` keeps what is finished, `summary.py` and `pictures.py`

@@ -12,7 +12,6 @@ from typing import Any
 
 FILE = "table.json"
 _HERE = Path(__file__)
-_ROOT = _HERE.parents[2]
 
 
 def write_table(
@@ -52,20 +51,15 @@ def write_table(
 
 
 def command_line(argv: Sequence[str]) -> str:
-    """The command as it is typed in the repository: `python experiments/run.py ...`, `python -m dexzoo.metrics ...`."""
+    """The command as it is typed in the repository: `dexzoo table4 ...`, `python experiments/run.py ...`."""
     program = Path(argv[0])
-    if program.name == "__main__.py" and _is_ours(program.absolute()):
-        name = f"python -m dexzoo.{'.'.join(program.absolute().relative_to(_ROOT).parts[:-1])}"
+    if program.parts[-2:] == ("dexzoo", "__main__.py"):
+        name = "dexzoo"
     elif program.suffix == ".py":
         name = f"python {program.parent.name}/{program.name}"
     else:
         name = program.name
     return shlex.join([*shlex.split(name), *argv[1:]])
-
-
-def _is_ours(program: Path) -> bool:
-    """Whether a file is one of dexzoo, and not of an environment that lies inside the checkout."""
-    return program.is_relative_to(_ROOT) and not program.relative_to(_ROOT).parts[0].startswith(".")
 
 
 def version() -> str | None:

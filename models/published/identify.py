@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .affordance_cvae import AffordanceNetwork
-from .checkpoints import CheckpointError, differences, read_tensors, respell
+from .checkpoints import CheckpointError, differences, load_official, read_tensors, respell
 from .contact_map_net import ContactMapNet
 from .gendexgrasp import ContactMapVAE
 from .goal_gnet import GNet
@@ -95,6 +96,20 @@ def identify(path: str | Path) -> Match:
             f"other names or shapes, {', '.join(list(tensors)[:3])} ...; known are:\n  " + "\n  ".join(NETWORKS)
         )
     return best
+
+
+def show(path: Path) -> bool:
+    """Prints which network a file is and what was loaded of it, or what is wrong; returns whether all is well."""
+    try:
+        match = identify(path)
+        if match.differences:
+            print(match)
+            return False
+        print(f"{load_official(path, NETWORKS[match.name](), name=match.name)}\n  network: {match.name}")
+    except CheckpointError as error:
+        print(error, file=sys.stderr)
+        return False
+    return True
 
 
 def _compare(path: Path, tensors: Mapping[str, Tensor], name: str) -> Match:

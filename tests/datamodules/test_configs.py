@@ -11,6 +11,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
 from dexzoo.datamodules import Compose, HistoryNoise, Jitter, Observe, Yaw
+from dexzoo.experiments import data as _  # noqa: F401  data_root of the configs
 
 _IS_HYDRAS = re.compile(r"\s*(_target_:|defaults:|- )")
 MOTIONS = ["realdex", "grab", "demo"]
@@ -24,10 +25,14 @@ def test_defaults_are_those_of_the_signature(name: str) -> None:
     config = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"))
     config.pop("defaults", None)
     parameters: dict[str, inspect.Parameter] = {}
-    for kind in reversed(get_class(config.pop("_target_")).__mro__):  # what a class leaves to **options is its base's
+    module = get_class(config.pop("_target_"))
+    dataset = module.dataset
+    for kind in reversed(module.__mro__):  # what a class leaves to **options is its base's
         parameters |= inspect.signature(kind.__init__).parameters
     for key in ("hand", "seed"):
         assert config.pop(key) == f"${{{key}}}"
+    if "root" in config:  # of the data set's variable, see test_roots.py
+        assert config.pop("root") == f"${{data_root:{dataset}}}"
     for key in (
         "history_noise",
         "speed_range",

@@ -13,12 +13,12 @@ import pytest
 from dexzoo.datamodules.demo import realdex_tree
 from dexzoo.datamodules.demo.dexgraspnet_tree import write_dexgraspnet_tree
 from dexzoo.datamodules.demo.grab_tree import write_grab_tree, write_sequence
-from dexzoo.datamodules.doctor import SETS, causes, sheet
-from dexzoo.datamodules.doctor import __main__ as command
-from dexzoo.datamodules.doctor.__main__ import main, read_settings
+from dexzoo.datamodules.doctor import SETS, causes, consult, sheet
+from dexzoo.datamodules.doctor.consult import read_settings
 from dexzoo.datamodules.errors import DataError, UnknownName
 from dexzoo.hands import load_hand
 from dexzoo.hands.mano_standin import write_standin
+from tests.verbs import status_of
 
 HAND = load_hand("shadow")
 
@@ -59,13 +59,13 @@ Doctor = Callable[..., tuple[int, str]]
 def doctor(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Doctor:
     """Runs the command, the sheet of samples goes to `tmp_path`; returns its status and what it prints."""
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(command, "EXAMINED", 24)
-    monkeypatch.setattr(command, "PIXELS", 60)
+    monkeypatch.setattr(consult, "EXAMINED", 24)
+    monkeypatch.setattr(consult, "PIXELS", 60)
     monkeypatch.setattr(sheet, "SAMPLES", 2)
     monkeypatch.setattr(causes, "GRASPS", 12)
 
     def run(*arguments: str) -> tuple[int, str]:
-        status = main([*arguments, "data.n_object_points=16", "--out", str(tmp_path / "out")])
+        status = status_of("doctor", *arguments, "data.n_object_points=16", "--out", str(tmp_path / "out"))
         return status, capsys.readouterr().out
 
     return run
@@ -269,13 +269,12 @@ class TestArguments:
         with pytest.raises(UnknownName, match=message):
             SETS[name].make("mano_skeleton" if name == "grab" else None, options)
 
-    def test_a_wrong_command_ends_with_status_2_and_the_message(self, capsys: pytest.CaptureFixture[str]) -> None:
-        with pytest.raises(SystemExit, match="2"):
-            main(["data=realdecks"])
+    def test_wrong_settings_end_with_the_message(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert status_of("doctor", "data=realdecks") == 1
         assert "did you mean 'realdex'?" in capsys.readouterr().err
 
     def test_without_arguments_it_says_how_to_get_each_data_set(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main([]) == 0
+        assert status_of("doctor") == 0
         text = capsys.readouterr().out
         for line in (
             "https://github.com/4DVLab/RealDex",
@@ -286,7 +285,7 @@ class TestArguments:
             "<root>/models/<object>.obj",
             "<root>/grab/s1 ... s10/<object>_<action>[_<k>].npz",
             "<root>/dataset/<object_code>.npy",
-            "python -m dexzoo.datamodules.download realdex --out DIR",
+            "dexzoo download realdex --out DIR",
         ):
             assert line in text
         assert text.count("licence") >= 6

@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 
 from dexzoo.datamodules.download import ChecksumError, DownloadError, Fetcher, fetch, read_list
-from dexzoo.datamodules.download.__main__ import main
+from dexzoo.datamodules.download.guides import GUIDES
 from dexzoo.datamodules.download.pages import Page
 from dexzoo.datamodules.errors import BadFile
+from tests.verbs import status_of
 
 
 def zipped(seed: int, size: int = 300_000) -> bytes:
@@ -269,7 +270,7 @@ class TestCommand:
 
     def run(self, listing: Path | str, *more: str) -> int:
         out = Path(str(listing)).parent / "out" if isinstance(listing, Path) else Path(more[-1])
-        return main(["realdex", "--out", str(out), "--list", str(listing), "--tries", "2", *more])
+        return status_of("download", "realdex", "--out", str(out), "--list", str(listing), "--tries", "2", *more)
 
     def test_one_object_then_all(self, server, listing: Path, capsys) -> None:
         out = listing.parent / "out"
@@ -307,18 +308,23 @@ class TestCommand:
         ],
     )
     def test_what_to_get_must_be_said(self, listing: Path, capsys, arguments: tuple, message: str) -> None:
-        with pytest.raises(SystemExit):
-            self.run(listing, *arguments)
+        assert self.run(listing, *arguments) == 1
         assert message in capsys.readouterr().err
 
     def test_without_a_list_it_says_where_that_is(self, tmp_path: Path, capsys) -> None:
-        with pytest.raises(SystemExit):
-            main(["realdex", "--out", str(tmp_path), "--all"])
+        assert status_of("download", "realdex", "--out", str(tmp_path), "--all") == 1
         assert "download/gdown_path.json in the repository https://github.com/4DVLab/RealDex" in capsys.readouterr().err
+
+    def test_a_name_that_is_none_gives_the_nearest(self, capsys) -> None:
+        assert status_of("download", "graab") == 1
+        assert "found 'graab'; did you mean 'grab'?" in capsys.readouterr().err
+        assert status_of("download", "--help") == 0
+        assert "realdex, grab, dexgraspnet or mano" in capsys.readouterr().out
+        assert set(GUIDES) == {"grab", "dexgraspnet", "mano"}
 
     @pytest.mark.parametrize("name", ["grab", "mano", "dexgraspnet"])
     def test_guides(self, name: str, capsys) -> None:
-        assert main([name]) == 0
+        assert status_of("download", name) == 0
         text = capsys.readouterr().out
         for word in ("https://", "licence", "1. ", "then set", "expected tree"):
             assert word in text

@@ -40,7 +40,7 @@ def suite(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("suite")
 def test_table_and_json(tmp_path, capsys):
-    benchmark.main(["toy", "--quick", "--json", str(tmp_path / "out.json")])
+    benchmark.bench("toy", True, None, None, tmp_path / "out.json")
     result = json.loads((tmp_path / "out.json").read_text())
     assert list(result) == ["benchmark", "machine", "rows"]
     assert list(result["rows"][0]) == ["case", "ours_ms", "peer", "peer_ms", "ratio", "batch"]

@@ -10,7 +10,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from dexzoo.experiments import folders
+from dexzoo.experiments import folders, run_help
+from dexzoo.experiments.data import build_data
 
 CONF = Path(folders.__file__).parent / "conf"
 FILES = sorted(CONF.rglob("*.yaml"))
@@ -61,8 +62,8 @@ def test_every_model_takes_every_schedule(compose, name):
 
 @pytest.mark.parametrize("name", choices("data"))
 def test_data_build(compose, name):
-    cfg = compose(f"data={name}")
-    assert instantiate(cfg.data).hand == cfg.hand
+    cfg = compose(f"data={name}", *(["data.root=somewhere"] if "demo" not in name else []))
+    assert build_data(cfg.data).hand == cfg.hand
 
 
 @pytest.mark.parametrize("name", choices("trainer"))
@@ -96,7 +97,7 @@ def test_an_ablation_changes_one_switch_of_the_network(compose, name):
 @pytest.mark.parametrize("name", choices("experiment"))
 def test_experiments_say_how_to_start_them_and_build(compose, name):
     text = (CONF / f"experiment/{name}.yaml").read_text()
-    assert text.startswith(f"# @package _global_\n# python experiments/run.py experiment={name}")
+    assert text.startswith(f"# @package _global_\n# dexzoo run experiment={name}")
     cfg = compose(f"experiment={name}")
     assert cfg.name == name
     instantiate(cfg.model, hand=cfg.hand)
@@ -105,8 +106,7 @@ def test_experiments_say_how_to_start_them_and_build(compose, name):
 
 
 def test_the_names_in_the_help_compose(compose):
-    footer = OmegaConf.load(CONF / "config.yaml").hydra.help.footer
-    commands = re.findall(r"python experiments/run\.py(?: (\S+=.*?))?(?:  |\n|$)", footer)
+    commands = re.findall(r"dexzoo run(?: (\S+=.*?))?(?:  |\n|$)", run_help.EXAMPLES)
     assert len(commands) >= 5
     for command in commands:
         compose(*(o for o in command.split() if not o.startswith(("-", "ckpt"))))
@@ -134,8 +134,12 @@ def test_every_key_of_the_top_level_is_read():
     assert [key for key in cfg.figures if f"settings.{key}" not in figures] == []
 
 
-def test_grab_brings_its_hand_and_the_command_line_wins(compose):
+def test_grab_brings_its_hand_and_the_command_line_wins(compose, monkeypatch):
+    monkeypatch.setenv("DEXZOO_MANO", "MANO_RIGHT.pkl")
     assert compose("data=grab").hand == "mano"
+    monkeypatch.delenv("DEXZOO_MANO")
+    assert compose("data=grab").hand == "mano_skeleton"
+    assert compose("data=grab", "hand=mano").data.hand == "mano"
     cfg = compose("data=grab", "hand=mano_skeleton")
     assert cfg.hand == cfg.data.hand == "mano_skeleton"
     assert compose("data=demo").hand == "shadow"

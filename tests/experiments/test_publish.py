@@ -57,7 +57,7 @@ def test_every_table_of_results_is_shown_and_says_where_it_comes_from() -> None:
     assert {layout[name].get("from", name) for name in layout} == set(results)
     for name, entry in results.items():
         assert tuple(entry) == publish.KEYS, name
-        assert entry["command"].startswith("python "), name
+        assert entry["command"].startswith(("python ", "dexzoo ")), name
         assert entry["made_at"], name
         assert {len(line) for line in entry["cells"]} == {len(entry["headings"])}, name
 
@@ -119,11 +119,13 @@ def test_a_layout_that_does_not_fit_is_named(root: Path, change: dict, message: 
 
 
 def test_a_command_reads_as_one_types_it() -> None:
-    assert command_line(["/x/experiments/table4.py", "runs=[a,b]", "out=my table"]) == (
-        "python experiments/table4.py 'runs=[a,b]' 'out=my table'"
+    assert command_line(["/x/experiments/run.py", "seed=1", "name=my run"]) == (
+        "python experiments/run.py seed=1 'name=my run'"
     )
-    assert command_line([str(publish.ROOT / "metrics/__main__.py"), "list"]) == "python -m dexzoo.metrics list"
-    assert command_line(["/usr/bin/dexzoo", "seed=1"]) == "dexzoo seed=1"
+    assert (
+        command_line([str(publish.ROOT / "dexzoo/__main__.py"), "table4", "runs=[a,b]"]) == "dexzoo table4 'runs=[a,b]'"
+    )
+    assert command_line(["/usr/bin/dexzoo", "metrics"]) == "dexzoo metrics"
     assert command_line([f"{Path(pytest.__file__).parent}/__main__.py"]).endswith("__main__.py")
 
 

@@ -19,6 +19,7 @@ from dexzoo.experiments.folders import RunError
 from dexzoo.experiments.sweep_figures import place
 from dexzoo.experiments.sweep_file import as_overrides
 from dexzoo.models import Refiner
+from tests.verbs import status_of
 
 pytest.importorskip("sweeps", reason='needs the package sweeps: pip install "dexzoo[sweep]"')
 
@@ -140,7 +141,7 @@ def test_the_best_of_a_file_composes_as_an_experiment(file, tmp_path):
 
 
 def test_a_grid_is_searched_to_its_end_and_its_best_is_written(tmp_path, runs, capsys):
-    sweep.main([str(write(tmp_path / "grid.yaml")), "--count", "99", "--out", str(tmp_path / "out"), "seed=3"])
+    status_of("sweep", str(write(tmp_path / "grid.yaml")), "--count", "99", "--out", str(tmp_path / "out"), "seed=3")
     assert runs == [f"{i:03d}" for i in range(6)]
     assert json.loads((tmp_path / "out" / sweep.SETTINGS).read_text())["fixed"] == ["model=motionnet", "seed=3"]
     best = yaml.safe_load((tmp_path / "out" / "experiment" / "grid_best.yaml").read_text())

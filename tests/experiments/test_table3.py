@@ -24,6 +24,7 @@ from dexzoo.experiments.grasp_results import crossed_interval, gather, statistic
 from dexzoo.experiments.results import Row
 from dexzoo.experiments.tables import read_settings
 from dexzoo.hands import load_hand
+from tests.verbs import status_of
 
 NAN = math.nan
 
@@ -357,7 +358,8 @@ def test_merging_runs_writes_tables_and_pictures(rows, tmp_path, capsys):
         for row in rows
         if (row["seed"], row["object"], row["refine"]) == (0, "can", "off")
     ]
-    table3.main([f"runs={write_run(tmp_path / 'run', some)}", f"out={tmp_path / 'out'}", "key=penetration_cm"])
+    given = [f"runs={write_run(tmp_path / 'run', some)}", f"out={tmp_path / 'out'}", "key=penetration_cm"]
+    assert status_of("table3", *given) == 0
     printed = capsys.readouterr().out
     assert "Table 3: demo data, hand shadow, 1 test objects" in printed
     for name in ("results.parquet", "table3.csv", "table3.md", "grasps.png"):

@@ -20,6 +20,7 @@ from dexzoo.experiments.folders import RunError
 from dexzoo.experiments.load import load_run
 from dexzoo.experiments.results import Row, label_rows, read_results, write_results
 from dexzoo.experiments.tables import read_settings
+from tests.verbs import status_of
 
 CLIPS, SEEDS = 20, (0, 1)
 SHIFT = {"motionnet": 0.0, "goal": 0.4, "saga": 0.02}
@@ -258,7 +259,7 @@ def test_merging_runs_writes_the_table_and_pictures(runs, tmp_path, capsys, monk
     monkeypatch.setattr(motion_figures, "MOMENTS", 2)  # a picture takes a third of a second
     monkeypatch.setattr(motion_figures, "FILM_FPS", 1)
     given = f"runs=[{runs['motionnet']},{runs['rival']}]"
-    table4.main([given, f"out={tmp_path}", "size=48", "beside=nothing"])
+    assert status_of("table4", given, f"out={tmp_path}", "size=48", "beside=nothing") == 0
     names = ["table4.md", "table4.csv", "table4.json", "table.json", "error_over_time.png"]
     names += ["sheet_median.png", "film_median.gif", "sheet_worst.png"]
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(names)
@@ -296,6 +297,6 @@ def test_pictures_without_weights_or_common_clips_are_refused(runs, rows, tmp_pa
 def test_without_pictures_no_weights_are_needed(tmp_path):
     (tmp_path / "run").mkdir()
     write_results(tmp_path / "run", make_rows("motionnet", 0), {})
-    table4.main([f"runs={tmp_path / 'run'}", f"out={tmp_path / 'out'}", "size=0"])
+    assert status_of("table4", f"runs={tmp_path / 'run'}", f"out={tmp_path / 'out'}", "size=0") == 0
     files = sorted(file.name for file in (tmp_path / "out").iterdir())
     assert files == ["table.json", "table4.csv", "table4.json", "table4.md"]

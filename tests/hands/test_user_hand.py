@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from dexzoo.hands import HandError, HandPose, load_hand
-from dexzoo.hands.check import findings, main
+from dexzoo.hands.check import findings
 from dexzoo.hands.mujoco_model import hand_mjcf
+from tests.verbs import status_of
 
 
 def _pose(hand, batch, seed=0):
@@ -93,7 +94,7 @@ def test_simulation_model_follows_the_same_kinematics(pincer):
 
 
 def test_check_prints_and_draws(pincer, tmp_path, capsys):
-    assert main([str(pincer), "--out", str(tmp_path / "out" / "pincer.png")]) == 0
+    assert status_of("hand", str(pincer), "--out", str(tmp_path / "out" / "pincer.png")) == 0
     printed = capsys.readouterr().out
     for expected in ("left_joint", "-0.200", "left_tip_joint (mimic)", "finger.stl collides as its bounding box"):
         assert expected in printed
@@ -108,7 +109,7 @@ def test_check_reports_what_is_missing(pincer):
 
 
 def test_check_of_an_unknown_hand(capsys):
-    assert main(["shadow_e3m6"]) == 1
+    assert status_of("hand", "shadow_e3m6") == 1
     assert "did you mean 'shadow_e3m5'?" in capsys.readouterr().out
 
 

@@ -9,8 +9,8 @@ import trimesh
 from rich.console import Console
 
 from dexzoo.grasps.files import GraspSet, save_grasps
-from dexzoo.metrics import __main__ as command
 from dexzoo.metrics.tool import Settings, evaluate
+from tests.verbs import status_of
 
 from .small_hands import ball, fixed_hand, pose_at
 
@@ -52,4 +52,4 @@ class Given:
 
     def main(self, *words: str) -> int:
         given = [f"--mesh={self.meshes}", f"--out={self.out}", f"--hand={self.hand.spec.file}", "--metrics", "contact"]
-        return command.main(["evaluate", str(self.grasps), *given, "--chunk=4", "--no-pictures", *words])
+        return status_of("evaluate", str(self.grasps), *given, "--chunk=4", "--no-pictures", *words)

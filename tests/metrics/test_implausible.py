@@ -16,7 +16,7 @@ from dexzoo.grasps.files import GraspSet, load_grasps, save_grasps, write_dexgra
 from dexzoo.grasps.grasp_set import AXES, GraspFileError
 from dexzoo.hands.hand import load_hand
 from dexzoo.hands.pose import HandPose
-from dexzoo.metrics import __main__ as command
+from tests.verbs import status_of
 
 from .given_grasps import RADIUS, Given
 from .small_hands import ball, box, fixed_hand, pose_at
@@ -77,8 +77,7 @@ def test_an_object_of_two_metres_needs_its_scale_stated(given: Given, capsys: py
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "mm"])
 def test_a_scale_that_is_none_is_refused(given: Given, text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        given.main(f"--scale={text}")
+    assert given.main(f"--scale={text}") == 2
     assert "expected metres, a positive number, found" in capsys.readouterr().err
 
 
@@ -98,7 +97,7 @@ def displacement(shelf: tuple[Path, Path], folder: Path, part: GraspSet, *words:
     hand = load_hand(str(shelf[0]))
     save_grasps(folder / "g.npz", [part], hand)
     options = [f"--mesh={shelf[1]}", f"--out={folder / 'out'}", f"--hand={shelf[0]}", "--no-pictures", *words]
-    assert command.main(["evaluate", str(folder / "g.npz"), *options, "--metrics", "sim_displacement"]) == 0
+    assert status_of("evaluate", str(folder / "g.npz"), *options, "--metrics", "sim_displacement") == 0
     return pq.read_table(folder / "out/grasps.parquet")["sim_displacement_cm"].to_numpy()
 
 

@@ -12,6 +12,7 @@ import torch
 import trimesh
 from scipy.spatial.transform import Rotation
 
+from dexzoo.datamodules.base import DEMO_MARK
 from dexzoo.datamodules.demo import grab_tree
 from dexzoo.datamodules.demo.grab_tree import CONTACT, SHAPES, SUBJECTS, write_grab_tree
 from dexzoo.datamodules.demo.retarget import to_mano
@@ -97,7 +98,7 @@ def test_the_reader_reads_it_and_says_what_it_is(tree: Path, monkeypatch: pytest
         data.setup()
         assert (len(data.train), len(data.val), len(data.test)) == (2, 0, 2)
         assert not data.without_clip
-        assert data.flags == (flag,)
+        assert data.flags == ("demo_data", flag)
         for clip in data.test:
             assert 20 < len(clip.pose.joints) < 70
             goal = data.person(clip).joints(clip.pose)[-1]
@@ -105,23 +106,21 @@ def test_the_reader_reads_it_and_says_what_it_is(tree: Path, monkeypatch: pytest
             assert torch.cdist(goal[1:], placed).min() < 0.025  # a joint is a finger's radius away from the skin
 
 
-def test_demo_is_named_so_everywhere(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grab_tree, "demo_tree", lambda: tree)
-    data = GrabMotion("demo", "mano_skeleton", n_object_points=64)
+def test_demo_is_named_so_everywhere(tree: Path) -> None:
+    data = GrabMotion(tree, "mano_skeleton", n_object_points=64)
     data.setup()
     assert data.is_demo
     assert "demo data" in data.title
     assert "stand-in" in data.title
     assert data.flags == ("demo_data", "generic_skeleton")
-    readme = (tree / "README.txt").read_text()
-    assert "DEMO DATA" in readme
-    assert "stand-in for MANO" in readme
+    mark = (tree / DEMO_MARK).read_text()
+    assert mark.splitlines()[0] == data.title == GrabMotion(tree / "grab", "mano_skeleton").title
+    assert "stand-in for MANO" in mark
     assert pickle.loads((tree / "models/MANO_RIGHT.pkl").read_bytes())["stand_in"] is True
 
 
-def test_its_grasps_are_those_of_the_reader(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grab_tree, "demo_tree", lambda: tree)
-    data = GrabGrasps("demo", "mano_skeleton", n_object_points=64, every=10)
+def test_its_grasps_are_those_of_the_reader(tree: Path) -> None:
+    data = GrabGrasps(tree, "mano_skeleton", n_object_points=64, every=10)
     data.setup()
     assert data.is_demo
     assert "demo data" in data.title
@@ -151,11 +150,11 @@ def test_its_grasps_are_those_of_the_reader(tree: Path, monkeypatch: pytest.Monk
 
 def test_grasps_are_split_by_object_alone() -> None:
     with pytest.raises(UnknownName, match=r"data\.split: expected one of goal, grab, found 'saga_subjects'"):
-        GrabGrasps("demo", split="saga_subjects")
+        GrabGrasps("x", split="saga_subjects")
     with pytest.raises(UnknownName, match="frames: expected one of goal_grasp, grab, found 'reach'"):
-        GrabGrasps("demo", frames="reach")
+        GrabGrasps("x", frames="reach")
     with pytest.raises(DataError, match="every: expected 1 or more, found 0"):
-        GrabGrasps("demo", every=0)
+        GrabGrasps("x", every=0)
 
 
 def test_the_tree_is_written_once_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,6 @@ import torch
 import trimesh
 
 from dexzoo.datamodules.demo import generate as generate_module
-from dexzoo.datamodules.demo.__main__ import main
 from dexzoo.datamodules.demo.anatomy import Anatomy
 from dexzoo.datamodules.demo.generate import generate
 from dexzoo.datamodules.demo.grasps import ObjectGrasps, load_grasps
@@ -24,6 +23,7 @@ from dexzoo.geometry.sdf import DistanceGrid
 from dexzoo.hands.hand import load_hand
 from dexzoo.hands.pose import HandPose
 from dexzoo.losses.energies import place_capsules, segment_distance, self_penetration_depth, separate_capsules
+from tests.verbs import status_of
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +226,8 @@ def test_a_stopped_run_goes_on_with_the_first_unfinished_object(tmp_path, monkey
 
 def test_the_command_line_reaches_every_setting(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(generate_module, "find_grasps", fake_grasps([]))
-    main(["generate", "--out", str(tmp_path), "--seeds", "4", "--per-object", "2", "--steps", "9", "--objects", "jar"])
+    words = ["--seeds", "4", "--per-object", "2", "--steps", "9", "--objects", "jar"]
+    assert status_of("synthesise", "--out", str(tmp_path), *words) == 0
     grasps = load_grasps(tmp_path / "grasps.npz")
     assert list(grasps) == ["jar"]
     assert grasps["jar"].seed.tolist() == [4, 4]

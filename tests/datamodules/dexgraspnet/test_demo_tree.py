@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from dexzoo.datamodules import demo_root
+from dexzoo.datamodules.base import DEMO_MARK
 from dexzoo.datamodules.demo.dexgraspnet_tree import SCALES, write_dexgraspnet_tree
 from dexzoo.datamodules.demo.grasps import load_grasps
 from dexzoo.datamodules.demo.objects import object_mesh
@@ -40,7 +42,7 @@ def test_keys_and_types_are_those_of_the_release(demo: Path) -> None:
     ]
     assert parts == [f"o convex_{i}" for i in range(len(parts))]
     assert len(parts) > 1
-    assert "DEMO DATA" in (demo / "README.txt").read_text()
+    assert (demo / DEMO_MARK).read_text().startswith("demo data in DexGraspNet's layout\n")
 
 
 @pytest.mark.parametrize("name", OBJECTS)
@@ -67,8 +69,8 @@ def test_grasps_touch_what_the_reader_gives(demo: Path) -> None:
     assert ((least > -0.008) & (least < 0.004)).float().mean() > 0.95
 
 
-def test_root_demo_reads_it_and_says_so() -> None:
-    data = DexGraspNet("demo", n_object_points=8)
+def test_the_reader_reads_it_and_says_so() -> None:
+    data = DexGraspNet(demo_root("dexgraspnet"), n_object_points=8)
     assert data.title == "demo data in DexGraspNet's layout"
     assert data.is_demo
     data.setup()

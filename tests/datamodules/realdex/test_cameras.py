@@ -126,7 +126,7 @@ def test_prepare_makes_clouds_of_the_object_and_finds_the_clock(tree: Path) -> N
 
 
 def test_clouds_of_the_scene_have_to_be_prepared(tree: Path) -> None:
-    with pytest.raises(BadFile, match=r"expected clouds of the scene, found none; `python -m .* --calibration FOLDER`"):
+    with pytest.raises(BadFile, match=r"clouds of the scene, found none; `dexzoo prepare .* --calibration FOLDER`"):
         RealDexMotion(tree / "raw", object_points="scene").load()
 
 

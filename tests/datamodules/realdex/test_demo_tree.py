@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from dexzoo.datamodules import DataError, RealDexGrasps, RealDexMotion, UnknownName
+from dexzoo.datamodules import DataError, RealDexGrasps, RealDexMotion, UnknownName, demo_root
 from dexzoo.datamodules.demo import realdex_tree
 from dexzoo.datamodules.demo.clips import object_clips
 from dexzoo.datamodules.demo.grasps import load_grasps
@@ -27,10 +27,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small")
 class TestDemoRoot:
     def test_it_runs_from_the_tree_to_a_batch_and_says_that_it_is_demo_data(self) -> None:
-        data = RealDexMotion("demo", n_object_points=32, batch_size=8, min_windows_per_epoch=1)
+        data = RealDexMotion(demo_root("realdex"), n_object_points=32, batch_size=8, min_windows_per_epoch=1)
         data.setup()
         assert data.is_demo
-        assert data.title == "RealDex layout, demo data"
+        assert data.title == "demo data in RealDex's layout"
         assert data.fold_ids() == [0, 1, 2]
         assert (len(data.train), len(data.test)) == (4, 2)
         assert data.fps == 30.0
@@ -38,12 +38,13 @@ class TestDemoRoot:
         batch = next(iter(data.train_dataloader()))
         assert batch.past.joints.shape == (8, 5, 22)
         assert not RealDexMotion("x").is_demo
+        assert RealDexMotion(demo_root("realdex") / "can").title == data.title  # a part of the tree, too
 
     def test_clips_are_those_of_the_demo_data_on_a_table(self) -> None:
         hand = load_hand("shadow")
         grasps = load_grasps(hand=hand)
         known = object_clips(hand, grasps["can"], 2, 0, ReachSettings())
-        read = [clip for clip in RealDexMotion("demo", n_object_points=16).load() if clip.object == "can"]
+        read = [clip for clip in RealDexMotion(demo_root("realdex"), n_object_points=16).load() if clip.object == "can"]
         assert [len(clip.pose.joints) for clip in read] == known.length.tolist()
         pose = torch.cat([clip.pose.translation for clip in read])
         expected = known.pose.translation + torch.tensor(realdex_tree._TABLE).float()
@@ -54,11 +55,12 @@ class TestDemoRoot:
             torch.testing.assert_close(clip.object_rotation, turn.expand_as(clip.object_rotation), atol=1e-6, rtol=0)
 
     def test_its_grasps_are_the_last_frames_in_the_frame_of_the_object(self) -> None:
-        data = RealDexGrasps("demo", n_object_points=32, last=2)
+        data = RealDexGrasps(demo_root("realdex"), n_object_points=32, last=2)
         data.setup()
-        assert (data.is_demo, data.title, data.fold_ids()) == (True, "RealDex layout, demo data", [0, 1, 2])
+        assert (data.is_demo, data.title, data.fold_ids()) == (True, "demo data in RealDex's layout", [0, 1, 2])
         assert (data.train.object_names, data.test.object_names) == (("can", "mug"), ("apple",))
-        clips = [clip for clip in RealDexMotion("demo", n_object_points=32).load() if clip.object == "apple"]
+        everything = RealDexMotion(demo_root("realdex"), n_object_points=32).load()
+        clips = [clip for clip in everything if clip.object == "apple"]
         batch = data.test.batch(range(4))
         assert batch.names == ("apple/0", "apple/1", "apple/2", "apple/3")
         for i, (clip, t) in enumerate((clip, t) for clip in clips for t in (-2, -1)):
@@ -75,18 +77,18 @@ class TestDemoRoot:
 
     def test_what_is_wrong_with_settings_of_grasps(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(DataError, match=r"data\.last: expected 1 or more frames of each clip, found 0"):
-            RealDexGrasps("demo", last=0)
+            RealDexGrasps(demo_root("realdex"), last=0)
         with pytest.raises(UnknownName, match=r"data\.split: expected one of auto, objects, paper, found 'recordings'"):
-            RealDexGrasps("demo", split="recordings")
+            RealDexGrasps(demo_root("realdex"), split="recordings")
         with pytest.raises(DataError, match=r"expected contact in the last 1 frames .* found none of 6 clips"):
-            RealDexGrasps("demo", last=1, contact_threshold=-1.0, n_object_points=16).load()
+            RealDexGrasps(demo_root("realdex"), last=1, contact_threshold=-1.0, n_object_points=16).load()
         monkeypatch.setattr(realdex_tree, "OBJECTS", ("can",))
         with pytest.raises(DataError, match="expected two objects or more, since parts share none, found can"):
-            RealDexGrasps("demo", n_object_points=16).setup()
+            RealDexGrasps(demo_root("realdex"), n_object_points=16).setup()
 
     def test_final_data_without_the_wrist_is_off_by_what_the_wrist_bends(self) -> None:
-        exact = RealDexMotion("demo", n_object_points=16).load()
-        rough = RealDexMotion("demo", n_object_points=16, poses="final_data").load()
+        exact = RealDexMotion(demo_root("realdex"), n_object_points=16).load()
+        rough = RealDexMotion(demo_root("realdex"), n_object_points=16, poses="final_data").load()
         assert {clip.flags for clip in rough} == {("palm_from_forearm",)}
         off = [(a.pose.translation - b.pose.translation).norm(dim=-1).max() for a, b in zip(exact, rough, strict=True)]
         assert 1e-3 < max(off) < 0.034

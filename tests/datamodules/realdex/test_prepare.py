@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,11 +12,13 @@ import torch
 from rich.console import Console
 
 from dexzoo.datamodules import RealDexMotion
+from dexzoo.datamodules.base import DEMO_MARK
 from dexzoo.datamodules.errors import BadFile, DataError
-from dexzoo.datamodules.realdex.__main__ import main
 from dexzoo.datamodules.realdex.prepare import prepare, report
-from dexzoo.datamodules.realdex.recording import find_recordings, read_recording
+from dexzoo.datamodules.realdex.recording import SOURCES, find_recordings, read_recording
+from dexzoo.experiments.commands.prepare import SOURCES as SHOWN
 from dexzoo.files import cache
+from tests.verbs import status_of
 
 
 @pytest.fixture
@@ -152,24 +151,26 @@ class TestCommand:
     ) -> None:
         monkeypatch.setenv("COLUMNS", "200")
         monkeypatch.chdir(tmp_path)
-        assert main(["prepare", str(raw), "--out", "out"]) == 0
+        assert status_of("prepare", str(raw), "--out", "out") == 0
         printed = capsys.readouterr().out
         for part in ("3 recordings prepared, 0 were up to date, in out", "data.root=out", "2 left out"):
             assert part in printed
-
-    @pytest.mark.slow
-    def test_it_runs_as_a_module(self, raw: Path, tmp_path: Path) -> None:
-        command = [sys.executable, "-m", "dexzoo.datamodules.realdex", "prepare", str(raw), "--out", "out"]
-        environment = os.environ | {"COLUMNS": "200", "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
-        assert done.returncode == 0, done.stderr
-        assert "3 recordings prepared, 0 were up to date, in out" in done.stdout
 
     def test_it_fails_where_nothing_is_good(
         self, raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("COLUMNS", "200")
-        assert main(["prepare", str(raw), "--out", str(tmp_path / "out"), "--objects", "box"]) == 1
-        with pytest.raises(SystemExit):
-            main(["prepare", str(tmp_path / "absent"), "--out", str(tmp_path / "out")])
+        assert status_of("prepare", str(raw), "--out", str(tmp_path / "out"), "--objects", "box") == 1
+        assert status_of("prepare", str(tmp_path / "absent"), "--out", str(tmp_path / "out")) == 1
         assert "absent: expected a folder or a zip, found nothing there" in capsys.readouterr().err
+
+    def test_the_choices_of_the_help_are_those_of_the_reader(self) -> None:
+        assert SHOWN == SOURCES
+
+
+def test_what_is_prepared_from_demo_data_says_so(raw: Path, tmp_path: Path) -> None:
+    (raw / DEMO_MARK).write_text("demo data in RealDex's layout\n")
+    prepare(raw, tmp_path / "out")
+    data = RealDexMotion(tmp_path / "out")
+    assert (data.is_demo, data.title) == (True, "demo data in RealDex's layout")
+    assert not RealDexMotion(tmp_path).is_demo

@@ -1,17 +1,15 @@
 """Which published network a file is: by the command, for every network that is known."""
 
 import re
-import runpy
-import sys
 
 import pytest
 import torch
 
 from dexzoo.models.published import CheckpointError, ContactMapNet, load_official
-from dexzoo.models.published.__main__ import main
 from dexzoo.models.published.goal_gnet import GNet
 from dexzoo.models.published.identify import NETWORKS, identify
 from tests.oracles.published_layouts import contact_keys, container, cvae_keys, gendexgrasp_keys, weights
+from tests.verbs import status_of
 
 LAYOUTS = {
     "AffordanceNetwork, the cVAE of RealDex": cvae_keys("net."),
@@ -27,7 +25,7 @@ LAYOUTS = {
 def test_files_in_the_published_layout_are_recognised(name, tmp_path, capsys):
     torch.save(container(weights(LAYOUTS[name])), tmp_path / "w.pt")
     assert identify(tmp_path / "w.pt").name == name
-    assert main([str(tmp_path / "w.pt")]) == 0
+    assert status_of("identify", str(tmp_path / "w.pt")) == 0
     out = capsys.readouterr().out.splitlines()
     assert f"w.pt, iteration 1200: {len(LAYOUTS[name])} tensors" in out[0]
     assert out[-1] == f"  network: {name}"
@@ -44,22 +42,19 @@ def test_every_network_is_told_from_every_other(tmp_path, monkeypatch):
         assert (match.name, match.differences, match.agreeing) == (name, (), len(state))
 
 
-def test_the_module_runs_as_a_command(tmp_path, capsys, monkeypatch):
-    """As `python -m` runs it, without the seconds of a new process."""
+def test_files_of_goal_and_the_list_of_networks(tmp_path, capsys):
     torch.save({"model_dict": GNet().state_dict(), "optimizer": {}}, tmp_path / "GNet_model.pt")
-    monkeypatch.setattr(sys, "argv", ["reference", str(tmp_path / "GNet_model.pt")])
-    monkeypatch.delitem(sys.modules, "dexzoo.models.published.__main__")
-    with pytest.raises(SystemExit) as done:
-        runpy.run_module("dexzoo.models.published", run_name="__main__", alter_sys=True)
-    assert done.value.code == 0
+    assert status_of("identify", str(tmp_path / "GNet_model.pt")) == 0
     out = capsys.readouterr().out
     assert "114 tensors" in out
     assert out.endswith("network: GNet, the grasp network of GOAL\n")
+    assert status_of("identify") == 0
+    assert capsys.readouterr().out.splitlines() == [*NETWORKS]
 
 
 def test_another_number_of_outputs_is_the_nearest_with_what_differs(tmp_path, capsys):
     torch.save(ContactMapNet(outputs=7).state_dict(), tmp_path / "w.pt")
-    assert main([str(tmp_path / "w.pt")]) == 1
+    assert status_of("identify", str(tmp_path / "w.pt")) == 1
     assert capsys.readouterr().out.splitlines() == [
         f"{tmp_path / 'w.pt'}: none of the published networks; the nearest is ContactMapNet, ContactNet of RealDex and "
         "UniDexGrasp",
@@ -95,7 +90,7 @@ def test_a_file_of_no_known_network_lists_them(tmp_path):
 
 def test_one_bad_file_among_good_ones_is_told_and_counts(tmp_path, capsys):
     torch.save(weights(contact_keys()), tmp_path / "good.pt")
-    assert main([str(tmp_path / "none.pt"), str(tmp_path / "good.pt")]) == 1
+    assert status_of("identify", str(tmp_path / "none.pt"), str(tmp_path / "good.pt")) == 1
     said = capsys.readouterr()
     assert said.err == f"{tmp_path / 'none.pt'}: expected a file of weights, found no file\n"
     assert "network: ContactMapNet, ContactNet" in said.out

@@ -1,4 +1,4 @@
-"""Command line of the metrics of grasps: `python -m dexzoo.metrics list` and `python -m dexzoo.metrics evaluate`."""
+"""`dexzoo evaluate`: measures the grasps of a file or folder."""
 
 from __future__ import annotations
 
@@ -6,24 +6,19 @@ import argparse
 import math
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from ..files.cache import cache_dir
-from ..geometry.progress import shown
-from ..grasps.files import FORMATS
-from ..grasps.grasp_set import AXES
-from .columns import METRICS, TABLE3
-from .tool.evaluate import evaluate
-from .tool.plan import EvaluationError, Settings
-from .tool.summary import metric_table, wide_console
+FORMATS = ("dexgraspnet", "unidexgrasp", "dexzoo")
+AXES = ("x", "y", "z", "-x", "-y", "-z", "six")
+"""What `hands` reads and knows; a test compares."""
 
 _EXAMPLES = """examples:
-  python -m dexzoo.metrics evaluate data/dataset --mesh data/meshdata --format dexgraspnet --out results --workers 2
-  python -m dexzoo.metrics list
+  dexzoo evaluate data/dataset --mesh data/meshdata --format dexgraspnet --out results --workers 2
 
 without a data set, on the demo grasps:
-  python -m dexzoo.datamodules.demo export --out demo
-  python -m dexzoo.metrics evaluate demo/grasps.npz --mesh demo/meshes --out demo/results --limit 5
+  dexzoo demo --out demo
+  dexzoo evaluate demo/grasps.npz --mesh demo/meshes --out demo/results --limit 5
 """
 _EVALUATE = """Measures every grasp of a file or folder and writes to --out:
 
@@ -36,64 +31,59 @@ _EVALUATE = """Measures every grasp of a file or folder and writes to --out:
 A grasp without a value (a pose that is not finite, for example) is NaN in grasps.parquet and counts in n_nan.
 Joint values outside their limits are measured as they are. Grasps that cannot be meant (a hand that is nowhere within
 5 cm of the object, joints far beyond their limits) are measured too, counted, and named in the column implausible.
-What is computed once per object is kept in
-$DEXZOO_CACHE ({cache}).
+What is computed once per object is kept in $DEXZOO_CACHE, by default ~/.cache/dexzoo.
 """
 _STOPPED = 130  # what shells say after Ctrl-C
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; 0 is success, 1 an input that cannot be used or an object without values, 2 a wrong command."""
-    given = _parser().parse_args(arguments)
-    if given.command == "list":
-        wide_console().print(metric_table())
-        return 0
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that workers are ended there as well
-    try:
-        with shown():
-            return _evaluate(given)
-    except (ValueError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"stopped; finished chunks are kept in {given.out}/shards: the same command goes on", file=sys.stderr)
-        return _STOPPED
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures; 0 is success. What cannot be used, and an object without values, end the program with status 1."""
+    given = parser().parse_args(arguments)
+    from ..errors import plain_errors
+
+    return plain_errors(_evaluate)(given)
 
 
 def _evaluate(given: argparse.Namespace) -> int:
-    metrics = tuple(METRICS) if given.metrics == ["all"] else tuple(given.metrics)
-    sizes = (given.limit, given.chunk, given.up, given.scale)
-    settings = Settings(given.hand, metrics, given.legacy, given.decompose, *sizes)
-    runner = "ray" if given.ray else "local"
+    from ...datamodules.errors import UnknownName
+    from ...metrics.columns import METRICS, TABLE3
+    from ...metrics.tool import EvaluationError, Settings, evaluate
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that workers are ended there as well
+    metrics = tuple(METRICS if given.metrics == ["all"] else given.metrics or TABLE3)
+    for name in set(metrics) - set(METRICS):
+        raise UnknownName("--metrics", name, [*METRICS, "all"])
+    settings = Settings(
+        given.hand, metrics, given.legacy, given.decompose, given.limit, given.chunk, given.up, given.scale
+    )
     workers = given.workers or (None if given.ray else 1)
-    found = evaluate(
-        *(given.grasps, given.mesh, given.out, settings),
-        format=given.format, workers=workers, runner=runner, worst=given.worst, pictures=not given.no_pictures,
-    )  # fmt: skip
+    try:
+        found = evaluate(
+            *(given.grasps, given.mesh, given.out, settings),
+            format=given.format, workers=workers, runner="ray" if given.ray else "local",
+            worst=given.worst, pictures=not given.no_pictures,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        print(f"stopped; finished chunks are kept in {given.out}/shards: the same command goes on", file=sys.stderr)
+        return _STOPPED
     if found.failures:
         counts = f"{len(found.failures)} of {len(found.objects)} objects have no values (reasons above)"
         raise EvaluationError(f"{counts}; the others are in {given.out}")
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        prog="python -m dexzoo.metrics", description="Metrics of grasps.", epilog=_EXAMPLES, formatter_class=raw
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="every metric: columns, units, direction, definition, source")
-    command = commands.add_parser(
-        "evaluate",
-        help="measure the grasps of a file or folder",
-        description=_EVALUATE.format(cache=cache_dir()),
+def parser() -> argparse.ArgumentParser:
+    """Of the command line."""
+    command = argparse.ArgumentParser(
+        prog="dexzoo evaluate",
+        description=_EVALUATE,
         epilog=_EXAMPLES,
-        formatter_class=raw,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_inputs(command)
     _add_measures(command)
     _add_machines(command)
-    return parser
+    return command
 
 
 def _add_inputs(command: argparse.ArgumentParser) -> None:
@@ -128,10 +118,10 @@ def _add_inputs(command: argparse.ArgumentParser) -> None:
 def _add_measures(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add(
-        "--metrics", nargs="+", default=list(TABLE3), metavar="NAME", choices=[*METRICS, "all"],
-        help=f"names from `list`, or all; default: {' '.join(TABLE3)}",
+        "--metrics", nargs="+", metavar="NAME",
+        help="names that `dexzoo metrics` lists, or all; default: the four of Table 3 of RealDex's paper",
     )  # fmt: skip
-    add("--legacy", action="store_true", help="add columns that repeat the flaws of the scripts in use; see `list`")
+    add("--legacy", action="store_true", help="add columns that repeat the flaws of the scripts in use; see the list")
     add("--worst", metavar="COLUMN", help="whose ten worst grasps are drawn; default: penetration_cm")
     add("--no-pictures", action="store_true", help="tables only")
 
@@ -163,7 +153,3 @@ def _length(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"expected metres, a positive number, found {text!r}")
     return value
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,9 +1,9 @@
-"""Command line of the doctor: `python -m dexzoo.datamodules.doctor data=grab data.root=PATH [--out DIR]`."""
+"""A visit from the command line: `dexzoo doctor data=grab data.root=PATH [--out DIR]`."""
 
 from __future__ import annotations
 
-import argparse
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,53 +12,47 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from ...geometry.progress import shown
 from ...hands.errors import HandError
 from ..download.guides import GUIDES
 from ..errors import DataError, UnknownName
+from ..roots import find_root, variable
 from .report import print_visit
 from .sets import SETS
 from .sheet import PIXELS, draw_sheet
 from .visit import EXAMINED, picture_path, visit
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Parses the command line and runs it; 0 where the data are healthy, 1 where not, 2 where the command is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="python -m dexzoo.datamodules.doctor",
-        description="Looks at a data set: what is there, what is broken, and whether hand and object fit together. "
-        "Without arguments it says how to get each data set.",
-    )
-    parser.add_argument(
-        "settings",
-        nargs="*",
-        metavar="KEY=VALUE",
-        help=f"data={'|'.join(SETS)}, data.root=PATH (or demo), other data.KEY=VALUE of the reader, hand=NAME",
-    )
-    parser.add_argument("--out", type=Path, default=Path(), help="folder for the sheet of samples; here by default")
-    given = parser.parse_args(arguments)
-    if not given.settings:
-        print_guides()
-        return 0
-    try:
-        name, hand, options = read_settings(given.settings)
-        module = SETS[name].make(hand, options)
-    except (DataError, HandError) as error:
-        parser.error(str(error))
+def consult(settings: Sequence[str], out: Path) -> bool:
+    """Examines a data set and prints what was found.
+
+    Args:
+        settings: KEY=VALUE, see `read_settings`.
+        out: folder for the sheet of samples.
+
+    Returns:
+        Whether the data are there and healthy.
+
+    Raises:
+        DataError, HandError: wrong settings.
+    """
+    name, hand, options = read_settings(settings)
+    if "root" in SETS[name].keys:
+        options["root"] = find_root(name, options.get("root", os.environ.get(variable(name))))
+    module = SETS[name].make(hand, options)
     console = Console()
     try:
-        with _readers_quiet(), shown():
+        with _readers_quiet():
             found = visit(SETS[name], module, EXAMINED)
     except (DataError, HandError) as error:
         console.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        return 1
+        return False
     sheet = None
     if found.examined is not None and found.measures is not None:
-        sheet = picture_path(given.out, SETS[name])
+        sheet = picture_path(out, SETS[name])
         title = f"{found.title}: {found.dataset.items} spread over all"
         draw_sheet(sheet, found.examined, found.measures, found.dataset.expected, title, PIXELS)
     print_visit(found, console, sheet)
-    return 0 if found.healthy else 1
+    return found.healthy
 
 
 @contextmanager
@@ -77,7 +71,7 @@ def read_settings(settings: Sequence[str]) -> tuple[str, str | None, dict[str, A
     """Name of the data set, hand (None where it is not given), and options of the reader.
 
     Args:
-        settings: "data=grab", "data.root=PATH", "hand=mano", as for `run.py`; values are YAML.
+        settings: "data=grab", "data.root=PATH", "hand=mano", as for `dexzoo run`; values are YAML.
 
     Raises:
         DataError: a setting that is not of the form KEY=VALUE, or no `data=`.
@@ -116,10 +110,4 @@ def print_guides() -> None:
     """How to get each data set, its licence, and the tree it has to be in."""
     texts = [dataset.guide() for dataset in SETS.values()] + [GUIDES["mano"].text()]
     print("\n\n".join(texts))
-    print(
-        "\nthen run python -m dexzoo.datamodules.doctor data=NAME data.root=PATH, or data.root=demo to see it at work"
-    )
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    print("\nthen run dexzoo doctor data=NAME data.root=PATH, or data.root=demo to see it at work")

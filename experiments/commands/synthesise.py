@@ -1,0 +1,38 @@
+"""`dexzoo synthesise`: finds grasps of the demo objects, for any hand."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Finds and tests grasps, and says how to use them."""
+    given = parser().parse_args(arguments)
+    from ..errors import plain_errors
+
+    plain_errors(_synthesise)(given)
+
+
+def _synthesise(given: argparse.Namespace) -> None:
+    from ...datamodules.demo.generate import generate
+
+    path = generate(given.out, given.hand, given.seeds, given.per_object, given.steps, given.objects)
+    print(f"wrote {path}; use it with data.grasps={path}")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Of the command line."""
+    about = (
+        "Finds grasps of the demo objects and tests them in simulation; a few minutes, goes on where it was stopped."
+    )
+    command = argparse.ArgumentParser(prog="dexzoo synthesise", description=about)
+    add = command.add_argument
+    add("--out", type=Path, required=True, help="folder for grasps.npz and the finished parts")
+    add("--hand", default="shadow", help="name of a hand, or the path of its YAML")
+    add("--seeds", type=int, nargs="+", default=[0, 1], help="grasps are shared out over them; default: 0 1")
+    add("--per-object", type=int, default=40, help="grasps wanted of each object; default: 40")
+    add("--steps", type=int, default=300, help="annealing steps; 200 to 400 are sensible; default: 300")
+    add("--objects", nargs="+", help="only these objects")
+    return command

@@ -1,0 +1,21 @@
+"""`dexzoo table3`: RealDex, Table 3, on your data."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from ..settings import Table3, settings_help, wants_help
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Makes the runs that it needs and merges them, or merges runs that there are."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if wants_help(given):
+        print(settings_help(Table3, "dexzoo table3"))
+        return
+    from .. import table3
+    from ..errors import plain_errors
+    from ..tables import read_settings
+
+    plain_errors(lambda: table3.work(read_settings(Table3, given)))()

@@ -1,0 +1,148 @@
+"""What the commands take that make a table of many runs, as KEY=VALUE, and how a command says what it takes.
+
+Nothing here needs torch, Lightning or Hydra, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, ClassVar, Protocol
+
+
+class Settings(Protocol):
+    """A frozen dataclass whose fields are the keys of a command, each with a default.
+
+    A field is a `str`, an `int`, a list of one of them, or `dict[str, list[str]]`.
+
+    Attributes:
+        runs: folders of runs to merge; none are started.
+        MAKING: the keys that say how runs are made, which do not go with `runs`.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    MAKING: ClassVar[frozenset[str]]
+
+    @property
+    def runs(self) -> list[str]: ...
+
+
+@dataclass(frozen=True)
+class Table3:
+    """RealDex, Table 3, on your data: makes the runs that it needs and merges them, or merges runs that there are.
+
+    dexzoo table3 data=demo_grasps models=[grasp_cvae] seeds=[0,1,2] n_samples=10
+    dexzoo table3 models=[grasp_cvae,saga_grasp] overrides_of='{saga_grasp: [experiment=saga_grasp_demo]}'
+    dexzoo table3 runs=[runs/a,runs/b] out=table
+
+    Attributes:
+        runs: folders of grasp runs to merge; none are started.
+        data: choice of conf/data.
+        models: choices of conf/model.
+        seeds: a run of each model for each.
+        n_samples: candidates for each test object.
+        refine: choice of conf/refine; with "tta" candidates are shown before and after.
+        select: choice of conf/select; with "filter" also those that it keeps.
+        overrides: further KEY=VALUE of `dexzoo run`, for every run.
+        overrides_of: by model, those of its runs alone, so that each is trained by its own recipe.
+        out: folder of the table, and of the runs where they are made.
+        key: metric by which the pictures are chosen.
+    """
+
+    runs: list[str] = field(default_factory=list)
+    data: str = "demo_grasps"
+    models: list[str] = field(default_factory=lambda: ["grasp_cvae"])
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    n_samples: int = 10
+    refine: str = "tta"
+    select: str = "filter"
+    overrides: list[str] = field(default_factory=list)
+    overrides_of: dict[str, list[str]] = field(default_factory=dict)
+    out: str = "runs/table3"
+    key: str = "sim_displacement_cm"
+
+    MAKING: ClassVar[frozenset[str]] = frozenset(
+        {"data", "models", "seeds", "n_samples", "refine", "select", "overrides", "overrides_of"}
+    )
+
+    def run_overrides(self, model: str, seed: int) -> list[str]:
+        """Overrides of `dexzoo run` for one run of a grasp model; those of the model come last and win."""
+        choices = [f"model={model}", f"data={self.data}", f"refine={self.refine}", f"select={self.select}"]
+        shared = [f"seed={seed}", f"model.n_samples={self.n_samples}", *self.overrides]
+        return [*choices, *shared, *self.overrides_of.get(model, [])]
+
+
+@dataclass(frozen=True)
+class Table4:
+    """RealDex, Table 4, on your data: makes the runs that it needs and merges them, or merges runs that there are.
+
+    dexzoo table4 data=demo models=[motionnet,goal] seeds=[0,1,2]
+    dexzoo table4 models=[motionnet,motionnet/no_attention] overrides=[trainer.max_epochs=2]
+    dexzoo table4 models=[motionnet,goal] overrides_of='{goal: [data.batch_size=32]}'
+    dexzoo table4 runs=[runs/a,runs/b] out=table base=timed
+
+    Attributes:
+        runs: folders of motion runs or sweeps to merge; none are started.
+        data: choice of conf/data.
+        models: choices of conf/model; MODEL/ABLATION is a model with a choice of conf/ablation.
+        seeds: a run of each model for each.
+        overrides: further KEY=VALUE of `dexzoo run`, for every run.
+        overrides_of: by model, those of its runs alone, so that each is trained by its own recipe.
+        out: folder of the table, and of the runs where they are made.
+        base: method that the others are tested against, as the table names it.
+        key: metric by which the clips of the pictures are chosen.
+        beside: trivial references that the pictures show with the models.
+        size: width and height of one picture, pixels; 0 draws none.
+    """
+
+    runs: list[str] = field(default_factory=list)
+    data: str = "demo"
+    models: list[str] = field(default_factory=lambda: ["motionnet", "goal"])
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    overrides: list[str] = field(default_factory=list)
+    overrides_of: dict[str, list[str]] = field(default_factory=dict)
+    out: str = "runs/table4"
+    base: str = "motionnet"
+    key: str = "mpjpe_cm"
+    beside: list[str] = field(default_factory=lambda: ["timed"])
+    size: int = 220
+
+    MAKING: ClassVar[frozenset[str]] = frozenset({"data", "models", "seeds", "overrides", "overrides_of"})
+
+    def run_overrides(self, model: str, seed: int) -> list[str]:
+        """Overrides of `dexzoo run` for one run; those of the model come last and win."""
+        name, _, ablation = model.partition("/")
+        choices = [f"model={name}", f"data={self.data}", *([f"ablation={ablation}"] if ablation else [])]
+        own = [*self.overrides_of.get(name, []), *(self.overrides_of.get(model, []) if ablation else [])]
+        return [*choices, f"seed={seed}", *self.overrides, *own]
+
+
+def wants_help(arguments: Iterable[str]) -> bool:
+    """Whether a command line asks for help."""
+    return not {"-h", "--help"}.isdisjoint(arguments)
+
+
+def settings_help(kind: type[Settings], program: str) -> str:
+    """What a command does, examples, and every key with its default and what it means, from the class of its settings.
+
+    Args:
+        kind: the dataclass, whose docstring ends in the attributes.
+        program: as it is typed ("dexzoo table3").
+    """
+    about, _, attributes = (inspect.getdoc(kind) or "").partition("\nAttributes:\n")
+    meanings = dict(re.findall(r"^ +(\w+): (.*)$", attributes, re.M))
+    shown = [(f"{f.name}={_as_typed(_default(f))}", meanings[f.name]) for f in fields(kind)]
+    width = max(len(key) for key, _ in shown)
+    keys = "\n".join(f"  {key:<{width}}  {meaning}" for key, meaning in shown)
+    head = f"{program} [KEY=VALUE ...]\n\n{about.rstrip()}"
+    return f"{head}\n\nKeys and their defaults; a list is [A,B], or one value\n{keys}"
+
+
+def _default(setting: Any) -> Any:
+    return setting.default if setting.default is not MISSING else setting.default_factory()
+
+
+def _as_typed(value: Any) -> str:
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
