@@ -11,11 +11,12 @@ import os
 import shlex
 import types
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -96,10 +97,23 @@ def check_kinds(cfg: DictConfig) -> None:
         RunError: a value of another kind, naming the key.
     """
     groups = HydraConfig.get().runtime.choices
+    check_recipe(groups)
     for given in HydraConfig.get().overrides.task:
         key, _, text = given.lstrip("+~").partition("=")
         if key not in groups and "@" not in key:
             check_kind(cfg, key, text)
+
+
+def check_recipe(chosen: Mapping[str, str]) -> None:
+    """Refuses a recipe that is none: Hydra passes over it, because most models have none for most data.
+
+    Raises:
+        RunError: naming the recipes that there are.
+    """
+    known = GlobalHydra.instance().config_loader().get_group_options("recipe")
+    name = chosen["recipe"]
+    if name not in known and name != f"{chosen['model']}_{chosen['data']}":
+        raise RunError(f"recipe={name}: expected one of {', '.join(known)}, found none of that name")
 
 
 def check_kind(cfg: DictConfig, key: str, text: str) -> None:

@@ -23,7 +23,7 @@ EXAMPLES = """\
   dexzoo sample ckpt=RUN object=mug.obj n=20    draws grasps of your object
   dexzoo refine grasps=FILE mesh=FILE           refines grasps of any method"""
 
-_GROUP = re.compile(r"^  - (\w+): (\w+) +# (.*)$", re.M)
+_GROUP = re.compile(r"^  - (?:optional )?(\w+): (\S+) +# (.*)$", re.M)
 _OVERRIDE = re.compile(r"^ *- override /(\w+)(?:@[\w.]+)?: (\w+)", re.M)
 _CHOOSING = ("experiment", "task", "model")
 """Groups whose choices bring choices of others; the first one wins."""
@@ -68,7 +68,9 @@ def choices_of(config: str, arguments: Sequence[str]) -> dict[str, str]:
     for group in _CHOOSING:
         text = _text(group, chosen.get(group, defaults[group]))
         chosen = dict(_OVERRIDE.findall(text)) | chosen
-    return {group: chosen.get(group, choice) for group, choice in defaults.items()}
+    found = {group: chosen.get(group, choice) for group, choice in defaults.items()}
+    recipe = found["recipe"].replace("${model}", found["model"]).replace("${data}", found["data"])
+    return found | {"recipe": recipe if recipe in _choices("recipe") else "null"}
 
 
 def keys_of(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol
 class Settings(Protocol):
     """A frozen dataclass whose fields are the keys of a command, each with a default.
 
-    A field is a `str`, an `int`, a list of one of them, or `dict[str, list[str]]`.
+    A field is a `str`, an `int`, or a list of one of them.
 
     Attributes:
         runs: folders of runs to merge; none are started.
@@ -34,7 +34,7 @@ class Table3:
     """RealDex, Table 3, on your data: makes the runs that it needs and merges them, or merges runs that there are.
 
     dexzoo table3 data=demo_grasps models=[grasp_cvae] seeds=[0,1,2] n_samples=10
-    dexzoo table3 models=[grasp_cvae,saga_grasp] overrides_of='{saga_grasp: [experiment=saga_grasp_demo]}'
+    dexzoo table3 models=[grasp_cvae,saga_grasp]   # each by its recipe for the data, conf/recipe
     dexzoo table3 runs=[runs/a,runs/b] out=table
 
     Attributes:
@@ -46,7 +46,6 @@ class Table3:
         refine: choice of conf/refine; with "tta" candidates are shown before and after.
         select: choice of conf/select; with "filter" also those that it keeps.
         overrides: further KEY=VALUE of `dexzoo run`, for every run.
-        overrides_of: by model, those of its runs alone, so that each is trained by its own recipe.
         out: folder of the table, and of the runs where they are made.
         key: metric by which the pictures are chosen.
     """
@@ -59,19 +58,17 @@ class Table3:
     refine: str = "tta"
     select: str = "filter"
     overrides: list[str] = field(default_factory=list)
-    overrides_of: dict[str, list[str]] = field(default_factory=dict)
     out: str = "runs/table3"
     key: str = "sim_displacement_cm"
 
     MAKING: ClassVar[frozenset[str]] = frozenset(
-        {"data", "models", "seeds", "n_samples", "refine", "select", "overrides", "overrides_of"}
+        {"data", "models", "seeds", "n_samples", "refine", "select", "overrides"}
     )
 
     def run_overrides(self, model: str, seed: int) -> list[str]:
-        """Overrides of `dexzoo run` for one run of a grasp model; those of the model come last and win."""
+        """Overrides of `dexzoo run` for one run of a grasp model."""
         choices = [f"model={model}", f"data={self.data}", f"refine={self.refine}", f"select={self.select}"]
-        shared = [f"seed={seed}", f"model.n_samples={self.n_samples}", *self.overrides]
-        return [*choices, *shared, *self.overrides_of.get(model, [])]
+        return [*choices, f"seed={seed}", f"model.n_samples={self.n_samples}", *self.overrides]
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,6 @@ class Table4:
 
     dexzoo table4 data=demo models=[motionnet,goal] seeds=[0,1,2]
     dexzoo table4 models=[motionnet,motionnet/no_attention] overrides=[trainer.max_epochs=2]
-    dexzoo table4 models=[motionnet,goal] overrides_of='{goal: [data.batch_size=32]}'
     dexzoo table4 runs=[runs/a,runs/b] out=table base=timed
 
     Attributes:
@@ -89,7 +85,6 @@ class Table4:
         models: choices of conf/model; MODEL/ABLATION is a model with a choice of conf/ablation.
         seeds: a run of each model for each.
         overrides: further KEY=VALUE of `dexzoo run`, for every run.
-        overrides_of: by model, those of its runs alone, so that each is trained by its own recipe.
         out: folder of the table, and of the runs where they are made.
         base: method that the others are tested against, as the table names it.
         key: metric by which the clips of the pictures are chosen.
@@ -102,21 +97,19 @@ class Table4:
     models: list[str] = field(default_factory=lambda: ["motionnet", "goal"])
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     overrides: list[str] = field(default_factory=list)
-    overrides_of: dict[str, list[str]] = field(default_factory=dict)
     out: str = "runs/table4"
     base: str = "motionnet"
     key: str = "mpjpe_cm"
     beside: list[str] = field(default_factory=lambda: ["timed"])
     size: int = 220
 
-    MAKING: ClassVar[frozenset[str]] = frozenset({"data", "models", "seeds", "overrides", "overrides_of"})
+    MAKING: ClassVar[frozenset[str]] = frozenset({"data", "models", "seeds", "overrides"})
 
     def run_overrides(self, model: str, seed: int) -> list[str]:
-        """Overrides of `dexzoo run` for one run; those of the model come last and win."""
+        """Overrides of `dexzoo run` for one run."""
         name, _, ablation = model.partition("/")
         choices = [f"model={name}", f"data={self.data}", *([f"ablation={ablation}"] if ablation else [])]
-        own = [*self.overrides_of.get(name, []), *(self.overrides_of.get(model, []) if ablation else [])]
-        return [*choices, f"seed={seed}", *self.overrides, *own]
+        return [*choices, f"seed={seed}", *self.overrides]
 
 
 def wants_help(arguments: Iterable[str]) -> bool:

@@ -157,7 +157,7 @@ def _note_settings(sweep: Sweep, out: Path) -> None:
 def write_best(sweep: Sweep, best: Trial, out: Path) -> Path:
     """Writes the best parameters as `out`/experiment/NAME.yaml.
 
-    It holds the groups of the command (model, data, schedule@model.scheduler, ...) and the parameters. Other keys of
+    It holds the groups of the command (model, data, ...) and the parameters. Other keys of
     the command belong to the search. Used by `dexzoo run --config-dir OUT experiment=NAME`.
     """
     conf = Path(__file__).with_name("conf")

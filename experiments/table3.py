@@ -15,7 +15,7 @@ from dexzoo.experiments.grasp_results import gather, summarise
 from dexzoo.experiments.grasp_tables import COLUMNS, tables, text_lines, write_table
 from dexzoo.experiments.results import console
 from dexzoo.experiments.settings import Table3
-from dexzoo.experiments.tables import check_models, make_run
+from dexzoo.experiments.tables import make_run
 from dexzoo.geometry.progress import working
 from dexzoo.hands import Hand, load_hand
 from dexzoo.metrics.tool import table_file
@@ -33,8 +33,7 @@ def needing_a_predictor(settings: Table3) -> set[str]:
 def predictor_overrides(settings: Table3, seed: int) -> list[str]:
     """Overrides of `dexzoo run` for a contact predictor: all but those of the grasp model."""
     shared = [override for override in settings.overrides if not override.startswith("model.")]
-    own = settings.overrides_of.get(PREDICTOR, [])
-    return [f"model={PREDICTOR}", f"data={settings.data}", f"seed={seed}", *shared, *own]
+    return [f"model={PREDICTOR}", f"data={settings.data}", f"seed={seed}", *shared]
 
 
 def make_runs(settings: Table3) -> list[Path]:
@@ -46,11 +45,9 @@ def make_runs(settings: Table3) -> list[Path]:
         Folders of the grasp models, OUT/MODEL/seed_SEED.
 
     Raises:
-        RunError: overrides of a model that is not made, the run in its place was made with other settings, or a run
-            failed.
+        RunError: the run in its place was made with other settings, or a run failed.
     """
     needing = needing_a_predictor(settings)
-    check_models(settings.overrides_of, [*settings.models, *([PREDICTOR] if needing else [])])
     out = Path(settings.out)
     folders = []
     for model in settings.models:

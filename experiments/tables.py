@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -67,18 +67,6 @@ def make_run(folder: Path, overrides: Sequence[str]) -> Path:
         raise
 
 
-def check_models(overrides_of: Collection[str], models: Collection[str]) -> None:
-    """Refuses overrides of a model that is not made.
-
-    Raises:
-        RunError: naming them.
-    """
-    unknown = set(overrides_of) - set(models)
-    if unknown:
-        found = ", ".join(sorted(unknown))
-        raise RunError(f"overrides_of: expected names of models ({', '.join(models)}), found {found}")
-
-
 def _parse(argument: str, types: dict[str, str]) -> tuple[str, Any]:
     """A key and its value; raises as `read_settings`."""
     key, equals, text = argument.partition("=")
@@ -102,10 +90,6 @@ def _parse(argument: str, types: dict[str, str]) -> tuple[str, Any]:
 
 def _typed(key: str, value: Any, kind: str) -> Any:
     """The value, where it is of the kind that the field says."""
-    if kind.startswith("dict"):
-        if not isinstance(value, dict) or not value:
-            raise RunError(f"{key}: expected {kind}, found {value!r}; write '{{NAME: [A,B]}}'")
-        return {str(name): _typed(f"{key}, {name}", item, "list[str]") for name, item in value.items()}
     item = _KINDS[kind.removeprefix("list[").removesuffix("]")]
     values = value if kind.startswith("list") and isinstance(value, list) else [value]
     if not values or any(type(x) is not item for x in values):

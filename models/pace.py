@@ -127,7 +127,7 @@ def warn_of_constant_rate(schedule: LRScheduler | ReduceLROnPlateau, length: Len
         return
     _log.warning(
         "schedule: %s never changes the learning rate within these %d %s%s; train longer, or choose another one, "
-        "schedule@model.scheduler=one_cycle",
+        "model.scheduler=${schedules.one_cycle}",
         type(schedule).__name__,
         turns,
         unit,

@@ -46,7 +46,7 @@ def test_models_build(compose, name):
 @pytest.mark.parametrize("name", choices("schedule"))
 def test_every_model_takes_every_schedule(compose, name):
     """The rate begins at no more than the optimiser's, and falls by a tenth at least."""
-    cfg = compose("schedule@model.scheduler=" + name)
+    cfg = compose("model.scheduler=${schedules." + name + "}")
     task = instantiate(cfg.model, hand=cfg.hand)
     task.trainer = SimpleNamespace(
         estimated_stepping_batches=1000, check_val_every_n_epoch=1, accumulate_grad_batches=1, max_epochs=6
@@ -58,6 +58,31 @@ def test_every_model_takes_every_schedule(compose, name):
     for _ in range(1000 if schedule.get("interval") == "step" else 6):
         schedule["scheduler"].step(*[1.0] * ("monitor" in schedule))
     assert optimizer.param_groups[0]["lr"] < 0.9 * first <= 0.9 * cfg.model.optimizer.lr
+
+
+RECIPES = [name for name in choices("recipe") if name != "published"]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_what_a_plain_run_of_its_model_and_data_takes(compose, name):
+    model = next(m for m in sorted(choices("model"), key=len, reverse=True) if name.startswith(f"{m}_"))
+    plain, published = compose(f"model={model}"), compose(f"model={model}", "recipe=published")
+    assert plain.hydra.runtime.choices.recipe == name
+    assert plain.hydra.runtime.choices.data == name.removeprefix(f"{model}_")
+    merged = OmegaConf.merge(published, OmegaConf.load(CONF / f"recipe/{name}.yaml"))
+    for part in ("model", "data", "trainer"):
+        assert OmegaConf.to_container(merged[part], resolve=True) == OmegaConf.to_container(plain[part], resolve=True)
+    assert compose(f"model={model}", "data.batch_size=7", "recipe.epochs=2").trainer.max_epochs == 2
+    assert compose(f"model={model}", "trainer=smoke").trainer.max_epochs == 1
+
+
+def test_other_data_take_what_is_published(compose):
+    assert compose("model=goal", "data=grab").model == compose("model=goal", "recipe=published", "data=grab").model
+    assert compose("model=goal", "data=grab").model != compose("model=goal").model
+
+
+def test_each_model_of_a_sweep_takes_its_own_recipe(compose):
+    assert compose("model=saga").trainer.max_epochs != compose("model=goal", "recipe.epochs=5").trainer.max_epochs == 5
 
 
 @pytest.mark.parametrize("name", choices("data"))
@@ -129,7 +154,7 @@ def test_every_key_of_the_top_level_is_read():
     code = "".join(path.read_text() for path in CONF.parent.glob("*.py"))
     yaml = "".join(path.read_text() for path in FILES)
     keys = [key for key in cfg if key not in ("defaults", "hydra")]
-    assert [key for key in keys if f"cfg.{key}" not in code and f"${{{key}}}" not in yaml] == []
+    assert [key for key in keys if f"cfg.{key}" not in code and f"${{{key}" not in yaml] == []
     figures = (CONF.parent / "figures.py").read_text()
     assert [key for key in cfg.figures if f"settings.{key}" not in figures] == []
 

@@ -50,6 +50,7 @@ def refused(monkeypatch, capsys, tmp_path):
         ("seed", "seed: expected KEY=VALUE"),
         ("seed=abc", "seed: expected an integer, found 'abc'"),
         ("seed=0,1", "seed: expected one value, found several"),
+        ("recipe=goal_dmo", "recipe=goal_dmo: expected one of contact_map_demo_grasps, goal_demo, "),
         ("data.batch_size=0", "data.batch_size: expected 1 or more, found 0"),
         ("data.clips=abc", "data.clips: expected an integer, found 'abc'"),
         ("hand=shadwo", "no hand 'shadwo'; did you mean 'shadow'?"),

@@ -20,7 +20,7 @@ from dexzoo.models import Task, pace
 
 HERE = Path(folders.__file__).parent
 SWEEPS = sorted((HERE / "sweeps").glob("*.yaml"))
-WAITS = {"model=goal"}
+WAITS = {"model=goal recipe=published"}
 """Their rate falls only where validations do not improve: here none does."""
 
 
@@ -54,16 +54,17 @@ def command(file: Path) -> list[str]:
 def tuned_by() -> list[list[str]]:
     """The sweeps as the heads of the recipes say that they were started."""
     found = []
-    for name in names("experiment"):
-        lines = (HERE / f"conf/experiment/{name}.yaml").read_text().splitlines()
+    for file in (HERE / "conf/recipe").glob("*.yaml"):
+        lines = file.read_text().splitlines()
         head = " ".join(line.lstrip("# ") for line in lines if line.startswith("#"))
-        for file, given in re.findall(r"sweep\.py experiments/(sweeps/\w+\.yaml) --count \d+((?: [\w.@]+=\S+)*)", head):
-            found.append([*command(HERE / file), *given.split()])
+        for sweep, given in re.findall(r"sweep experiments/(sweeps/\w+\.yaml) --count \d+((?: [\w.@]+=\S+)*)", head):
+            found.append([*command(HERE / sweep), *given.split()])
     return found
 
 
 TRAININGS = [
     *([f"model={name}"] for name in names("model")),
+    *([f"model={name}", "recipe=published"] for name in names("model")),
     *(part for name in names("experiment") for part in stages(name)),
     *(command(file) for file in SWEEPS),
     *tuned_by(),
@@ -111,7 +112,7 @@ def rates(task: Task) -> list[float]:
 
 
 def label(overrides: list[str]) -> str:
-    return " ".join(o for o in overrides if re.match(r"(model|experiment|trainer.max_epochs)=", o))
+    return " ".join(o for o in overrides if re.match(r"(model|recipe|experiment|trainer.max_epochs)=", o))
 
 
 @pytest.mark.parametrize("overrides", TRAININGS, ids=label)
@@ -140,5 +141,5 @@ def test_the_trainings_are_all_there():
 
 @pytest.mark.parametrize("name", ["goal", "unidexgrasp", "saga_grasp", "grasp_cvae"])
 def test_there_are_ramps_to_complete(compose, name):
-    task = training(compose(f"model={name}"))
+    task = training(compose(f"model={name}", "recipe=published"))
     assert task.weights_at(0.0) != task.weights_at(1.0)

@@ -313,27 +313,14 @@ def test_runs_are_launched_once_per_model_and_seed_and_never_mixed(tmp_path, mon
         table3.make_runs(read_settings(table3.Table3, [*arguments, "n_samples=7"]))
 
 
-def test_each_model_is_trained_by_its_own_recipe(tmp_path, monkeypatch):
+def test_overrides_are_those_of_every_run_and_of_the_predictor(tmp_path, monkeypatch):
     launched = {}
     monkeypatch.setattr(tables, "launch", lambda overrides, folder: launched.update({folder: overrides}) or folder)
     monkeypatch.setattr(table3, "takes_contact", lambda model: model == "b")
-    arguments = ["models=[a,b]", "seeds=0", f"out={tmp_path}", "overrides=k=0"]
-    table3.make_runs(read_settings(table3.Table3, [*arguments, "overrides_of={b: [k=1], contact_map: [k=2]}"]))
-    assert {folder.parent.name: [o for o in made if o.startswith("k=")] for folder, made in launched.items()} == {
-        "a": ["k=0"],
-        "b": ["k=0", "k=1"],
-        "contact_map": ["k=0", "k=2"],
-    }
-    with pytest.raises(RunError, match=r"overrides_of: expected names of models \(a, b, contact_map\), found c"):
-        table3.make_runs(read_settings(table3.Table3, [*arguments, "overrides_of={c: [k=1]}"]))
-
-
-@pytest.mark.parametrize("given", ["models=[a,b]", "models=c overrides=contact_from=runs/p"])
-def test_overrides_of_a_predictor_that_is_not_trained_are_refused(given, tmp_path, monkeypatch):
-    monkeypatch.setattr(table3, "takes_contact", lambda model: model == "c")
-    arguments = [*given.split(), f"out={tmp_path}", "overrides_of={contact_map: [k=1]}"]
-    with pytest.raises(RunError, match=r"overrides_of: expected names of models \([abc, ]+\), found contact_map"):
-        table3.make_runs(read_settings(table3.Table3, arguments))
+    arguments = ["models=[a,b]", "seeds=0", f"out={tmp_path}", "overrides=[k=0,model.j=1]"]
+    table3.make_runs(read_settings(table3.Table3, arguments))
+    own = {folder.parent.name: [o for o in made if o[-3:] in ("k=0", "j=1")] for folder, made in launched.items()}
+    assert own == {"a": ["k=0", "model.j=1"], "b": ["k=0", "model.j=1"], "contact_map": ["k=0"]}
 
 
 def test_a_given_predictor_is_not_trained_again(tmp_path, monkeypatch):

@@ -177,11 +177,10 @@ def test_the_screen_has_all_columns_whole(rows):
 # ---------------------------------------------------------------------------------------------------------- the command
 
 
-def test_each_model_has_its_own_overrides_and_ablation():
-    given = ["models=[motionnet/no_attention,goal]", "seeds=3", "overrides=[a=1]", "overrides_of={goal: [b=2, c=null]}"]
+def test_a_model_may_have_an_ablation():
+    given = ["models=[motionnet/no_attention,goal]", "seeds=3", "overrides=[a=1]"]
     settings = read_settings(table4.Table4, given)
-    assert settings.overrides_of == {"goal": ["b=2", "c=null"]}
-    assert settings.run_overrides("goal", 3) == ["model=goal", "data=demo", "seed=3", "a=1", "b=2", "c=null"]
+    assert settings.run_overrides("goal", 3) == ["model=goal", "data=demo", "seed=3", "a=1"]
     assert settings.run_overrides("motionnet/no_attention", 3) == [
         *("model=motionnet", "data=demo", "ablation=no_attention", "seed=3", "a=1")
     ]
@@ -190,10 +189,10 @@ def test_each_model_has_its_own_overrides_and_ablation():
 def test_runs_are_launched_once_per_model_and_seed(tmp_path, monkeypatch):
     launched = {}
     monkeypatch.setattr(tables, "launch", lambda overrides, folder: launched.update({folder: overrides}) or folder)
-    arguments = ["models=[a,b/x]", "seeds=[0,1]", f"out={tmp_path}", "overrides_of={b: [k=1], b/x: [k=2]}"]
+    arguments = ["models=[a,b/x]", "seeds=[0,1]", f"out={tmp_path}", "overrides=k=1"]
     folders = table4.make_runs(read_settings(table4.Table4, arguments))
     assert folders == list(launched) == [tmp_path / name / f"seed_{seed}" for name in ("a", "b_x") for seed in (0, 1)]
-    assert launched[folders[3]] == ["model=b", "data=demo", "ablation=x", "seed=1", "k=1", "k=2"]
+    assert launched[folders[3]] == ["model=b", "data=demo", "ablation=x", "seed=1", "k=1"]
     with pytest.raises(RunError, match=r"expected a run with these settings, found one with others \(data=demo data=g"):
         table4.make_runs(read_settings(table4.Table4, [*arguments, "data=grab"]))
 
@@ -201,10 +200,8 @@ def test_runs_are_launched_once_per_model_and_seed(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["overrides_of=[a=1]"], r"overrides_of: expected dict\[str, list\[str\]\], found \['a=1'\]; write '{NAME"),
-        (["overrides_of={goal: 3}"], r"overrides_of, goal: expected list\[str\], found 3"),
-        (["overrides_of={gaol: [a=1]}"], r"overrides_of: expected names of models \(motionnet, goal\), found gaol"),
-        (["runs=a", "overrides_of={goal: [a=1]}"], "runs: expected no overrides_of beside it"),
+        (["seeds=[a]"], r"seeds: expected list\[int\], found \['a'\]"),
+        (["runs=a", "overrides=[a=1]"], "runs: expected no overrides beside it"),
         (["reference=timed"], "reference: no such key"),
     ],
 )
