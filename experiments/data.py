@@ -27,7 +27,7 @@ def build_data(cfg: DictConfig) -> Any:
 def notes_on_defaults(cfg: DictConfig) -> list[str]:
     """A line for each thing that is taken in place of what the command does not name: demo data, a skeleton."""
     notes = []
-    if OmegaConf.is_interpolation(cfg.data, "root") and cfg.data.root == DEMO:
+    if cfg.data.get("root") == DEMO and OmegaConf.is_interpolation(cfg.data, "root"):
         kind = get_class(cfg.data._target_)
         notes.append(
             f"data.root: neither it nor {variable(kind.dataset)} is set: takes demo data in {kind.title}'s layout; for "

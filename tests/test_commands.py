@@ -118,6 +118,8 @@ def parsed_arguments(words: list[str], monkeypatch: pytest.MonkeyPatch) -> argpa
 def test_a_command_that_is_shown_composes_or_parses(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     program, verb, *words = shlex.split(line, comments=True)
     monkeypatch.chdir(ROOT)
+    for name in ("CONTACT_RUN", "GRASP_RUN"):  # which the lines of some sweeps set
+        monkeypatch.setenv(name, "runs/some")
     if program == "python":  # run.py, whose lines are those of `dexzoo run`, or publish.py
         assert verb in ("experiments/run.py", "experiments/publish.py")
         verb = Path(verb).stem

@@ -47,6 +47,7 @@ class RealDexGrasps(GraspDataModule):
         DataError: `last` below 1.
     """
 
+    title = "RealDex"
     dataset = "realdex"
 
     def __init__(
