@@ -1,10 +1,11 @@
 """Readers of the data sets' own formats, the windows they are cut into, and the demo data."""
 
+from ..files.errors import BadFile, DataError, UnknownName
 from .base import EpochSampler
 from .demo.grasp_module import DemoGrasps
 from .demo.module import DemoMotion
 from .dexgraspnet import DexGraspNet, MultiDex, UniDexGrasp
-from .errors import BadFile, DataError, DatasetNotFound, UnknownName
+from .errors import DatasetNotFound
 from .grab import GrabGrasps, GrabMotion
 from .grasp_store import GraspStore
 from .grasps import GraspDataModule

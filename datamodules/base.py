@@ -20,8 +20,8 @@ from lightning import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from ..files.errors import DataError
 from ..geometry.progress import working
-from .errors import DataError
 from .observation import Observe
 
 Transform = Callable[[Any, torch.Generator], Any]

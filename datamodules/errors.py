@@ -1,14 +1,10 @@
-"""What can be wrong with data: every message says where, what was expected, what was found, and what to do."""
+"""The error of a data set that is not there."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from pathlib import Path
 
-
-class DataError(ValueError):
-    """Base of all errors about data."""
+from ..files.errors import DataError
 
 
 class DatasetNotFound(DataError):
@@ -43,36 +39,3 @@ class DatasetNotFound(DataError):
             f"  or use       data=demo, which needs no download\n"
             f"  expected tree:\n" + "\n".join(f"    {line}" for line in tree.strip("\n").splitlines())
         )
-
-
-class BadFile(DataError):
-    """A file of a data set that can't be used.
-
-    Args:
-        path: the file.
-        expected: what should be there.
-        found: what is there.
-        key: which part of the file ("qpos", "row 3").
-        hint: the nearest thing that works.
-    """
-
-    def __init__(self, path: str | Path, expected: str, found: str, *, key: str = "", hint: str = "") -> None:
-        self.path = Path(path)
-        where = f"{path}, {key}" if key else str(path)
-        super().__init__(f"{where}: expected {expected}, found {found}" + (f"; {hint}" if hint else ""))
-
-
-class UnknownName(DataError):
-    """A name that is not among those there are; the message gives the nearest of them.
-
-    Args:
-        what: kind of name ("split").
-        name: the name asked for.
-        known: all names there are.
-    """
-
-    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
-        names = sorted(known)
-        close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.4)
-        nearest = f"; did you mean {close[0]!r}?" if close else ""
-        super().__init__(f"{what}: expected one of {', '.join(names) or '(none)'}, found {name!r}{nearest}")

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from ..files.errors import DataError, UnknownName
 from .base import Parts, PartsDataModule, TrainingSet, Transform, batch_generator, transformed
-from .errors import DataError, UnknownName
 from .grasp_store import GraspStore
 from .observation import Observe
 from .types import GraspBatch

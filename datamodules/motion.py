@@ -8,8 +8,8 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
+from ..files.errors import DataError
 from .base import Parts, PartsDataModule, TrainingSet
-from .errors import DataError
 from .splits import Split, assert_disjoint
 from .transforms import HistoryNoise
 from .types import FUTURE, ClipBatch, MotionSample

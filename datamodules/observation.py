@@ -18,10 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..files.errors import DataError, UnknownName
 from ..geometry.hidden_points import Occluder, hidden_point_removal
 from ..geometry.meshes import load_mesh
 from ..geometry.sampling import farthest_point_sampling, sample_surface
-from .errors import DataError, UnknownName
 from .sensors import Array, Cameras, DepthNoise, FixedCameras, Table
 
 _log = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ import importlib
 import os
 from pathlib import Path
 
+from ..files.errors import UnknownName
 from ..hands.mano_model import ENVIRONMENT
-from .errors import UnknownName
 from .grab.skeleton import GENERIC
 
 DEMO = "demo"

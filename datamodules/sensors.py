@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 from torch import Tensor
 
-from .errors import DataError
+from ..files.errors import DataError
 
 Array = NDArray[np.float64]
 

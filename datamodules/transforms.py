@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..files.errors import DataError
 from ..geometry.rotations import rotvec_to_rotmat
 from ..hands.pose import HandPose
 from ..hands.products import compose, rotate
-from .errors import DataError
 from .types import MotionBatch, MotionSample
 
 Item = TypeVar("Item")

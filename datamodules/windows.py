@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..files.errors import DataError
 from ..hands.pose import HandPose
 from .base import Transform, batch_generator, transformed
-from .errors import DataError
 from .types import FUTURE, PAST, ClipBatch, MotionBatch, MotionSample
 
 

@@ -21,9 +21,9 @@ import torch
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from dexzoo.experiments.errors import nearest
 from dexzoo.experiments.provenance import cpu_name
 from dexzoo.experiments.results import console, new_table
+from dexzoo.files.names import did_you_mean
 from dexzoo.metrics.tool.table_file import write_table
 
 SUITES = Path(__file__).parent / "bench"
@@ -52,11 +52,8 @@ def measure(name: str, quick: bool, **options: Any) -> dict[str, Any]:
         ValueError: no such benchmark, an option that it does not have, or rows that lack a key.
     """
     if name not in names():
-        match = nearest(name, names())
-        raise ValueError(
-            f"benchmark: expected one of {', '.join(names())}, found {name!r}"
-            + (f"; did you mean {match!r}?" if match else "")
-        )
+        known = ", ".join(names())
+        raise ValueError(f"benchmark: expected one of {known}, found {name!r}{did_you_mean(name, names())}")
     torch.set_num_threads(1)  # with more, a busy machine turns the ratios into noise
     suite = importlib.import_module(f"dexzoo.experiments.bench.{name}")
     for option in set(options) - set(inspect.signature(suite.rows).parameters):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from collections.abc import Sequence
 
 from dexzoo import __version__
 
+from ..files.names import nearest
 from .settings import wants_help
 
 VERBS = {
@@ -71,6 +71,6 @@ def unknown(verb: str, given: Sequence[str]) -> str:
     """What to say of a verb that there is not; KEY=VALUE in its place was meant for a run."""
     if "=" in verb:
         return f"{verb}: expected a verb, found KEY=VALUE; did you mean dexzoo run {' '.join([verb, *given])}?"
-    close = difflib.get_close_matches(verb, VERBS, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]}?" if close else ""
+    match = nearest(verb, VERBS)
+    hint = f"; did you mean {match}?" if match else ""
     return f"{verb}: no such verb{hint}; there are {', '.join(VERBS)}"

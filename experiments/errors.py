@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import os
@@ -20,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ..datamodules.errors import DatasetNotFound
+from ..files.names import nearest
 from ..geometry.progress import shown
 from .arguments import how_to_quote
 
@@ -114,18 +114,6 @@ def known_keys(overrides: Sequence[str]) -> list[str]:
         except HydraException:
             cfg = hydra.compose("config")
     return [*groups, *_dotted(cfg)]
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The most similar name; a dotted key may also match by its last part ("max_epoch" finds "trainer.max_epochs")."""
-
-    def similarity(candidate: str) -> float:
-        pairs = [(name, candidate), (name.rpartition(".")[2], candidate.rpartition(".")[2])]
-        whole, last = (difflib.SequenceMatcher(None, *pair).ratio() for pair in pairs)
-        return max(whole, 0.95 * last)
-
-    best = max(known, key=similarity, default=None)
-    return best if best is not None and similarity(best) >= 0.6 else None
 
 
 def _unknown(what: str, problem: str, name: str, known: Iterable[str]) -> str:

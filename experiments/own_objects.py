@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import trimesh
 from torch import Tensor
 
 from ..datamodules.clouds import object_cloud
+from ..files.names import nearest
 from ..geometry.cloud_field import FEWEST
 from ..geometry.sampling import farthest_point_sampling
 from ..hands.plausible import doubt_size
@@ -67,8 +67,8 @@ def read_object(path: str | Path, n: int, name: str | None = None) -> OwnObject:
     if path.is_dir():
         raise RunError(f"object: expected the file of a mesh or cloud, found the folder {path}")
     if not path.is_file():
-        matches = get_close_matches(path.name, [p.name for p in path.parent.glob("*")], n=1)
-        hint = f"; did you mean {path.with_name(matches[0])}?" if matches else ""
+        match = nearest(path.name, [p.name for p in path.parent.glob("*")])
+        hint = f"; did you mean {path.with_name(match)}?" if match else ""
         raise RunError(f"object: expected a mesh or cloud, found no file {path}{hint}")
     kind, name = path.suffix.lower(), name or path.stem
     if kind not in (*_MESHES, *_CLOUDS):

@@ -22,9 +22,10 @@ except ModuleNotFoundError:
 
 import yaml
 
-from dexzoo.experiments.errors import nearest, plain_errors
+from dexzoo.experiments.errors import plain_errors
 from dexzoo.experiments.folders import RunError
 from dexzoo.experiments.results import console, markdown_table
+from dexzoo.files.names import did_you_mean
 from dexzoo.metrics.tool.table_file import FILE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,10 +58,7 @@ def publish(name: str, source: Path, root: Path = ROOT) -> None:
         raise RunError(f"{file}: expected {', '.join(KEYS)}, found no {missing[0]}")
     known = dict.fromkeys(layout.get("from", shown) for shown, layout in read_layout(root).items())
     if name not in known:
-        match = nearest(name, [*known])
-        raise RunError(
-            f"{name}: expected a table of {LAYOUT} ({', '.join(known)})" + (f"; did you mean {match}?" if match else "")
-        )
+        raise RunError(f"{name}: expected a table of {LAYOUT} ({', '.join(known)}){did_you_mean(name, known)}")
     entries = read_results(root) | {name: {key: table[key] for key in KEYS}}
     text = json.dumps({key: entries[key] for key in known if key in entries}, indent=1, ensure_ascii=False)
     (root / RESULTS).write_text(text + "\n", encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from ..files.names import did_you_mean
 from .folders import RunError, discard
 from .launch import launch
 from .settings import Settings
@@ -73,9 +73,7 @@ def _parse(argument: str, types: dict[str, str]) -> tuple[str, Any]:
     if not equals:
         raise RunError(f"{argument}: expected KEY=VALUE")
     if key not in types:
-        close = difflib.get_close_matches(key, types, n=1, cutoff=0.5)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise RunError(f"{key}: no such key{hint}; there are {', '.join(types)}")
+        raise RunError(f"{key}: no such key{did_you_mean(key, types)}; there are {', '.join(types)}")
     if types[key] in ("str", "list[str]") and os.path.exists(text):
         return key, text if types[key] == "str" else [text]  # a path may look like anything in YAML
     try:

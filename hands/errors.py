@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+
+from ..files import names
 
 
 class HandError(ValueError):
@@ -25,7 +26,6 @@ class ConversionError(HandError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """Ends an error message: the known name that `name` most likely meant, and all that exist."""
     known = [str(k) for k in known]
-    lowered = {k.lower(): k for k in reversed(known)}
-    close = get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.5)
-    hint = f"did you mean {lowered[close[0]]!r}? " if close else ""
+    match = names.nearest(str(name), known)
+    hint = f"did you mean {match!r}? " if match else ""
     return f"{hint}there are: {', '.join(known)}"

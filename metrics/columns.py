@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Literal
 
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
+from ..files.names import did_you_mean
 from ..geometry.progress import working
 from ..grasps.posed import PosedGrasps
 from . import grasp
@@ -57,9 +57,9 @@ def columns(metrics: Sequence[str] = TABLE3, legacy: bool = False) -> list[type[
     """
     for name in metrics:
         if name not in METRICS:
-            close = difflib.get_close_matches(name, METRICS, n=1, cutoff=0.3)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"metrics: expected some of {', '.join(METRICS)}, found {name!r}{hint}")
+            raise ValueError(
+                f"metrics: expected some of {', '.join(METRICS)}, found {name!r}{did_you_mean(name, METRICS)}"
+            )
     chosen = list(dict.fromkeys(metrics))
     return [column for name in chosen for column in (*METRICS[name], *(LEGACY.get(name, ()) if legacy else ()))]
 

@@ -14,10 +14,11 @@ ARROWS = {
     "grasps": "geometry files hands",
     "simulation": "geometry files hands grasps",
     "losses": "geometry hands",
-    "datamodules": "geometry files hands grasps simulation losses",
+    "synthesis": "geometry files hands simulation losses",
+    "datamodules": "geometry files hands grasps losses synthesis",
     "metrics": "geometry files hands grasps simulation",
-    "models": "geometry files hands grasps simulation losses datamodules metrics",
-    "experiments": "geometry files hands grasps simulation losses datamodules metrics models",
+    "models": "geometry files hands grasps losses datamodules metrics",
+    "experiments": "geometry files hands grasps simulation losses synthesis datamodules metrics models",
 }
 
 MODELS = {

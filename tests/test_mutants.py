@@ -12,7 +12,7 @@ from tests.mutants import BROKEN, FAILED, PASSED, ROOMS, ROOT, Mutant, chosen, j
 MUTANTS = read_mutants()
 
 
-FEWEST = defaultdict(lambda: 10, grasps=3, simulation=8)
+FEWEST = defaultdict(lambda: 10, grasps=3, simulation=8, synthesis=2)
 """Mutants of a room of numbers."""
 
 

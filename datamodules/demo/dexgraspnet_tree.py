@@ -18,9 +18,9 @@ from ...files.cache import cache_dir, content_key, write_folder_whole
 from ...grasps.dexgraspnet import grasp_dicts
 from ...hands.hand import load_hand
 from ...hands.pose import HandPose
+from ...synthesis.grasps import GENERATOR_VERSION, ObjectGrasps, load_grasps
+from ...synthesis.objects import TEST_OBJECTS, object_mesh, object_names
 from ..base import DEMO_MARK
-from .grasps import GENERATOR_VERSION, ObjectGrasps, load_grasps
-from .objects import TEST_OBJECTS, object_mesh, object_names
 
 SCALES = (0.06, 0.08, 0.10, 0.12, 0.15)
 """metres per unit, the five of DexGraspNet; each demo object has the one that suits its size."""

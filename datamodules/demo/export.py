@@ -9,12 +9,12 @@ import numpy as np
 import torch
 import trimesh
 
+from ...files.errors import UnknownName
 from ...grasps.files import GraspSet
 from ...grasps.files import save_grasps as save_grasp_sets
 from ...hands.hand import load_hand
-from ..errors import UnknownName
-from .grasps import SHIPPED, load_grasps
-from .objects import object_mesh, object_names
+from ...synthesis.grasps import SHIPPED, load_grasps
+from ...synthesis.objects import object_mesh, object_names
 
 
 def export(out: Path, objects: Sequence[str] | None = None) -> tuple[Path, Path]:

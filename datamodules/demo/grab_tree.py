@@ -26,11 +26,11 @@ from ...hands.mano import ManoHand
 from ...hands.mano_standin import write_standin
 from ...hands.pose import HandPose
 from ...hands.products import rotate
+from ...synthesis.clips import MOTION_VERSION, ObjectClips, object_clips
+from ...synthesis.grasps import GENERATOR_VERSION, load_grasps
+from ...synthesis.objects import object_mesh
+from ...synthesis.reaches import ReachSettings, minimum_jerk
 from ..base import DEMO_MARK
-from .clips import MOTION_VERSION, ObjectClips, object_clips
-from .grasps import GENERATOR_VERSION, load_grasps
-from .motions import ReachSettings, minimum_jerk
-from .objects import object_mesh
 from .retarget import to_mano
 
 SHAPES = {

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...files.errors import DataError, UnknownName
 from ...hands.hand import load_hand
 from ...hands.pose import HandPose
+from ...synthesis.clips import object_file
+from ...synthesis.grasps import SHIPPED, load_grasps
+from ...synthesis.objects import TEST_OBJECTS, VAL_OBJECTS, object_names
 from ..clouds import object_cloud
-from ..errors import DataError, UnknownName
 from ..grasp_store import GraspObject, GraspStore
 from ..grasps import GraspDataModule, GraspParts
-from .clips import object_file
-from .grasps import SHIPPED, load_grasps
-from .objects import TEST_OBJECTS, VAL_OBJECTS, object_names
 
 
 class DemoGrasps(GraspDataModule):

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import torch
 
+from ...files.errors import DataError, UnknownName
 from ...geometry.progress import tracked
 from ...hands.hand import load_hand
 from ...hands.pose import HandPose
+from ...synthesis.clips import ObjectClips, object_clips, object_file
+from ...synthesis.grasps import SHIPPED, load_grasps
+from ...synthesis.objects import TEST_OBJECTS, VAL_OBJECTS, object_names
+from ...synthesis.reaches import FPS, ReachSettings
 from ..clouds import object_cloud
-from ..errors import DataError, UnknownName
 from ..motion import MotionDataModule
 from ..splits import Split, by_object
 from ..types import MotionSample
-from .clips import ObjectClips, object_clips, object_file
-from .grasps import SHIPPED, load_grasps
-from .motions import FPS, ReachSettings
-from .objects import TEST_OBJECTS, VAL_OBJECTS, object_names
 
 
 class DemoMotion(MotionDataModule):

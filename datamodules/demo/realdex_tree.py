@@ -18,13 +18,13 @@ from scipy.spatial.transform import Rotation, Slerp
 from ...files.cache import cache_dir, content_key, write_folder_whole
 from ...geometry.progress import tracked
 from ...hands.hand import load_hand
+from ...synthesis.clips import MOTION_VERSION, ObjectClips, object_clips
+from ...synthesis.grasps import load_grasps
+from ...synthesis.objects import object_mesh
+from ...synthesis.reaches import FPS, ReachSettings
 from ..base import DEMO_MARK
 from ..realdex.final import JOINTS
 from ..realdex.tf import FOREARM, WORLD, hinges
-from .clips import MOTION_VERSION, ObjectClips, object_clips
-from .grasps import load_grasps
-from .motions import FPS, ReachSettings
-from .objects import object_mesh
 
 OBJECTS = ("can", "mug", "apple", "hammer", "jar", "spray")
 RECORDINGS, CLIPS = 2, 3

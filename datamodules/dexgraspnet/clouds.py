@@ -17,11 +17,11 @@ import torch
 from numpy.typing import NDArray
 
 from ...files.cache import Arrays, cache_dir, cached, content_key, write_whole
+from ...files.errors import BadFile
 from ...geometry.meshes import MeshError
 from ...geometry.progress import tracked, working
 from ...geometry.sampling import farthest_point_sampling, sample_surface
 from ...grasps.asset import ObjectAsset
-from ..errors import BadFile
 from .index import mapped, signature
 
 _CANDIDATES = 8

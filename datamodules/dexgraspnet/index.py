@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...files.cache import Arrays, cache_dir, cached, content_key, write_whole
+from ...files.errors import BadFile, DataError
 from ...files.unpickle import PickleFileError, UnsafePickleError
 from ...geometry.progress import tracked
 from ...grasps.grasp_set import GraspFileError, GraspSet
 from ...hands.hand import Hand
-from ..errors import BadFile, DataError
 from ..grasp_store import pack
 
 _SHARDS, _INDEX = "grasp_shards-1", "grasp_index-1"  # the numbers go up whenever the same files would give others

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...files.errors import UnknownName
 from ...grasps.dexgraspnet import read_dexgraspnet
 from ...grasps.grasp_set import GraspSet
 from ...hands.hand import Hand, load_hand
-from ..errors import UnknownName
 from ..grasp_store import GraspObject, GraspStore
 from ..grasps import GraspDataModule, GraspParts
 from .clouds import solid_clouds

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...files.errors import BadFile
 from ...files.unpickle import UnsafePickleError
 from ...geometry.rotations import rot6d_to_rotmat, rotvec_to_rotmat
 from ...grasps.grasp_set import GraspSet
@@ -18,7 +19,6 @@ from ...grasps.meshes import find_mesh
 from ...hands.hand import Hand, load_hand
 from ...hands.pose import HandPose
 from ...hands.products import compose, rotate
-from ..errors import BadFile
 from .index import Format, Source, signature
 from .module import GraspFolder
 from .tree import GraspTree, data_folder, holds, make_tree, not_found

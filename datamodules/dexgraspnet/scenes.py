@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...files.cache import Arrays, cache_dir, cached, content_key, write_whole
+from ...files.errors import BadFile
 from ...geometry.progress import tracked
-from ..errors import BadFile
 from .index import mapped
 
 _KIND = "unidexgrasp_scenes-1"

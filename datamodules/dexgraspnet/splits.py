@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..errors import BadFile, DataError
+from ...files.errors import BadFile, DataError
 
 PARTS = ("train", "val", "test")
 _ALIASES = {"valid": "val", "validate": "val", "validation": "val", "train_val": "train"}

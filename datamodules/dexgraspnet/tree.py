@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...files.errors import BadFile
 from ...grasps.grasp_set import GraspFileError
 from ...grasps.meshes import find_mesh
-from ..errors import BadFile, DatasetNotFound
+from ..errors import DatasetNotFound
 from .index import Source
 
 DEXGRASPNET_TREE = """

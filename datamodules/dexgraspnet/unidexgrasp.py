@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...files.errors import BadFile, UnknownName
 from ...files.unpickle import PickleFileError, UnsafePickleError, load_npy
 from ...grasps.dexgraspnet import read_unidexgrasp
 from ...grasps.grasp_set import GraspSet
 from ...hands.hand import Hand
-from ..errors import BadFile, UnknownName
 from .index import Format, Index, Source, signature
 from .module import GraspFolder
 from .scenes import SceneClouds, TableTop, scene_clouds

@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from ...files.errors import DataError, UnknownName
 from ...hands.errors import HandError
 from ..download.guides import GUIDES
-from ..errors import DataError, UnknownName
 from ..roots import find_root, variable
 from .report import print_visit
 from .sets import SETS

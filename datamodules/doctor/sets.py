@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...files.errors import DataError, UnknownName
 from ..base import PartsDataModule
 from ..demo.module import DemoMotion
 from ..dexgraspnet import DexGraspNet, MultiDex, UniDexGrasp
 from ..download.guides import GUIDES, REALDEX_LIST
-from ..errors import DataError, DatasetNotFound, UnknownName
+from ..errors import DatasetNotFound
 from ..grab import GrabMotion
 from ..realdex import RealDexMotion
 from ..roots import default_hand

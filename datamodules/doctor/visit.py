@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from ...files.errors import DataError
 from ...files.unpickle import PickleFileError, UnsafePickleError
 from ...geometry.meshes import MeshError
 from ...hands.hand import load_hand
 from ..base import PartsDataModule
 from ..dexgraspnet import GraspFolder
-from ..errors import DataError, DatasetNotFound
+from ..errors import DatasetNotFound
 from ..grab import GrabMotion
 from ..grab.objects import ALIASES, OBJECTS, SUBJECTS
 from ..grab.skeleton import GENERIC

@@ -18,7 +18,7 @@ from http.cookiejar import CookieJar
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..errors import DataError
+from ...files.errors import DataError
 from .pages import Page
 
 CHUNK = 1 << 20

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import BadFile, UnknownName
+from ...files.errors import BadFile, UnknownName
 from .fetch import Fetcher
 
 CHECKSUMS = "md5.txt"

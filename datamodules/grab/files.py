@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import BadFile, DatasetNotFound
+from ...files.errors import BadFile
+from ..errors import DatasetNotFound
 from ..splits import natural_key
 from .objects import SUBJECTS
 

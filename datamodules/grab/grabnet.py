@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...files.cache import cache_dir, write_whole
+from ...files.errors import BadFile, DataError, UnknownName
 from ...files.unpickle import PickleFileError, UnsafePickleError, load_npy, load_npz
 from ...geometry.meshes import MeshError, check_mesh, mesh_hash
 from ...geometry.rotations import rotmat_to_rotvec
 from ...hands.pose import HandPose
 from ...hands.products import rotate
 from ..clouds import object_cloud
-from ..errors import BadFile, DataError, DatasetNotFound, UnknownName
+from ..errors import DatasetNotFound
 from .grasps import GraspList
 from .objects import object_of
 from .skeleton import Person, is_generic, mano_hand, person_from_vertices

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...files.errors import DataError, UnknownName
 from ...hands.pose import HandPose
 from ...hands.products import rotate
-from ..errors import DataError, UnknownName
 from ..types import GraspSample
 from .frames import GRASP_RULES
 from .objects import OBJECT_SPLITS, SPLITS, object_of, part_of

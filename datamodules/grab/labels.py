@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BadFile
+from ...files.errors import BadFile
 from .objects import NUM_LABELS
 from .sequence import number_of, read_items
 

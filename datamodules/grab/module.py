@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError, UnknownName
+from ...files.errors import DataError, UnknownName
 from ..motion import MotionDataModule
 from ..splits import Split, by_object
 from ..types import MotionSample

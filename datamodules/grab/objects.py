@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..errors import DataError
+from ...files.errors import DataError
 
 OBJECTS = (
     *("airplane", "alarmclock", "apple", "banana", "binoculars", "bowl", "camera", "cubelarge", "cubemedium"),

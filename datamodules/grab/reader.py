@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from ...files.cache import cache_dir, content_key, write_whole
+from ...files.errors import BadFile, UnknownName
 from ...geometry.meshes import MeshError, load_mesh
 from ...geometry.progress import tracked
 from ...hands.mano import ManoHand
 from ..base import mark_of
 from ..clouds import object_cloud
-from ..errors import BadFile, UnknownName
 from .files import GrabTree, find_tree
 from .labels import ContactLabels, read_labels
 from .skeleton import Person, is_generic, mano_hand, person_of

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...files.errors import BadFile, DataError
 from ...files.unpickle import PickleFileError, UnsafePickleError, load_npz
-from ..errors import BadFile, DataError
 from .objects import intent_of, object_of
 
 FPS = 120.0

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...files.errors import BadFile, DataError
 from ...geometry.meshes import MeshError, load_mesh
 from ...hands.errors import HandError
 from ...hands.hand import Hand, load_hand
@@ -17,7 +18,6 @@ from ...hands.mano import BallKinematics, ManoHand
 from ...hands.mano_model import NAMES, PARENTS
 from ...hands.mano_standin import TIPS
 from ...hands.pose import HandPose
-from ..errors import BadFile, DataError
 
 _VERTICES = 778
 GENERIC = "mano_skeleton"

@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from ...files.cache import Arrays, cached, content_key
+from ...files.errors import BadFile
 from ...geometry.rotations import rotvec_to_rotmat
 from ...hands.pose import HandPose
-from ..errors import BadFile
 from .files import GrabTree
 from .frames import Signals, rotation_speed
 from .labels import mirrored, read_labels, touching

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from ..errors import BadFile
+from ...files.errors import BadFile
 
 IMAGES = (".png", ".jpg", ".jpeg")
 """Suffixes that listings leave out: a recording holds thousands of pictures. They are opened by name."""

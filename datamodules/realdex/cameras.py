@@ -10,10 +10,10 @@ import trimesh
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from ...files.errors import BadFile
 from ...geometry.sdf import SignedDistance
 from ...hands.hand import load_hand
 from ...hands.pose import HandPose
-from ..errors import BadFile
 from .archive import Folder
 from .clock import STAMPS
 from .recording import Recording

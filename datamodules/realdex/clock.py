@@ -7,7 +7,7 @@ import json
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BadFile
+from ...files.errors import BadFile
 from .archive import Folder
 from .tables import LATEST
 

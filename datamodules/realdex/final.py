@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...files.errors import BadFile
 from ...files.unpickle import read_npy
-from ..errors import BadFile
 from .archive import Folder
 from .tables import LARGEST
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from ...files.errors import DataError, UnknownName
 from ...hands.pose import HandPose
-from ..errors import DataError, UnknownName
 from ..grasp_store import GraspObject, GraspStore
 from ..grasps import GraspDataModule, GraspParts
 from ..types import MotionSample

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...files.cache import cache_dir, content_key, write_whole
-from ..errors import BadFile
+from ...files.errors import BadFile
 from ..splits import object_name
 from .archive import DiskFolder, Folder, open_folder
 

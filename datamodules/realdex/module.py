@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ...files.errors import BadFile, DataError, UnknownName
 from ...files.unpickle import PickleFileError, UnsafePickleError
 from ...geometry.meshes import MeshError
 from ...geometry.progress import tracked
@@ -18,7 +19,7 @@ from ...hands.errors import JointLimitError
 from ...hands.hand import load_hand
 from ...hands.pose import HandPose
 from ..clouds import object_cloud
-from ..errors import BadFile, DataError, DatasetNotFound, UnknownName
+from ..errors import DatasetNotFound
 from ..motion import MotionDataModule
 from ..splits import REALDEX_TEST, Split, by_fold, realdex_split
 from ..types import GraspSample, MotionSample

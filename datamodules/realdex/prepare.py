@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from ...files.cache import content_key, write_whole
+from ...files.errors import DataError
 from ...files.unpickle import PickleFileError
 from ...geometry.meshes import MeshError, load_mesh
 from ...geometry.progress import tracked
 from ..base import mark_of
-from ..errors import DataError
 from .archive import Folder, open_folder
 from .cameras import find_clock, object_clouds
 from .contact import CONTACT, with_segments

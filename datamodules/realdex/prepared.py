@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...files.cache import write_whole
+from ...files.errors import BadFile
 from ...files.unpickle import load_npz
-from ..errors import BadFile
 from .archive import DiskFolder, Folder
 from .final import check_rotations
 from .tables import LARGEST

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from ..errors import BadFile
+from ...files.errors import BadFile
 from ..splits import natural_key, object_name
 from .archive import DiskFolder, Folder, ZipFolder, open_folder
 from .clock import STAMPS, read_clock, read_fps

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from ...files.errors import BadFile
 from ...geometry.hidden_points import hidden_point_removal
-from ..errors import BadFile
 from .archive import Folder
 from .clouds import crop, icp, remove_outliers, thin_out
 from .sync import nearest

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BadFile
+from ...files.errors import BadFile
 from .archive import Folder
 from .final import JOINTS
 

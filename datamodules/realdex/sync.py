@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from ..errors import DataError
+from ...files.errors import DataError
 
 Points = Callable[[int], NDArray | None]
 """Index -> (N, 3) points, metres, world frame; None where they are not known."""

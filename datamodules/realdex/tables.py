@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BadFile
+from ...files.errors import BadFile
 from .archive import Folder
 
 LARGEST = 1000.0

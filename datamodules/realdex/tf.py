@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from ...files.cache import Arrays, cached, content_key
+from ...files.errors import BadFile
 from ...hands.hand import load_hand
-from ..errors import BadFile
 from .archive import Folder
 from .tables import read_table
 

@@ -33,7 +33,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...datamodules.demo.dexgraspnet_tree import obj_of_pieces
-from ...datamodules.demo.grasps import load_grasps
 from ...datamodules.dexgraspnet import DexGraspNet
 from ...datamodules.dexgraspnet.clouds import solid_clouds
 from ...datamodules.grab import GrabMotion
@@ -47,6 +46,7 @@ from ...files.cache import Arrays, cache_dir, cached, content_key
 from ...geometry.rotations import euler_to_rotmat
 from ...grasps.dexgraspnet import grasp_dicts
 from ...hands import Hand, HandPose, load_hand
+from ...synthesis.grasps import load_grasps
 
 OBJECTS, GRASPS = 5355, 250
 """DexGraspNet: objects, and about as many grasps of each as there are."""

@@ -20,8 +20,6 @@ import torch
 import trimesh
 from torch import Tensor
 
-from ...datamodules.demo.grasps import load_grasps as load_demo_grasps
-from ...datamodules.demo.objects import object_mesh
 from ...geometry.sdf import DistanceGrid
 from ...geometry.solids import make_solid
 from ...grasps.asset import ObjectAsset
@@ -35,6 +33,8 @@ from ...metrics.functional.q1 import q1
 from ...metrics.functional.simulation import sim_displacement, success_six_directions
 from ...metrics.functional.volumes import hand_object_volume, self_intersection_volume
 from ...simulation.bullet import vhacd
+from ...synthesis.grasps import load_grasps as load_demo_grasps
+from ...synthesis.objects import object_mesh
 
 _OBJECTS, _PER_OBJECT = 3, 20
 _PEER_PER_OBJECT = 4  # the peers take seconds per grasp

@@ -11,8 +11,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...datamodules.demo.grasps import load_grasps
-from ...datamodules.demo.objects import object_mesh
 from ...geometry.cloud_field import cloud_grid
 from ...geometry.sampling import farthest_point_sampling, sample_surface
 from ...geometry.sdf import DistanceGrid
@@ -23,6 +21,8 @@ from ...hands.pose import HandPose
 from ...losses.energies import keypoint_repulsion_energy, plane_energy
 from ...models.grasp.refinement.fields import ObjectFields
 from ...models.grasp.refinement.refiner import OFFICIAL, Refiner
+from ...synthesis.grasps import load_grasps
+from ...synthesis.objects import object_mesh
 
 GRASPS, POINTS, STEPS = 50, 1024, 300
 _OBJECT = "jar"

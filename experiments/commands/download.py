@@ -21,7 +21,7 @@ def _download(given: argparse.Namespace) -> int:
     from ...datamodules.download.filelist import read_list
     from ...datamodules.download.guides import GUIDES, REALDEX_LIST
     from ...datamodules.download.realdex import download_realdex, report
-    from ...datamodules.errors import DataError, UnknownName
+    from ...files.errors import DataError, UnknownName
 
     if given.name in GUIDES:
         print(GUIDES[given.name].text())

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _evaluate(given: argparse.Namespace) -> int:
-    from ...datamodules.errors import UnknownName
+    from ...files.errors import UnknownName
     from ...metrics.columns import METRICS, TABLE3
     from ...metrics.tool import EvaluationError, Settings, evaluate
 

@@ -20,9 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _prepare(given: argparse.Namespace) -> int:
-    from ...datamodules.errors import DataError
     from ...datamodules.realdex.contact import CONTACT
     from ...datamodules.realdex.prepare import prepare, report
+    from ...files.errors import DataError
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     for path in (given.root, given.models, given.calibration):

@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _synthesise(given: argparse.Namespace) -> None:
-    from ...datamodules.demo.generate import generate
+    from ...synthesis.generate import generate
 
     path = generate(given.out, given.hand, given.seeds, given.per_object, given.steps, given.objects)
     print(f"wrote {path}; use it with data.grasps={path}")

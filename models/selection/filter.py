@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...datamodules.demo.anatomy import Anatomy
 from ...grasps.posed import PosedGrasps
+from ...hands.anatomy import Anatomy
 from ...hands.hand import Hand
 from ...metrics.functional.contact import contact
 from ...metrics.grasp import Q1, PenetrationDepth, SelfIntersectionDepth, SimDisplacement

@@ -15,7 +15,7 @@ from dexzoo.datamodules.demo.dexgraspnet_tree import write_dexgraspnet_tree
 from dexzoo.datamodules.demo.grab_tree import write_grab_tree, write_sequence
 from dexzoo.datamodules.doctor import SETS, causes, consult, sheet
 from dexzoo.datamodules.doctor.consult import read_settings
-from dexzoo.datamodules.errors import DataError, UnknownName
+from dexzoo.files.errors import DataError, UnknownName
 from dexzoo.hands import load_hand
 from dexzoo.hands.mano_standin import write_standin
 from tests.verbs import status_of

@@ -20,7 +20,7 @@ import pytest
 from dexzoo.datamodules.download import ChecksumError, DownloadError, Fetcher, fetch, read_list
 from dexzoo.datamodules.download.guides import GUIDES
 from dexzoo.datamodules.download.pages import Page
-from dexzoo.datamodules.errors import BadFile
+from dexzoo.files.errors import BadFile
 from tests.verbs import status_of
 
 

@@ -15,12 +15,12 @@ from torch.utils.data import DistributedSampler
 
 from dexzoo.datamodules import Compose, DataError, Jitter, Observe, PerturbHand, UnknownName, Yaw
 from dexzoo.datamodules.demo.grasp_module import DemoGrasps
-from dexzoo.datamodules.demo.grasps import SHIPPED, load_grasps
-from dexzoo.datamodules.demo.objects import TEST_OBJECTS, VAL_OBJECTS, object_mesh
 from dexzoo.datamodules.grasp_store import GraspObject, GraspStore
 from dexzoo.datamodules.grasps import GraspDataModule, GraspDataset, GraspParts, ObjectDataset
 from dexzoo.datamodules.types import GraspBatch
 from dexzoo.hands.pose import HandPose
+from dexzoo.synthesis.grasps import SHIPPED, load_grasps
+from dexzoo.synthesis.objects import TEST_OBJECTS, VAL_OBJECTS, object_mesh
 
 JOINTS = 2
 TABLES = np.array([[0, 0, 1.0], [1.0, 0, 0]])

@@ -10,13 +10,13 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from dexzoo.datamodules.errors import DataError
 from dexzoo.datamodules.motion import MotionDataModule
 from dexzoo.datamodules.observation import Observe
 from dexzoo.datamodules.splits import Split, by_object
 from dexzoo.datamodules.transforms import HistoryNoise
 from dexzoo.datamodules.types import ClipBatch, MotionBatch, MotionSample
 from dexzoo.datamodules.windows import ClipStore
+from dexzoo.files.errors import DataError
 
 Maker = Callable[..., MotionSample]
 

@@ -14,11 +14,11 @@ import torch
 import trimesh
 from scipy.spatial import ConvexHull, Delaunay, KDTree
 
-from dexzoo.datamodules.errors import DataError, UnknownName
 from dexzoo.datamodules.observation import Observe, Surface, _log_repeats
 from dexzoo.datamodules.sensors import Cameras, DepthNoise, FixedCameras, Table, frame_of
 from dexzoo.datamodules.types import GraspBatch, GraspSample, MotionSample
 from dexzoo.datamodules.windows import ClipStore, WindowDataset
+from dexzoo.files.errors import DataError, UnknownName
 from dexzoo.geometry.meshes import MeshError
 from dexzoo.hands.pose import HandPose
 

@@ -13,8 +13,9 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from dexzoo.datamodules import RealDexMotion
-from dexzoo.datamodules.errors import BadFile, DataError, DatasetNotFound, UnknownName
+from dexzoo.datamodules.errors import DatasetNotFound
 from dexzoo.datamodules.realdex.recording import find_recordings
+from dexzoo.files.errors import BadFile, DataError, UnknownName
 from dexzoo.files.unpickle import PickleFileError, UnsafePickleError
 from dexzoo.hands.hand import load_hand
 

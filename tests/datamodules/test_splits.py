@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 
-from dexzoo.datamodules.errors import DataError, UnknownName
 from dexzoo.datamodules.splits import (
     REALDEX_TEST,
     REALDEX_VAL,
@@ -20,6 +19,7 @@ from dexzoo.datamodules.splits import (
     object_name,
 )
 from dexzoo.datamodules.types import MotionSample
+from dexzoo.files.errors import DataError, UnknownName
 
 Maker = Callable[..., MotionSample]
 

@@ -12,12 +12,12 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from dexzoo.datamodules.errors import DataError
 from dexzoo.datamodules.observation import Observe
 from dexzoo.datamodules.sensors import Cameras
 from dexzoo.datamodules.transforms import Compose, HistoryNoise, Jitter, PerturbHand, Yaw
 from dexzoo.datamodules.types import GraspBatch, GraspSample, MotionSample
 from dexzoo.datamodules.windows import ClipStore, WindowDataset
+from dexzoo.files.errors import DataError
 from dexzoo.geometry.rotations import rotmat_to_rotvec, rotvec_to_rotmat
 from dexzoo.hands import Hand, HandPose, load_hand
 

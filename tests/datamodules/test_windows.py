@@ -12,10 +12,10 @@ from scipy.spatial.transform import Rotation, Slerp
 from torch.utils.data import DataLoader
 
 from dexzoo.datamodules.base import EpochSampler, as_is
-from dexzoo.datamodules.errors import DataError
 from dexzoo.datamodules.transforms import HistoryNoise
 from dexzoo.datamodules.types import FUTURE, PAST, MotionBatch, MotionSample
 from dexzoo.datamodules.windows import ClipDataset, ClipStore, WindowDataset
+from dexzoo.files.errors import DataError
 
 Maker = Callable[..., MotionSample]
 LENGTHS = (2, 3, 9, 30)

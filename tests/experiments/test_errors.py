@@ -180,8 +180,3 @@ def test_full_error_on_request(monkeypatch):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     with pytest.raises(ValueError, match="message"):
         main()
-
-
-def test_nearest():
-    assert errors.nearest("optimiser.lr", ["model.optimizer.lr", "model.loss"]) == "model.optimizer.lr"
-    assert errors.nearest("xyz", ["model", "data"]) is None

@@ -18,8 +18,6 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from dexzoo.datamodules.demo import grasps as demo
-from dexzoo.datamodules.demo.objects import object_mesh
 from dexzoo.experiments import own_grasps, run, sample
 from dexzoo.experiments.load import load_run
 from dexzoo.experiments.own_objects import OwnObject, read_object, warn_of_size
@@ -29,6 +27,8 @@ from dexzoo.grasps.files import GraspSet, load_grasps, save_grasps, write_dexgra
 from dexzoo.hands import load_hand
 from dexzoo.models import GraspGeneration, Refiner
 from dexzoo.models.grasp.refinement.fields import ObjectFields
+from dexzoo.synthesis import grasps as demo
+from dexzoo.synthesis.objects import object_mesh
 
 TINY = [
     *("model=grasp_cvae", "model.network.contact=null", "model.loss.contact=0", "model.network.latent=2"),

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 
-from dexzoo.datamodules.errors import DataError
+from dexzoo.files.errors import DataError
 from dexzoo.files.unpickle import PickleFileError
 from dexzoo.geometry.meshes import MeshError
 from dexzoo.hands import HandError

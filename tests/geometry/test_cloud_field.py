@@ -9,7 +9,6 @@ import torch
 import trimesh
 from torch import Tensor
 
-from dexzoo.datamodules.demo.objects import object_mesh
 from dexzoo.datamodules.observation import Observe, Surface
 from dexzoo.datamodules.sensors import FixedCameras
 from dexzoo.geometry import cloud_field
@@ -17,6 +16,7 @@ from dexzoo.geometry.cloud_field import cloud_grid
 from dexzoo.geometry.hidden_points import Occluder
 from dexzoo.geometry.sampling import farthest_point_sampling, sample_surface
 from dexzoo.geometry.sdf import SignedDistance
+from dexzoo.synthesis.objects import object_mesh
 
 NEAR = 0.006
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 from rich.console import Console
 
-from dexzoo.datamodules.demo.grasps import load_grasps
-from dexzoo.datamodules.demo.objects import object_mesh
 from dexzoo.geometry import progress
 from dexzoo.geometry.progress import shown, tracked, working
 from dexzoo.grasps.asset import ObjectAsset
 from dexzoo.grasps.posed import PosedGrasps
 from dexzoo.hands import load_hand
 from dexzoo.metrics.columns import grasp_errors
+from dexzoo.synthesis.grasps import load_grasps
+from dexzoo.synthesis.objects import object_mesh
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import pytest
 import torch
 import trimesh
 
-from dexzoo.datamodules.demo.grasps import load_grasps
 from dexzoo.hands import load_hand
 from dexzoo.hands.check import main
 from dexzoo.hands.plausible import UNITS, Doubts, doubt_grasps, doubt_hand, doubt_size, judge
+from dexzoo.synthesis.grasps import load_grasps
 
 CLAW = """<robot name="claw">
   <link name="palm"><collision><origin xyz="0 0 .02"/><geometry>{palm}</geometry></collision></link>

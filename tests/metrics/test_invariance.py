@@ -8,8 +8,6 @@ import torch
 import trimesh
 from scipy.spatial.transform import Rotation
 
-from dexzoo.datamodules.demo.grasps import load_grasps
-from dexzoo.datamodules.demo.objects import object_mesh
 from dexzoo.grasps import PosedGrasps
 from dexzoo.grasps.asset import ObjectAsset
 from dexzoo.hands.hand import load_hand
@@ -17,6 +15,8 @@ from dexzoo.metrics import METRICS, grasp_errors
 from dexzoo.metrics.columns import columns
 from dexzoo.metrics.functional.q1 import q1
 from dexzoo.metrics.functional.simulation import success_six_directions
+from dexzoo.synthesis.grasps import load_grasps
+from dexzoo.synthesis.objects import object_mesh
 
 NAME = "can"
 STILL, AWAY = np.zeros(3), np.array([3.0, -3.2, 2.4])  # 5 m

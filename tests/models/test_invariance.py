@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from dexzoo.datamodules.demo.grasps import load_grasps
-from dexzoo.datamodules.demo.objects import object_mesh
 from dexzoo.models.grasp.refinement.clouds import cloud_fields
 from dexzoo.models.grasp.refinement.refiner import Refiner
+from dexzoo.synthesis.grasps import load_grasps
+from dexzoo.synthesis.objects import object_mesh
 
 AWAY = torch.tensor([3.0, -3.2, 2.4])  # 5 m
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from dexzoo.datamodules.demo.export import export
-from dexzoo.datamodules.demo.grasps import load_grasps
-from dexzoo.datamodules.demo.objects import object_mesh, object_names
-from dexzoo.datamodules.errors import UnknownName
+from dexzoo.files.errors import UnknownName
 from dexzoo.geometry.meshes import load_mesh
 from dexzoo.grasps import files as grasp_files
 from dexzoo.hands import load_hand
+from dexzoo.synthesis.grasps import load_grasps
+from dexzoo.synthesis.objects import object_mesh, object_names
 from tests.verbs import status_of
 
 

@@ -16,9 +16,9 @@ from dexzoo.datamodules.base import DEMO_MARK
 from dexzoo.datamodules.demo import grab_tree
 from dexzoo.datamodules.demo.grab_tree import CONTACT, SHAPES, SUBJECTS, write_grab_tree
 from dexzoo.datamodules.demo.retarget import to_mano
-from dexzoo.datamodules.errors import DataError, UnknownName
 from dexzoo.datamodules.grab import GrabGrasps, GrabMotion, read_grasps
 from dexzoo.datamodules.grab.objects import OBJECT_SPLITS, part_of
+from dexzoo.files.errors import DataError, UnknownName
 from dexzoo.hands import load_hand
 from dexzoo.hands.mano import ManoHand
 

@@ -8,12 +8,12 @@ import time
 import pytest
 import torch
 
-from dexzoo.datamodules.demo import clips as clips_module
 from dexzoo.datamodules.demo.module import DemoMotion
-from dexzoo.datamodules.errors import DataError
 from dexzoo.files.cache import cache_dir
+from dexzoo.files.errors import DataError
 from dexzoo.geometry.meshes import load_mesh
 from dexzoo.geometry.sdf import SignedDistance
+from dexzoo.synthesis import clips as clips_module
 
 TINY = {"clips": 24, "objects": ("can", "tea_box", "banana"), "n_object_points": 256}
 

@@ -9,7 +9,7 @@ import trimesh
 
 from dexzoo.datamodules.dexgraspnet import clouds
 from dexzoo.datamodules.dexgraspnet.clouds import solid_clouds
-from dexzoo.datamodules.errors import BadFile
+from dexzoo.files.errors import BadFile
 
 N = 64
 

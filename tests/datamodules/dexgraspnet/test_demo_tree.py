@@ -11,11 +11,11 @@ import torch
 from dexzoo.datamodules import demo_root
 from dexzoo.datamodules.base import DEMO_MARK
 from dexzoo.datamodules.demo.dexgraspnet_tree import SCALES, write_dexgraspnet_tree
-from dexzoo.datamodules.demo.grasps import load_grasps
-from dexzoo.datamodules.demo.objects import object_mesh
 from dexzoo.datamodules.dexgraspnet import DexGraspNet
 from dexzoo.geometry.meshes import load_mesh
 from dexzoo.hands import load_hand
+from dexzoo.synthesis.grasps import load_grasps
+from dexzoo.synthesis.objects import object_mesh
 
 from .conftest import KEYS
 

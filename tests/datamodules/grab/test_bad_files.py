@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import trimesh
 
-from dexzoo.datamodules.errors import BadFile
 from dexzoo.datamodules.grab import GrabMotion, read_labels
 from dexzoo.datamodules.grab.files import find_tree
 from dexzoo.datamodules.grab.tracks import read_tracks
+from dexzoo.files.errors import BadFile
 from dexzoo.files.unpickle import UnsafePickleError
 
 from .conftest import LEFT_TEMPLATE, OBJECT, TEMPLATE, T, content, save

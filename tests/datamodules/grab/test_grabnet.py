@@ -11,8 +11,9 @@ import pytest
 import trimesh
 from scipy.spatial.transform import Rotation
 
-from dexzoo.datamodules.errors import BadFile, DatasetNotFound, UnknownName
+from dexzoo.datamodules.errors import DatasetNotFound
 from dexzoo.datamodules.grab import read_grabnet
+from dexzoo.files.errors import BadFile, UnknownName
 from dexzoo.geometry.meshes import load_mesh
 from dexzoo.hands.mano_standin import standin
 

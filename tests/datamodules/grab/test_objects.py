@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from dexzoo.datamodules.errors import DataError
 from dexzoo.datamodules.grab.objects import (
     ALIASES,
     OBJECT_SPLITS,
@@ -16,6 +15,7 @@ from dexzoo.datamodules.grab.objects import (
     object_of,
     part_of,
 )
+from dexzoo.files.errors import DataError
 
 LISTED = """airplane alarmclock apple banana binoculars bowl camera cubelarge cubemedium cubesmall cup
 cylinderlarge cylindermedium cylindersmall doorknob duck elephant eyeglasses flashlight flute fryingpan gamecontroller

@@ -13,10 +13,11 @@ import torch
 import trimesh
 from scipy.spatial.transform import Rotation
 
-from dexzoo.datamodules.errors import BadFile, DataError, DatasetNotFound, UnknownName
+from dexzoo.datamodules.errors import DatasetNotFound
 from dexzoo.datamodules.grab import GrabMotion, find_tree, read_grasps, read_labels, read_sequence, read_tracks
 from dexzoo.datamodules.grab import tracks as tracks_module
 from dexzoo.datamodules.grab.skeleton import mano_hand, person_of
+from dexzoo.files.errors import BadFile, DataError, UnknownName
 from dexzoo.geometry.meshes import load_mesh
 from dexzoo.hands.mano_model import ManoModelNotFound
 

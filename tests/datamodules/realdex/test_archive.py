@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from dexzoo.datamodules import DataError, DatasetNotFound, RealDexMotion
-from dexzoo.datamodules.errors import BadFile
 from dexzoo.datamodules.realdex.archive import DiskFolder, ZipFolder, ZipIndex, open_folder
 from dexzoo.datamodules.realdex.recording import find_recordings
+from dexzoo.files.errors import BadFile
 
 PREFIX = "storage/group/lab/bags/mug"
 

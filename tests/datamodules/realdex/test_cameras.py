@@ -15,11 +15,11 @@ from scipy.spatial.transform import Rotation
 
 from dexzoo.datamodules import RealDexMotion
 from dexzoo.datamodules.demo import realdex_tree
-from dexzoo.datamodules.errors import BadFile
 from dexzoo.datamodules.realdex.archive import DiskFolder
 from dexzoo.datamodules.realdex.cameras import find_clock
 from dexzoo.datamodules.realdex.prepare import prepare
 from dexzoo.datamodules.realdex.recording import Recording, read_recording
+from dexzoo.files.errors import BadFile
 from dexzoo.hands.hand import load_hand
 
 WIDTH, HEIGHT = 240, 136

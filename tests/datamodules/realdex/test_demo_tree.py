@@ -11,10 +11,10 @@ import torch
 
 from dexzoo.datamodules import DataError, RealDexGrasps, RealDexMotion, UnknownName, demo_root
 from dexzoo.datamodules.demo import realdex_tree
-from dexzoo.datamodules.demo.clips import object_clips
-from dexzoo.datamodules.demo.grasps import load_grasps
-from dexzoo.datamodules.demo.motions import ReachSettings
 from dexzoo.hands.hand import load_hand
+from dexzoo.synthesis.clips import object_clips
+from dexzoo.synthesis.grasps import load_grasps
+from dexzoo.synthesis.reaches import ReachSettings
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from rich.console import Console
 
 from dexzoo.datamodules import RealDexMotion
 from dexzoo.datamodules.base import DEMO_MARK
-from dexzoo.datamodules.errors import BadFile, DataError
 from dexzoo.datamodules.realdex.prepare import prepare, report
 from dexzoo.datamodules.realdex.recording import SOURCES, find_recordings, read_recording
 from dexzoo.experiments.commands.prepare import SOURCES as SHOWN
 from dexzoo.files import cache
+from dexzoo.files.errors import BadFile, DataError
 from tests.verbs import status_of
 
 

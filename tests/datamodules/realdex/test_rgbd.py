@@ -11,7 +11,6 @@ import pytest
 from scipy.optimize import root
 from scipy.spatial.transform import Rotation
 
-from dexzoo.datamodules.errors import BadFile
 from dexzoo.datamodules.realdex.archive import DiskFolder
 from dexzoo.datamodules.realdex.clouds import crop
 from dexzoo.datamodules.realdex.rgbd import (
@@ -27,6 +26,7 @@ from dexzoo.datamodules.realdex.rgbd import (
     scene_cloud,
     undistort,
 )
+from dexzoo.files.errors import BadFile
 
 WIDTH, HEIGHT = 240, 136
 CENTRE, RADIUS, TABLE = np.array([1.2, 0.0, 0.83]), 0.08, 0.74

@@ -12,11 +12,11 @@ import trimesh
 
 from dexzoo.datamodules import MotionSample, RealDexMotion
 from dexzoo.datamodules.demo import realdex_tree
-from dexzoo.datamodules.errors import BadFile
 from dexzoo.datamodules.realdex.archive import DiskFolder
 from dexzoo.datamodules.realdex.contact import grasp_samples, surface_distance, with_segments
 from dexzoo.datamodules.realdex.recording import read_recording
 from dexzoo.datamodules.realdex.segments import SegmentRule, find_segments, moving, read_contact
+from dexzoo.files.errors import BadFile
 from dexzoo.geometry.rotations import rotvec_to_rotmat
 from dexzoo.hands.hand import load_hand
 from dexzoo.hands.pose import HandPose

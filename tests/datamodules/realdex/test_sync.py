@@ -7,8 +7,8 @@ import logging
 import numpy as np
 import pytest
 
-from dexzoo.datamodules.errors import DataError
 from dexzoo.datamodules.realdex.sync import SyncRule, first_fit, nearest, synchronise
+from dexzoo.files.errors import DataError
 
 BEGIN = 1_699_182_594_000_000_000
 STEP = 10_000_000  # of the robot, 100 Hz

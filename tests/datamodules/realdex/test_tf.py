@@ -12,11 +12,11 @@ import pytest
 from scipy.spatial.transform import Rotation, Slerp
 
 from dexzoo.datamodules import RealDexMotion
-from dexzoo.datamodules.errors import BadFile
 from dexzoo.datamodules.realdex.archive import DiskFolder
 from dexzoo.datamodules.realdex.final import JOINTS, PALM_FROM_FOREARM
 from dexzoo.datamodules.realdex.recording import read_recording
 from dexzoo.datamodules.realdex.tf import Edge, hinges, read_edge, read_robot
+from dexzoo.files.errors import BadFile
 
 Writer = Callable[..., object]
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from dexzoo.datamodules import DemoGrasps, PerturbHand
-from dexzoo.datamodules.demo.grasps import load_grasps
 from dexzoo.experiments.folders import RunError
 from dexzoo.experiments.load import load_contact
 from dexzoo.hands.pose import HandPose
 from dexzoo.models import ContactMap, ContactPrediction, GraspCVAE, GraspFilter, GraspGeneration, GraspModel, Refiner
 from dexzoo.models.grasp.contact.task import CONTACT
 from dexzoo.models.task import draw_generator
+from dexzoo.synthesis.grasps import load_grasps
 
 ADAM = partial(torch.optim.Adam, lr=1e-3)
 MAP = partial(ContactMap, n_hand_points=32, widths=(8, 8), width=8)

@@ -6,8 +6,6 @@ import pytest
 import torch
 import trimesh
 
-from dexzoo.datamodules.demo.grasps import load_grasps
-from dexzoo.datamodules.demo.objects import object_mesh
 from dexzoo.geometry.rotations import rotvec_to_rotmat
 from dexzoo.geometry.sampling import sample_surface
 from dexzoo.geometry.sdf import DistanceGrid
@@ -20,6 +18,8 @@ from dexzoo.models.grasp.refinement.fields import ObjectFields
 from dexzoo.models.grasp.refinement.nearest import Cloud, HandShapes
 from dexzoo.models.grasp.refinement.refiner import Refiner, move
 from dexzoo.models.grasp.refinement.terms import OfficialTerms, OursTerms, Scene
+from dexzoo.synthesis.grasps import load_grasps
+from dexzoo.synthesis.objects import object_mesh
 from tests.oracles import refinement as oracle
 
 RADIUS = 0.035

@@ -6,13 +6,13 @@ import lightning as L
 import pytest
 import torch
 
-from dexzoo.datamodules.demo.grasps import load_grasps
-from dexzoo.datamodules.demo.objects import object_mesh
 from dexzoo.datamodules.types import GraspBatch
 from dexzoo.geometry.sampling import sample_surface
 from dexzoo.hands.pose import HandPose
 from dexzoo.models.grasp.refinement.refiner import Refiner
 from dexzoo.models.grasp.refinement.task import GraspRefinement, mesh_fields
+from dexzoo.synthesis.grasps import load_grasps
+from dexzoo.synthesis.objects import object_mesh
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from dexzoo.datamodules.demo.grasps import MAX_PENETRATION, SHIPPED, STAND, join_grasps, load_grasps, save_grasps
-from dexzoo.datamodules.demo.objects import object_mesh, object_names
-from dexzoo.datamodules.demo.simulate import SLIP, HoldTest
-from dexzoo.datamodules.errors import BadFile, DataError
+from dexzoo.files.errors import BadFile, DataError
 from dexzoo.geometry.sampling import sample_surface
 from dexzoo.geometry.sdf import SignedDistance
 from dexzoo.hands.hand import load_hand
+from dexzoo.simulation.hold import SLIP, HoldTest
+from dexzoo.synthesis.grasps import MAX_PENETRATION, SHIPPED, STAND, join_grasps, load_grasps, save_grasps
+from dexzoo.synthesis.objects import object_mesh, object_names
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_joined_grasps_keep_order_and_count(shipped):
 
 def test_another_hand_is_refused_with_the_command(tmp_path, hand, shipped):
     save_grasps(tmp_path / "g.npz", [shipped["can"]], ["a", "b"], 300)
-    with pytest.raises(DataError, match=r"(?s)expected grasps of hand 'shadow'.*generate --hand shadow") as caught:
+    with pytest.raises(DataError, match=r"(?s)expected grasps of hand 'shadow'.*dexzoo synthesise --hand shadow") as caught:
         load_grasps(tmp_path / "g.npz", hand)
     assert str(tmp_path) in str(caught.value)
 

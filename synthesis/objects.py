@@ -15,7 +15,7 @@ import trimesh
 from manifold3d import CrossSection, Manifold, OpType
 from numpy.typing import ArrayLike
 
-from ..errors import UnknownName
+from ..files.errors import UnknownName
 
 TEST_OBJECTS = ("jar", "tea_box", "spray")
 VAL_OBJECTS = ("bowl", "banana")

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...geometry.rotations import rotvec_to_rotmat, slerp
-from ...geometry.sdf import DistanceGrid
-from ...hands.hand import Hand
-from ...hands.pose import HandPose
-from ...losses.energies import self_penetration_depth
-from .anatomy import Anatomy
+from ..geometry.rotations import rotvec_to_rotmat, slerp
+from ..geometry.sdf import DistanceGrid
+from ..hands.anatomy import Anatomy
+from ..hands.hand import Hand
+from ..hands.pose import HandPose
+from ..losses.energies import self_penetration_depth
 
 FPS = 30.0
 MAX_FRAMES = 64

@@ -12,8 +12,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ...hands.hand import Hand
-from ...hands.pose import HandPose
+from .hand import Hand
+from .pose import HandPose
 
 
 @dataclass(frozen=True)

@@ -5,24 +5,17 @@ import pytest
 import torch
 import trimesh
 
-from dexzoo.datamodules.demo import generate as generate_module
-from dexzoo.datamodules.demo.anatomy import Anatomy
-from dexzoo.datamodules.demo.generate import generate
-from dexzoo.datamodules.demo.grasps import ObjectGrasps, load_grasps
-from dexzoo.datamodules.demo.objects import object_mesh
-from dexzoo.datamodules.demo.optimise import (
-    GraspEnergy,
-    Schedule,
-    Weights,
-    initial_poses,
-    optimise_grasps,
-    surface_normals,
-)
-from dexzoo.datamodules.demo.search import squeeze_targets
 from dexzoo.geometry.sdf import DistanceGrid
+from dexzoo.hands.anatomy import Anatomy
 from dexzoo.hands.hand import load_hand
 from dexzoo.hands.pose import HandPose
 from dexzoo.losses.energies import place_capsules, segment_distance, self_penetration_depth, separate_capsules
+from dexzoo.synthesis import generate as generate_module
+from dexzoo.synthesis.generate import generate
+from dexzoo.synthesis.grasps import ObjectGrasps, load_grasps
+from dexzoo.synthesis.objects import object_mesh
+from dexzoo.synthesis.optimise import GraspEnergy, Schedule, Weights, initial_poses, optimise_grasps, surface_normals
+from dexzoo.synthesis.search import squeeze_targets
 from tests.verbs import status_of
 
 

@@ -6,15 +6,9 @@ import numpy as np
 import pytest
 import trimesh
 
-from dexzoo.datamodules.demo.objects import (
-    TEST_OBJECTS,
-    VAL_OBJECTS,
-    object_mesh,
-    object_names,
-    object_split,
-)
-from dexzoo.datamodules.errors import DataError
+from dexzoo.files.errors import DataError
 from dexzoo.geometry.solids import HULL_RATIO, convex_pieces
+from dexzoo.synthesis.objects import TEST_OBJECTS, VAL_OBJECTS, object_mesh, object_names, object_split
 
 
 @pytest.mark.parametrize("name", object_names())

@@ -10,14 +10,14 @@ import torch
 import trimesh
 from torch import Tensor
 
-from ...files.cache import Arrays, cache_dir, cached, content_key, write_whole
-from ...geometry.sdf import DistanceGrid
-from ...hands.hand import Hand
-from ...hands.pose import HandPose
-from ..errors import DataError
+from ..files.cache import Arrays, cache_dir, cached, content_key, write_whole
+from ..files.errors import DataError
+from ..geometry.sdf import DistanceGrid
+from ..hands.hand import Hand
+from ..hands.pose import HandPose
 from .grasps import ObjectGrasps
-from .motions import Reaches, ReachSettings, acceptable, plan_reaches
 from .objects import object_mesh, object_names
+from .reaches import Reaches, ReachSettings, acceptable, plan_reaches
 
 MOTION_VERSION = 1
 """Goes up whenever the same seed would give other clips."""

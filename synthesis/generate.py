@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from ...geometry.meshes import mesh_hash
-from ...geometry.progress import tracked, working
-from ...geometry.solids import convex_pieces
-from ...hands.hand import Hand, load_hand
+from ..geometry.meshes import mesh_hash
+from ..geometry.progress import tracked, working
+from ..geometry.solids import convex_pieces
+from ..hands.hand import Hand, load_hand
 from .grasps import GENERATOR_VERSION, SHIPPED, ObjectGrasps, join_grasps, load_grasps, save_grasps
 from .objects import object_mesh, object_names
 from .search import find_grasps

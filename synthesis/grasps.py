@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...hands.hand import Hand
-from ...hands.pose import HandPose
-from ..errors import BadFile, DataError
+from ..files.errors import BadFile, DataError
+from ..hands.hand import Hand
+from ..hands.pose import HandPose
 
 GENERATOR_VERSION = 1
 """Goes up whenever the same seed would give other grasps."""

@@ -14,8 +14,8 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
-from ...hands.hand import Hand
-from ...hands.mujoco_model import hand_mjcf
+from ..hands.hand import Hand
+from ..hands.mujoco_model import hand_mjcf
 
 Array = NDArray[np.float64]
 GRAVITY = 9.81

@@ -7,9 +7,14 @@ import pytest
 import torch
 import trimesh
 
-from dexzoo.datamodules.demo.clips import make_clips
-from dexzoo.datamodules.demo.grasps import load_grasps
-from dexzoo.datamodules.demo.motions import (
+from dexzoo.geometry.rotations import geodesic_distance
+from dexzoo.geometry.sdf import DistanceGrid, SignedDistance
+from dexzoo.hands.hand import load_hand
+from dexzoo.hands.pose import HandPose
+from dexzoo.synthesis.clips import make_clips
+from dexzoo.synthesis.grasps import load_grasps
+from dexzoo.synthesis.objects import object_mesh
+from dexzoo.synthesis.reaches import (
     FPS,
     MAX_FRAMES,
     MIN_FRAMES,
@@ -19,11 +24,6 @@ from dexzoo.datamodules.demo.motions import (
     minimum_jerk,
     plan_reaches,
 )
-from dexzoo.datamodules.demo.objects import object_mesh
-from dexzoo.geometry.rotations import geodesic_distance
-from dexzoo.geometry.sdf import DistanceGrid, SignedDistance
-from dexzoo.hands.hand import load_hand
-from dexzoo.hands.pose import HandPose
 
 OBJECT = "can"
 
@@ -125,7 +125,7 @@ def test_duration_follows_fitts_law(grasps, hand):
 
 
 def test_fingers_open_wider_than_the_grasp_on_the_way(hand, reaches):
-    from dexzoo.datamodules.demo.anatomy import Anatomy
+    from dexzoo.hands.anatomy import Anatomy
 
     flexes = Anatomy.of(hand).flexes
     bend = reaches.pose.joints[..., flexes].abs().mean(-1)

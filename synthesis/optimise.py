@@ -13,12 +13,13 @@ import torch
 import trimesh
 from torch import Tensor
 
-from ...geometry.rotations import rot6d_to_rotmat, rotmat_to_rot6d, rotvec_to_rotmat
-from ...geometry.sampling import farthest_point_sampling, sample_surface
-from ...geometry.sdf import DistanceGrid
-from ...hands.hand import Hand
-from ...hands.pose import HandPose
-from ...losses.energies import (
+from ..geometry.rotations import rot6d_to_rotmat, rotmat_to_rot6d, rotvec_to_rotmat
+from ..geometry.sampling import farthest_point_sampling, sample_surface
+from ..geometry.sdf import DistanceGrid
+from ..hands.anatomy import Anatomy
+from ..hands.hand import Hand
+from ..hands.pose import HandPose
+from ..losses.energies import (
     contact_distance_energy,
     force_closure_energy,
     joint_limit_energy,
@@ -26,7 +27,6 @@ from ...losses.energies import (
     penetration_energy,
     table_energy,
 )
-from .anatomy import Anatomy
 
 _POSE = 9  # translation 3 | 6-D rotation; the joints follow
 

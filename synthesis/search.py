@@ -10,16 +10,16 @@ import trimesh
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...geometry.meshes import mesh_hash
-from ...geometry.sampling import sample_surface
-from ...geometry.sdf import DistanceGrid
-from ...hands.hand import Hand
-from ...hands.pose import HandPose
-from ...losses.energies import self_penetration_depth
-from .anatomy import Anatomy
+from ..geometry.meshes import mesh_hash
+from ..geometry.sampling import sample_surface
+from ..geometry.sdf import DistanceGrid
+from ..hands.anatomy import Anatomy
+from ..hands.hand import Hand
+from ..hands.pose import HandPose
+from ..losses.energies import self_penetration_depth
+from ..simulation.hold import Held, HoldTest
 from .grasps import MAX_OVERLAP, MAX_PENETRATION, STAND, ObjectGrasps
 from .optimise import optimise_grasps, surface_normals
-from .simulate import Held, HoldTest
 
 Array = NDArray[np.float64]
 
