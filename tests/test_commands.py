@@ -165,5 +165,5 @@ def test_the_size_of_the_pinned_experiment_is_what_the_texts_say() -> None:
     params = OmegaConf.load(CONF / "experiment/motionnet_demo.yaml").hydra.sweeper.params
     seeds, ablations = len(str(params.seed).split(",")), len(params.ablation.split(","))
     said = [text for file in FILES for text in re.findall(r"\d+ seeds x \d+ ablations", file.read_text())]
-    assert said == [f"{seeds} seeds x {ablations} ablations"] * 2  # README and help
+    assert said == [f"{seeds} seeds x {ablations} ablations"] * 2  # the page of runs and help
     assert f"One of the {seeds * ablations} runs" in (CONF / "experiment/motionnet_demo.yaml").read_text()
