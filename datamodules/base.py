@@ -27,9 +27,9 @@ from .observation import Observe
 Transform = Callable[[Any, torch.Generator], Any]
 """Changes a training batch; draws its random numbers from the generator given and from nowhere else."""
 
-Whole = TypeVar("Whole")
+Data = TypeVar("Data")
 """All of the data."""
-Part = TypeVar("Part")
+Subset = TypeVar("Subset")
 """A part of it."""
 Item = TypeVar("Item")
 """A batch."""
@@ -82,7 +82,7 @@ def mark_of(root: str | Path | None) -> Path | None:
     return next((mark for folder in (path, *path.parents) if (mark := folder / DEMO_MARK).is_file()), None)
 
 
-class PartsDataModule(LightningDataModule, ABC, Generic[Whole, Part]):
+class SplitDataModule(LightningDataModule, ABC, Generic[Data, Subset]):
     """Data in three parts that have no object (or recording) in common.
 
     A kind of data is a subclass with `check`, `describe`, `flags` and loaders; a data set is a subclass of that with
@@ -126,7 +126,7 @@ class PartsDataModule(LightningDataModule, ABC, Generic[Whole, Part]):
         self.hand, self.batch_size, self.eval_batch_size = hand, batch_size, eval_batch_size
         self.num_workers, self.seed, self.n_object_points = num_workers, seed, n_object_points
         self.observe = observe
-        self._split: Parts[Part] | None = None
+        self._split: Parts[Subset] | None = None
         self._next: dict[str, int] | None = None  # of a resumed training, until its loader is made
 
     def look_for_mark(self, root: str | Path | None) -> None:
@@ -136,19 +136,19 @@ class PartsDataModule(LightningDataModule, ABC, Generic[Whole, Part]):
             self.is_demo, self.title = True, mark.read_text(encoding="utf-8").splitlines()[0]
 
     @abstractmethod
-    def load(self) -> Whole:
+    def load(self) -> Data:
         """Reads or opens all of the data."""
 
     @abstractmethod
-    def split(self, whole: Whole) -> Parts[Part]:
+    def split(self, whole: Data) -> Parts[Subset]:
         """Deals the data into parts."""
 
     @abstractmethod
-    def check(self, split: Parts[Part]) -> None:
+    def check(self, split: Parts[Subset]) -> None:
         """Raises DataError where parts are empty that must not be, or are not disjoint."""
 
     @abstractmethod
-    def describe(self, part: Part) -> str:
+    def describe(self, part: Subset) -> str:
         """What a part holds, in a few words for the log."""
 
     @abstractmethod
@@ -156,7 +156,7 @@ class PartsDataModule(LightningDataModule, ABC, Generic[Whole, Part]):
         """What is trained on, after `setup`: its samples with what changes them, and how they are dealt."""
 
     @abstractmethod
-    def content(self, part: Part) -> Iterator[bytes]:
+    def content(self, part: Subset) -> Iterator[bytes]:
         """What was read into a part: the numbers of its samples in their order, and their names."""
 
     @property
@@ -233,17 +233,17 @@ class PartsDataModule(LightningDataModule, ABC, Generic[Whole, Part]):
         return islice(iter(loader), n)
 
     @property
-    def train(self) -> Part:
+    def train(self) -> Subset:
         """What is trained on, after `setup`."""
         return self._parts.train
 
     @property
-    def val(self) -> Part:
+    def val(self) -> Subset:
         """What is validated on, after `setup`; it may be empty."""
         return self._parts.val
 
     @property
-    def test(self) -> Part:
+    def test(self) -> Subset:
         """What is tested on, after `setup`."""
         return self._parts.test
 
@@ -262,7 +262,7 @@ class PartsDataModule(LightningDataModule, ABC, Generic[Whole, Part]):
         return digest.hexdigest()
 
     @property
-    def _parts(self) -> Parts[Part]:
+    def _parts(self) -> Parts[Subset]:
         if self._split is None:
             raise DataError(f"{self.title}: call setup() before asking for data")
         return self._split

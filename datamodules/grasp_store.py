@@ -99,7 +99,7 @@ class GraspStore(Sequence[GraspSample]):
 
     def of_objects(self, names: set[str]) -> GraspStore:
         """The grasps of these objects."""
-        wanted = np.array([thing.name in names for thing in self.objects], dtype=bool)
+        wanted = np.array([obj.name in names for obj in self.objects], dtype=bool)
         return self.take(wanted[self.object[self.which]])
 
     @property
@@ -148,16 +148,16 @@ class GraspStore(Sequence[GraspSample]):
         """The grasps with these indices (B,), in this order."""
         at = self.which[np.asarray(indices, np.int64)]
         numbers = np.array(self.numbers[at])  # out of the mapped file
-        things = [self.objects[k] for k in self.object[at]]
+        objs = [self.objects[k] for k in self.object[at]]
         scale = torch.from_numpy(numbers[:, _SCALE].copy())
         cloud = self.object if self.cloud is None else self.cloud
         return GraspBatch(
             pose=self._pose(torch.from_numpy(numbers)),
             object_points=torch.from_numpy(np.array(self.clouds[cloud[at]])) * scale[:, None, None],
             scale=scale,
-            names=tuple(f"{thing.name}/{row}" for thing, row in zip(things, self.rows[at].tolist(), strict=True)),
-            objects=tuple(thing.name for thing in things),
-            meshes=tuple(thing.mesh for thing in things),
+            names=tuple(f"{obj.name}/{row}" for obj, row in zip(objs, self.rows[at].tolist(), strict=True)),
+            objects=tuple(obj.name for obj in objs),
+            meshes=tuple(obj.mesh for obj in objs),
             plane=self._plane(numbers),
             up=self._up(at),
         )
@@ -195,11 +195,11 @@ class GraspStore(Sequence[GraspSample]):
             cloud: (n,), index into `clouds`; None takes that of the object, C = K.
             up: (n, 3), unit, away from the earth, object frame; None is z.
         """
-        n, names = len(object), np.array([thing.name for thing in objects])[object]
+        n, names = len(object), np.array([obj.name for obj in objects])[object]
         rows = np.zeros(n, np.int64)
         for name in np.unique(names):  # two files of one object have one name
             rows[names == name] = np.arange((names == name).sum())
         numbers = pack(GraspSet("", pose, torch.ones(n), torch.from_numpy(rows)))
-        every, things = np.arange(n), tuple(objects)
+        every, objs = np.arange(n), tuple(objects)
         ups = None if up is None else up.numpy().astype(np.float32)
-        return cls(numbers, rows, object, things, clouds.numpy(), pose.hand, pose.joints.shape[-1], every, cloud, ups)
+        return cls(numbers, rows, object, objs, clouds.numpy(), pose.hand, pose.joints.shape[-1], every, cloud, ups)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from ..files.errors import DataError, UnknownName
-from .base import Parts, PartsDataModule, TrainingSet, Transform, batch_generator, transformed
+from .base import Parts, SplitDataModule, TrainingSet, Transform, batch_generator, transformed
 from .grasp_store import GraspStore
 from .observation import Observe
 from .types import GraspBatch
@@ -117,7 +117,7 @@ def check_eval(grasps: int, scales: str) -> None:
         raise UnknownName("data.eval_scales", scales, SCALES)
 
 
-class GraspDataModule(PartsDataModule[GraspStore, GraspStore]):
+class GraspDataModule(SplitDataModule[GraspStore, GraspStore]):
     """Static grasps in the object's frame, objects in one part only: batches of single grasps; test batches by object.
 
     A data set is a subclass with `load` and `split`. Validation grasps are observed but not transformed.
@@ -131,7 +131,7 @@ class GraspDataModule(PartsDataModule[GraspStore, GraspStore]):
             them.
         eval_grasps: of each object in the test, at most.
         eval_scales: "one" tests each object at its middle scale, "all" at each.
-        **base: see `PartsDataModule`; batches take milliseconds, so `num_workers=0` is fastest for small models.
+        **base: see `SplitDataModule`; batches take milliseconds, so `num_workers=0` is fastest for small models.
     """
 
     def __init__(
@@ -179,7 +179,7 @@ class GraspDataModule(PartsDataModule[GraspStore, GraspStore]):
     @property
     def flags(self) -> tuple[str, ...]:
         """What a user must know of the grasps, sorted."""
-        return tuple(sorted({flag for thing in self.train.objects for flag in thing.flags}))
+        return tuple(sorted({flag for obj in self.train.objects for flag in obj.flags}))
 
     def training_set(self) -> TrainingSet:
         """The training grasps, one by one."""

@@ -9,14 +9,14 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from ..files.errors import DataError
-from .base import Parts, PartsDataModule, TrainingSet
+from .base import Parts, SplitDataModule, TrainingSet
 from .splits import Split, assert_disjoint
 from .transforms import HistoryNoise
 from .types import FUTURE, ClipBatch, MotionSample
 from .windows import ClipDataset, ClipStore, WindowDataset
 
 
-class MotionDataModule(PartsDataModule[list[MotionSample], list[MotionSample]]):
+class MotionDataModule(SplitDataModule[list[MotionSample], list[MotionSample]]):
     """Reach-to-grasp clips: windows to train on, whole clips to validate and test on.
 
     A data set is a subclass with `load` and `split`; what `observe` sees is the object where it stood at the first
@@ -29,11 +29,12 @@ class MotionDataModule(PartsDataModule[list[MotionSample], list[MotionSample]]):
         min_windows_per_epoch: an epoch deals all windows as often as it takes to reach this number, so that its length
             in steps does not shrink to nothing on a few recordings.
         speed_range: (low, high) of the speeds that training windows are played at; None plays them as recorded.
-        first_windows: how often the window at a clip's start is dealt while every other one is dealt once. A rollout in
-            chunks of 10 frames begins there and comes by each other frame once in ten clips, so 10 trains what is used.
+        first_window_weight: how often the window at a clip's start is trained on in an epoch, every other one once. A
+            rollout in chunks of 10 frames begins there and meets each other frame once in ten clips: 10 trains what is
+            used.
         history_noise: noise on the past of training windows; None leaves it true.
         mixed_fps: allows clips of different frame rates.
-        **base: see `PartsDataModule`; batches take about a millisecond, so `num_workers=0` is fastest for small models.
+        **base: see `SplitDataModule`; batches take about a millisecond, so `num_workers=0` is fastest for small models.
     """
 
     clips_per_batch: int | None = None
@@ -50,7 +51,7 @@ class MotionDataModule(PartsDataModule[list[MotionSample], list[MotionSample]]):
         eval_batch_size: int = 64,
         min_windows_per_epoch: int = 20_000,
         speed_range: Sequence[float] | None = None,
-        first_windows: int = FUTURE,
+        first_window_weight: int = FUTURE,
         history_noise: HistoryNoise | None = None,
         mixed_fps: bool = False,
         **base: Any,
@@ -58,7 +59,7 @@ class MotionDataModule(PartsDataModule[list[MotionSample], list[MotionSample]]):
         super().__init__(hand, batch_size=batch_size, eval_batch_size=eval_batch_size, **base)
         self.min_windows_per_epoch, self.mixed_fps = min_windows_per_epoch, mixed_fps
         self.speed_range = None if speed_range is None else (float(speed_range[0]), float(speed_range[1]))
-        self.first_windows, self.history_noise = first_windows, history_noise
+        self.first_window_weight, self.history_noise = first_window_weight, history_noise
 
     def check(self, split: Parts[list[MotionSample]]) -> None:
         """Raises DataError where an object (or a recording) is in more than one part."""
@@ -110,7 +111,9 @@ class MotionDataModule(PartsDataModule[list[MotionSample], list[MotionSample]]):
             return TrainingSet(clips, self.train_batch_size, at_least)
         noise = [self.history_noise] if self.history_noise else []
         transforms = [*self._observed, *noise]
-        windows = WindowDataset(ClipStore.of(self.train), self.seed, self.speed_range, transforms, self.first_windows)
+        windows = WindowDataset(
+            ClipStore.of(self.train), self.seed, self.speed_range, transforms, self.first_window_weight
+        )
         return TrainingSet(windows, self.train_batch_size, self.min_windows_per_epoch)
 
     def val_dataloader(self) -> DataLoader[ClipBatch] | list[DataLoader[ClipBatch]]:

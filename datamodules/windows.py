@@ -124,7 +124,7 @@ class WindowDataset(Dataset[MotionBatch]):
         speed_range: (low, high) with 0 < low <= 1 <= high. Each window is played at a speed drawn from it, which is
             then rounded so that the rest of the clip takes a whole number of frames. None plays at the speed recorded.
         transforms: applied in order to each batch.
-        first_windows: how often the window at t = 0 of each clip is dealt while every other one is dealt once.
+        first_window_weight: how often the window at t = 0 of each clip is dealt while every other one is dealt once.
     """
 
     def __init__(
@@ -133,14 +133,14 @@ class WindowDataset(Dataset[MotionBatch]):
         seed: int = 0,
         speed_range: tuple[float, float] | None = None,
         transforms: Sequence[Transform] = (),
-        first_windows: int = 1,
+        first_window_weight: int = 1,
     ) -> None:
-        if first_windows < 1:
-            raise DataError(f"first_windows: expected 1 or more, found {first_windows}")
+        if first_window_weight < 1:
+            raise DataError(f"first_window_weight: expected 1 or more, found {first_window_weight}")
         if speed_range is not None and not 0 < speed_range[0] <= 1 <= speed_range[1]:
             raise DataError(f"speed_range: expected [low, high] with 0 < low <= 1 <= high, found {list(speed_range)}")
         self.store, self.seed, self.speed_range, self.transforms = store, seed, speed_range, tuple(transforms)
-        self._repeats = first_windows - 1
+        self._repeats = first_window_weight - 1
         self._windows = (store.length - 1 + self._repeats).cumsum(0)  # windows up to and with each clip
 
     def __len__(self) -> int:

@@ -21,10 +21,10 @@ import torch
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from dexzoo.experiments.provenance import cpu_name
-from dexzoo.experiments.results import console, new_table
-from dexzoo.files.names import did_you_mean
-from dexzoo.metrics.tool.table_file import write_table
+from ..files.names import did_you_mean
+from ..metrics.tool.table_file import write_table
+from .provenance import cpu_name
+from .results import console, new_table
 
 SUITES = Path(__file__).parent / "bench"
 KEYS = ("case", "ours_ms", "peer", "peer_ms", "ratio")

@@ -7,7 +7,7 @@ from typing import Any
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from ..datamodules.base import PartsDataModule
+from ..datamodules.base import SplitDataModule
 from ..datamodules.grab.skeleton import GENERIC
 from ..datamodules.roots import DEMO, default_hand, default_root, find_root, variable
 
@@ -19,7 +19,7 @@ def build_data(cfg: DictConfig) -> Any:
         UnknownName: `root: demo` for a data set in whose layout there are none.
     """
     kind = get_class(cfg._target_)
-    if not (issubclass(kind, PartsDataModule) and kind.dataset):
+    if not (issubclass(kind, SplitDataModule) and kind.dataset):
         return instantiate(cfg)
     return instantiate(cfg, root=find_root(kind.dataset, cfg.root))
 

@@ -147,8 +147,8 @@ class ClipScene:
         world_from_object = np.eye(4)
         world_from_object[:3, :3] = self.sample.object_rotation[frame].numpy()
         world_from_object[:3, 3] = self.sample.object_translation[frame].numpy()
-        thing: trimesh.Trimesh = self.object.copy().apply_transform(world_from_object)
-        return [(self.hand.mesh(pose[frame]), colour), (thing, _OBJECT)]
+        obj: trimesh.Trimesh = self.object.copy().apply_transform(world_from_object)
+        return [(self.hand.mesh(pose[frame]), colour), (obj, _OBJECT)]
 
 
 def draw_error_over_time(

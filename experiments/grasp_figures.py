@@ -138,15 +138,15 @@ def _show(axes: Axes, picture: NDArray[np.uint8], heading: str, below: str) -> N
 
 def _thing(row: Row) -> trimesh.Trimesh:
     """The object of a row, metres."""
-    thing = load_mesh(Path(row["mesh"])).copy()
-    thing.apply_scale(row["scale"])
-    return thing
+    obj = load_mesh(Path(row["mesh"])).copy()
+    obj.apply_scale(row["scale"])
+    return obj
 
 
-def _picture(hand: Hand, pose: HandPose, thing: trimesh.Trimesh, size: int) -> NDArray[np.uint8]:
+def _picture(hand: Hand, pose: HandPose, obj: trimesh.Trimesh, size: int) -> NDArray[np.uint8]:
     """Hand and object, (size, size, 3)."""
-    parts = [(hand.mesh(pose), _HAND), (thing, _OBJECT)]
-    return render_scene(parts, Camera.framing(parts, _beside(pose, thing.bounds.mean(0))), (size, size))
+    parts = [(hand.mesh(pose), _HAND), (obj, _OBJECT)]
+    return render_scene(parts, Camera.framing(parts, _beside(pose, obj.bounds.mean(0))), (size, size))
 
 
 def _methods(rows: Sequence[Row]) -> Iterable[tuple[str, list[Row]]]:

@@ -18,14 +18,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dexzoo.experiments.bench.metrics import demo_grasps, dexgraspnet_grasps
-from dexzoo.experiments.results import console, filled_table
-from dexzoo.geometry.progress import working
-from dexzoo.grasps.posed import PosedGrasps
-from dexzoo.metrics.functional.penetration import penetration_depth
-from dexzoo.metrics.functional.simulation import sim_displacement
-from dexzoo.metrics.functional.volumes import hand_object_volume
-from dexzoo.metrics.tool.table_file import write_table
+from ..geometry.progress import working
+from ..grasps.posed import PosedGrasps
+from ..metrics.functional.penetration import penetration_depth
+from ..metrics.functional.simulation import sim_displacement
+from ..metrics.functional.volumes import hand_object_volume
+from ..metrics.tool.table_file import write_table
+from .bench.metrics import demo_grasps, dexgraspnet_grasps
+from .results import console, filled_table
 
 Definition = Callable[[PosedGrasps], Tensor]
 Values = dict[tuple[str, str, str], NDArray[np.float64]]

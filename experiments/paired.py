@@ -45,10 +45,10 @@ def paired_differences(rows: Iterable[Row], base: Iterable[Row], metric: str) ->
     beside = _values(base, metric)
     clips: dict[tuple[Any, ...], list[float]] = {}
     objects: dict[tuple[Any, ...], str] = {}
-    for (seed, fold, clip), (value, thing) in _values(rows, metric).items():
+    for (seed, fold, clip), (value, obj) in _values(rows, metric).items():
         if (seed, fold, clip) in beside:
             clips.setdefault((fold, clip), []).append(value - beside[seed, fold, clip][0])
-            objects[fold, clip] = thing
+            objects[fold, clip] = obj
     return Differences(np.array([float(np.mean(x)) for x in clips.values()]), tuple(objects[name] for name in clips))
 
 
@@ -103,4 +103,4 @@ def _resampled_means(
 def _values(rows: Iterable[Row], metric: str) -> dict[tuple[Any, ...], tuple[float, str]]:
     """The metric and the object by seed, fold and clip, where the metric has a value."""
     found = {(row["seed"], row["fold"], row["clip"]): (row.get(metric), row["object"]) for row in rows}
-    return {key: (x, str(thing)) for key, (x, thing) in found.items() if x is not None and not math.isnan(x)}
+    return {key: (x, str(obj)) for key, (x, obj) in found.items() if x is not None and not math.isnan(x)}

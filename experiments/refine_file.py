@@ -15,9 +15,9 @@ from ..metrics.tool.plan import EvaluationError
 from ..models import ContactPrediction, ContactPredictor
 from .folders import RunError
 from .load import load_run
-from .own_grasps import Work, check_solids, refine_and_write
-from .own_objects import check_size, read_object
 from .results import console
+from .user_grasps import GraspJob, check_solids, refine_and_write
+from .user_objects import check_size, read_object
 
 _POINTS = 1024
 """Of each object's cloud, where no contact predictor says otherwise."""
@@ -49,13 +49,13 @@ def refine_file(cfg: DictConfig) -> float:
         meshes = find_meshes(cfg.mesh, names)
     except EvaluationError as error:
         raise RunError(f"mesh: {str(error).removeprefix('--mesh ')}") from error
-    things = [read_object(meshes[name], n, name) for name in names]
-    for thing, part in zip(things, sets, strict=True):
-        check_size(thing, part.scale, cfg.object_scale)
-    check_solids(things, cfg.decompose)
+    objs = [read_object(meshes[name], n, name) for name in names]
+    for obj, part in zip(objs, sets, strict=True):
+        check_size(obj, part.scale, cfg.object_scale)
+    check_solids(objs, cfg.decompose)
     path = Path(cfg.grasps)
-    work = Work(hand, things, sets, path.stem, dexgraspnet=guess_format(path) == "dexgraspnet")
-    return refine_and_write(work, contact, cfg)
+    job = GraspJob(hand, objs, sets, path.stem, dexgraspnet=guess_format(path) == "dexgraspnet")
+    return refine_and_write(job, contact, cfg)
 
 
 def _stated(part: GraspSet, cfg: DictConfig) -> GraspSet:

@@ -12,10 +12,12 @@ from hydra.experimental.callback import Callback
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
-from dexzoo.experiments.folders import RunError
-from dexzoo.experiments.merging import merge_parts
-from dexzoo.experiments.paired import paired_differences
-from dexzoo.experiments.results import (
+from ..geometry.progress import working
+from ..metrics.tool.table_file import write_table
+from .folders import RunError
+from .merging import merge_parts
+from .paired import paired_differences
+from .results import (
     COLUMNS,
     Row,
     by_method,
@@ -28,8 +30,6 @@ from dexzoo.experiments.results import (
     new_table,
     read_results,
 )
-from dexzoo.geometry.progress import working
-from dexzoo.metrics.tool.table_file import write_table
 
 
 def gather(paths: Iterable[str | Path]) -> list[Row]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 CONF = Path(__file__).with_name("conf")
@@ -59,7 +59,7 @@ def choices_of(config: str, arguments: Sequence[str]) -> dict[str, str]:
         config: text of conf/config.yaml.
         arguments: of the command line.
     """
-    defaults = {group: choice for group, choice, _ in _GROUP.findall(config)}
+    defaults: dict[str, str] = {group: choice for group, choice, _ in _GROUP.findall(config)}
     pairs = (argument.partition("=") for argument in arguments)
     given = {
         group: choice for group, _, choice in pairs if group in defaults and (CONF / group / f"{choice}.yaml").is_file()
@@ -67,7 +67,7 @@ def choices_of(config: str, arguments: Sequence[str]) -> dict[str, str]:
     chosen: dict[str, str] = dict(given)
     for group in _CHOOSING:
         text = _text(group, chosen.get(group, defaults[group]))
-        chosen = dict(_OVERRIDE.findall(text)) | chosen
+        chosen = {**dict(_OVERRIDE.findall(text)), **chosen}
     found = {group: chosen.get(group, choice) for group, choice in defaults.items()}
     recipe = found["recipe"].replace("${model}", found["model"]).replace("${data}", found["data"])
     return found | {"recipe": recipe if recipe in _choices("recipe") else "null"}

@@ -14,8 +14,8 @@ from ..hands.hand import load_hand
 from ..models import GraspGeneration
 from .folders import RunError, find_checkpoint
 from .load import load_run, read_checkpoint
-from .own_grasps import Work, check_solids, refine_and_write
-from .own_objects import OwnObject, check_size, read_object, warn_of_size
+from .user_grasps import GraspJob, check_solids, refine_and_write
+from .user_objects import UserObject, check_size, read_object, warn_of_size
 
 
 def sample(cfg: DictConfig) -> float:
@@ -36,14 +36,14 @@ def sample(cfg: DictConfig) -> float:
         raise RunError("object: expected the file of a mesh or cloud, found nothing; set object=mug.obj")
     task, data = load_run(cfg.ckpt)
     _check_model(task, cfg)
-    thing = read_object(cfg.object, data.n_object_points)
+    obj = read_object(cfg.object, data.n_object_points)
     scale = torch.full((cfg.n,), cfg.object_scale or 1.0, dtype=torch.float64)
-    check_size(thing, scale, cfg.object_scale)
-    warn_of_size(thing, float(scale[0]), read_checkpoint(find_checkpoint(cfg.ckpt))["dexzoo"]["object_radius_m"])
-    check_solids([thing], cfg.decompose)
-    drawn = _draw(task, thing, scale, cfg)
-    work = Work(load_hand(task.hand.spec.file), [thing], [drawn], task.method, dexgraspnet=True)
-    return refine_and_write(work, getattr(task.network, "contact", None), cfg)
+    check_size(obj, scale, cfg.object_scale)
+    warn_of_size(obj, float(scale[0]), read_checkpoint(find_checkpoint(cfg.ckpt))["dexzoo"]["object_radius_m"])
+    check_solids([obj], cfg.decompose)
+    drawn = _draw(task, obj, scale, cfg)
+    job = GraspJob(load_hand(task.hand.spec.file), [obj], [drawn], task.method, dexgraspnet=True)
+    return refine_and_write(job, getattr(task.network, "contact", None), cfg)
 
 
 def _check_model(task: GraspGeneration, cfg: DictConfig) -> None:
@@ -63,8 +63,8 @@ def _check_model(task: GraspGeneration, cfg: DictConfig) -> None:
 
 
 @torch.no_grad()
-def _draw(task: GraspGeneration, thing: OwnObject, scale: Tensor, cfg: DictConfig) -> GraspSet:
-    points = thing.points * float(scale[0])
+def _draw(task: GraspGeneration, obj: UserObject, scale: Tensor, cfg: DictConfig) -> GraspSet:
+    points = obj.points * float(scale[0])
     pose = task.network.sample(points[None], cfg.n, torch.Generator().manual_seed(cfg.seed), cfg.temperature)[0]
-    grasps = GraspSet(thing.name, pose.to(torch.float64), scale, torch.arange(cfg.n))
+    grasps = GraspSet(obj.name, pose.to(torch.float64), scale, torch.arange(cfg.n))
     return replace(grasps, up=grasps.upwards(cfg.up))

@@ -18,12 +18,12 @@ import numpy as np
 import yaml
 from omegaconf import OmegaConf
 
-from dexzoo.experiments import launch
-from dexzoo.experiments.arguments import quoted
-from dexzoo.experiments.folders import RunError
-from dexzoo.experiments.results import console, new_table
-from dexzoo.experiments.sweep_figures import parallel_coordinates
-from dexzoo.experiments.sweep_file import Sweep, as_overrides, load_engine, read_sweep
+from . import launch
+from .arguments import quoted
+from .folders import RunError
+from .results import console, new_table
+from .sweep_figures import parallel_coordinates
+from .sweep_file import Sweep, as_overrides, load_engine, read_sweep
 
 SETTINGS, PARAMETERS = "sweep.json", "parameters.json"
 """What a sweep's folder says about the sweep, and a run's folder about its parameters."""

@@ -17,8 +17,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from dexzoo.experiments.errors import explain
-from dexzoo.experiments.folders import RunError
+from .errors import explain
+from .folders import RunError
 
 _ARGS = "${args_no_hyphens}"
 _PROGRAM = ("${env}", "${interpreter}", "${program}")

@@ -9,16 +9,16 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from dexzoo.experiments import grasp_figures
-from dexzoo.experiments.folders import RunError
-from dexzoo.experiments.grasp_results import gather, summarise
-from dexzoo.experiments.grasp_tables import COLUMNS, tables, text_lines, write_table
-from dexzoo.experiments.results import console
-from dexzoo.experiments.settings import Table3
-from dexzoo.experiments.tables import make_run
-from dexzoo.geometry.progress import working
-from dexzoo.hands import Hand, load_hand
-from dexzoo.metrics.tool import table_file
+from ..geometry.progress import working
+from ..hands import Hand, load_hand
+from ..metrics.tool import table_file
+from . import grasp_figures
+from .folders import RunError
+from .grasp_results import gather, summarise
+from .grasp_tables import COLUMNS, tables, text_lines, write_table
+from .results import console
+from .settings import Table3
+from .tables import make_run
 
 PREDICTOR = "contact_map"
 """Choice of conf/model that grasp models take their contact predictor from."""

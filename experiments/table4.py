@@ -8,15 +8,15 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from dexzoo.experiments import motion_figures, motion_tables
-from dexzoo.experiments.folders import BEST, RunError
-from dexzoo.experiments.launch import DONE
-from dexzoo.experiments.report import gather
-from dexzoo.experiments.results import Row, console, mean_and_sd, method_label
-from dexzoo.experiments.settings import Table4
-from dexzoo.experiments.tables import make_run
-from dexzoo.geometry.progress import working
-from dexzoo.metrics.tool.table_file import write_table
+from ..geometry.progress import working
+from ..metrics.tool.table_file import write_table
+from . import motion_figures, motion_tables
+from .folders import BEST, RunError
+from .launch import DONE
+from .report import gather
+from .results import Row, console, mean_and_sd, method_label
+from .settings import Table4
+from .tables import make_run
 
 
 def make_runs(settings: Table4) -> list[Path]:

@@ -49,14 +49,14 @@ def motion_penetration(
     last = torch.full((len(poses),), torch.nan, dtype=torch.float64)
     largest = last.clone()
     members: dict[int, list[int]] = {}
-    for i, thing in enumerate(objects):
-        if thing is not None and len(poses[i].translation):
-            members.setdefault(id(thing), []).append(i)
+    for i, obj in enumerate(objects):
+        if obj is not None and len(poses[i].translation):
+            members.setdefault(id(obj), []).append(i)
     for clips in tracked(members.values(), "measuring the depth of clips"):
         seen = [_in_object(poses[i], rotations[i], translations[i], stride) for i in clips]
-        thing = objects[clips[0]]
-        assert thing is not None  # sorted out above
-        depths = penetration_depth(PosedGrasps(hand, HandPose.cat(seen), thing))
+        obj = objects[clips[0]]
+        assert obj is not None  # sorted out above
+        depths = penetration_depth(PosedGrasps(hand, HandPose.cat(seen), obj))
         for i, depth in zip(clips, depths.split([len(pose.translation) for pose in seen]), strict=True):
             last[i], largest[i] = depth[0], depth.max()
     return {"penetration_cm": 1e2 * last, "penetration_max_cm": 1e2 * largest}

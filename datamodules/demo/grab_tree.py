@@ -247,7 +247,7 @@ def _write(path: Path, scene: _Scene, hand: ManoHand, subject: str, name: str, a
     left = {key: np.zeros_like(value) for key, value in right.items()}
     left["transl"] = left["transl"] + np.array([0.4, -0.1, 0.8], np.float32)
     stored = -rotmat_to_rotvec(torch.from_numpy(scene.rotation)).numpy()  # GRAB poses objects with row vectors
-    thing = {"transl": scene.translation, "global_orient": np.tile(stored, (n, 1))}
+    obj = {"transl": scene.translation, "global_orient": np.tile(stored, (n, 1))}
     table = {"transl": np.tile([0.0, 0.3, scene.table - 0.01], (n, 1)), "global_orient": np.zeros((n, 3))}
     content = {
         **{"gender": "male", "sbj_id": subject, "obj_name": name, "motion_intent": action.split("_")[0]},
@@ -255,7 +255,7 @@ def _write(path: Path, scene: _Scene, hand: ManoHand, subject: str, name: str, a
         "body": {"params": _body(n, scene.elbow), "vtemp": f"tools/subject_meshes/male/{subject}.ply"},
         "lhand": {"params": left, "vtemp": _hand_path(subject, "l")},
         "rhand": {"params": right, "vtemp": _hand_path(subject, "r")},
-        "object": {"params": thing, "object_mesh": _mesh_path(name)},
+        "object": {"params": obj, "object_mesh": _mesh_path(name)},
         "table": {"params": table, "table_mesh": _mesh_path("table")},
         "contact": {"object": scene.labels, "body": np.zeros((n, 10475), np.int8)},
     }

@@ -96,12 +96,12 @@ class GraspFolder(GraspDataModule):
         clouds, bad = self._clouds(sources)
         self.skipped = [*index.skipped, *bad.values()]
         which = np.flatnonzero(~np.isin(index.object, list(bad)))
-        things = tuple(self._object(source, flags) for source, flags in zip(sources, index.flags, strict=True))
+        objs = tuple(self._object(source, flags) for source, flags in zip(sources, index.flags, strict=True))
         return GraspStore(
             numbers=index.numbers,
             rows=index.rows,
             object=index.object,
-            objects=things,
+            objects=objs,
             clouds=clouds,
             hand=hand.name,
             num_joints=hand.num_joints,

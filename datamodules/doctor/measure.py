@@ -143,9 +143,9 @@ def _surfaces(examined: Examined) -> tuple[Tensor, NDArray[np.bool_]]:
     return points, is_tip
 
 
-def _groups(things: Sequence[Hashable]) -> list[tuple]:
+def _groups(objs: Sequence[Hashable]) -> list[tuple]:
     """Equal things with their indices."""
     groups: dict[Hashable, list[int]] = {}
-    for i, thing in enumerate(things):
-        groups.setdefault(thing, []).append(i)
+    for i, obj in enumerate(objs):
+        groups.setdefault(obj, []).append(i)
     return list(groups.items())

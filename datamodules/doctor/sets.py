@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...files.errors import DataError, UnknownName
-from ..base import PartsDataModule
+from ..base import SplitDataModule
 from ..demo.module import DemoMotion
 from ..dexgraspnet import DexGraspNet, MultiDex, UniDexGrasp
 from ..download.guides import GUIDES, REALDEX_LIST
@@ -49,7 +49,7 @@ class DataSet:
     """
 
     name: str
-    module: type[PartsDataModule]
+    module: type[SplitDataModule]
     hand: str
     items: str
     published: Published
@@ -67,7 +67,7 @@ class DataSet:
                 break
         return tuple(key for key in keys if key not in ("self", "hand"))
 
-    def make(self, hand: str | None, options: Mapping[str, Any]) -> PartsDataModule:
+    def make(self, hand: str | None, options: Mapping[str, Any]) -> SplitDataModule:
         """The reader, which leaves bad files out and notes them.
 
         Args:

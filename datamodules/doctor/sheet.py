@@ -54,9 +54,9 @@ def _draw(examined: Examined, i: int, size: int) -> Picture:
     """The hand and its object, seen across the line between them, up is the world's z."""
     pose = examined.pose[i]
     parts: list[Part] = [(examined.bodies[i].mesh(pose), _HAND)]
-    thing = _thing(examined, i)
-    if thing is not None and np.linalg.norm(thing.bounds.mean(axis=0) - pose.translation.numpy()) < _AWAY:
-        parts.append((thing, _OBJECT))
+    obj = _thing(examined, i)
+    if obj is not None and np.linalg.norm(obj.bounds.mean(axis=0) - pose.translation.numpy()) < _AWAY:
+        parts.append((obj, _OBJECT))
     return render_scene(parts, Camera.framing(parts, _beside(pose, examined.translation[i].numpy())), (size, size))
 
 
@@ -73,8 +73,8 @@ def _thing(examined: Examined, i: int) -> trimesh.Trimesh | None:
     return trimesh.Trimesh(vertices + examined.translation[i].double().numpy(), mesh.faces, process=False)
 
 
-def _beside(pose: HandPose, thing: NDArray) -> NDArray[np.float64]:
-    way = pose.translation.double().numpy() - thing
+def _beside(pose: HandPose, obj: NDArray) -> NDArray[np.float64]:
+    way = pose.translation.double().numpy() - obj
     side = np.cross(way, [0.0, 0.0, 1.0])
     if np.linalg.norm(side) <= 1e-3 * np.linalg.norm(way):  # the hand is right above the object
         side = np.array([1.0, 0.0, 0.0])

@@ -13,7 +13,7 @@ from ...files.errors import DataError
 from ...files.unpickle import PickleFileError, UnsafePickleError
 from ...geometry.meshes import MeshError
 from ...hands.hand import load_hand
-from ..base import PartsDataModule
+from ..base import SplitDataModule
 from ..dexgraspnet import GraspFolder
 from ..errors import DatasetNotFound
 from ..grab import GrabMotion
@@ -34,7 +34,7 @@ EXAMINED = 300
 APPROXIMATE = 0.015
 """metres that hands may be off by where the subject's skeleton is a generic one."""
 
-Whole = GraspStore | list[MotionSample]
+Data = GraspStore | list[MotionSample]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Visit:
         return not self.broken and all(statistic.level is not Level.BAD for statistic in self.statistics)
 
 
-def visit(dataset: DataSet, module: PartsDataModule, count: int = EXAMINED) -> Visit:
+def visit(dataset: DataSet, module: SplitDataModule, count: int = EXAMINED) -> Visit:
     """Reads and measures a data set.
 
     Args:
@@ -127,12 +127,12 @@ def visit(dataset: DataSet, module: PartsDataModule, count: int = EXAMINED) -> V
     )
 
 
-def skipped(module: PartsDataModule) -> tuple[str, ...]:
+def skipped(module: SplitDataModule) -> tuple[str, ...]:
     """Messages of what a reader left out, each once; a demo data module has no files."""
     return tuple(dict.fromkeys(getattr(module, "skipped", ())))
 
 
-def _counts(module: PartsDataModule, whole: Any) -> tuple[tuple[Count, ...], tuple[str, ...]]:
+def _counts(module: SplitDataModule, whole: Any) -> tuple[tuple[Count, ...], tuple[str, ...]]:
     """Of each part, and why there are no parts."""
     counts, problems = [], ()
     try:
@@ -144,11 +144,11 @@ def _counts(module: PartsDataModule, whole: Any) -> tuple[tuple[Count, ...], tup
     return (*counts, Count("all", len(_objects(whole)), len(whole))), problems
 
 
-def _objects(part: Whole) -> set[str]:
+def _objects(part: Data) -> set[str]:
     return set(part.object_names) if isinstance(part, GraspStore) else {clip.object for clip in part}
 
 
-def _examine(module: PartsDataModule, whole: Whole, count: int) -> Examined:
+def _examine(module: SplitDataModule, whole: Data, count: int) -> Examined:
     if isinstance(whole, GraspStore):
         return examine_grasps(whole, count)
     if not isinstance(module, GrabMotion):
@@ -166,9 +166,9 @@ def _examine(module: PartsDataModule, whole: Whole, count: int) -> Examined:
 # ------------------------------------------------------------------------------------------------- found and missing
 
 
-def _found(module: PartsDataModule, whole: Whole) -> tuple[str, ...]:
+def _found(module: SplitDataModule, whole: Data) -> tuple[str, ...]:
     if isinstance(whole, GraspStore):
-        flags = {flag for thing in whole.objects for flag in thing.flags}
+        flags = {flag for obj in whole.objects for flag in obj.flags}
         lines = [f"{len(whole)} grasps of {len(whole.object_names)} objects"]
     else:
         flags = {flag for clip in whole for flag in clip.flags}
@@ -186,7 +186,7 @@ def _found(module: PartsDataModule, whole: Whole) -> tuple[str, ...]:
     return (*lines, *(f"samples flagged {flag}" for flag in sorted(flags)))
 
 
-def _missing(module: PartsDataModule, whole: Whole) -> tuple[str, ...]:
+def _missing(module: SplitDataModule, whole: Data) -> tuple[str, ...]:
     lines: list[str] = []
     here = _objects(whole)
     if isinstance(module, RealDexMotion) and not module.is_demo:

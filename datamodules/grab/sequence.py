@@ -92,7 +92,7 @@ def read_sequence(path: Path, side: str = "right") -> GrabSequence:
         raise BadFile(path, "at least 2 frames", str(n_frames), key="n_frames")
     body = _params(path, items, "body", n_frames, {"body_pose": 63})
     hand = _params(path, items, block, n_frames, {"transl": 3, "global_orient": 3, "fullpose": 45})
-    thing = _params(path, items, "object", n_frames, {"transl": 3, "global_orient": 3})
+    obj = _params(path, items, "object", n_frames, {"transl": 3, "global_orient": 3})
     slot = 3 * ELBOWS[side]
     return GrabSequence(
         path=path,
@@ -101,8 +101,8 @@ def read_sequence(path: Path, side: str = "right") -> GrabSequence:
         intent=intent_of(path.stem),
         side=side,
         hand=HandTrack(**hand, vtemp=_text(path, items, block, "vtemp")),
-        object_rotvec=column_rotvec(thing["global_orient"]),
-        object_translation=thing["transl"],
+        object_rotvec=column_rotvec(obj["global_orient"]),
+        object_translation=obj["transl"],
         object_mesh=_text(path, items, "object", "object_mesh"),
         elbow=body["body_pose"][:, slot : slot + 3],
     )

@@ -133,12 +133,12 @@ def _arrays(path: Path, side: str) -> Arrays:
     sequence = read_sequence(path, side)
     touch = touching(read_labels(path, len(sequence)).object)
     hand = np.hstack([sequence.hand.transl, sequence.hand.global_orient, sequence.hand.fullpose])
-    thing = np.hstack([sequence.object_rotvec, sequence.object_translation])
+    obj = np.hstack([sequence.object_rotvec, sequence.object_translation])
     if side == "left":
-        hand, thing, touch = hand * _MIRROR_HAND, thing * _MIRROR_OBJECT, mirrored(touch)
+        hand, obj, touch = hand * _MIRROR_HAND, obj * _MIRROR_OBJECT, mirrored(touch)
     return {
         "hand": hand.astype(np.float32),
-        "object": thing.astype(np.float32),
+        "object": obj.astype(np.float32),
         "touch": touch,
         "elbow_speed": rotation_speed(sequence.elbow).astype(np.float32),
         "names": np.array([sequence.hand.vtemp, sequence.object_mesh]),

@@ -94,8 +94,8 @@ def grasp_samples(clips: Sequence[MotionSample], last: int = 5, threshold: float
         local = clip.pose[tail].moved_by(rotation.mT, _back(rotation, translation).to(translation))
         for k in np.flatnonzero(distance <= threshold).tolist():
             name = f"{clip.name}/{tail.start + k}"
-            thing = (clip.object, local[k], clip.object_points, clip.mesh)
-            grasps.append(GraspSample(name, *thing, flags=clip.flags, up=rotation[k, 2]))  # z of the world
+            obj = (clip.object, local[k], clip.object_points, clip.mesh)
+            grasps.append(GraspSample(name, *obj, flags=clip.flags, up=rotation[k, 2]))  # z of the world
     return grasps
 
 

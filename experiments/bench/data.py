@@ -141,11 +141,11 @@ def sequence(frames: int, seed: int) -> Arrays:
     start, lift = (int(share * frames) for share in _REACH)
     hand = rng.normal(scale=0.01, size=(frames, 51)).cumsum(axis=0) / 10
     hand[:, :3] = 0.002 * np.clip(time_ - start, 0, None)[:, None]
-    thing = np.zeros((frames, 6))
-    thing[:, 5] = 0.8 + 0.002 * np.clip(time_ - lift, 0, 150)
+    obj = np.zeros((frames, 6))
+    obj[:, 5] = 0.8 + 0.002 * np.clip(time_ - lift, 0, 150)
     return {
         "hand": hand.astype(np.float32),
-        "object": thing.astype(np.float32),
+        "object": obj.astype(np.float32),
         "touch": np.where(time_ >= lift, np.uint64(1 << 43), np.uint64(0)),
         "elbow_speed": np.zeros(frames, np.float32),
         "names": np.array(["tools/subject_meshes/male/s1_rhand.ply", "tools/object_meshes/contact_meshes/mug.ply"]),

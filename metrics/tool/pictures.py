@@ -104,9 +104,9 @@ def caption(name: str, row: int, values: Mapping[str, float]) -> tuple[str, ...]
 
 
 def _draw(hand: Hand, scene: Scene, size: int) -> Picture:
-    thing: trimesh.Trimesh = load_mesh(scene.mesh).copy()
-    thing.apply_scale(scene.scale)
-    parts = [(hand.mesh(scene.pose), _HAND), (thing, _OBJECT)]
+    obj: trimesh.Trimesh = load_mesh(scene.mesh).copy()
+    obj.apply_scale(scene.scale)
+    parts = [(hand.mesh(scene.pose), _HAND), (obj, _OBJECT)]
     return render_scene(parts, Camera.framing(parts, _beside(scene.pose)), (size, size))
 
 

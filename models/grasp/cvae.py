@@ -83,11 +83,11 @@ class GraspCVAE(CentredGraspModel):
             hand, m), contact (mean squared difference of the contact of the predicted hand and the frozen predictor's
             expectation for the true hand).
         """
-        thing = self._see(batch.object_points)
+        obj = self._see(batch.object_points)
         true_links = self.hand.forward_kinematics(batch.pose)
         true_surface = self.hand.place(true_links, self.surface())
-        mean, log_variance = self._infer(true_surface, thing)
-        pose = self._decode(draw_posterior(mean, log_variance), thing.feature, thing.centre)
+        mean, log_variance = self._infer(true_surface, obj)
+        pose = self._decode(draw_posterior(mean, log_variance), obj.feature, obj.centre)
         links = self.hand.forward_kinematics(pose)
         terms = {
             "translation": point_error(pose.translation, batch.pose.translation),
@@ -100,11 +100,11 @@ class GraspCVAE(CentredGraspModel):
         wanted = {"penetration"} | ({"contact"} if self.contact is not None else set())
         wanted = wanted if self.active is None else wanted & self.active
         if wanted:
-            distance = self.hand.signed_distance(links, thing.points)
+            distance = self.hand.signed_distance(links, obj.points)
             if "penetration" in wanted:
                 terms["penetration"] = (-distance).clamp_min(0).mean()
             if "contact" in wanted:
-                terms["contact"] = (soft_contact(distance) - self._expected_contact(batch.pose, thing)).square().mean()
+                terms["contact"] = (soft_contact(distance) - self._expected_contact(batch.pose, obj)).square().mean()
         return terms
 
     def sample(
@@ -116,19 +116,19 @@ class GraspCVAE(CentredGraspModel):
             ValueError: a cloud is empty or has another shape, or n is less than 1.
         """
         check_request(points, n)
-        thing = self._see(points)
+        obj = self._see(points)
         z = draw_prior(len(points), n, self.latent, generator, temperature).to(points)
-        pose = self._decode(z, thing.feature.unsqueeze(1).expand(-1, n, -1), thing.centre.unsqueeze(1))
+        pose = self._decode(z, obj.feature.unsqueeze(1).expand(-1, n, -1), obj.centre.unsqueeze(1))
         return HandPose(pose.translation, pose.rotation, self.hand.clamp(pose.joints), pose.hand)
 
     def _see(self, points: Tensor) -> _Object:
         centre, feature = self.encode(points)
         return _Object(points[:, : self.n_object_points], centre, feature)
 
-    def _infer(self, surface: Tensor, thing: _Object) -> tuple[Tensor, Tensor]:
+    def _infer(self, surface: Tensor, obj: _Object) -> tuple[Tensor, Tensor]:
         """Mean and log-variance (B, Z) of the posterior of hands with these surface points (B, H, 3), metres."""
-        _, hand = self.hand_encoder((surface - thing.centre.unsqueeze(1)) / _SCALE)
-        mean, log_variance = self.posterior(torch.cat([hand, thing.feature], dim=-1)).chunk(2, dim=-1)
+        _, hand = self.hand_encoder((surface - obj.centre.unsqueeze(1)) / _SCALE)
+        mean, log_variance = self.posterior(torch.cat([hand, obj.feature], dim=-1)).chunk(2, dim=-1)
         return mean, log_variance
 
     def _decode(self, z: Tensor, feature: Tensor, centre: Tensor) -> HandPose:
@@ -143,10 +143,10 @@ class GraspCVAE(CentredGraspModel):
         )
 
     @torch.no_grad()
-    def _expected_contact(self, pose: HandPose, thing: _Object) -> Tensor:
+    def _expected_contact(self, pose: HandPose, obj: _Object) -> Tensor:
         """(B, N): contact that the frozen predictor expects of the true hand."""
         assert self.contact is not None
-        return self.contact.expected(self.contact(thing.points, self.contact.hand_points(pose)))
+        return self.contact.expected(self.contact(obj.points, self.contact.hand_points(pose)))
 
 
 def _mlp(n_in: int, hidden: Sequence[int], n_out: int) -> nn.Sequential:

@@ -124,17 +124,17 @@ class GraspGeneration(Task):
 
     def test_step(self, batch: GraspBatch, batch_idx: int) -> None:
         """Draws, refines, filters and measures grasps of the one object of a batch; and measures the true ones."""
-        thing = _Object.of(batch)
+        obj = _Object.of(batch)
         generator = draw_generator(self.sample_seed, batch.names[0])  # of its first true grasp, which no other has
         with torch.inference_mode(False):  # in which Lightning tests, and which forbids refinement its gradients
             points, plane = (None if x is None else x[:1].clone() for x in (batch.object_points, batch.plane))
             upwards = None if batch.up is None else batch.up[: self.n_samples]
-            shown = replace(thing, up=thing.up if upwards is None else upwards)
+            shown = replace(obj, up=obj.up if upwards is None else upwards)
             self._measure(GROUND_TRUTH, "-", batch.pose[: self.n_samples].map(torch.clone), shown)
             assert points is not None
-            meshes = None if self.refine is None or self.refine.fields == "cloud" else thing.fields(points.device)
+            meshes = None if self.refine is None or self.refine.fields == "cloud" else obj.fields(points.device)
             for mode, pose in self.propose(points, plane, generator, meshes).items():
-                self._measure(self.method, mode, pose[0], thing)
+                self._measure(self.method, mode, pose[0], obj)
 
     def on_test_epoch_end(self) -> None:
         """Collects the rows of all ranks and logs the means."""
@@ -222,13 +222,13 @@ class GraspGeneration(Task):
         self.log_dict({f"{part}/{name}": term for name, term in terms.items()}, **how)
         return total
 
-    def _measure(self, method: str, mode: str, pose: HandPose, thing: _Object) -> None:
+    def _measure(self, method: str, mode: str, pose: HandPose, obj: _Object) -> None:
         """Adds a row for each of the grasps (n,) of an object."""
-        grasps = PosedGrasps(self._measured_hand, pose, thing.asset, torch.tensor(thing.scale), thing.up)
+        grasps = PosedGrasps(self._measured_hand, pose, obj.asset, torch.tensor(obj.scale), obj.up)
         chosen = None if self.select is None else self.select(grasps)
         felt = self.refine.fields if self.refine is not None and mode == self.refine.mode else NOTHING_FELT
         labels = {"method": method, "refine": mode, "refine_fields": felt}
-        self.results += rows(grasps, chosen, labels, self.metrics, self.legacy, thing.mesh, thing.scene)
+        self.results += rows(grasps, chosen, labels, self.metrics, self.legacy, obj.mesh, obj.scene)
 
 
 @dataclass(frozen=True)

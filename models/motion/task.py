@@ -142,8 +142,8 @@ class MotionSynthesis(Task):
             pose, errors = self.evaluate_draws(batch, mode)
             columns = {key: value.tolist() for key, value in errors.items()}
             for i, name in enumerate(batch.names):
-                thing = self.data.test[int(batch.clip[i])].object
-                row: dict[str, Any] = {"method": self.method, "refine": mode, "clip": name, "object": thing}
+                obj = self.data.test[int(batch.clip[i])].object
+                row: dict[str, Any] = {"method": self.method, "refine": mode, "clip": name, "object": obj}
                 self.results.append(row | {key: value[i] for key, value in columns.items()})
                 if mode == self.goal_refine[0]:
                     self.rollouts[name] = pose[i, : int(batch.length[i])].to("cpu")

@@ -34,9 +34,9 @@ class ContactMapNet(nn.Module):
 
         The published network ends in a log-softmax or a sigmoid; `models.grasp.OfficialContactMap` applies them.
         """
-        thing, each = self.feat_o(object_points)
+        obj, each = self.feat_o(object_points)
         hand, _ = self.feat_h(hand_points)
-        fused = (thing + hand).unsqueeze(-1).expand(-1, -1, each.shape[-1])
+        fused = (obj + hand).unsqueeze(-1).expand(-1, -1, each.shape[-1])
         x = torch.cat([each, fused], dim=1)
         for conv, norm in ((self.conv1, self.bn1), (self.conv2, self.bn2), (self.conv3, self.bn3)):
             x = relu(norm(conv(x)))

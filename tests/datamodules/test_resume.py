@@ -52,8 +52,8 @@ class PosedGrasps(GraspDataModule):
         generator = torch.Generator().manual_seed(5)
         draw = partial(torch.randn, generator=generator)
         pose = HandPose(draw(44, 3), torch.eye(3).expand(44, 3, 3), draw(44, 2), "two_joints")
-        things = [GraspObject(name, Path(f"{name}.stl")) for name in "abcd"]
-        return GraspStore.of(pose, np.repeat(np.arange(4), 11), things, draw(4, 9, 3))
+        objs = [GraspObject(name, Path(f"{name}.stl")) for name in "abcd"]
+        return GraspStore.of(pose, np.repeat(np.arange(4), 11), objs, draw(4, 9, 3))
 
     def split(self, store: GraspStore) -> GraspParts:
         return GraspParts.by_object(store, ["c"], ["d"])

@@ -52,7 +52,7 @@ def naive_windows(samples: list[MotionSample], first: int = 1) -> list[dict[str,
 
 @pytest.mark.parametrize("first", [1, 4])
 def test_windows_equal_a_plain_loop(samples: list[MotionSample], first: int) -> None:
-    dataset, expected = WindowDataset(ClipStore.of(samples), first_windows=first), naive_windows(samples, first)
+    dataset, expected = WindowDataset(ClipStore.of(samples), first_window_weight=first), naive_windows(samples, first)
     assert len(dataset) == len(expected) == sum(LENGTHS) + (first - 2) * len(LENGTHS)
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0)).tolist()
     batch = dataset.__getitems__(order)
@@ -211,6 +211,6 @@ def test_bad_clips_and_settings_are_named(make_sample: Maker) -> None:
         HistoryNoise(joint_std=-0.1)
 
 
-def test_first_windows_are_counted_from_one(samples: list[MotionSample]) -> None:
-    with pytest.raises(DataError, match="first_windows: expected 1 or more, found 0"):
-        WindowDataset(ClipStore.of(samples), first_windows=0)
+def test_first_window_weight_are_counted_from_one(samples: list[MotionSample]) -> None:
+    with pytest.raises(DataError, match="first_window_weight: expected 1 or more, found 0"):
+        WindowDataset(ClipStore.of(samples), first_window_weight=0)

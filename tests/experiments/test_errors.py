@@ -8,8 +8,8 @@ from hydra.core.global_hydra import GlobalHydra
 
 from dexzoo.experiments import errors, run, run_log
 from dexzoo.experiments.folders import RunError
-from dexzoo.experiments.own_objects import read_object
 from dexzoo.experiments.run_log import RunLog, recorded
+from dexzoo.experiments.user_objects import read_object
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from dexzoo.experiments import own_grasps, run, sample
+from dexzoo.experiments import run, sample, user_grasps
 from dexzoo.experiments.load import load_run
-from dexzoo.experiments.own_objects import OwnObject, read_object, warn_of_size
 from dexzoo.experiments.results import read_results
+from dexzoo.experiments.user_objects import UserObject, read_object, warn_of_size
 from dexzoo.grasps.asset import load_asset
 from dexzoo.grasps.files import GraspSet, load_grasps, save_grasps, write_dexgraspnet
 from dexzoo.hands import load_hand
@@ -247,7 +247,7 @@ def test_sampling_names_grasps_that_are_nowhere_near(trained, tmp_path, monkeypa
 def test_a_warning_names_the_likely_unit(factor, scale, hint, caplog):
     """A cube of corners at 0.1 m: larger than trained on by less than half again is no reason to warn."""
     corners = 0.1 / 3**0.5 * torch.tensor([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]).float()
-    warn_of_size(OwnObject("cube", factor * corners, None), scale, (0.04, 0.15))
+    warn_of_size(UserObject("cube", factor * corners, None), scale, (0.04, 0.15))
     assert (hint in caplog.text) if hint else not caplog.text
     assert ("would fit" in caplog.text) == (hint is not None and "would fit" in hint)
 
@@ -300,9 +300,9 @@ def test_files_of_one_mesh_and_of_one_cloud_give_the_same_points(tmp_path):
     points = []
     for suffix in ("obj", "stl", "ply", "off", "glb"):
         mesh.export(tmp_path / f"ball.{suffix}")
-        thing = read_object(tmp_path / f"ball.{suffix}", 64)
-        assert (thing.name, thing.mesh) == ("ball", tmp_path / f"ball.{suffix}")
-        points.append(thing.points)
+        obj = read_object(tmp_path / f"ball.{suffix}", 64)
+        assert (obj.name, obj.mesh) == ("ball", tmp_path / f"ball.{suffix}")
+        points.append(obj.points)
     for cloud in points:
         assert cloud.shape == (64, 3)
         assert cloud.norm(dim=1).min() > 0.048
@@ -377,7 +377,7 @@ def test_refining_a_file_is_refining_each_grasp_alone(
     plane = torch.tensor([[0.0, 0.0, 1.0, 0.5]] * 3, dtype=torch.float64)  # out of reach
     save_grasps(tmp_path / "mine.npz", [replace(pushed[0], plane=plane), pushed[1]], hand)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(own_grasps, "_BATCH", 2)
+    monkeypatch.setattr(user_grasps, "_BATCH", 2)
     contact = [f"contact_from={predictor}"] if with_contact else []
     steps = ["refine.steps=6"] if fields == "cloud" else ["refine.steps=6", "refine.fields=mesh"]
     command("task=refine", "grasps=mine.npz", "mesh=meshes", "measure=false", "runs=runs", *steps, *contact)
@@ -430,8 +430,8 @@ def test_refining_makes_pushed_grasps_shallower_and_keeps_their_format(pushed, h
 def test_grasps_without_a_table_share_batches_with_those_that_have_one(pushed):
     plane = torch.tensor([[0.0, 0.0, 1.0, 0.02], [torch.nan] * 4, [0.0, 1.0, 0.0, 0.3]], dtype=torch.float64)
     cloud = torch.rand(40, 3)
-    things = [OwnObject("jar", cloud, None), OwnObject("can", 2 * cloud[:35], None)]
-    (batch,) = own_grasps._Batches([replace(pushed[0], plane=plane), pushed[1]], things)
+    objs = [UserObject("jar", cloud, None), UserObject("can", 2 * cloud[:35], None)]
+    (batch,) = user_grasps._Batches([replace(pushed[0], plane=plane), pushed[1]], objs)
     assert batch.plane is not None
     torch.testing.assert_close(batch.plane[[0, 2]], plane[[0, 2]].float())
     assert (batch.plane[[1, 3, 4], 3] > 100).all()
@@ -439,7 +439,7 @@ def test_grasps_without_a_table_share_batches_with_those_that_have_one(pushed):
     assert batch.names[-1] == "can/11"
     torch.testing.assert_close(batch.object_points[3], 1.25 * 2 * cloud[:35])
     torch.testing.assert_close(batch.object_points[0], cloud[:35])
-    (free,) = own_grasps._Batches(pushed, things)
+    (free,) = user_grasps._Batches(pushed, objs)
     assert free.plane is None
 
 

@@ -29,12 +29,12 @@ from tests.verbs import status_of
 NAN = math.nan
 
 
-def make_row(method: str, seed: int, thing: str, i: int, refine: str = "off", **columns) -> Row:
+def make_row(method: str, seed: int, obj: str, i: int, refine: str = "off", **columns) -> Row:
     """A grasp of the resting Shadow hand, told from others by where it is."""
     rest = load_hand("shadow").rest.tolist()
     own = None if method == "ground truth" else "full"
     row: Row = {"method": method, "variant": own, "refine": refine, "seed": seed, "data": "demo data"}
-    row |= {"hand": "shadow", "object": thing, "scale": 1.0, "candidate": i, "clip": f"{thing}@1/{i}", "kept": i != 0}
+    row |= {"hand": "shadow", "object": obj, "scale": 1.0, "candidate": i, "clip": f"{obj}@1/{i}", "kept": i != 0}
     row |= {"fold": None, "split_hash": "5f1e"}
     row |= {"drop_contact": i == 0, "drop_q1": False, "mesh": None, "pose": [0.01 * i, 0, 0, *np.eye(3).ravel(), *rest]}
     row["refine_fields"] = "cloud" if refine == "tta" else "-"
@@ -46,10 +46,10 @@ def rows() -> list[Row]:
     """Two methods and the ground truth, 2 seeds x 3 objects x 4 grasps; one grasp without a depth."""
     rng = np.random.default_rng(0)
     made = [
-        make_row(method, seed, thing, i, refine, penetration_cm=rng.gamma(2.0), six_success=float(i > 1))
+        make_row(method, seed, obj, i, refine, penetration_cm=rng.gamma(2.0), six_success=float(i > 1))
         for method, refine in (("model", "off"), ("model", "tta"))
         for seed in (0, 1)
-        for thing in ("can", "mug", "duck")
+        for obj in ("can", "mug", "duck")
         for i in range(4)
     ]
     made[5]["penetration_cm"] = NAN

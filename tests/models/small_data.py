@@ -25,7 +25,7 @@ class SmallMotions(MotionDataModule):
     is_demo = True
 
     def __init__(self, folder: Path, points: int = 64) -> None:
-        super().__init__(batch_size=4, eval_batch_size=2, min_windows_per_epoch=0, first_windows=1)
+        super().__init__(batch_size=4, eval_batch_size=2, min_windows_per_epoch=0, first_window_weight=1)
         self.mesh, self.points = folder / "box.obj", points
 
     def load(self):
@@ -53,14 +53,14 @@ class SmallGrasps(GraspDataModule):
 
     def load(self):
         """Hands about 10 cm from the boxes, in any turn."""
-        hand, things, clouds = load_hand("shadow"), [], []
+        hand, objs, clouds = load_hand("shadow"), [], []
         for i, size in enumerate(((0.05, 0.06, 0.07), (0.04, 0.04, 0.1), (0.06, 0.05, 0.05))):
             box, file = trimesh.creation.box(size), self.folder / f"box{i}.obj"
             box.export(file)
-            things.append(GraspObject(f"box{i}", file))
+            objs.append(GraspObject(f"box{i}", file))
             clouds.append(sample_surface(box.vertices, box.faces, self.points, seed=i)[0])
         pose = random_pose(hand, 12, generator=torch.Generator().manual_seed(4), spread=0.06)
-        store = GraspStore.of(pose, np.repeat(np.arange(3), 4), things, torch.from_numpy(np.stack(clouds)).float())
+        store = GraspStore.of(pose, np.repeat(np.arange(3), 4), objs, torch.from_numpy(np.stack(clouds)).float())
         table = np.tile(np.array([0, 0, 1, 0.05], np.float32), (12, 1))
         return replace(store, numbers=np.concatenate([store.numbers, table], axis=1))
 

@@ -63,13 +63,13 @@ def test_of_motions(name, clips):
 @pytest.mark.parametrize("name", GRASP)
 def test_of_grasps(name, hand, generator):
     grasps = random_grasps(hand, 12, generator)
-    things = [GraspObject(name) for name in grasps.objects]
+    objs = [GraspObject(name) for name in grasps.objects]
 
     def of(which):
         factor = torch.ones(12, 1)
         factor[which] = 3.0
         pose = replace(grasps.pose, translation=factor * grasps.pose.translation, joints=grasps.pose.joints / factor)
-        return told(GRASP[name].make(), Given(GraspStore.of(pose, np.arange(12), things, grasps.object_points)))
+        return told(GRASP[name].make(), Given(GraspStore.of(pose, np.arange(12), objs, grasps.object_points)))
 
     before = of([])
     assert equal(before, of([8, 9, 10, 11])), "it looks at the validation or test grasps"

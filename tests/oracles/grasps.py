@@ -27,8 +27,8 @@ def random_grasps(hand, n, generator, points=300):
 
 def store_of(grasps):
     """The same grasps as a data module holds them, an object each."""
-    things = [GraspObject(name) for name in grasps.objects]
-    return GraspStore.of(grasps.pose, np.arange(len(things)), things, grasps.object_points)
+    objs = [GraspObject(name) for name in grasps.objects]
+    return GraspStore.of(grasps.pose, np.arange(len(objs)), objs, grasps.object_points)
 
 
 def distance_to_hand(hand, links, points):

@@ -86,7 +86,9 @@ def test_joined_grasps_keep_order_and_count(shipped):
 
 def test_another_hand_is_refused_with_the_command(tmp_path, hand, shipped):
     save_grasps(tmp_path / "g.npz", [shipped["can"]], ["a", "b"], 300)
-    with pytest.raises(DataError, match=r"(?s)expected grasps of hand 'shadow'.*dexzoo synthesise --hand shadow") as caught:
+    with pytest.raises(
+        DataError, match=r"(?s)expected grasps of hand 'shadow'.*dexzoo synthesise --hand shadow"
+    ) as caught:
         load_grasps(tmp_path / "g.npz", hand)
     assert str(tmp_path) in str(caught.value)
 

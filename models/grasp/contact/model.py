@@ -148,10 +148,10 @@ class ContactMap(ContactPredictor):
     def forward(self, object_points: Tensor, hand_points: Tensor) -> Tensor:
         """See `ContactPredictor.forward`."""
         centre = object_points.mean(dim=1, keepdim=True)
-        points, thing = self.object_encoder(self._point_features(object_points, hand_points, centre))
+        points, obj = self.object_encoder(self._point_features(object_points, hand_points, centre))
         _, hand = self.hand_encoder((hand_points - centre) / _SCALE)
         # One linear layer on (point | object | hand), without writing the two global features N times.
-        joined = self.join_point(points) + self.join_global(torch.cat([thing, hand], dim=-1)).unsqueeze(1)
+        joined = self.join_point(points) + self.join_global(torch.cat([obj, hand], dim=-1)).unsqueeze(1)
         return self.output(relu(joined))
 
     def _point_features(self, object_points: Tensor, hand_points: Tensor, centre: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ def test_labels_agree_with_distances_of_the_skin(tree: Path, sequence: dict) -> 
         use_pca=False,
         flat_hand_mean=True,
     )
-    hand, thing = sequence["rhand"]["params"], sequence["object"]["params"]
+    hand, obj = sequence["rhand"]["params"], sequence["object"]["params"]
     labels = sequence["contact"]["object"]
     assert labels.shape == (sequence["n_frames"], len(mesh.vertices))
     assert not labels[0].any()
@@ -82,8 +82,8 @@ def test_labels_agree_with_distances_of_the_skin(tree: Path, sequence: dict) -> 
         pose = {key: torch.tensor(hand[name][[frame]]) for key, name in
                 (("hand_pose", "fullpose"), ("global_orient", "global_orient"), ("transl", "transl"))}  # fmt: skip
         skin = trimesh.Trimesh(model(**pose).vertices[0].detach().numpy(), template.faces, process=False)
-        turn = Rotation.from_rotvec(thing["global_orient"][frame]).as_matrix()
-        placed = mesh.vertices @ turn + thing["transl"][frame]
+        turn = Rotation.from_rotvec(obj["global_orient"][frame]).as_matrix()
+        placed = mesh.vertices @ turn + obj["transl"][frame]
         distance = trimesh.proximity.closest_point(skin, placed)[1]
         assert (labels[frame] > 0).any()
         assert distance[labels[frame] > 0].max() < CONTACT + 1e-4

@@ -29,10 +29,10 @@ def signals(n: int = 1070, moves: int = 27, touches: int = 199, lifts: int = 227
     frame = np.arange(n)
     wrist = np.zeros((n, 3))
     wrist[frame >= moves, 1] = 0.021
-    thing = np.tile([0.1, 0.2, 0.884], (n, 1))
-    thing[frame >= lifts, 2] += 0.0041
+    obj = np.tile([0.1, 0.2, 0.884], (n, 1))
+    obj[frame >= lifts, 2] += 0.0041
     touch = np.where(frame >= touches, np.uint64(bits([label])), np.uint64(0))
-    return Signals(wrist, thing, touch, np.zeros(n))
+    return Signals(wrist, obj, touch, np.zeros(n))
 
 
 class TestMarks:
@@ -117,16 +117,16 @@ class TestGoal:
 
     def test_grasps_are_near_their_place_and_held_by_right_fingers(self) -> None:
         n = 100
-        thing = np.tile([1.0, 2.0, 0.8], (n, 1))
-        thing[10:, 2] = 0.8051  # > 5 mm from frame 10
-        thing[20:30, 2] = 0.7949  # below counts as well
-        thing[30:, 2] = 0.949
-        thing[60:, 2] = 0.951  # 15 cm reached
-        thing[40:50, :2] = [1.06, 2.08001]  # 10 cm away
+        obj = np.tile([1.0, 2.0, 0.8], (n, 1))
+        obj[10:, 2] = 0.8051  # > 5 mm from frame 10
+        obj[20:30, 2] = 0.7949  # below counts as well
+        obj[30:, 2] = 0.949
+        obj[60:, 2] = 0.951  # 15 cm reached
+        obj[40:50, :2] = [1.06, 2.08001]  # 10 cm away
         touch = np.full(n, bits([52]), np.uint64)
         touch[15:18] = bits([53])
         touch[55:58] |= np.uint64(bits([26]))
-        frames = goal_grasp(Signals(np.zeros((n, 3)), thing, touch, np.zeros(n))).frames
+        frames = goal_grasp(Signals(np.zeros((n, 3)), obj, touch, np.zeros(n))).frames
         expected = [*range(10, 15), *range(18, 40), *range(50, 55), 58, 59]
         assert frames.tolist() == expected
 

@@ -34,8 +34,8 @@ def arrays(seed: int = 0) -> dict[str, np.ndarray]:
     hand = {"global_orient_rhand_rotmat": turns(N, 1), "fpose_rhand_rotmat": turns(N, 15)}
     hand["trans_rhand"] = rng.normal(size=(N, 3)).astype(np.float32)
     perturbed = {f"{key}_f": value[::-1].copy() for key, value in hand.items()}
-    thing = {"trans_obj": rng.normal(size=(N, 3)).astype(np.float32), "root_orient_obj_rotmat": turns(N, 1)}
-    return {**hand, **perturbed, **thing}
+    obj = {"trans_obj": rng.normal(size=(N, 3)).astype(np.float32), "root_orient_obj_rotmat": turns(N, 1)}
+    return {**hand, **perturbed, **obj}
 
 
 @pytest.fixture

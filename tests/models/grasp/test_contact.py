@@ -66,9 +66,9 @@ def test_point_features_are_those_of_a_loop(net, grasps):
 def test_join_is_one_linear_layer_on_point_object_and_hand(net, grasps):
     hand_points = net.hand_points(grasps.pose)
     centre = grasps.object_points.mean(1, keepdim=True)
-    each, thing = net.object_encoder(net._point_features(grasps.object_points, hand_points, centre))
+    each, obj = net.object_encoder(net._point_features(grasps.object_points, hand_points, centre))
     _, hand = net.hand_encoder((hand_points - centre) / 0.1)
-    tiled = torch.cat([thing, hand], dim=-1)[:, None].expand(-1, each.shape[1], -1)
+    tiled = torch.cat([obj, hand], dim=-1)[:, None].expand(-1, each.shape[1], -1)
     weight = torch.cat([net.join_point.weight, net.join_global.weight], dim=1)
     hidden = torch.cat([each, tiled], dim=-1) @ weight.T + net.join_point.bias
     torch.testing.assert_close(net(grasps.object_points, hand_points), net.output(hidden.clamp_min(0)))

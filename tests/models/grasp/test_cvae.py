@@ -73,8 +73,8 @@ def test_prior_does_not_depend_on_how_objects_are_dealt_into_batches():
 
 def test_statistics_are_relative_to_the_centroid_of_each_cloud(hand, net, generator):
     grasps = random_grasps(hand, 30, generator)
-    things = [GraspObject(f"thing{k}") for k in range(5)]
-    store = GraspStore.of(grasps.pose, np.repeat(np.arange(5), 6), things, grasps.object_points[:5])
+    objs = [GraspObject(f"thing{k}") for k in range(5)]
+    store = GraspStore.of(grasps.pose, np.repeat(np.arange(5), 6), objs, grasps.object_points[:5])
     store = store.take(np.arange(3, 30, 2))
     net.fit_statistics(store)
     batch = store.batch(range(len(store)))
@@ -131,9 +131,9 @@ def test_terms_equal_a_loop(hand, net, grasps):
 def test_kl_term_is_that_of_the_posterior_of_surface_points_and_cloud(net, grasps):
     surface = net.hand.place(net.hand.forward_kinematics(grasps.pose), net.surface())
     centre = grasps.object_points.mean(1, keepdim=True)
-    _, thing = net.object_encoder((grasps.object_points - centre)[:, :256] / 0.1)
+    _, obj = net.object_encoder((grasps.object_points - centre)[:, :256] / 0.1)
     _, hand = net.hand_encoder((surface - centre) / 0.1)
-    mean, log_variance = net.posterior(torch.cat([hand, thing], dim=-1)).split(8, dim=-1)
+    mean, log_variance = net.posterior(torch.cat([hand, obj], dim=-1)).split(8, dim=-1)
     expected = exact_kl(Normal(mean, (log_variance / 2).exp()), Normal(torch.zeros(8), torch.ones(8)))
     torch.testing.assert_close(net(grasps)["kl"], expected.mean(0).clamp_min(0.05).sum())
 

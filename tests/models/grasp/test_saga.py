@@ -224,8 +224,8 @@ def test_samples_are_fitted_to_what_the_decoder_says(hand, grasps):
     torch.testing.assert_close(targets.object_points, (points - centre)[:, :48].expand(2, -1, -1))
     z = torch.randn(2, 4, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        _, thing = net._see(points.expand(2, -1, -1))
-        out = net.net.decode(z, thing)
+        _, obj = net._see(points.expand(2, -1, -1))
+        out = net.net.decode(z, obj)
     torch.testing.assert_close(targets.points, out.points)
     torch.testing.assert_close(targets.contact, out.contact.sigmoid())
     torch.testing.assert_close(targets.object_contact, out.object_contact.sigmoid())

@@ -146,7 +146,7 @@ class Disguised(DemoGrasps):
 
     def load(self):
         store = super().load()
-        bottle = next(thing.mesh for thing in store.objects if thing.name == "bottle")
+        bottle = next(obj.mesh for obj in store.objects if obj.name == "bottle")
         return dataclasses.replace(store, objects=tuple(dataclasses.replace(x, mesh=bottle) for x in store.objects))
 
 

@@ -79,11 +79,11 @@ def test_contact_network_sums_the_two_global_features(generator):
     net = ContactMapNet()
     net.load_state_dict(weights(contact_keys(), seed=1))
     net.eval()
-    thing, hand = torch.randn(2, 2, 20, 3, generator=generator)
-    (of_thing, each), (of_hand, _) = net.feat_o(thing), net.feat_h(hand)
+    obj, hand = torch.randn(2, 2, 20, 3, generator=generator)
+    (of_thing, each), (of_hand, _) = net.feat_o(obj), net.feat_h(hand)
     x = torch.cat([each, (of_thing + of_hand)[:, :, None].expand(-1, -1, 20)], dim=1)
     head = nn.Sequential(net.conv1, net.bn1, nn.ReLU(), net.conv2, net.bn2, nn.ReLU(), net.conv3, net.bn3, nn.ReLU())
-    torch.testing.assert_close(net(thing, hand), net.conv4(head(x)).transpose(1, 2))
+    torch.testing.assert_close(net(obj, hand), net.conv4(head(x)).transpose(1, 2))
 
 
 def test_official_predictor_gives_log_probabilities_or_a_sigmoid(hand, generator):

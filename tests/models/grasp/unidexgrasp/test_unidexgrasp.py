@@ -303,10 +303,10 @@ def test_overfits_eight_grasps(hand, generator):
 
 
 def test_statistics_need_clouds(net, grasps):
-    things = [GraspObject(f"thing{k}") for k in range(6)]
-    net.fit_statistics(GraspStore.of(grasps.pose, np.arange(6), things, grasps.object_points))
+    objs = [GraspObject(f"thing{k}") for k in range(6)]
+    net.fit_statistics(GraspStore.of(grasps.pose, np.arange(6), objs, grasps.object_points))
     with pytest.raises(ValueError, match="grasps: expected objects with clouds, found none"):
-        net.fit_statistics(GraspStore.of(grasps.pose, np.arange(6), things, torch.zeros(6, 0, 3)))
+        net.fit_statistics(GraspStore.of(grasps.pose, np.arange(6), objs, torch.zeros(6, 0, 3)))
 
 
 @pytest.mark.parametrize(

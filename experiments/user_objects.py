@@ -32,7 +32,7 @@ _UNITS = (0.001, 0.01, 0.0254, 1000.0, 100.0)
 
 
 @dataclass(frozen=True)
-class OwnObject:
+class UserObject:
     """A user's object, in the unit and frame of its file.
 
     Attributes:
@@ -51,7 +51,7 @@ class OwnObject:
         return float((self.points - self.points.mean(0)).norm(dim=1).max())
 
 
-def read_object(path: str | Path, n: int, name: str | None = None) -> OwnObject:
+def read_object(path: str | Path, n: int, name: str | None = None) -> UserObject:
     """Reads a mesh, from whose surface points are drawn, or a cloud.
 
     Args:
@@ -74,15 +74,15 @@ def read_object(path: str | Path, n: int, name: str | None = None) -> OwnObject:
     if kind not in (*_MESHES, *_CLOUDS):
         raise RunError(f"object: {path}: expected one of {' '.join(sorted({*_MESHES, *_CLOUDS}))}, found {kind!r}")
     if kind in _CLOUDS and not (kind == ".ply" and _has_faces(path)):
-        return OwnObject(name, _spread(_read_cloud(path), n), None)
-    return OwnObject(name, object_cloud(path, n), path.absolute())
+        return UserObject(name, _spread(_read_cloud(path), n), None)
+    return UserObject(name, object_cloud(path, n), path.absolute())
 
 
-def check_size(thing: OwnObject, scales: Tensor, stated: float | None) -> None:
+def check_size(obj: UserObject, scales: Tensor, stated: float | None) -> None:
     """Refuses an object that no hand could hold, unless the user says what the unit of its file is.
 
     Args:
-        thing: the object.
+        obj: the object.
         scales: (N,), metres per unit of its file, of the grasps.
         stated: what the user says of it; None for nothing.
 
@@ -91,29 +91,29 @@ def check_size(thing: OwnObject, scales: Tensor, stated: float | None) -> None:
     """
     if stated is not None or not len(scales):
         return
-    side = float((thing.points.amax(0) - thing.points.amin(0)).max())
+    side = float((obj.points.amax(0) - obj.points.amin(0)).max())
     for scale in (float(scales.min()), float(scales.max())):
         if problem := doubt_size(side * scale):
             known = "object_scale states the metres per unit of its file, object_scale=1 that they are metres"
-            raise RunError(f"object {thing.name}: {problem}; {known}")
+            raise RunError(f"object {obj.name}: {problem}; {known}")
 
 
-def warn_of_size(thing: OwnObject, scale: float, known: Sequence[float]) -> None:
+def warn_of_size(obj: UserObject, scale: float, known: Sequence[float]) -> None:
     """Warns of an object that is far larger or smaller than those the model was trained on; names a likely factor.
 
     Args:
-        thing: the object.
+        obj: the object.
         scale: metres per unit of its file.
         known: smallest and largest radius in the training, metres.
     """
-    radius, (low, high) = thing.radius * scale, known
+    radius, (low, high) = obj.radius * scale, known
     if low / _LOOSE <= radius <= high * _LOOSE:
         return
     factor = next((f for f in _UNITS if low / _LOOSE <= radius * f <= high * _LOOSE), None)
     hint = f"; object_scale={scale * factor:g} would fit: is the file in other units?" if factor else ""
     _log.warning(
         "object: %s has a radius of %.3g m, the model was trained on %.3g to %.3g m%s",
-        *(thing.name, radius, low, high, hint),
+        *(obj.name, radius, low, high, hint),
     )
 
 

@@ -30,10 +30,10 @@ from ..models.grasp.evaluation import NOTHING_FELT, rows
 from ..models.grasp.refinement.task import GraspRefinement
 from . import grasp_figures, grasp_results, grasp_tables
 from .folders import RunError
-from .own_objects import OwnObject
 from .progress_bar import WorkProgress
 from .results import Row, console, label_rows
 from .run_log import interruptible
+from .user_objects import UserObject
 
 _BATCH = 128
 """Grasps that are refined at once."""
@@ -45,40 +45,40 @@ Modes = Mapping[str, Sequence[GraspSet]]
 
 
 @dataclass(frozen=True)
-class Work:
+class GraspJob:
     """What a command works on.
 
     Attributes:
         hand: of the grasps, on the CPU.
-        things: the objects.
+        objs: the objects.
         sets: the grasps of each, as they were drawn or read; finite numbers only.
         method: whose grasps they are, in tables.
         dexgraspnet: write them in DexGraspNet's format too.
     """
 
     hand: Hand
-    things: Sequence[OwnObject]
+    objs: Sequence[UserObject]
     sets: Sequence[GraspSet]
     method: str
     dexgraspnet: bool
 
 
-def check_solids(things: Sequence[OwnObject], decompose: bool) -> None:
+def check_solids(objs: Sequence[UserObject], decompose: bool) -> None:
     """Prepares the meshes, so that one that cannot be used is named before any work on grasps.
 
     Raises:
         RunError: a mesh that bounds no solid.
     """
-    for thing in things:
-        if thing.mesh is not None:
+    for obj in objs:
+        if obj.mesh is not None:
             try:
-                load_asset(thing.mesh, thing.name, decompose)
+                load_asset(obj.mesh, obj.name, decompose)
             except MeshError as error:  # which names the option as Python and another command have it
                 reason = str(error).replace("decompose=True (--decompose)", "decompose=true")
-                raise RunError(f"mesh {thing.mesh}: {reason}") from error
+                raise RunError(f"mesh {obj.mesh}: {reason}") from error
 
 
-def refine_and_write(work: Work, contact: ContactPredictor | None, cfg: DictConfig) -> float:
+def refine_and_write(job: GraspJob, contact: ContactPredictor | None, cfg: DictConfig) -> float:
     """Refines, measures, filters, draws and writes grasps as the command says.
 
     Args:
@@ -94,39 +94,39 @@ def refine_and_write(work: Work, contact: ContactPredictor | None, cfg: DictConf
     """
     folder = Path(cfg.run_dir)
     refiner, select = instantiate(cfg.refine), instantiate(cfg.select)
-    _check_felt(refiner, work.things)
+    _check_felt(refiner, job.objs)
     folder.mkdir(parents=True, exist_ok=True)
-    _say_doubts(work, cfg.decompose)
-    modes: dict[str, Sequence[GraspSet]] = {"off": work.sets}
+    _say_doubts(job, cfg.decompose)
+    modes: dict[str, Sequence[GraspSet]] = {"off": job.sets}
     if refiner is not None:
-        modes[refiner.mode] = refine_sets(work, refiner, contact, cfg)
-    if cfg.measure and all(thing.mesh is not None for thing in work.things):
+        modes[refiner.mode] = refine_sets(job, refiner, contact, cfg)
+    if cfg.measure and all(obj.mesh is not None for obj in job.objs):
         felt = {} if refiner is None else {refiner.mode: refiner.fields}
-        return _write_measured(folder, work, modes, felt, select, cfg)
-    _write_unmeasured(folder, work, modes, "a cloud has no inside" if cfg.measure else "measure=false")
+        return _write_measured(folder, job, modes, felt, select, cfg)
+    _write_unmeasured(folder, job, modes, "a cloud has no inside" if cfg.measure else "measure=false")
     return float("nan")
 
 
 # --------------------------------------------------------------------------------------------------------- plausibility
 
 
-def _say_doubts(work: Work, decompose: bool) -> None:
+def _say_doubts(job: GraspJob, decompose: bool) -> None:
     """Says which grasps cannot be meant, before anything is done to them."""
-    pairs = zip(work.things, work.sets, strict=True)
-    parts = [doubt_grasps(work.hand, part.pose, _distance(thing, part.scale, decompose)) for thing, part in pairs]
+    pairs = zip(job.objs, job.sets, strict=True)
+    parts = [doubt_grasps(job.hand, part.pose, _distance(obj, part.scale, decompose)) for obj, part in pairs]
     for message in Doubts.join(parts).messages():
         console().print(f"[red]{message}[/]", soft_wrap=True)
 
 
-def _distance(thing: OwnObject, scale: Tensor, decompose: bool) -> Distance:
+def _distance(obj: UserObject, scale: Tensor, decompose: bool) -> Distance:
     """To an object whose grasps have these scales (N,): to its surface, or to the nearest point of its cloud."""
 
     def distance(points: Tensor, rows: Tensor) -> Tensor:
         factor = scale[rows].double()[:, None]
         scaled = points / factor.unsqueeze(-1)
-        if thing.mesh is not None:
-            return load_asset(thing.mesh, thing.name, decompose).distance(scaled) * factor
-        return knn(scaled, thing.points.to(scaled).expand(len(scaled), -1, -1), 1)[0].squeeze(-1) * factor
+        if obj.mesh is not None:
+            return load_asset(obj.mesh, obj.name, decompose).distance(scaled) * factor
+        return knn(scaled, obj.points.to(scaled).expand(len(scaled), -1, -1), 1)[0].squeeze(-1) * factor
 
     return distance
 
@@ -134,7 +134,7 @@ def _distance(thing: OwnObject, scale: Tensor, decompose: bool) -> Distance:
 # ----------------------------------------------------------------------------------------------------------- refinement
 
 
-def refine_sets(work: Work, refiner: Refiner, contact: ContactPredictor | None, cfg: DictConfig) -> list[GraspSet]:
+def refine_sets(job: GraspJob, refiner: Refiner, contact: ContactPredictor | None, cfg: DictConfig) -> list[GraspSet]:
     """The grasps after refinement; those of different objects share batches.
 
     Objects are felt by their clouds, as in Table 3, even where the user has meshes: numbers then say what to expect of
@@ -149,19 +149,19 @@ def refine_sets(work: Work, refiner: Refiner, contact: ContactPredictor | None, 
         raise RunError(
             f"trainer: expected one process to refine grasps with, found {trainer.world_size}; use devices=1"
         )
-    task = GraspRefinement(str(work.hand.spec.file), refiner, contact, cfg.decompose)
+    task = GraspRefinement(str(job.hand.spec.file), refiner, contact, cfg.decompose)
     with interruptible(trainer):
-        refined = trainer.predict(task, DataLoader(_Batches(work.sets, work.things), batch_size=None))
+        refined = trainer.predict(task, DataLoader(_Batches(job.sets, job.objs), batch_size=None))
     assert refined is not None
     start, end = (torch.cat([getattr(part, name) for part in refined]).mean() for name in ("start", "end"))
-    console().print(f"refined      {sum(map(len, work.sets))} grasps, mean energy {start:.3g} -> {end:.3g}")
+    console().print(f"refined      {sum(map(len, job.sets))} grasps, mean energy {start:.3g} -> {end:.3g}")
     pose = HandPose.cat([part.pose for part in refined]).to("cpu", torch.float64)
-    ends = torch.tensor([len(part) for part in work.sets]).cumsum(0).tolist()
-    return [replace(part, pose=pose[end - len(part) : end]) for part, end in zip(work.sets, ends, strict=True)]
+    ends = torch.tensor([len(part) for part in job.sets]).cumsum(0).tolist()
+    return [replace(part, pose=pose[end - len(part) : end]) for part, end in zip(job.sets, ends, strict=True)]
 
 
-def _check_felt(refiner: Refiner | None, things: Sequence[OwnObject]) -> None:
-    bare = next((thing.name for thing in things if thing.mesh is None), None)
+def _check_felt(refiner: Refiner | None, objs: Sequence[UserObject]) -> None:
+    bare = next((obj.name for obj in objs if obj.mesh is None), None)
     if refiner is not None and refiner.fields == "mesh" and bare is not None:
         raise RunError(f"refine.fields: expected cloud for object {bare!r}, which has no mesh, found mesh")
 
@@ -169,13 +169,13 @@ def _check_felt(refiner: Refiner | None, things: Sequence[OwnObject]) -> None:
 class _Batches(Dataset[GraspBatch]):
     """All grasps in their order, cut into batches; a batch may be of several objects."""
 
-    def __init__(self, sets: Sequence[GraspSet], things: Sequence[OwnObject]) -> None:
-        self.sets, self.things = sets, things
+    def __init__(self, sets: Sequence[GraspSet], objs: Sequence[UserObject]) -> None:
+        self.sets, self.objs = sets, objs
         pairs = [torch.stack([torch.full((len(s),), k), torch.arange(len(s))], dim=1) for k, s in enumerate(sets)]
         self.batches = torch.cat(pairs).split(_BATCH)
         self.table = any(part.plane is not None for part in sets)
-        fewest = min(len(thing.points) for thing in things)
-        self.clouds = [thing.points[:fewest] for thing in things]
+        fewest = min(len(obj.points) for obj in objs)
+        self.clouds = [obj.points[:fewest] for obj in objs]
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -191,8 +191,8 @@ class _Batches(Dataset[GraspBatch]):
             object_points=clouds * scale[:, None, None],
             scale=scale,
             names=tuple(f"{part.object}/{row}" for _, part in some for row in part.rows.tolist()),
-            objects=tuple(self.things[k].name for k in owner),
-            meshes=tuple(self.things[k].mesh for k in owner),
+            objects=tuple(self.objs[k].name for k in owner),
+            meshes=tuple(self.objs[k].mesh for k in owner),
             plane=torch.cat([_tables(part) for _, part in some]).float() if self.table else None,
         )
 
@@ -207,7 +207,7 @@ def _tables(part: GraspSet) -> Tensor:
 
 
 def measure(
-    work: Work, modes: Modes, felt: Mapping[str, str], select: GraspFilter | None, decompose: bool
+    job: GraspJob, modes: Modes, felt: Mapping[str, str], select: GraspFilter | None, decompose: bool
 ) -> tuple[list[Row], list[Tensor]]:
     """Rows of all modes, and which grasps (n,) of each object the filter keeps in the last mode.
 
@@ -216,18 +216,18 @@ def measure(
     """
     todo = [(mode, k, part) for mode, sets in modes.items() for k, part in enumerate(sets)]
     table: list[Row] = []
-    kept = [torch.ones(len(part), dtype=torch.bool) for part in work.sets]
+    kept = [torch.ones(len(part), dtype=torch.bool) for part in job.sets]
     for mode, k, part in tracked(todo, "measuring"):
-        thing = work.things[k]
-        assert thing.mesh is not None
-        asset = load_asset(thing.mesh, thing.name, decompose)
+        obj = job.objs[k]
+        assert obj.mesh is not None
+        asset = load_asset(obj.mesh, obj.name, decompose)
         for scale in part.scale.unique():
             mine = part.scale == scale
-            grasps = PosedGrasps(work.hand, part.pose[mine], asset, scale, part.upwards()[mine])
+            grasps = PosedGrasps(job.hand, part.pose[mine], asset, scale, part.upwards()[mine])
             chosen = None if select is None else select(grasps)
-            labels = {"method": work.method, "refine": mode, grasp_results.FELT: felt.get(mode, NOTHING_FELT)}
-            found = rows(grasps, chosen, labels, mesh=thing.mesh)
-            reasons = doubt_grasps(work.hand, grasps.pose, _distance(thing, part.scale[mine], decompose)).reasons
+            labels = {"method": job.method, "refine": mode, grasp_results.FELT: felt.get(mode, NOTHING_FELT)}
+            found = rows(grasps, chosen, labels, mesh=obj.mesh)
+            reasons = doubt_grasps(job.hand, grasps.pose, _distance(obj, part.scale[mine], decompose)).reasons
             for row, number, reason in zip(found, part.rows[mine].tolist(), reasons, strict=True):
                 row |= {"candidate": number, "clip": f"{part.object}/{number}", "implausible": reason}
             table += found
@@ -236,42 +236,42 @@ def measure(
 
 
 def _write_measured(
-    folder: Path, work: Work, modes: Modes, felt: Mapping[str, str], select: GraspFilter | None, cfg: DictConfig
+    folder: Path, job: GraspJob, modes: Modes, felt: Mapping[str, str], select: GraspFilter | None, cfg: DictConfig
 ) -> float:
     """Writes rows, a picture, and the grasps that the filter keeps (all where it keeps none); prints the table."""
-    found, kept = measure(work, modes, felt, select, cfg.decompose)
-    title = work.things[0].name if len(work.things) == 1 else f"{len(work.things)} objects"
+    found, kept = measure(job, modes, felt, select, cfg.decompose)
+    title = job.objs[0].name if len(job.objs) == 1 else f"{len(job.objs)} objects"
     table, out = label_rows(found, variant=None, seed=cfg.seed, data=title), console()
     lines = [line for line in grasp_results.summarise(table) if select is not None or not line.filtered]
-    for shown in grasp_tables.tables(lines, f"{title}: {sum(map(len, work.sets))} grasps", published=False):
+    for shown in grasp_tables.tables(lines, f"{title}: {sum(map(len, job.sets))} grasps", published=False):
         out.print(shown)
     pq.write_table(pa.Table.from_pylist(table), folder / "results.parquet")
     share = float(torch.cat(kept).double().mean())
     if not share:
         out.print("[yellow]note[/]         the filter keeps none of the grasps: all are written", soft_wrap=True)
     final = [*modes.values()][-1]
-    _write_files(folder, work, [p[k] for p, k in zip(final, kept, strict=True) if k.any()] if share else final)
+    _write_files(folder, job, [p[k] for p, k in zip(final, kept, strict=True) if k.any()] if share else final)
     _say("results", folder / "results.parquet")
-    _say("picture", grasp_figures.draw(folder / "grasps.png", table, title, hand=work.hand))
+    _say("picture", grasp_figures.draw(folder / "grasps.png", table, title, hand=job.hand))
     return share
 
 
-def _write_unmeasured(folder: Path, work: Work, modes: Modes, why: str) -> None:
+def _write_unmeasured(folder: Path, job: GraspJob, modes: Modes, why: str) -> None:
     """Writes all grasps, and a picture of the first ones of the first object."""
     console().print(f"[yellow]note[/]         {why}: the grasps are neither measured nor filtered", soft_wrap=True)
     final = [*modes.values()][-1]
-    _write_files(folder, work, final)
-    thing, grasps = work.things[0], final[0]
-    points = thing.points * float(grasps.scale[0])
-    _say("picture", grasp_figures.draw_on_cloud(folder / "grasps.png", work.hand, grasps.pose, points, thing.name))
+    _write_files(folder, job, final)
+    obj, grasps = job.objs[0], final[0]
+    points = obj.points * float(grasps.scale[0])
+    _say("picture", grasp_figures.draw_on_cloud(folder / "grasps.png", job.hand, grasps.pose, points, obj.name))
 
 
-def _write_files(folder: Path, work: Work, sets: Sequence[GraspSet]) -> None:
-    save_grasps(folder / "grasps.npz", sets, work.hand)
+def _write_files(folder: Path, job: GraspJob, sets: Sequence[GraspSet]) -> None:
+    save_grasps(folder / "grasps.npz", sets, job.hand)
     _say("grasps", folder / "grasps.npz", f"{sum(map(len, sets))} grasps, dexzoo's format")
-    if work.dexgraspnet:
+    if job.dexgraspnet:
         for part in sets:
-            write_dexgraspnet(folder / "dexgraspnet" / f"{part.object}.npy", part, work.hand)
+            write_dexgraspnet(folder / "dexgraspnet" / f"{part.object}.npy", part, job.hand)
         _say("grasps", folder / "dexgraspnet", "the same in DexGraspNet's format, a file per object")
 
 
