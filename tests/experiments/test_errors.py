@@ -54,7 +54,7 @@ def refused(monkeypatch, capsys, tmp_path):
         ("data.batch_size=0", "data.batch_size: expected 1 or more, found 0"),
         ("data.clips=abc", "data.clips: expected an integer, found 'abc'"),
         ("hand=shadwo", "no hand 'shadwo'; did you mean 'shadow'?"),
-        ("data=unidexgrasp model=grasp_flow", "UniDexGrasp not found: data.root is not set; set data.root="),
+        ("data=unidexgrasp model=contact_map", "UniDexGrasp not found: data.root is not set; set data.root="),
         ("data=grab data.root=empty", "GRAB not found at "),
         ("data=grab data.root=empty hand=mano", "mano: expected the model file MANO_RIGHT.pkl, found neither"),
         (
