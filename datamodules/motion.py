@@ -111,9 +111,8 @@ class MotionDataModule(SplitDataModule[list[MotionSample], list[MotionSample]]):
             return TrainingSet(clips, self.train_batch_size, at_least)
         noise = [self.history_noise] if self.history_noise else []
         transforms = [*self._observed, *noise]
-        windows = WindowDataset(
-            ClipStore.of(self.train), self.seed, self.speed_range, transforms, self.first_window_weight
-        )
+        store = ClipStore.of(self.train)
+        windows = WindowDataset(store, self.seed, self.speed_range, transforms, self.first_window_weight)
         return TrainingSet(windows, self.train_batch_size, self.min_windows_per_epoch)
 
     def val_dataloader(self) -> DataLoader[ClipBatch] | list[DataLoader[ClipBatch]]:

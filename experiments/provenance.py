@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 
 from dexzoo import __version__
 
-from ..metrics.tool.table_file import source
+from ..metrics.tool.table_file import command_line, source
 from .folders import BEST
 
 _PACKAGES = {"torch": "torch", "lightning": "lightning", "mujoco": "mujoco", "warp": "warp-lang", "numpy": "numpy"}
@@ -39,7 +38,7 @@ def provenance(arguments: Sequence[str], cfg: Mapping[str, Any], data: Any = Non
         "code": source(),
         "versions": versions(),
         "host": host(),
-        "command": shlex.join(["python", "experiments/run.py", *arguments]),
+        "command": command_line(["experiments/run.py", *arguments]),
         "files": files(cfg),
         "data": None if data is None else {"split_hash": data.split_hash, "content_hash": data.content_hash},
     }

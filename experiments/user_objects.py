@@ -67,8 +67,9 @@ def read_object(path: str | Path, n: int, name: str | None = None) -> UserObject
     if path.is_dir():
         raise RunError(f"object: expected the file of a mesh or cloud, found the folder {path}")
     if not path.is_file():
-        match = nearest(path.name, [p.name for p in path.parent.glob("*")])
-        hint = f"; did you mean {path.with_name(match)}?" if match else ""
+        beside = {p.stem: p for p in path.parent.glob("*")}
+        match = nearest(path.stem, beside)
+        hint = f"; did you mean {beside[match]}?" if match else ""
         raise RunError(f"object: expected a mesh or cloud, found no file {path}{hint}")
     kind, name = path.suffix.lower(), name or path.stem
     if kind not in (*_MESHES, *_CLOUDS):

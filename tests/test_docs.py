@@ -65,7 +65,7 @@ def copy_of_the_repository(checkout: Path) -> None:
     """What git tracks there, as far as Python needs it, with `dexzoo` importable from `site`."""
     for folder in (*FOLDERS, "tests"):
         shutil.copytree(ROOT / folder, checkout / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("README.md", "setup.cfg", "docs/metrics.md"):
+    for name in ("README.md", "setup.cfg", "docs/metrics.md", "docs/data.md"):
         (checkout / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, checkout / name)
     package = checkout / "site" / "dexzoo"

@@ -10,6 +10,7 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 
+from dexzoo.datamodules.base import DEMO_MARK
 from dexzoo.datamodules.demo import realdex_tree
 from dexzoo.datamodules.demo.dexgraspnet_tree import write_dexgraspnet_tree
 from dexzoo.datamodules.demo.grab_tree import write_grab_tree, write_sequence
@@ -31,6 +32,7 @@ def static(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """DexGraspNet's layout, three demo objects."""
     root = tmp_path_factory.mktemp("static")
     write_dexgraspnet_tree(root, ("hammer", "mug", "spray"))
+    (root / DEMO_MARK).unlink()  # as if it were a download
     return root
 
 
@@ -39,6 +41,7 @@ def grab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """GRAB's layout, one subject with two objects: one to train on and one to test on."""
     root = tmp_path_factory.mktemp("grab")
     write_grab_tree(root, ("s9",), ("hammer", "mug"))
+    (root / DEMO_MARK).unlink()
     return root
 
 
@@ -49,6 +52,7 @@ def realdex(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(realdex_tree, "RECORDINGS", 1)
     monkeypatch.setattr(realdex_tree, "CLIPS", 2)
     realdex_tree.write_tree(tmp_path / "realdex")
+    (tmp_path / "realdex" / DEMO_MARK).unlink()
     return tmp_path / "realdex"
 
 

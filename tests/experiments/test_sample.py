@@ -70,7 +70,7 @@ def make_run(folder: Path, *overrides: str) -> Path:
     """The folder of a run, with the statistics of the data and random weights."""
     with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
         cfg = hydra.compose("config", [*overrides, *DATA, f"run_dir={folder}", "name=tiny"])
-    used = OmegaConf.masked_copy(cfg, ["model", "data", "hand", "seed", "refine", "select"])
+    used = OmegaConf.masked_copy(cfg, ["model", "schedules", "data", "hand", "seed", "refine", "select"])
     task, data = instantiate(cfg.model, hand=cfg.hand), instantiate(cfg.data)
     data.setup("fit")
     if isinstance(task, GraspGeneration):

@@ -280,7 +280,7 @@ def test_arguments_of_the_command():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["model=a"], "model: no such key; did you mean models?; there are runs, data, models"),
+        (["model=a"], "model: no such key; did you mean 'models'?; there are runs, data, models"),
         (["--data", "x"], "--data: expected KEY=VALUE"),
         (["seeds=[0,a]"], r"seeds: expected list\[int\], found \[0, 'a'\]"),
         (["n_samples=ten"], "n_samples: expected int, found 'ten'"),

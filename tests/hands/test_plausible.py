@@ -11,9 +11,9 @@ import torch
 import trimesh
 
 from dexzoo.hands import load_hand
-from dexzoo.hands.check import main
 from dexzoo.hands.plausible import UNITS, Doubts, doubt_grasps, doubt_hand, doubt_size, judge
 from dexzoo.synthesis.grasps import load_grasps
+from tests.verbs import status_of
 
 CLAW = """<robot name="claw">
   <link name="palm"><collision><origin xyz="0 0 .02"/><geometry>{palm}</geometry></collision></link>
@@ -58,18 +58,18 @@ def test_shipped_hands_raise_no_doubt(name: str) -> None:
 
 def test_a_palm_in_millimetres_is_named_by_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     hand = claw(tmp_path, mesh=1000)
-    assert main([str(hand), "--out", str(tmp_path / "hand.png")]) == 1
+    assert status_of("hand", str(hand), "--out", str(tmp_path / "hand.png")) == 1
     said = capsys.readouterr().out
     assert "implausible: link palm is 80 m long, expected 1 m at most; did you mean millimetres (8 cm)?" in said
     assert "implausible: 1, see above" in said
     assert (tmp_path / "hand.png").is_file()
     (tmp_path / "metres").mkdir()
-    assert main([str(claw(tmp_path / "metres", mesh=1)), "--out", str(tmp_path / "hand.png")]) == 0
+    assert status_of("hand", str(claw(tmp_path / "metres", mesh=1)), "--out", str(tmp_path / "hand.png")) == 0
     assert "implausible" not in capsys.readouterr().out
 
 
 def test_limits_in_degrees_are_named_by_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(claw(tmp_path, lower=-30, upper=60)), "--out", str(tmp_path / "hand.png")]) == 1
+    assert status_of("hand", str(claw(tmp_path, lower=-30, upper=60)), "--out", str(tmp_path / "hand.png")) == 1
     said = capsys.readouterr().out
     assert "joint left_joint turns from -30 to 60 rad; did you mean degrees (-0.52 to 1.05 rad)?" in said
     assert doubt_hand(load_hand(claw(tmp_path, lower=-6.28, upper=6.28))) == []

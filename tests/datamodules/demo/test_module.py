@@ -133,5 +133,7 @@ def test_wrong_settings_are_named():
     with pytest.raises(DataError, match="clips: expected at least one for each of 14 objects, found 3"):
         DemoMotion(clips=3)
     other = DemoMotion("shadow_e3m5", **TINY)
-    with pytest.raises(DataError, match=r"(?s)expected grasps of hand 'shadow_e3m5', found 'shadow'.*generate --hand"):
+    with pytest.raises(
+        DataError, match=r"(?s)expected grasps of hand 'shadow_e3m5', found 'shadow'.*synthesise --hand"
+    ):
         other.setup()

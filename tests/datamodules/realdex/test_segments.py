@@ -132,7 +132,7 @@ class TestDemoRecordings:
             torch.testing.assert_close(back.translation, clip.pose.translation[frame], atol=1e-6, rtol=0)
             points = hand.place(hand.forward_kinematics(grasp.pose), hand.surface(1000)).numpy()
             assert -tree.signed_distance(points).max() <= 0.01 + 1e-5
-        assert data.title == "RealDex"
+        assert data.title == "demo data in RealDex's layout"
 
 
 def sphere_clip(gap: float, tmp_path: Path) -> MotionSample:
