@@ -1,3 +1,56 @@
-"""dexzoo: a PyTorch Lightning model zoo for dexterous grasping."""
+"""dexzoo: a PyTorch Lightning model zoo for dexterous grasping.
+
+What a script needs is here; each folder exports the rest. A name is imported when it is first used, so that the command
+line does not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .experiments.load import load_run
+    from .grasps import GraspSet, ObjectAsset, PosedGrasps, load_asset, load_grasps, save_grasps
+    from .hands import Hand, HandPose, load_hand
+    from .metrics import grasp_errors, motion_errors
+    from .metrics.tool import evaluate
+    from .models import Refiner
+
+_HOMES = {
+    "experiments.load": ("load_run",),
+    "grasps": ("GraspSet", "ObjectAsset", "PosedGrasps", "load_asset", "load_grasps", "save_grasps"),
+    "hands": ("Hand", "HandPose", "load_hand"),
+    "metrics": ("grasp_errors", "motion_errors"),
+    "metrics.tool": ("evaluate",),
+    "models": ("Refiner",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: RUF022
+    "__version__",
+    "Hand",
+    "HandPose",
+    "load_hand",
+    "GraspSet",
+    "load_grasps",
+    "save_grasps",
+    "ObjectAsset",
+    "load_asset",
+    "PosedGrasps",
+    "evaluate",
+    "grasp_errors",
+    "motion_errors",
+    "Refiner",
+    "load_run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'dexzoo' has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -2,9 +2,14 @@
 
 import ast
 import configparser
+import subprocess
+import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+import dexzoo
 
 ROOT = Path(__file__).parents[1]
 ARROWS = {
@@ -83,5 +88,19 @@ def test_the_rooms_of_models_are_all_there() -> None:
     assert found == set(MODELS)
 
 
-def test_dexzoo_itself_imports_no_folder() -> None:
-    assert imported_folders(ROOT / "dexzoo" / "__init__.py") == set()
+def test_dexzoo_itself_imports_no_folder_before_a_name_is_used() -> None:
+    """What editors are told it exports is what it gives, and where that is."""
+    assert {*dexzoo.__all__} == {"__version__", *dexzoo._HOME} == {"__version__", *told_to_editors()}
+    for name, home in told_to_editors().items():
+        assert getattr(dexzoo, name) is getattr(import_module(f"dexzoo.{home}"), name)
+    with pytest.raises(AttributeError, match="module 'dexzoo' has no attribute 'load_hands'"):
+        dexzoo.load_hands  # noqa: B018
+    code = "import sys, dexzoo; assert not {'torch', 'dexzoo.hands'} & {*sys.modules}"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def told_to_editors() -> dict[str, str]:
+    """Names that dexzoo/__init__.py imports while types are checked, and their folders."""
+    tree = ast.parse((ROOT / "dexzoo/__init__.py").read_text())
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    return {alias.name: str(node.module) for node in block.body for alias in node.names}  # type: ignore[attr-defined]
