@@ -24,8 +24,6 @@ from ..hands.spec import HandSpec
 
 Array = NDArray[np.float64]
 
-_STATE = mujoco.mjtState
-FULL = int(_STATE.mjSTATE_FULLPHYSICS)
 FLAT = 1e-9  # a piece with less than this share of the object's volume has no inside that a narrow phase could use
 _HAND, _OBJECT = 1, 2
 _NUMBERS = 8_000_000  # of inputs and states per call of the rollout: 64 MB

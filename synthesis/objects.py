@@ -28,12 +28,6 @@ def object_names() -> tuple[str, ...]:
     return tuple(_RECIPES)
 
 
-def object_split(name: str) -> str:
-    """`train`, `val` or `test`: the part of the demo data that the object belongs to."""
-    _check_name(name)
-    return "test" if name in TEST_OBJECTS else "val" if name in VAL_OBJECTS else "train"
-
-
 @cache
 def object_mesh(name: str) -> trimesh.Trimesh:
     """The watertight mesh of a demo object, metres, resting on z = 0, centred in x and y.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from .encoding import SinusoidalEncoding
@@ -42,4 +43,5 @@ class JointAttention(nn.Module):
         for head in range(self.heads):
             query, key, value = parts[head :: self.heads]
             attended.append((width**-0.5 * query @ key.mT).softmax(-1) @ value)
-        return self.summary(torch.cat(attended, dim=-1).flatten(-2).unflatten(0, joints.shape[:2]))
+        every = rearrange(torch.cat(attended, dim=-1), "(b t) joint c -> b t (joint c)", t=joints.shape[1])
+        return self.summary(every)

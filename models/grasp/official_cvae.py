@@ -24,17 +24,6 @@ from .base import GraspModel, check_request
 from .contact.model import ContactPredictor
 from .contact.official import OfficialContactMap
 
-OFFICIAL_WEIGHTS = {
-    "translation": 100.0,
-    "rotation": 10.0,
-    "joints": 1.0,
-    "points": 1.0,
-    "kl": 1.0,
-    "contact": 10.0,
-    "penetration": 1.0,
-}
-"""Weights of the published training for the terms of `OfficialGraspCVAE`."""
-
 
 class OfficialGraspCVAE(GraspModel):
     """The cVAE as it was published, on one hand convention.

@@ -14,8 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from dexzoo.experiments import run
 from dexzoo.experiments.load import load_run, read_checkpoint
 from dexzoo.experiments.results import read_results
-from dexzoo.models.grasp.official_cvae import OFFICIAL_WEIGHTS
-from tests.oracles.published_layouts import contact_keys, container, cvae_keys, weights
+from tests.oracles.published_layouts import OFFICIAL_WEIGHTS, contact_keys, container, cvae_keys, weights
 
 TINY = ["data.eval_grasps=2", "data.eval_batch_size=2", "data.batch_size=2", "trainer=smoke", "logger=none"]
 TINY += ["figures.percentiles=[]"]

@@ -27,13 +27,13 @@ from dexzoo.models import (
     Task,
 )
 from dexzoo.models.grasp import OfficialContactMap, OfficialGraspCVAE
-from dexzoo.models.grasp.official_cvae import OFFICIAL_WEIGHTS
 from dexzoo.models.grasp.saga.fit import GraspFit
 from dexzoo.models.grasp.saga.model import SagaGrasp
 from dexzoo.models.grasp.unidexgrasp.model import UniDexGrasp
 from dexzoo.models.motion import GoalHand, GoalSynthesis, HoldStill, Linear, MinimumJerk, TimedInterpolation
 from dexzoo.models.motion.flow import FlowSynthesis, MotionFlow
 from dexzoo.models.motion.saga import SagaHand, SagaSynthesis
+from tests.oracles.published_layouts import OFFICIAL_WEIGHTS
 
 
 @dataclass(frozen=True)

@@ -77,3 +77,15 @@ def container(tensors):
     state = {0: {"step": torch.tensor(3.0), "exp_avg": torch.zeros(2)}}
     optimizer = {"state": state, "param_groups": [{"lr": 1e-3, "betas": (0.9, 0.999), "params": [0]}]}
     return {"epoch": 12, "iteration": 1200, "model": tensors, "optimizer": optimizer}
+
+
+OFFICIAL_WEIGHTS = {
+    "translation": 100.0,
+    "rotation": 10.0,
+    "joints": 1.0,
+    "points": 1.0,
+    "kl": 1.0,
+    "contact": 10.0,
+    "penetration": 1.0,
+}
+"""Weights of the published training of RealDex's cVAE for its terms."""

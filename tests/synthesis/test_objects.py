@@ -8,7 +8,7 @@ import trimesh
 
 from dexzoo.files.errors import DataError
 from dexzoo.geometry.solids import HULL_RATIO, convex_pieces
-from dexzoo.synthesis.objects import TEST_OBJECTS, VAL_OBJECTS, object_mesh, object_names, object_split
+from dexzoo.synthesis.objects import TEST_OBJECTS, VAL_OBJECTS, object_mesh, object_names
 
 
 @pytest.mark.parametrize("name", object_names())
@@ -56,11 +56,9 @@ def test_recipe_is_deterministic():
 
 
 def test_parts_are_disjoint_and_cover_all():
-    parts = {name: object_split(name) for name in object_names()}
-    assert {n for n, p in parts.items() if p == "test"} == set(TEST_OBJECTS) == {"jar", "tea_box", "spray"}
-    assert {n for n, p in parts.items() if p == "val"} == set(VAL_OBJECTS) == {"bowl", "banana"}
-    assert sum(p == "train" for p in parts.values()) == 9
-    assert len(parts) == 14
+    assert (set(TEST_OBJECTS), set(VAL_OBJECTS)) == ({"jar", "tea_box", "spray"}, {"bowl", "banana"})
+    assert {*TEST_OBJECTS, *VAL_OBJECTS} < {*object_names()}
+    assert len(object_names()) == 14
 
 
 def test_unknown_object_names_the_nearest():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from ....geometry.neighbours import knn
@@ -103,7 +104,8 @@ def fingertip_contact(hand: Hand, pose: HandPose, cloud: Tensor, depths: Tensor,
         (B, T, F), 1.0 or 0.0.
     """
     tips = hand.keypoints(hand.forward_kinematics(pose))[..., -len(depths) :, :]
-    distance = knn(tips.flatten(1, 2), cloud, 1)[0].unflatten(1, tips.shape[1:3]).squeeze(-1)
+    distance = knn(rearrange(tips, "b t tip xyz -> b (t tip) xyz"), cloud, 1)[0]
+    distance = rearrange(distance, "b (t tip) 1 -> b t tip", t=tips.shape[1])
     return (distance - depths < within).to(cloud.dtype)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from ....datamodules.types import FUTURE, ClipBatch, MotionBatch, MotionSample, MotionState
@@ -130,8 +131,8 @@ class SagaHand(MotionModel):
         image_posterior = self.local_fill.encode(scale.stack(true_image, true_velocity), code)
         image = self.local_fill.decode(draw_posterior(*image_posterior), code).squeeze(1)
         return SagaPrediction(
-            path=path.unflatten(1, (FRAMES, PATH)),
-            true_path=true_path.unflatten(1, (FRAMES, PATH)),
+            path=rearrange(path, "b (t c) -> b t c", t=FRAMES),
+            true_path=rearrange(true_path, "b (t c) -> b t c", t=FRAMES),
             body=image[:, : scale.n_body],
             true_body=true_image[:, : scale.n_body],
             contact=image[:, scale.n_body :],
@@ -215,7 +216,7 @@ class SagaHand(MotionModel):
 
     def _palms(self, path: Tensor) -> tuple[Tensor, Tensor]:
         """Translation (B, 62, 3), metres, and rotation (B, 62, 3, 3) of standardised paths (B, 62 x 9)."""
-        values = self.path_scale.inverse(path.unflatten(1, (FRAMES, PATH)))
+        values = self.path_scale.inverse(rearrange(path, "b (t c) -> b t c", t=FRAMES))
         return values[..., :3], rot6d_to_rotmat(values[..., 3:])
 
     def _image_code(self, start: HandPose, goal: HandPose, velocity: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from ....geometry.neighbours import knn
@@ -118,7 +119,8 @@ def path_terms(
     links, points = links[:, points.shape[1] // 2 :], points[:, points.shape[1] // 2 :]
     if path.contact.shape[-1]:
         tips = hand.keypoints(links)[..., -len(depths) :, :]
-        gap = knn(tips.flatten(1, 2), cloud, 1)[0].unflatten(1, tips.shape[1:3]).squeeze(-1) - depths
+        nearest = knn(rearrange(tips, "b t tip xyz -> b (t tip) xyz"), cloud, 1)[0]
+        gap = rearrange(nearest, "b (t tip) 1 -> b t tip", t=tips.shape[1]) - depths
         terms["contact"] = _per_clip(gap.abs() * path.contact[:, -gap.shape[1] :])
     inside = -_signed(links.rotation, points, surface, cloud).unflatten(0, points.shape[:2])
     terms["collision"] = _per_clip(torch.where(inside > _DEEP, inside, 0.0))

@@ -10,11 +10,18 @@ from torch.distributions import kl_divergence as exact_kl
 
 from dexzoo.hands.pose import HandPose
 from dexzoo.models.grasp import OfficialContactMap, OfficialGraspCVAE
-from dexzoo.models.grasp.official_cvae import OFFICIAL_WEIGHTS
 from dexzoo.models.published import AffordanceNetwork, ContactMapNet, ContactMapVAE, halving
 from dexzoo.models.published.pointnet import ReferencePointNet
 from tests.oracles.grasps import distance_to_hand, random_grasps
-from tests.oracles.published_layouts import contact_keys, cvae_keys, gendexgrasp_keys, pointnet, transform, weights
+from tests.oracles.published_layouts import (
+    OFFICIAL_WEIGHTS,
+    contact_keys,
+    cvae_keys,
+    gendexgrasp_keys,
+    pointnet,
+    transform,
+    weights,
+)
 
 
 @pytest.mark.parametrize(
