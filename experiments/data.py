@@ -30,13 +30,13 @@ def notes_on_defaults(cfg: DictConfig) -> list[str]:
     if cfg.data.get("root") == DEMO and OmegaConf.is_interpolation(cfg.data, "root"):
         kind = get_class(cfg.data._target_)
         notes.append(
-            f"data.root: neither it nor {variable(kind.dataset)} is set: takes demo data in {kind.title}'s layout; for "
-            f"the real data set data.root=PATH (`dexzoo download {kind.dataset}` says how to get them)"
+            f"data.root and {variable(kind.dataset)} are not set: using demo data in {kind.title}'s layout; for the real "
+            f"data, set data.root=PATH (`dexzoo download {kind.dataset}` says how to get it)"
         )
     if OmegaConf.is_interpolation(cfg, "hand") and cfg.hand == GENERIC:
         notes.append(
-            f"hand: DEXZOO_MANO is not set: takes hand={cfg.hand}, MANO's joints on a made-up body; `dexzoo download "
-            "mano` says how to get the model"
+            f"DEXZOO_MANO is not set: using hand={cfg.hand}, MANO's joints on a generated body; `dexzoo download mano` "
+            "says how to get the model"
         )
     return notes
 

@@ -45,10 +45,10 @@ def test_without_a_root_demo_data_are_taken_and_named(data, compose, monkeypatch
     assert (built.is_demo, built.title) == (True, "demo data in its layout")
     where, *hand = notes_on_defaults(cfg)
     dataset = data.removesuffix("_grasps")
-    assert f"DEXZOO_{dataset.upper()} is set: takes demo data in {type(built).title}'s layout" in where
+    assert f"DEXZOO_{dataset.upper()} are not set: using demo data in {type(built).title}'s layout" in where
     assert f"data.root=PATH (`dexzoo download {dataset}`" in where
     assert len(hand) == (dataset == "grab")
-    assert all("DEXZOO_MANO is not set: takes hand=mano_skeleton" in line for line in hand)
+    assert all("DEXZOO_MANO is not set: using hand=mano_skeleton" in line for line in hand)
     assert cfg.hand == built.hand == ("mano_skeleton" if dataset == "grab" else "shadow")
 
 
@@ -86,7 +86,7 @@ def test_each_is_one_yellow_line(compose, capsys, monkeypatch):
     monkeypatch.setattr(roots, "demo_root", lambda dataset: dataset)
     say_defaults(compose("data=grab"))
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:2] for line in lines] == [["note", "data.root:"], ["note", "hand:"]]
+    assert [line.split()[:2] for line in lines] == [["note", "data.root"], ["note", "DEXZOO_MANO"]]
 
 
 def test_a_run_folder_says_demo_and_is_loaded_as_such_anywhere(compose, monkeypatch, tmp_path):
