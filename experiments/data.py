@@ -30,8 +30,8 @@ def notes_on_defaults(cfg: DictConfig) -> list[str]:
     if cfg.data.get("root") == DEMO and OmegaConf.is_interpolation(cfg.data, "root"):
         kind = get_class(cfg.data._target_)
         notes.append(
-            f"data.root and {variable(kind.dataset)} are not set: using demo data in {kind.title}'s layout; for the real "
-            f"data, set data.root=PATH (`dexzoo download {kind.dataset}` says how to get it)"
+            f"data.root and {variable(kind.dataset)} are not set: using demo data in {kind.title}'s layout; for the "
+            f"real data, set data.root=PATH (`dexzoo download {kind.dataset}` says how to get it)"
         )
     if OmegaConf.is_interpolation(cfg, "hand") and cfg.hand == GENERIC:
         notes.append(
