@@ -32,7 +32,7 @@ def test_defaults_are_those_of_the_signature(name: str) -> None:
     for key in ("hand", "seed"):
         assert config.pop(key) == f"${{{key}}}"
     if "root" in config:  # of the data set's variable, see test_roots.py
-        assert config.pop("root") == f"${{data_root:{dataset}}}"
+        assert config.pop("root") == (f"${{data_root:{dataset}}}" if dataset else None)
     for key in (
         "history_noise",
         "speed_range",
