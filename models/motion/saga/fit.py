@@ -14,6 +14,7 @@ _LEAST = 1e-6  # square metres per radian: keeps joints that move no point where
 _LONGEST = 0.5  # radians in one iteration
 _SQUARED, _ABSOLUTE = 7, 8  # iterations on squared and on absolute errors
 _BATCH = 1024  # poses fitted at once, so that memory does not grow with the number of clips
+_BATCH_CPU = 128  # what fits into a processor's cache takes a quarter less time
 
 
 @torch.no_grad()
@@ -34,7 +35,8 @@ def fit_joints(hand: Hand, surface: LinkPoints, points: Tensor, start: Tensor, l
     Returns:
         (N, J), radians.
     """
-    parts = zip(*(x.split(_BATCH) for x in (points, start, lower, upper)), strict=True)
+    size = _BATCH_CPU if points.device.type == "cpu" else _BATCH
+    parts = zip(*(x.split(size) for x in (points, start, lower, upper)), strict=True)
     return torch.cat([_fit(hand, surface, *part) for part in parts])
 
 
