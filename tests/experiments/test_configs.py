@@ -43,7 +43,7 @@ def test_models_build(compose, name):
     assert task.trainable == (name not in compose().references)
 
 
-@pytest.mark.parametrize("name", choices("schedule"))
+@pytest.mark.parametrize("name", OmegaConf.load(CONF / "schedules/default.yaml"))
 def test_every_model_takes_every_schedule(compose, name):
     """The rate begins at no more than the optimiser's, and falls by a tenth at least."""
     cfg = compose("model.scheduler=${schedules." + name + "}")
