@@ -11,7 +11,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
 from dexzoo.datamodules import Compose, HistoryNoise, Jitter, Observe, Yaw
-from dexzoo.experiments import data as _  # noqa: F401  data_root of the configs
+from dexzoo.experiments.training import data as _  # noqa: F401  data_root of the configs
 
 _IS_HYDRAS = re.compile(r"\s*(_target_:|defaults:|- )")
 MOTIONS = ["realdex", "grab", "demo"]
