@@ -99,7 +99,8 @@ def choices(group: str) -> list[str]:
     """The choices of a config group."""
     GlobalHydra.instance().clear()
     with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
-        return GlobalHydra.instance().config_loader().get_group_options(group)
+        options = GlobalHydra.instance().config_loader().get_group_options(group)
+    return [name for name in options if not name.startswith("_")]
 
 
 def known_keys(overrides: Sequence[str]) -> list[str]:

@@ -25,6 +25,9 @@ EXAMPLES = """\
 
 _GROUP = re.compile(r"^  - (?:optional )?(\w+): (\S+) +# (.*)$", re.M)
 _OVERRIDE = re.compile(r"^ *- override /(\w+)(?:@[\w.]+)?: (\w+)", re.M)
+_BASE = re.compile(r"^  - (_(?!self_)\w+)$", re.M)
+"""A file of the same group, `_motion`, whose keys a choice has too."""
+_KEY = re.compile(r"^(\w+):")
 _CHOOSING = ("experiment", "task", "model")
 """Groups whose choices bring choices of others; the first one wins."""
 _OF_TASKS = ("task", "refine", "select")
@@ -90,7 +93,20 @@ def _without_defaults(lines: Iterable[str]) -> Iterator[str]:
 def _section(group: str, choice: str) -> str:
     text = _text(group, choice)
     where = "" if text.startswith("# @package _global_") else f", as {group}.KEY"
-    return f"{group}={choice}{where}\n{_indented(keys_of(text))}"
+    return f"{group}={choice}{where}\n{_indented(_with_bases(group, text))}"
+
+
+def _with_bases(group: str, text: str) -> str:
+    """The keys of a choice, and then those of its base files that it does not set itself."""
+    keys = keys_of(text).splitlines()
+    own, inherited = {m[1] for m in map(_KEY.match, keys) if m}, []
+    for base in _BASE.findall(text):
+        key = None
+        for line in keys_of(_text(group, base)).splitlines():
+            key = match[1] if (match := _KEY.match(line)) else key
+            if key and key not in own:
+                inherited.append(line)
+    return "\n".join([*keys, *inherited])
 
 
 def _list_of_groups(config: str) -> str:
@@ -102,7 +118,7 @@ def _list_of_groups(config: str) -> str:
 
 
 def _choices(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    return sorted(path.stem for path in (CONF / group).glob("[!_]*.yaml"))
 
 
 def _text(group: str, choice: str) -> str:

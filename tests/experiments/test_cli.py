@@ -174,6 +174,13 @@ def test_the_help_of_run_shows_keys_and_comments_of_the_choices() -> None:
     assert "data=grab" in run_help.help_text(["model=grasp_cvae", "data=grab"])  # the command line wins
 
 
+def test_the_help_shows_inherited_keys_once_as_the_choice_sets_them() -> None:
+    text = run_help.help_text(["data=realdex"])
+    assert "  speed_range: [0.7, 1.4]" in text
+    assert text.count("  speed_range:") == text.count("  jitter: 0.2") == text.count("  batch_size: 128") == 1
+    assert "_motion" not in text
+
+
 def test_the_help_of_a_task_leaves_out_what_does_not_count() -> None:
     text = run_help.help_text(["task=sample"])
     assert "object: null                     # mesh (.obj" in text
