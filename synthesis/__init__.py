@@ -1,1 +1,1 @@
-"""Data out of nothing: parametric objects, optimised and tested grasps of them, reaches to the grasps."""
+"""Synthetic data: parametric objects, optimised and tested grasps of them, and reaches to the grasps."""

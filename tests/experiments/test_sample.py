@@ -271,7 +271,7 @@ def test_a_cloud_gets_grasps_without_numbers(trained, tmp_path, monkeypatch, cap
         (["ckpt={run}"], "object: expected the file of a mesh or cloud, found nothing; set object=mug.obj"),
         (["ckpt={run}", "object=mgu.obj"], "found no file mgu.obj; did you mean mug.obj?"),
         (["ckpt={run}", "object=open.obj"], "expected a closed surface, found 12 edges without two faces"),
-        (["ckpt={run}", "object=open.obj"], "let CoACD do so with decompose=true"),
+        (["ckpt={run}", "object=open.obj"], "let CoACD close it with decompose=true"),
         (["ckpt={run}", "object=mug.obj", "model=contact_map"], "model=contact_map: expected the model of the run"),
         (["ckpt={run}", "object=mug.obj", "+model.n=3"], "+model.n=3: expected no settings of the model"),
         (

@@ -100,7 +100,7 @@ def test_unmerged_faces_are_merged_and_said(l_shape: trimesh.Trimesh) -> None:
     )
     solid, _, repairs = make_solid(loose)
     assert solid.volume() == pytest.approx(3, rel=1e-12)
-    assert repairs == [f"merged {len(loose.vertices) - len(l_shape.vertices)} vertices at equal places"]
+    assert repairs == [f"merged {len(loose.vertices) - len(l_shape.vertices)} vertices at equal positions"]
 
 
 def test_a_small_hole_is_filled_and_said() -> None:
@@ -161,7 +161,7 @@ def test_no_pieces_are_refused() -> None:
 def test_manifold_of_says_what_is_wrong_instead_of_returning_nothing() -> None:
     lidless = box((1, 1, 1))
     lidless.update_faces(np.arange(12) > 1)
-    with pytest.raises(MeshError, match="pot: expected a closed manifold surface, found one that manifold3d calls Not"):
+    with pytest.raises(MeshError, match="pot: expected a closed manifold surface, manifold3d reports Not"):
         manifold_of(lidless, "pot")
 
 
