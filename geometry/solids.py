@@ -37,7 +37,7 @@ def manifold_of(mesh: trimesh.Trimesh, name: str = "mesh") -> Manifold:
     solid = Manifold(Mesh64(np.array(mesh.vertices, np.float64), np.array(mesh.faces, np.uint64)))
     if solid.status() != Error.NoError:  # without this check a bad mesh would be an empty solid of volume 0
         reason = str(solid.status()).removeprefix("Error.")
-        raise MeshError(f"{name}: expected a closed manifold surface, manifold3d reports {reason}")
+        raise MeshError(f"{name}: expected a closed manifold surface, found one that manifold3d calls {reason}")
     if not solid.volume() > 0:
         raise MeshError(f"{name}: expected faces that point outwards around a volume, found {solid.volume():.3g}")
     return solid

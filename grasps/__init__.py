@@ -1,4 +1,4 @@
-"""Grasps: files of every format, and grasps posed on a hand and an object.
+"""Grasps: files of every format, and grasps of a hand on an object.
 
 Five classes hold grasps; they differ in what they are for:
 

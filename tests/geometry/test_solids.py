@@ -161,7 +161,7 @@ def test_no_pieces_are_refused() -> None:
 def test_manifold_of_says_what_is_wrong_instead_of_returning_nothing() -> None:
     lidless = box((1, 1, 1))
     lidless.update_faces(np.arange(12) > 1)
-    with pytest.raises(MeshError, match="pot: expected a closed manifold surface, manifold3d reports Not"):
+    with pytest.raises(MeshError, match="pot: expected a closed manifold surface, found one that manifold3d calls Not"):
         manifold_of(lidless, "pot")
 
 

@@ -129,7 +129,7 @@ class TestCommand:
             (("--hand", "shadw"), "no hand 'shadw'; did you mean 'shadow'"),
             (("--hand", "shadow"), "hand: expected 'shadow', found 'fixed'"),
             (("--mesh", "nowhere"), "nowhere: expected a mesh file or a folder of meshes"),
-            (("--format", "dexgraspnet"), "looks like the format 'dexzoo'"),
+            (("--format", "dexgraspnet"), "looks like format 'dexzoo'"),
             (("--out", str(given.hand.spec.file / "below")), "give another --out"),
             (("--metrics", "penetratio"), "--metrics: expected one of all, "),
         ):
