@@ -1,8 +1,8 @@
 """Metrics: pure functions over batches in `functional`, torchmetrics classes here, and tables over both.
 
 `motion_errors` and `MotionMetrics` are for reaches, `grasp_errors` and `GraspMetrics` for grasps. Functions take and
-return SI units and give one value per sample; the classes and the keys of tables are in the units that their docstring
-or suffix says. What the field's other definitions would give is in `docs/metrics.md`.
+return SI units, one value per sample; classes and table columns are in the units that their docstring or suffix states.
+`docs/metrics.md` compares them with the field's other definitions.
 """
 
 from .base import SampleMetric

@@ -1,4 +1,4 @@
-"""The maths of the metrics: pure functions, SI units, one value per sample."""
+"""Metrics as pure functions, in SI units, one value per sample."""
 
 from .motion import (
     acceleration_error,

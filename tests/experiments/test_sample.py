@@ -192,12 +192,12 @@ def test_an_object_of_metres_needs_its_scale_stated(task, trained, hand, tmp_pat
         (
             {"translation": 1000.0},
             "hand far from the object (millimetres?)",
-            "did you mean translations in millimetres? Read so, 2 of them are within 5 cm",
+            "did you mean translations in millimetres? If so, 2 of them are within 5 cm",
         ),
         (
             {"joints": 180 / np.pi},
             "joints beyond their limits (degrees?)",
-            "did you mean joints in degrees? Read so, 2 of them are at most 0.6 rad beyond",
+            "did you mean joints in degrees? If so, 2 of them are at most 0.6 rad beyond",
         ),
     ],
 )

@@ -130,7 +130,7 @@ class TestCommand:
             (("--hand", "shadow"), "hand: expected 'shadow', found 'fixed'"),
             (("--mesh", "nowhere"), "nowhere: expected a mesh file or a folder of meshes"),
             (("--format", "dexgraspnet"), "looks like format 'dexzoo'"),
-            (("--out", str(given.hand.spec.file / "below")), "give another --out"),
+            (("--out", str(given.hand.spec.file / "below")), "choose another --out"),
             (("--metrics", "penetratio"), "--metrics: expected one of all, "),
         ):
             assert given.main(*words) == 1
