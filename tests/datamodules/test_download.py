@@ -198,7 +198,7 @@ def test_a_part_that_is_all_or_more(server, fetcher, tmp_path: Path, extra: byte
 def test_what_arrived_is_kept_when_it_is_given_up(server, fetcher, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(Handler, "answer_cut", lambda self, content, _: self.ranged(content, 100 * self.fresh()))
     monkeypatch.setattr(Handler, "fresh", lambda self: not self.headers.get("Range"), raising=False)
-    with pytest.raises(DownloadError, match=r"3 tries in vain \(broke off after 100 of \d+ bytes\).*run it again"):
+    with pytest.raises(DownloadError, match=r"3 failed tries \(broke off after 100 of \d+ bytes\).*run it again"):
         fetcher.fetch(f"{server.url}/cut/mug.zip", tmp_path / "mug.zip")
     assert (tmp_path / "mug.zip.part").read_bytes() == FILES["mug.zip"][:100]
     assert len(server.asked) == 4  # the first one brought something
@@ -216,7 +216,7 @@ def test_a_wrong_file_is_kept_aside_and_named(server, fetcher, tmp_path: Path, h
 @pytest.mark.parametrize(
     ("how", "message", "n_asked"),
     [
-        ("silent", r"silent/mug.zip: expected a file, found 3 tries in vain .*is the network there", 3),
+        ("silent", r"silent/mug.zip: expected a file, found 3 failed tries .*is there a network", 3),
         ("quota", r"expected a file, found a web page, 'Google Drive - Quota exceeded'; .*open the URL in a brow", 1),
         ("loop", r"expected a file, found a web page, 'again'", 2),
         ("huge", r"mug.zip.part: expected \d+\.\d+ GB of free disk, found .*make room", 1),
