@@ -41,7 +41,7 @@ class MotionDataModule(SplitDataModule[list[MotionSample], list[MotionSample]]):
     """Whole clips per training batch; None trains on windows. Set by the task."""
 
     split_group: str = "object"
-    """What parts must not share: "object" or "recording"."""
+    """Unit that parts must not share: "object" or "recording"."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Networks (tensors in, HandPose out) and the tasks that wrap them for Lightning.
 
-`motion` has the models of reach-to-grasp motions, `grasp` those of static grasps, `selection` picks among grasps,
-`published` holds networks with official names and shapes, `blocks` the parts that families share.
+`motion` has models of reach-to-grasp motions, `grasp` models of static grasps, `selection` filters grasps, `published`
+has networks with the names and shapes of published files, and `blocks` layers shared by several models.
 """
 
 from .grasp import (

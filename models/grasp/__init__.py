@@ -1,4 +1,4 @@
-"""Models of static grasps: contact predictor, cVAE, flow, SAGA, UniDexGrasp, and the refinement of what they draw.
+"""Models of static grasps: contact predictor, cVAE, flow, SAGA, UniDexGrasp, and the refinement of their samples.
 
 `UniDexGrasp` is imported from `grasp.unidexgrasp`: torch-geometric, which it is made of, takes two seconds to import.
 """

@@ -1,6 +1,6 @@
-"""UniDexGrasp's proposal of grasps: GraspIPDF and GraspGlow.
+"""UniDexGrasp's grasp proposal: GraspIPDF and GraspGlow.
 
-Not imported with the other models: torch-geometric, which it is made of, takes two seconds to import.
+Imported on first use, because torch-geometric takes two seconds to import.
 """
 
 from .glow import GraspGlow

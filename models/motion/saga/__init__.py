@@ -1,4 +1,4 @@
-"""SAGA-hand: the motion stage of SAGA on the states of a hand."""
+"""SAGA-hand: the motion stage of SAGA, applied to a hand."""
 
 from .loss import SagaLoss
 from .model import SagaHand, SagaPrediction
