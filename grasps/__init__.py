@@ -16,4 +16,12 @@ from .files import load_grasps, save_grasps
 from .grasp_set import GraspFileError, GraspSet
 from .posed import PosedGrasps
 
-__all__ = ["GraspFileError", "GraspSet", "ObjectAsset", "PosedGrasps", "load_asset", "load_grasps", "save_grasps"]
+__all__ = [
+    "GraspFileError",
+    "GraspSet",
+    "ObjectAsset",
+    "PosedGrasps",
+    "load_asset",
+    "load_grasps",
+    "save_grasps",
+]

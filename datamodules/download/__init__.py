@@ -3,4 +3,10 @@
 from .fetch import ChecksumError, DownloadError, Fetcher
 from .filelist import FileList, read_list
 
-__all__ = ["ChecksumError", "DownloadError", "Fetcher", "FileList", "read_list"]
+__all__ = [
+    "ChecksumError",
+    "DownloadError",
+    "Fetcher",
+    "FileList",
+    "read_list",
+]

@@ -8,4 +8,9 @@ present the results.
 from .evaluate import Evaluation, evaluate
 from .plan import EvaluationError, Settings
 
-__all__ = ["Evaluation", "EvaluationError", "Settings", "evaluate"]
+__all__ = [
+    "Evaluation",
+    "EvaluationError",
+    "Settings",
+    "evaluate",
+]

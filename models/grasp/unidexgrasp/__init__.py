@@ -8,4 +8,9 @@ from .ipdf import GraspIPDF
 from .model import UniDexGrasp
 from .rotation_grid import rotation_grid
 
-__all__ = ["GraspGlow", "GraspIPDF", "UniDexGrasp", "rotation_grid"]
+__all__ = [
+    "GraspGlow",
+    "GraspIPDF",
+    "UniDexGrasp",
+    "rotation_grid",
+]

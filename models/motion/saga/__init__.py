@@ -4,4 +4,9 @@ from .loss import SagaLoss
 from .model import SagaHand, SagaPrediction
 from .task import SagaSynthesis
 
-__all__ = ["SagaHand", "SagaLoss", "SagaPrediction", "SagaSynthesis"]
+__all__ = [
+    "SagaHand",
+    "SagaLoss",
+    "SagaPrediction",
+    "SagaSynthesis",
+]
