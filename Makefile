@@ -35,6 +35,6 @@ $(VENV)/.stamp: setup.cfg pyproject.toml constraints.txt
 .types:
 	mkdir -p $@/dexzoo
 	for folder in $(FOLDERS); do ln -sfn ../../$$folder $@/dexzoo/$$folder; done
-	ln -sfn ../../dexzoo/__init__.py $@/dexzoo/__init__.py
+	for file in __init__ lazy; do ln -sfn ../../dexzoo/$$file.py $@/dexzoo/$$file.py; done
 
 .PHONY: demo test test-all mutants lint setup .types

@@ -1,4 +1,4 @@
-"""Readers of the data sets' own formats, the windows they are cut into, and the demo data."""
+"""Data modules: readers of the data sets' own formats, windows and batches, and the demo data."""
 
 from ..files.errors import BadFile, DataError, UnknownName
 from .base import EpochSampler

@@ -1,4 +1,4 @@
-"""What all data modules share: data read once, in three parts, and loaders that a seed repeats bit for bit."""
+"""Base class of all data modules: data read once, in three parts, with loaders that are reproducible bit for bit."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from ..geometry.progress import working
 from .observation import Observe
 
 Transform = Callable[[Any, torch.Generator], Any]
-"""Changes a training batch; draws its random numbers from the generator given and from nowhere else."""
+"""Modifies a training batch; the given generator is its only source of random numbers."""
 
 Data = TypeVar("Data")
-"""All of the data."""
+"""Type of the whole data set."""
 Subset = TypeVar("Subset")
-"""A part of it."""
+"""Type of one of its parts."""
 Item = TypeVar("Item")
 """A batch."""
 _Part = TypeVar("_Part", covariant=True)
 
 DEMO_MARK = "DEMO_DATA.txt"
-"""The file in a generated tree that says so: its first line is the title of the data."""
+"""File that marks a generated tree; its first line is the title of the data."""
 
 _log = logging.getLogger(__name__)
 
 
 class Parts(Protocol[_Part]):
-    """Three parts, and a hash of which sample is in which."""
+    """Three parts, and a hash of the assignment of samples to parts."""
 
     @property
     def train(self) -> _Part: ...
@@ -56,12 +56,12 @@ class Parts(Protocol[_Part]):
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Samples to train on, and how they are dealt.
+    """Training samples, and how an epoch draws them.
 
     Attributes:
         samples: fetches batches.
-        batch_size: samples in a batch of one process.
-        at_least: samples of an epoch; all are dealt as often as it takes to reach this number.
+        batch_size: samples per batch and process.
+        at_least: least number of samples per epoch; all samples are repeated as often as needed to reach it.
     """
 
     samples: Dataset
@@ -70,12 +70,12 @@ class TrainingSet:
 
     @property
     def passes(self) -> int:
-        """How often an epoch deals every sample."""
+        """How often each sample occurs in an epoch."""
         return max(1, math.ceil(self.at_least / len(self.samples)))  # type: ignore[arg-type]
 
 
 def mark_of(root: str | Path | None) -> Path | None:
-    """The file `DEMO_MARK` of the generated tree that `root` is, or lies in; None for any other folder."""
+    """The file `DEMO_MARK` of the generated tree that is `root` or contains it; None for any other folder."""
     if root is None:
         return None
     path = Path(root).expanduser().resolve()
@@ -83,30 +83,30 @@ def mark_of(root: str | Path | None) -> Path | None:
 
 
 class SplitDataModule(LightningDataModule, ABC, Generic[Data, Subset]):
-    """Data in three parts that have no object (or recording) in common.
+    """Base class of data modules: data in three parts that have no object (or recording) in common.
 
-    A kind of data is a subclass with `check`, `describe`, `flags` and loaders; a data set is a subclass of that with
-    `load` and `split`.
+    Each kind of data is a subclass with `check`, `describe`, `flags` and loaders; each data set is a subclass of that
+    with `load` and `split`.
 
     Args:
         hand: name or YAML of the hand.
         batch_size: samples in a training batch.
         eval_batch_size: samples in a validation or test batch.
         num_workers: loader processes.
-        seed: of order and transforms; a run is repeated bit for bit by the same seed.
+        seed: of order and transforms; the same seed repeats a run bit for bit.
         n_object_points: points in each object's cloud.
-        observe: what models see of the objects, in all parts; None shows the whole clouds.
+        observe: what models see of the objects, in all parts; None shows whole clouds.
 
     Raises:
         DataError: a batch size below 1.
     """
 
     title: str
-    """Name of the data in tables and plots; it says "demo data" where it is."""
+    """Name of the data in tables and plots; contains "demo data" for demo data."""
     is_demo: bool = False
     """Whether the data are generated."""
     dataset: str | None = None
-    """Name in lower case of the data set whose layout is read, as in its variable DEXZOO_<NAME>; None: no files."""
+    """Lower-case name of the data set whose layout is read, as in its variable DEXZOO_<NAME>; None without files."""
 
     def __init__(
         self,
@@ -127,45 +127,45 @@ class SplitDataModule(LightningDataModule, ABC, Generic[Data, Subset]):
         self.num_workers, self.seed, self.n_object_points = num_workers, seed, n_object_points
         self.observe = observe
         self._split: Parts[Subset] | None = None
-        self._next: dict[str, int] | None = None  # of a resumed training, until its loader is made
+        self._next: dict[str, int] | None = None  # state of a resumed training, until its loader is made
 
     def look_for_mark(self, root: str | Path | None) -> None:
-        """Sets `is_demo` and `title` where the files to be read are generated ones; see `mark_of`."""
+        """Sets `is_demo` and `title` if the files are generated; see `mark_of`."""
         mark = mark_of(root)
         if mark is not None:
             self.is_demo, self.title = True, mark.read_text(encoding="utf-8").splitlines()[0]
 
     @abstractmethod
     def load(self) -> Data:
-        """Reads or opens all of the data."""
+        """Reads or opens the whole data set."""
 
     @abstractmethod
     def split(self, whole: Data) -> Parts[Subset]:
-        """Deals the data into parts."""
+        """Splits the data into parts."""
 
     @abstractmethod
     def check(self, split: Parts[Subset]) -> None:
-        """Raises DataError where parts are empty that must not be, or are not disjoint."""
+        """Raises DataError if parts are not disjoint, or empty when they must not be."""
 
     @abstractmethod
     def describe(self, part: Subset) -> str:
-        """What a part holds, in a few words for the log."""
+        """Summary of a part in a few words, for the log."""
 
     @abstractmethod
     def training_set(self) -> TrainingSet:
-        """What is trained on, after `setup`: its samples with what changes them, and how they are dealt."""
+        """Training samples with their transforms, and how an epoch draws them; after `setup`."""
 
     @abstractmethod
     def content(self, part: Subset) -> Iterator[bytes]:
-        """What was read into a part: the numbers of its samples in their order, and their names."""
+        """Content of a part for hashing: the numbers of its samples in order, and their names."""
 
     @property
     @abstractmethod
     def flags(self) -> tuple[str, ...]:
-        """What a user must know of the samples, sorted."""
+        """Flags of the samples, sorted: caveats that a user must know."""
 
     def fold_ids(self) -> list[int | None]:
-        """Folds of a cross-validation, or [None] where the data set has one fixed split."""
+        """Folds of a cross-validation, or [None] if the data set has one fixed split."""
         return [None]
 
     @property
@@ -174,7 +174,7 @@ class SplitDataModule(LightningDataModule, ABC, Generic[Data, Subset]):
         return self.batch_size
 
     def prepare_data(self) -> None:
-        """Reads in one process first, which fills the cache for the others of a distributed run."""
+        """Reads the data in one process first, to fill the cache for the others of a distributed run."""
         self.setup()
 
     def setup(self, stage: str | None = None) -> None:
@@ -191,21 +191,21 @@ class SplitDataModule(LightningDataModule, ABC, Generic[Data, Subset]):
             _log.info("%s: samples are flagged %s", self.title, flag)
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch and the batch in it with which a training that is resumed from a checkpoint of now goes on.
+        """Epoch and batch at which a training resumed from a checkpoint made now continues.
 
-        A checkpoint of the end of an epoch names the next one; one from the middle names the first batch that is not
-        trained on yet, and the batches before it are not dealt again.
+        A checkpoint from the end of an epoch names the next epoch; one from the middle names the first batch not yet
+        trained on, and earlier batches are not drawn again.
         """
         if self.trainer is None:
             return {}
         loop = self.trainer.fit_loop
         epoch, batch = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current.ready
         begun = epoch.ready > epoch.processed and batch < loop.max_batches
-        over = epoch.ready > epoch.processed and not begun  # validated, but for the hooks of its end
+        over = epoch.ready > epoch.processed and not begun  # validated, except for the hooks at its end
         return {"epoch": epoch.processed + over, "batch": batch if begun else 0}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Goes on from there, if the trainer is about to train."""
+        """Continues from that state, if the trainer is about to train."""
         if self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
             self._next = dict(state_dict)
 
@@ -214,8 +214,8 @@ class SplitDataModule(LightningDataModule, ABC, Generic[Data, Subset]):
         dealt = self.training_set()
         sampler = EpochSampler(dealt.samples, self.seed, dealt.passes)
         if self._next is not None:
-            # Loader processes draw indices as soon as there is a loader, before Lightning has told the sampler the
-            # epoch of a resumed run.
+            # Loader processes draw indices as soon as the loader exists, before Lightning sets the sampler's epoch of a
+            # # resumed run.
             sampler.resume(self._next["epoch"], self._next["batch"] * dealt.batch_size)
             self._next = None
         elif self.trainer is not None:
@@ -225,7 +225,7 @@ class SplitDataModule(LightningDataModule, ABC, Generic[Data, Subset]):
     def first_batches(self, n: int) -> Iterator[Any]:
         """The first n training batches of all processes together; the same in each of them.
 
-        A batch has the samples that all processes take a step on, as one process with a batch of that size has them.
+        Each batch has the samples of one step of all processes, as in a single process with that batch size.
         """
         dealt = self.training_set()
         sampler = EpochSampler(dealt.samples, self.seed, dealt.passes, together=True)
@@ -234,27 +234,27 @@ class SplitDataModule(LightningDataModule, ABC, Generic[Data, Subset]):
 
     @property
     def train(self) -> Subset:
-        """What is trained on, after `setup`."""
+        """Training part, after `setup`."""
         return self._parts.train
 
     @property
     def val(self) -> Subset:
-        """What is validated on, after `setup`; it may be empty."""
+        """Validation part, after `setup`; may be empty."""
         return self._parts.val
 
     @property
     def test(self) -> Subset:
-        """What is tested on, after `setup`."""
+        """Test part, after `setup`."""
         return self._parts.test
 
     @property
     def split_hash(self) -> str:
-        """SHA-256 over which sample is in which part."""
+        """SHA-256 of the assignment of samples to parts."""
         return self._parts.hash
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 over all that was read into the parts: other files, or another reader, give another one."""
+        """SHA-256 of everything that was read into the parts: changes with the files and with the reader."""
         digest = hashlib.sha256()
         for part in (self.train, self.val, self.test):
             for block in self.content(part):
@@ -283,19 +283,19 @@ class SplitDataModule(LightningDataModule, ABC, Generic[Data, Subset]):
 
 
 class EpochSampler(DistributedSampler[int]):
-    """Deals every sample `passes` times an epoch, in an order that follows from (seed, epoch).
+    """Draws every sample `passes` times per epoch, in an order that depends on (seed, epoch).
 
-    Indices never repeat: i is sample `i % n` in pass `i // n` of the whole run, so the first index of a batch names it,
-    and all its random numbers follow from (seed, that index). It splits the samples over the processes of a distributed
-    run itself, and being a `DistributedSampler` it is told the epoch by Lightning and is not wrapped in another one.
-    The k-th batches of all processes are together the k-th batch of one process with a batch of that size, as long as
-    their number divides that of the samples; each pass is filled up with its first samples otherwise.
+    Indices never repeat: i is sample `i % n` in pass `i // n` of the whole run, so the first index identifies a batch,
+    and all its random numbers depend on (seed, that index). It splits the samples over the processes of a distributed
+    run itself; because it is a `DistributedSampler`, Lightning sets its epoch and does not wrap it in another one.
+    Together, the k-th batches of all processes are the k-th batch of a single process with that batch size, if the
+    number of processes divides that of the samples; otherwise each pass is padded with its first samples.
 
     Args:
         dataset: n samples.
         seed: of the order.
-        passes: small data sets want several passes between two validations.
-        together: deals all samples to every process.
+        passes: passes per epoch; small data sets need several between two validations.
+        together: gives all samples to every process.
     """
 
     def __init__(self, dataset: Dataset, seed: int = 0, passes: int = 1, together: bool = False) -> None:
@@ -305,14 +305,14 @@ class EpochSampler(DistributedSampler[int]):
         self._resumed = (0, 0)
 
     def resume(self, epoch: int, done: int) -> None:
-        """Goes on in an epoch of which so many samples of this process were dealt before; its length stays."""
+        """Continues in an epoch of which this process already drew `done` samples; its length does not change."""
         self.set_epoch(epoch)
         self._resumed = (epoch, done)
 
     def __iter__(self) -> Iterator[int]:
         epoch, order = self.epoch, []
         for one in range(epoch * self.passes, (epoch + 1) * self.passes):
-            self.epoch = one  # the permutation of the base class follows from (seed, epoch)
+            self.epoch = one  # the permutation of the base class depends on (seed, epoch)
             order += [one * self._n + index for index in super().__iter__()]
         self.epoch = epoch
         return iter(order[self._resumed[1] :] if epoch == self._resumed[0] else order)
@@ -322,12 +322,12 @@ class EpochSampler(DistributedSampler[int]):
 
 
 def n_ranks() -> int:
-    """Processes of a distributed run; 1 of any other."""
+    """Number of processes of a distributed run; 1 for any other."""
     return ranks.get_world_size() if ranks.is_available() and ranks.is_initialized() else 1
 
 
 def this_rank() -> int:
-    """The number of this process among them, from 0."""
+    """Rank of this process, from 0."""
     return ranks.get_rank() if n_ranks() > 1 else 0
 
 
@@ -337,13 +337,13 @@ def as_is(batch: Any) -> Any:
 
 
 def transformed(batch: Item, transforms: Iterable[Transform], generator: torch.Generator) -> Item:
-    """What the transforms, one after the other, make of a batch."""
+    """Applies the transforms to a batch, one after the other."""
     for transform in transforms:
         batch = transform(batch, generator)
     return batch
 
 
 def batch_generator(seed: int, *index: int) -> torch.Generator:
-    """A generator that depends on (seed, index) alone, unrelated for neighbouring seeds and indices."""
+    """A generator that depends on (seed, index) alone, independent for neighbouring seeds and indices."""
     state = np.random.SeedSequence([seed, *index]).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state) >> 1)  # manual_seed takes 63 bits

@@ -12,11 +12,11 @@ from ..geometry.meshes import load_mesh
 from ..geometry.sampling import farthest_point_sampling, sample_surface
 
 _CANDIDATES = 8
-"""Surface points drawn for each point kept."""
+"""Surface points sampled for each point kept."""
 
 
 def object_cloud(mesh: Path, n: int, seed: int = 0) -> Tensor:
-    """Spreads n points evenly over the surface of a mesh file; kept in the cache, for scanned meshes read slowly.
+    """Spreads n points evenly over the surface of a mesh file; cached, because scanned meshes are slow to read.
 
     Args:
         mesh: its file.
@@ -27,7 +27,7 @@ def object_cloud(mesh: Path, n: int, seed: int = 0) -> Tensor:
         (n, 3), float32, metres, mesh frame.
 
     Raises:
-        MeshError: the file holds no usable mesh.
+        MeshError: the file contains no usable mesh.
     """
 
     def make() -> Arrays:

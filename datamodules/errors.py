@@ -1,4 +1,4 @@
-"""The error of a data set that is not there."""
+"""The error about a data set that was not found."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..files.errors import DataError
 
 
 class DatasetNotFound(DataError):
-    """The data set is not where the setting says.
+    """A data set is not where the setting says.
 
     Args:
         dataset: its name.
@@ -20,7 +20,7 @@ class DatasetNotFound(DataError):
         setting: the setting to change ("data.root=/path/to/realdex").
 
     Attributes:
-        short: the same in one line, without the tree.
+        short: the message in one line, without the tree.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class DatasetNotFound(DataError):
         where = "" if root is None else f" at {Path(root).absolute()}"
         self.short = (
             f"{dataset} not found{where}: {found.rstrip('.')}; set {setting}, after getting it from {url}, or use "
-            "data=demo; `dexzoo doctor` shows the tree that it has to be in"
+            "data=demo; `dexzoo doctor` shows the expected tree"
         )
         super().__init__(
             f"{dataset} not found{where}: {found}.\n"

@@ -1,4 +1,4 @@
-"""Static grasps by the million: flat arrays, from which samples and batches are made when they are asked for."""
+"""Storage of millions of static grasps: flat arrays, from which samples and batches are made on access."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _JOINTS = 13
 
 @dataclass(frozen=True)
 class GraspObject:
-    """What the grasps of one object have in common.
+    """Common properties of the grasps of one object.
 
     Attributes:
-        name: the object's.
-        mesh: its file, unit scale, or None.
-        flags: of its samples, see `GraspSample`.
+        name: name of the object.
+        mesh: file of its mesh at unit scale, or None.
+        flags: flags of its samples, see `GraspSample`.
     """
 
     name: str
@@ -49,22 +49,22 @@ def pack(grasps: GraspSet) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, eq=False)
 class GraspStore(Sequence[GraspSample]):
-    """n grasps of K objects; a `GraspSample` is made when it is asked for. Object frame, metres, radians, float32.
+    """n grasps of K objects; each `GraspSample` is made on access. Object frame, metres, radians, float32.
 
-    The arrays may be files of the cache mapped into memory, which processes share. A part of the grasps is another
-    store over the same arrays.
+    The arrays may be memory-mapped from the cache and shared by processes. A subset of the grasps is another store over
+    the same arrays.
 
     Attributes:
         numbers: (M, 13 + J) or (M, 17 + J), see `pack`.
-        rows: (M,), which grasp of its file each one is.
+        rows: (M,), index of each grasp in its file.
         object: (M,), index into `objects`.
-        objects: K of them.
+        objects: K objects.
         clouds: (C, N, 3), clouds of objects, unit of the mesh.
         hand: name of the hand.
         num_joints: J.
-        which: (n,), the grasps of this store among all M.
+        which: (n,), indices of this store's grasps among all M.
         cloud: (M,), index into `clouds`; None takes that of the object.
-        up: (M, 3) or (3,), see `GraspBatch`; None likewise.
+        up: (M, 3) or (3,), see `GraspBatch`, also for None.
     """
 
     numbers: NDArray[np.float32]
@@ -94,7 +94,7 @@ class GraspStore(Sequence[GraspSample]):
         return GraspSample(batch.names[0], batch.objects[0], batch.pose[0], points, batch.meshes[0], scale, flags)
 
     def take(self, indices: NDArray) -> GraspStore:
-        """The grasps with these indices, or of this mask (n,)."""
+        """The grasps selected by indices or by a mask (n,)."""
         return replace(self, which=self.which[indices])
 
     def of_objects(self, names: set[str]) -> GraspStore:
@@ -109,7 +109,7 @@ class GraspStore(Sequence[GraspSample]):
 
     @property
     def plane(self) -> Tensor | None:
-        """(n, 4), unit normal and offset (metres) of the table, object frame; None where the data have no table."""
+        """(n, 4), unit normal and offset (metres) of the table, object frame; None if the data have no table."""
         return self._plane(np.asarray(self.numbers[self.which]))
 
     @property
@@ -124,7 +124,7 @@ class GraspStore(Sequence[GraspSample]):
 
     @cached_property
     def radii(self) -> NDArray[np.float32]:
-        """(n,), metres, largest distance of each grasp's cloud from its centroid; NaN where there is no cloud."""
+        """(n,), metres, largest distance of each grasp's cloud from its centroid; NaN without a cloud."""
         if not self.clouds.shape[1]:
             return np.full(len(self), np.nan, np.float32)
         cloud = (self.object if self.cloud is None else self.cloud)[self.which]
@@ -134,7 +134,7 @@ class GraspStore(Sequence[GraspSample]):
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over the objects' names and the rows of their grasps, whatever their order here."""
+        """SHA-256 of the objects' names and the rows of their grasps, independent of their order."""
         here, rows = self.object[self.which], self.rows[self.which]
         order = np.lexsort((rows, here))
         here, rows = here[order], rows[order].astype("<i8")
@@ -147,7 +147,7 @@ class GraspStore(Sequence[GraspSample]):
     def batch(self, indices: Sequence[int] | NDArray) -> GraspBatch:
         """The grasps with these indices (B,), in this order."""
         at = self.which[np.asarray(indices, np.int64)]
-        numbers = np.array(self.numbers[at])  # out of the mapped file
+        numbers = np.array(self.numbers[at])  # copied from the mapped file
         objs = [self.objects[k] for k in self.object[at]]
         scale = torch.from_numpy(numbers[:, _SCALE].copy())
         cloud = self.object if self.cloud is None else self.cloud
@@ -185,19 +185,19 @@ class GraspStore(Sequence[GraspSample]):
         cloud: NDArray[np.int64] | None = None,
         up: Tensor | None = None,
     ) -> GraspStore:
-        """Grasps that are in memory, on meshes of scale 1; those of an object are numbered in the order given.
+        """A store of grasps in memory, on meshes of scale 1; the grasps of each object are numbered in the given order.
 
         Args:
             pose: HandPose (n,), object frame.
             object: (n,), index into `objects`.
-            objects: K of them.
+            objects: K objects.
             clouds: (C, N, 3), metres, object frame.
-            cloud: (n,), index into `clouds`; None takes that of the object, C = K.
-            up: (n, 3), unit, away from the earth, object frame; None is z.
+            cloud: (n,), index into `clouds`; None takes that of the object, with C = K.
+            up: (n, 3), unit, away from the earth, object frame; None means z.
         """
         n, names = len(object), np.array([obj.name for obj in objects])[object]
         rows = np.zeros(n, np.int64)
-        for name in np.unique(names):  # two files of one object have one name
+        for name in np.unique(names):  # two files of one object share a name
             rows[names == name] = np.arange((names == name).sum())
         numbers = pack(GraspSet("", pose, torch.ones(n), torch.from_numpy(rows)))
         every, objs = np.arange(n), tuple(objects)

@@ -1,4 +1,4 @@
-"""What all data modules for static grasps share: parts by object, batches of single grasps, test batches by object."""
+"""Base class of data modules for static grasps: parts by object, batches of single grasps, test batches by object."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from .types import GraspBatch
 
 SCALES = ("one", "all")
 _BLOCK = 65536
-"""Grasps that are taken into memory at once."""
+"""Grasps loaded into memory at a time."""
 _SAME_TABLE = 0.05
-"""Distance of the unit normals of two tables, about 3 degrees, up to which they are one."""
+"""Largest distance of two tables' unit normals that count as the same, about 3 degrees."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class GraspParts:
 
     @property
     def hash(self) -> str:
-        """SHA-256 over the objects and the rows of the grasps in each part."""
+        """SHA-256 of the objects and the rows of the grasps in each part."""
         return hashlib.sha256("".join(part.hash for part in (self.train, self.val, self.test)).encode()).hexdigest()
 
     @staticmethod
     def by_object(store: GraspStore, val: Sequence[str], test: Sequence[str]) -> GraspParts:
-        """The objects in `val` and `test` go there, all others to train."""
+        """Splits by object: those in `val` and `test`, and all others for training."""
         train = set(store.object_names) - {*val, *test}
         return GraspParts(store.of_objects(train), store.of_objects(set(val)), store.of_objects(set(test)))
 
@@ -47,12 +47,12 @@ class GraspParts:
 class GraspDataset(Dataset[GraspBatch]):
     """Training batches of single grasps.
 
-    Index i is grasp `i % len` of the store; all randomness of a batch follows from (seed, its first index), see
+    Index i is grasp `i % len` of the store; all random numbers of a batch depend on (seed, its first index), see
     `base.EpochSampler`.
 
     Args:
         store: the grasps.
-        seed: of the transforms.
+        seed: seed of the transforms.
         transforms: applied in order to each batch.
     """
 
@@ -69,19 +69,19 @@ class GraspDataset(Dataset[GraspBatch]):
 
 
 class ObjectDataset(Dataset[GraspBatch]):
-    """Test batches: item i is scene i, one object of one size, on one table where the data have tables.
+    """Test batches: item i is scene i, one object at one scale, on one table if the data have tables.
 
     Args:
         store: the grasps.
-        max_grasps: of a scene, evenly spread over those there are.
-        scales: "one" takes of each object the middle one of its scales (of two, the smaller), and of the tables then
-            the one with most grasps; "all" takes all.
-        observe: what is seen of a scene, the same for all its grasps.
-        seed: of `observe`; a scene is seen alike whenever it is asked for.
+        max_grasps: largest number of grasps of a scene, evenly spread over all of its grasps.
+        scales: "one" takes the middle scale of each object (the smaller of two), and then the table with the most
+            grasps; "all" takes all.
+        observe: gives the observation of a scene, the same for all its grasps.
+        seed: seed of `observe`; a scene always gets the same observation.
 
     Raises:
         DataError: `max_grasps` below 1.
-        UnknownName: other `scales`.
+        UnknownName: unknown `scales`.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class ObjectDataset(Dataset[GraspBatch]):
 
 
 def check_eval(grasps: int, scales: str) -> None:
-    """Raises DataError or UnknownName where these are no settings of test batches."""
+    """Raises DataError or UnknownName for invalid settings of test batches."""
     if grasps < 1:
         raise DataError(f"data.eval_grasps: expected 1 or more, found {grasps}")
     if scales not in SCALES:
@@ -118,18 +118,19 @@ def check_eval(grasps: int, scales: str) -> None:
 
 
 class GraspDataModule(SplitDataModule[GraspStore, GraspStore]):
-    """Static grasps in the object's frame, objects in one part only: batches of single grasps; test batches by object.
+    """Static grasps in the object frame, each object in one part only: batches of single grasps, test batches by
+    object.
 
-    A data set is a subclass with `load` and `split`. Validation grasps are observed but not transformed.
+    Each data set is a subclass with `load` and `split`. Validation grasps are observed but not transformed.
 
     Args:
-        hand: name or YAML of the hand that the grasps are of.
+        hand: name or YAML of the hand of the grasps.
         batch_size: grasps in a training batch.
-        eval_batch_size: grasps in a validation batch; a test batch holds one object, see `ObjectDataset`.
-        min_grasps_per_epoch: an epoch deals all grasps as often as it takes to reach this number.
-        transforms: changes training batches, after `observe`: one of `transforms`, several by `Compose`; None leaves
-            them.
-        eval_grasps: of each object in the test, at most.
+        eval_batch_size: grasps in a validation batch; a test batch is one object, see `ObjectDataset`.
+        min_grasps_per_epoch: an epoch repeats all grasps as often as needed to reach this number.
+        transforms: modifies training batches, after `observe`: one of `transforms`, or several with `Compose`; None
+            does nothing.
+        eval_grasps: largest number of grasps per test object.
         eval_scales: "one" tests each object at its middle scale, "all" at each.
         **base: see `SplitDataModule`; batches take milliseconds, so `num_workers=0` is fastest for small models.
     """
@@ -152,7 +153,7 @@ class GraspDataModule(SplitDataModule[GraspStore, GraspStore]):
         self.eval_grasps, self.eval_scales = eval_grasps, eval_scales
 
     def check(self, split: Parts[GraspStore]) -> None:
-        """Raises DataError, naming them, where train or test is empty or an object is in two parts."""
+        """Raises DataError, naming the culprits, if train or test is empty or an object is in two parts."""
         for name, part in (("train", split.train), ("test", split.test)):
             if not len(part):
                 raise DataError(
@@ -164,11 +165,11 @@ class GraspDataModule(SplitDataModule[GraspStore, GraspStore]):
             raise DataError(f"split: expected disjoint parts, found object {', '.join(sorted(torn))} in more than one")
 
     def describe(self, part: GraspStore) -> str:
-        """How many grasps of how many objects."""
+        """Numbers of grasps and objects."""
         return f"{len(part)} grasps of {len(part.object_names)} objects"
 
     def content(self, part: GraspStore) -> Iterator[bytes]:
-        """Names of the objects, numbers of the grasps and the clouds that they have."""
+        """Names of the objects, numbers of the grasps, and their clouds."""
         yield part.hash.encode()
         for some in np.array_split(part.which, len(part.which) // _BLOCK + 1):
             yield np.ascontiguousarray(part.numbers[some]).tobytes()
@@ -178,7 +179,7 @@ class GraspDataModule(SplitDataModule[GraspStore, GraspStore]):
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What a user must know of the grasps, sorted."""
+        """Flags of the grasps, sorted."""
         return tuple(sorted({flag for obj in self.train.objects for flag in obj.flags}))
 
     def training_set(self) -> TrainingSet:
@@ -188,19 +189,19 @@ class GraspDataModule(SplitDataModule[GraspStore, GraspStore]):
         return TrainingSet(samples, self.train_batch_size, self.min_grasps_per_epoch)
 
     def val_dataloader(self) -> DataLoader[GraspBatch] | list[DataLoader[GraspBatch]]:
-        """Validation grasps in order; [] where there are none, which Lightning takes for "do not validate"."""
+        """Validation grasps in order; [] if there are none, which Lightning understands as "do not validate"."""
         if not len(self.val):
             return []
         return self._loader(GraspDataset(self.val, self.seed, self._observed), self.eval_batch_size)
 
     def test_dataloader(self) -> DataLoader[GraspBatch]:
-        """One batch for each test object (with `eval_scales="all"` and each scale), see `ObjectDataset`."""
+        """One batch for each test object (and each scale with `eval_scales="all"`), see `ObjectDataset`."""
         dataset = ObjectDataset(self.test, self.eval_grasps, self.eval_scales, self.observe, self.seed)
         return self._loader(dataset, None)
 
 
 def _scenes(store: GraspStore, scales: str) -> list[NDArray[np.int64]]:
-    """Indices of the grasps of each scene, by object and scale, grasps in the order of the store."""
+    """Indices of the grasps of each scene, by object and scale, in the order of the store."""
     here, scale = store.object[store.which], store.scale.numpy().round(6)
     plane = store.plane
     found: list[NDArray[np.int64]] = []
@@ -218,7 +219,7 @@ def _scenes(store: GraspStore, scales: str) -> list[NDArray[np.int64]]:
 
 
 def _by_table(rows: NDArray[np.int64], normal: NDArray) -> list[NDArray[np.int64]]:
-    """The rows of each table, whose normals (n, 3) differ by no more than rounding."""
+    """Groups rows by table: their normals (n, 3) differ only by rounding."""
     left, tables = np.arange(len(rows)), []
     while len(left):
         near = np.linalg.norm(normal[left] - normal[left[0]], axis=1) <= _SAME_TABLE
@@ -228,5 +229,5 @@ def _by_table(rows: NDArray[np.int64], normal: NDArray) -> list[NDArray[np.int64
 
 
 def _spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """At most so many of them, evenly spread, the first and (of two or more) the last among them."""
+    """At most `most` rows, evenly spread, including the first and (if two or more) the last."""
     return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).round().astype(np.int64)]

@@ -1,4 +1,4 @@
-"""What all data modules for motions share: windows to train on, whole clips to test on, the frame rate."""
+"""Base class of data modules for motions: training windows, whole test clips, the frame rate."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from .windows import ClipDataset, ClipStore, WindowDataset
 
 
 class MotionDataModule(SplitDataModule[list[MotionSample], list[MotionSample]]):
-    """Reach-to-grasp clips: windows to train on, whole clips to validate and test on.
+    """Reach-to-grasp clips: windows for training, whole clips for validation and testing.
 
-    A data set is a subclass with `load` and `split`; what `observe` sees is the object where it stood at the first
-    frame of its clip, in the world frame.
+    Each data set is a subclass with `load` and `split`; `observe` sees the object at the first frame of its clip, in
+    the world frame.
 
     Args:
         hand: name or YAML of the hand that the clips are converted to.
         batch_size: windows in a training batch.
         eval_batch_size: clips in a validation or test batch.
-        min_windows_per_epoch: an epoch deals all windows as often as it takes to reach this number, so that its length
-            in steps does not shrink to nothing on a few recordings.
-        speed_range: (low, high) of the speeds that training windows are played at; None plays them as recorded.
-        first_window_weight: how often the window at a clip's start is trained on in an epoch, every other one once. A
-            rollout in chunks of 10 frames begins there and meets each other frame once in ten clips: 10 trains what is
-            used.
-        history_noise: noise on the past of training windows; None leaves it true.
+        min_windows_per_epoch: an epoch repeats all windows as often as needed to reach this number, so that epochs are
+            not too short for a few recordings.
+        speed_range: (low, high) of the playback speed of training windows; None keeps the recorded speed.
+        first_window_weight: how often an epoch contains the window at a clip's start, whereas every other window occurs
+            once. A rollout in chunks of 10 frames begins there and visits each other frame in one of ten clips, so 10
+            matches training to use.
+        history_noise: noise on the past of training windows; None for no noise.
         mixed_fps: allows clips of different frame rates.
         **base: see `SplitDataModule`; batches take about a millisecond, so `num_workers=0` is fastest for small models.
     """
 
     clips_per_batch: int | None = None
-    """Whole clips in a training batch; None trains on windows. The task sets it."""
+    """Whole clips per training batch; None trains on windows. Set by the task."""
 
     split_group: str = "object"
-    """What the parts have none in common of: "object" or "recording"."""
+    """Unit that parts must not share: "object" or "recording"."""
 
     def __init__(
         self,
@@ -62,11 +62,11 @@ class MotionDataModule(SplitDataModule[list[MotionSample], list[MotionSample]]):
         self.first_window_weight, self.history_noise = first_window_weight, history_noise
 
     def check(self, split: Parts[list[MotionSample]]) -> None:
-        """Raises DataError where an object (or a recording) is in more than one part."""
+        """Raises DataError if an object (or a recording) is in more than one part."""
         assert_disjoint(Split(split.train, split.val, split.test), self.split_group)
 
     def describe(self, part: list[MotionSample]) -> str:
-        """How many clips."""
+        """Number of clips."""
         return f"{len(part)} clips"
 
     def content(self, part: list[MotionSample]) -> Iterator[bytes]:
@@ -79,7 +79,7 @@ class MotionDataModule(SplitDataModule[list[MotionSample], list[MotionSample]]):
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What a user must know of the clips, sorted."""
+        """Flags of the clips, sorted."""
         return tuple(sorted({flag for sample in self._samples for flag in sample.flags}))
 
     @property
@@ -99,11 +99,11 @@ class MotionDataModule(SplitDataModule[list[MotionSample], list[MotionSample]]):
 
     @property
     def train_batch_size(self) -> int:
-        """Windows in a training batch of one process; or clips."""
+        """Windows or clips per training batch of one process."""
         return self.batch_size if self.clips_per_batch is None else self.clips_per_batch
 
     def training_set(self) -> TrainingSet:
-        """Windows of the training clips, or whole clips; an epoch shows about as many frames of either."""
+        """Windows of the training clips, or whole clips; an epoch has about as many frames of either."""
         if self.clips_per_batch is not None:
             frames = sum(len(sample.pose.joints) for sample in self.train)
             clips = ClipDataset(ClipStore.of(self.train), self.seed, self._observed)
@@ -116,7 +116,7 @@ class MotionDataModule(SplitDataModule[list[MotionSample], list[MotionSample]]):
         return TrainingSet(windows, self.train_batch_size, self.min_windows_per_epoch)
 
     def val_dataloader(self) -> DataLoader[ClipBatch] | list[DataLoader[ClipBatch]]:
-        """Whole validation clips; [] where there are none, which Lightning takes for "do not validate"."""
+        """Whole validation clips; [] if there are none, which Lightning understands as "do not validate"."""
         return self._clips(self.val) if self.val else []
 
     def test_dataloader(self) -> DataLoader[ClipBatch]:

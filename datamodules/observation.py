@@ -1,7 +1,7 @@
-"""What a model is shown of an object: its whole cloud, or what depth cameras see of it, and the table it stands on.
+"""Observations of objects as input of models: whole clouds, or partial views of depth cameras, and the table.
 
-`Observe` is one transform for every data set: it takes a sample or a batch of whatever kind and returns it with other
-`object_points`, in the same frame. All randomness comes from the generator it is given.
+`Observe` is one transform for every data set: it takes a sample or a batch of any kind and returns it with other
+`object_points`, in the same frame. The given generator is the only source of random numbers.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class Observation:
     """One observed cloud.
 
     Attributes:
-        points: (n, 3), metres, frame of the points given: first the object's, then the table's.
-        n_table: how many of them are the table's.
+        points: (n, 3), metres, frame of the given points: first the object's, then the table's.
+        n_table: number of table points.
         cameras: (k, 3), metres, same frame; k = 0 for a full cloud.
-        seen: different points of the object there were to choose from; where it is smaller than the share of the
-            object, points appear more than once.
-        repeated: whether they do, on the object or on the table.
+        seen: number of distinct visible points of the object; if it is smaller than the object's share, points are
+            repeated.
+        repeated: whether points of object or table are repeated.
     """
 
     points: Tensor
@@ -54,7 +54,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Surface:
-    """A mesh to cast rays against, and points on it, both in the unit of the mesh.
+    """A mesh for ray casting, and points on it, both in the unit of the mesh.
 
     Attributes:
         occluder: the mesh.
@@ -67,10 +67,10 @@ class Surface:
     @staticmethod
     @lru_cache(maxsize=128)
     def of(mesh: Path, n: int) -> Surface:
-        """Reads a mesh file; kept in memory for the last 128 of them.
+        """Reads a mesh file; the last 128 are kept in memory.
 
         Raises:
-            MeshError: the file holds no usable mesh.
+            MeshError: the file contains no usable mesh.
         """
         shape = load_mesh(mesh)
         return Surface(Occluder(shape), sample_surface(shape.vertices, shape.faces, n)[0])
@@ -78,33 +78,34 @@ class Surface:
 
 @dataclass(frozen=True)
 class Observe:
-    """Replaces `object_points` of a sample or batch by an observation with `n_points` points.
+    """Replaces `object_points` of a sample or batch with an observation of `n_points` points.
 
-    Without cameras the whole cloud is kept and only thinned out. With cameras a point stays if one of them sees it:
-    rays decide where the item knows its mesh (then `candidates` fresh points of the mesh stand for the object), and
-    hidden-point removal from the camera where there is only a cloud, which agrees with the rays on 90 % to 98 % of the
-    points. Each point is measured by one camera, drawn among those that see it.
+    Without cameras the whole cloud is only subsampled. With cameras a point is kept if one of them sees it: ray casting
+    decides if the item has a mesh (with `candidates` new points sampled from the mesh), otherwise hidden-point removal
+    on the cloud, which agrees with ray casting on 90 % to 98 % of the points. Each point is measured by one camera,
+    chosen at random among those that see it.
 
-    More points than wanted are thinned out, by farthest point sampling from a random start. Fewer are all kept, and
-    repeated equally often in random order; then a sample is flagged "points_repeated", and a batch, which has no flags,
-    is logged once. A partial view of a cloud of n points always repeats, so give clouds twice as dense where there is
-    no mesh.
+    Too many points are subsampled by farthest point sampling from a random start. Too few are all kept, and repeated
+    equally often in random order; then a sample is flagged "points_repeated", and a batch, which has no flags, is
+    logged once. A partial view of a cloud of n points always repeats points, so use twice as dense clouds without a
+    mesh.
 
-    Samples and batches in object frame are rayed at their meshes; batches in the world frame (motions) have only
-    clouds. Where an item has a `plane` (4,) or (B, 4), normal and offset, it is the table and its normal is up;
-    else the table touches the lowest point along `up`.
+    Rays are cast for samples and batches in the object frame; for batches in the world frame (motions) only the cloud
+    is used. If an item has a `plane` (4,) or (B, 4), normal and offset, that is the table and its normal is up;
+    otherwise the table touches the lowest point along `up`.
 
     Attributes:
-        n_points: points of an observation, the table's included.
-        cameras: where they stand; None shows the full cloud.
-        visibility: "auto" casts rays where there is a mesh, "mesh" insists on one, "points" always uses the cloud.
-        candidates: points drawn from a mesh's surface, of which those are kept that are seen.
-        noise: of the cameras' depth.
-        table: adds table points, at the end of the cloud; where the object stands between them and all cameras they are
-            hidden like any others.
+        n_points: points of an observation, including the table's.
+        cameras: camera positions; None shows the full cloud.
+        visibility: "auto" casts rays if there is a mesh, "mesh" requires one, "points" always uses the cloud.
+        candidates: number of points sampled from a mesh's surface, of which the visible ones are kept.
+        noise: depth noise of the cameras.
+        table: adds table points, at the end of the cloud; those that the object hides from all cameras are dropped like
+            any others.
         up: (3,), frame of the points.
-        hidden_radius: of the sphere of hidden-point removal, in multiples of the largest distance from the camera.
-        thinning: "farthest" spreads the points evenly and takes some 20 ms a cloud; "random" takes next to no time.
+        hidden_radius: radius of the sphere of hidden-point removal, in multiples of the largest distance from the
+            camera.
+        thinning: "farthest" spreads the points evenly and takes about 20 ms per cloud; "random" takes almost no time.
     """
 
     n_points: int = 1024
@@ -131,19 +132,19 @@ class Observe:
         if self.candidates < 4:
             raise DataError(f"candidates: expected at least 4 points, found {self.candidates}")
         if len(self.up) != 3 or not np.linalg.norm(self.up) > 0:
-            raise DataError(f"up: expected a vector of 3 that is not zero, found {list(self.up)}")
+            raise DataError(f"up: expected a nonzero vector of 3, found {list(self.up)}")
 
     @property
     def n_table(self) -> int:
-        """How many points, the last ones, are the table's."""
+        """Number of table points, which come last."""
         return 0 if self.table is None else round(self.table.share * self.n_points)
 
     def __call__(self, item: Item, generator: torch.Generator) -> Item:
         """Returns the sample or batch with other `object_points`.
 
         Raises:
-            DataError: the cloud is empty or not finite, a camera stands in the object or below the table, nothing is
-                seen, or `visibility` is "mesh" and there is none.
+            DataError: the cloud is empty or not finite, a camera is inside the object or below the table, nothing is
+                visible, or `visibility` is "mesh" but there is none.
             MeshError: the item's mesh cannot be read.
         """
         whole: Any = item
@@ -168,10 +169,10 @@ class Observe:
 
         Args:
             points: (N, 3), metres.
-            generator: of everything random.
+            generator: source of all random numbers.
             surface: the object's mesh, or None for the cloud alone.
             scale: metres per unit of the mesh.
-            plane: (4,), unit normal and offset of the table; None is found from the cloud.
+            plane: (4,), unit normal and offset of the table; None estimates it from the cloud.
 
         Raises:
             DataError: as for a call.
@@ -246,7 +247,7 @@ class Observe:
         given: Array,
         generator: torch.Generator,
     ) -> tuple[Array, NDArray[np.bool_]]:
-        """The points that are seen, (M, 3), each by one camera and with its noise, and whether they are the table's."""
+        """The visible points, (M, 3), each with the noise of one camera, and whether they are the table's."""
         draw = torch.rand(sees.shape, generator=generator).numpy()
         camera = np.where(sees, draw, -1.0).argmax(axis=0)
         kept = sees.any(axis=0)
@@ -258,10 +259,10 @@ class Observe:
         return self.noise.measure(at, eye, target, generator).numpy(), on_table[kept]
 
     def _resample(self, points: Tensor, n: int, what: str, generator: torch.Generator) -> Tensor:
-        """n of the points (M, 3): thinned out, or all of them and some of them again."""
+        """n of the points (M, 3): subsampled, or all of them and some repeated."""
         m = len(points)
         if not m:
-            raise DataError(f"cameras: expected them to see a point of the {what}, found that they see none")
+            raise DataError(f"cameras: expected some point of the {what} to be visible, found none")
         if m > n and self.thinning == "random":
             return points[torch.randperm(m, generator=generator)[:n]]
         if m > n:
@@ -273,7 +274,7 @@ class Observe:
 
 @dataclass(frozen=True)
 class _Row:
-    """What `Observe` needs of one row of a batch."""
+    """The fields of one row of a batch that `Observe` needs."""
 
     object_points: Tensor
     mesh: Path | None
@@ -283,7 +284,7 @@ class _Row:
     @staticmethod
     def of(batch: Any, i: int) -> _Row:
         scale, meshes, plane = (getattr(batch, name, None) for name in ("scale", "meshes", "plane"))
-        in_object_frame = scale is not None  # motions are in the world frame, where their meshes do not lie
+        in_object_frame = scale is not None  # motions are in the world frame, unlike their meshes
         mesh = meshes[i] if in_object_frame and meshes is not None else None
         factor = 1.0 if scale is None else float(scale[i])
         return _Row(batch.object_points[i], mesh, factor, None if plane is None else plane[i])
@@ -293,7 +294,7 @@ def _checked(points: Tensor) -> Array:
     if points.ndim != 2 or points.shape[-1] != 3 or not len(points):
         raise DataError(f"object_points: expected shape (N, 3) with N >= 1, found {tuple(points.shape)}")
     if not points.isfinite().all():
-        raise DataError("object_points: expected finite coordinates, found others")
+        raise DataError("object_points: expected finite coordinates, found NaN or infinity")
     return points.detach().cpu().double().numpy()
 
 
@@ -305,4 +306,4 @@ def _with_flag(flags: tuple[str, ...] | None, repeated: bool) -> dict[str, tuple
 
 @lru_cache
 def _log_repeats(n: int) -> None:
-    _log.warning("observations: fewer than %d points are seen of some objects; they are repeated", n)
+    _log.warning("observations: of some objects, fewer than %d points are visible; they are repeated", n)

@@ -1,4 +1,4 @@
-"""Where a data set lies, and what it is read with, if nobody says: the one place that knows of `data.root=demo`."""
+"""Default roots and hands of data sets: the one place that knows `data.root=demo`."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from ..hands.mano_model import ENVIRONMENT
 from .grab.skeleton import GENERIC
 
 DEMO = "demo"
-"""The root that stands for demo data in the layout of a data set."""
+"""The root that means demo data in the layout of a data set."""
 _TREES = {"dexgraspnet": "dexgraspnet_tree", "grab": "grab_tree", "realdex": "realdex_tree"}
-"""Data sets whose layout demo data are written in, and the module of `demo` that writes them."""
+"""Data sets with demo data in their layout, and the module of `demo` that writes them."""
 
 
 def variable(dataset: str) -> str:
-    """The environment variable that holds the root of a data set: DEXZOO_GRAB for "grab"."""
+    """The environment variable for the root of a data set: DEXZOO_GRAB for "grab"."""
     return f"DEXZOO_{dataset.upper()}"
 
 
 def default_root(dataset: str) -> str | None:
-    """The root of a data set that the user names none for: its variable, else "demo"; None where there is no demo."""
+    """The default root of a data set: its variable, otherwise "demo"; None if it has no demo data."""
     return os.environ.get(variable(dataset)) or (DEMO if dataset in _TREES else None)
 
 
 def default_hand() -> str:
-    """The hand of people's data that the user names none for: `mano` where DEXZOO_MANO is set, else `mano_skeleton`."""
+    """The default hand of human data: `mano` if DEXZOO_MANO is set, otherwise `mano_skeleton`."""
     return "mano" if os.environ.get(ENVIRONMENT) else GENERIC
 
 
@@ -38,7 +38,7 @@ def demo_root(dataset: str) -> Path:
         dataset: "dexgraspnet", "grab" or "realdex".
 
     Raises:
-        UnknownName: another data set.
+        UnknownName: unknown data set.
         CacheError: the cache can't be written.
     """
     if dataset not in _TREES:
@@ -47,5 +47,5 @@ def demo_root(dataset: str) -> Path:
 
 
 def find_root(dataset: str, root: str | Path | None) -> str | Path | None:
-    """The folder that a root stands for: `demo_root` for "demo", else itself; raises as `demo_root`."""
+    """The folder meant by a root: `demo_root` for "demo", otherwise itself; raises like `demo_root`."""
     return demo_root(dataset) if str(root) == DEMO else root

@@ -1,4 +1,4 @@
-"""Virtual depth cameras around an object, the noise of their depth, and the table that they see as well."""
+"""Virtual depth cameras around an object, their depth noise, and the table that they also see."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Cameras:
-    """Cameras drawn anew for every observation, uniform on a part of the sphere around the object.
+    """Cameras at random positions for each observation, uniform on a part of the sphere around the object.
 
     Attributes:
-        count: how many.
+        count: number of cameras.
         distance: (low, high), metres, from the middle of the object's bounding box.
         elevation: (low, high), degrees above the horizontal; (0, 90) is the upper hemisphere, (-90, 90) the sphere.
     """
@@ -39,7 +39,7 @@ class Cameras:
             raise DataError(f"elevation: expected [low, high] from -90 to 90 degrees, found {list(self.elevation)}")
 
     def draw(self, centre: Array, up: Array, generator: torch.Generator) -> Array:
-        """Places (count, 3) around `centre` (3,), metres, for the unit vector `up` (3,) of the same frame."""
+        """Positions (count, 3) around `centre` (3,), metres, for the unit vector `up` (3,) in the same frame."""
         u = torch.rand(3, self.count, generator=generator, dtype=torch.float64).numpy()
         low, high = np.sin(np.radians(self.elevation))
         height, turn = low + (high - low) * u[0], 2 * np.pi * u[1]  # equal heights are equal areas (Archimedes)
@@ -51,7 +51,7 @@ class Cameras:
 
 @dataclass(frozen=True)
 class FixedCameras:
-    """Cameras that stand still.
+    """Cameras at fixed positions.
 
     Attributes:
         places: k of (x, y, z), metres, in the frame of the observed points (the object frame for grasps).
@@ -65,13 +65,13 @@ class FixedCameras:
             raise DataError(f"places: expected at least one (x, y, z), found {self.places}")
 
     def draw(self, centre: Array, up: Array, generator: torch.Generator) -> Array:
-        """The places (k, 3); they depend on nothing."""
+        """The positions (k, 3), independent of the arguments."""
         return np.asarray(self.places, np.float64)
 
 
 @dataclass(frozen=True)
 class DepthNoise:
-    """Errors of a depth camera that looks at the object's middle; points move along their rays.
+    """Errors of a depth camera that looks at the object's centre; points move along their rays.
 
     The default grows like that of a structured-light sensor: Khoshelham and Elberink, "Accuracy and Resolution of
     Kinect Depth Data", Sensors 2012: 1.4 mm at 1 m, 5.7 mm at 2 m.
@@ -79,8 +79,8 @@ class DepthNoise:
     Attributes:
         base: standard deviation of depth at any distance, metres.
         growth: added to it per square metre of depth, 1/metres: std = base + growth * depth^2.
-        step: depth is rounded to multiples of it, metres; 0 leaves it as it is.
-        dropout: share of points that are not measured at all.
+        step: depth is rounded to multiples of this, metres; 0 for no rounding.
+        dropout: share of points that are lost.
     """
 
     base: float = 0.0
@@ -96,12 +96,12 @@ class DepthNoise:
             raise DataError(f"dropout: expected a share below 1, found {self.dropout}")
 
     def measure(self, points: Tensor, eyes: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:
-        """Moves points to where a camera takes them to be.
+        """Moves points to their measured positions.
 
         Args:
             points: (N, 3), float64, metres.
             eyes: (N, 3), the camera that sees each point.
-            target: (3,), what the cameras look at.
+            target: (3,), point at which the cameras look.
             generator: of the errors.
 
         Returns:
@@ -116,20 +116,20 @@ class DepthNoise:
         return eyes + (points - eyes) * (measured / depth)
 
     def kept(self, n: int, generator: torch.Generator) -> Tensor:
-        """(n,), bool, whether each of n points is measured at all."""
+        """(n,), bool, whether each of n points is not lost."""
         return torch.rand(n, generator=generator) >= self.dropout
 
 
 @dataclass(frozen=True)
 class Table:
-    """The table that the object stands on, as UniDexGrasp adds it to its clouds.
+    """The table under the object, which UniDexGrasp adds to its clouds.
 
-    UniDexGrasp leaves out a disc whose radius is the *squared* extent of the object, so points lie under it; here the
-    outline of the object, seen from above, is left out.
+    UniDexGrasp cuts out a disc whose radius is the *squared* extent of the object, so points lie under it; here the
+    outline of the object, seen from above, is cut out.
 
     Attributes:
-        radius: of the disc of table around the object, metres; at least 1.25 times the object's own is taken.
-        share: of the points of an observation that are the table's.
+        radius: radius of the table disc around the object, metres; at least 1.25 times the object's own radius.
+        share: share of table points in an observation.
     """
 
     radius: float = 0.2
@@ -142,19 +142,21 @@ class Table:
             raise DataError(f"share: expected a share between 0 and 1, found {self.share}")
 
     def draw(self, points: Array, plane: Array, n: int, generator: torch.Generator) -> Array:
-        """Places (n, 3) on the table outside the object's outline, uniform by area.
+        """Points (n, 3) on the table outside the object's outline, uniform by area.
 
         Args:
             points: (N, 3), of the object, metres.
             plane: (4,), unit normal (up) and offset b of the table top: normal @ x + b = 0.
-            n: how many.
-            generator: of the places.
+            n: number of points.
+            generator: source of random numbers.
         """
         axes = frame_of(plane[:3])
         flat = points @ axes[:2].T
         centre = flat.mean(axis=0)
         reach = max(self.radius, 1.25 * float(np.linalg.norm(flat - centre, axis=1).max()))
-        u = torch.rand(2, 8 * n + 64, generator=generator, dtype=torch.float64).numpy()  # over a third of them is left
+        u = torch.rand(
+            2, 8 * n + 64, generator=generator, dtype=torch.float64
+        ).numpy()  # more than a third of them remain
         ring, turn = reach * np.sqrt(u[0]), 2 * np.pi * u[1]
         places = centre + np.stack([ring * np.cos(turn), ring * np.sin(turn)], axis=1)
         places = places[~_inside_hull(places, flat)][:n]

@@ -1,4 +1,4 @@
-"""Train, validation and test parts: by object, or by recording where there is one object only."""
+"""Train, validation and test parts: by object, or by recording if there is only one object."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REALDEX_TRAIN = (
     *("oreo_big", "ovaltine_magic_cube", "oyster_sauce", "rinse_shine_aid", "saltine_cracker", "soba", "sprite"),
     *("strawberry_yogurt", "thunder_toy", "toilet_cleaning_sprayer"),
 )
-"""The other 41 of the 53 objects released; the paper says 40, and not which one it left out."""
+"""The other 41 of the 53 released objects; the paper says 40, but not which one it omits."""
 _ALIASES = {"daily_moisture_lotion": "daily_moisturizing_lotion", "midew_remover": "mildew_remover"}
 """Misspellings in RealDex's own lists."""
 
@@ -40,13 +40,13 @@ class Split:
 
     @property
     def hash(self) -> str:
-        """SHA-256 over the sorted names of each part."""
+        """SHA-256 of the sorted names of each part."""
         names = [sorted(sample.name for sample in part) for part in (self.train, self.val, self.test)]
         return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
 
 def object_name(name: str) -> str:
-    """The one spelling of an object's name."""
+    """The canonical spelling of an object's name."""
     plain = re.sub(r"[\s-]+", "_", name.strip().lower())
     return _ALIASES.get(plain, plain)
 
@@ -58,10 +58,10 @@ def natural_key(name: str) -> list[tuple[bool, int, str]]:
 
 
 def by_object(samples: Sequence[MotionSample], val: Collection[str], test: Collection[str]) -> Split:
-    """Objects in `val` and `test` go there, all others to train.
+    """Splits by object: those in `val` and `test`, and all others for training.
 
     Raises:
-        DataError: an object is in both lists, or train or test ends empty.
+        DataError: an object is in both lists, or train or test is empty.
     """
     both = {object_name(name) for name in val} & {object_name(name) for name in test}
     if both:
@@ -71,32 +71,32 @@ def by_object(samples: Sequence[MotionSample], val: Collection[str], test: Colle
 
 
 def realdex_split(samples: Sequence[MotionSample]) -> Split:
-    """The split of the RealDex paper, with its misspelt names mended; objects that it does not know go to train.
+    """The split of the RealDex paper, with misspelt names corrected; unknown objects go to train.
 
     Raises:
-        DataError: train or test ends empty.
+        DataError: train or test is empty.
     """
     known = {*REALDEX_VAL, *REALDEX_TEST, *REALDEX_TRAIN}
     unlisted = sorted({object_name(sample.object) for sample in samples} - known)
     if unlisted:
-        _log.info("RealDex's release does not list %s: taken to train", ", ".join(unlisted))
+        _log.info("RealDex's release does not list %s: used for training", ", ".join(unlisted))
     return by_object(samples, REALDEX_VAL, REALDEX_TEST)
 
 
 def by_fold(samples: Sequence[MotionSample], group: str, fold: int, n_folds: int, n_val: int = 0) -> Split:
-    """Fold `fold` tests on every `n_folds`-th group in natural order, beginning with number `fold`.
+    """Fold `fold` tests on every `n_folds`-th group in natural order, starting with number `fold`.
 
-    Neighbouring recordings were made one after the other; dealing them out in turn gives each fold the whole session.
+    Neighbouring recordings were made one after the other; assigning them in turn spreads each fold over the session.
 
     Args:
         samples: clips to split.
-        group: "object" or "recording", what must not be torn apart.
+        group: "object" or "recording", the unit that is not divided.
         fold: 0 <= fold < n_folds.
         n_folds: at least 2.
         n_val: groups at the end of the training groups that go to val.
 
     Raises:
-        UnknownName: another group.
+        UnknownName: unknown group.
         DataError: fold or n_folds out of range, more folds than groups, or nothing left to train on.
     """
     if group not in ("object", "recording"):
@@ -126,7 +126,7 @@ def _dealt(samples: Sequence[MotionSample], key: Callable[[MotionSample], str], 
 
 
 def assert_disjoint(split: Split, group: str) -> None:
-    """Raises DataError, naming them, where an object (or a recording) is in more than one part.
+    """Raises DataError, naming them, if objects (or recordings) are in more than one part.
 
     Args:
         split: the parts.

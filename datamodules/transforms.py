@@ -1,7 +1,7 @@
-"""Changes made to samples and batches as they are drawn.
+"""Random transforms of samples and batches.
 
-Each is called with a sample or batch and a generator, the only source of its random numbers, and returns one of the
-same kind; what it is given stays as it was. `Compose` puts several in a row, `Observe` among them.
+Each is called with a sample or batch and a generator, the only source of its random numbers, and returns a modified
+copy of the same type. `Compose` chains several, including `Observe`.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class HistoryNoise:
-    """Moves the past off the recorded path, so that a model learns to come back to it from its own mistakes.
+    """Moves the past off the recorded path, so that a model learns to recover from its own errors.
 
-    A rollout drifts as a whole more than it shakes: each window gets one offset common to its five frames, and each
-    frame a small one of its own. The future and the goal stay true.
+    A rollout drifts more than it jitters: each window gets one offset common to its five frames, plus a small one for
+    each frame. The future and the goal are unchanged.
 
     Attributes:
         translation_std: standard deviation of the common offset of the palm, metres, per axis.
         rotation_std: of the common rotation vector, radians, per axis, in the palm's frame.
         joint_std: of the common offset of each joint, radians.
-        jitter: standard deviation of a frame's own offset as a share of the common one.
+        jitter: standard deviation of the per-frame offset as a share of the common one.
     """
 
     translation_std: float = 0.0
@@ -49,11 +49,11 @@ class HistoryNoise:
                 raise DataError(f"{name}: expected a standard deviation >= 0, found {value}")
 
     def __bool__(self) -> bool:
-        """Whether it changes anything."""
+        """Whether it has any effect."""
         return self.translation_std > 0 or self.rotation_std > 0 or self.joint_std > 0
 
     def __call__(self, batch: MotionBatch, generator: torch.Generator) -> MotionBatch:
-        """Returns the batch with another `past`."""
+        """Returns the batch with a noisy `past`."""
         past = batch.past
         turn = rotvec_to_rotmat(self._draw(past.translation, self.rotation_std, generator))
         noisy = HandPose(
@@ -74,7 +74,7 @@ class HistoryNoise:
 class Compose:
     """Transforms one after the other, all with the same generator; itself a transform.
 
-    In a YAML it needs `_convert_: all`, since Hydra would make plain settings of a list's objects.
+    In a YAML it needs `_convert_: all`, otherwise Hydra would turn a list's objects into plain settings.
 
     Attributes:
         transforms: in the order in which they are applied.
@@ -83,7 +83,7 @@ class Compose:
     transforms: Sequence[Callable[[Any, torch.Generator], Any]] = ()
 
     def __call__(self, item: Item, generator: torch.Generator) -> Item:
-        """Returns what the last one makes of it."""
+        """Applies all of them in order."""
         for transform in self.transforms:
             item = transform(item, generator)
         return item
@@ -91,10 +91,10 @@ class Compose:
 
 @dataclass(frozen=True)
 class Yaw:
-    """Turns object and hand together about the vertical through the middle of the object's cloud.
+    """Rotates object and hand together about the vertical through the centre of the object's cloud.
 
-    Every hand pose of the item turns, and the object's own pose where it has one. Samples and batches whose mesh lies
-    in the frame of their cloud lose it, since the file does not turn: observe first, turn then. Where an item has a
+    Every hand pose of the item is rotated, and the object's pose if it has one. Samples and batches whose mesh is in
+    the frame of their cloud lose it, since the file is not rotated: observe first, rotate afterwards. If an item has a
     `plane`, (4,) or (B, 4), its normal is the vertical.
 
     Attributes:
@@ -109,10 +109,10 @@ class Yaw:
         if not 0 <= self.largest <= np.pi:
             raise DataError(f"largest: expected an angle from 0 to pi, found {self.largest}")
         if len(self.up) != 3 or not np.linalg.norm(self.up) > 0:
-            raise DataError(f"up: expected a vector of 3 that is not zero, found {list(self.up)}")
+            raise DataError(f"up: expected a nonzero vector of 3, found {list(self.up)}")
 
     def __call__(self, item: Item, generator: torch.Generator) -> Item:
-        """Returns the turned sample or batch."""
+        """Returns the rotated sample or batch."""
         whole: Any = item
         cloud = _placed_cloud(whole)
         turn = self._turn(whole, cloud, generator)
@@ -133,11 +133,11 @@ class Yaw:
 
 @dataclass(frozen=True)
 class Jitter:
-    """Shakes every point of the object's cloud on its own.
+    """Adds independent noise to every point of the object's cloud.
 
     Attributes:
         std: standard deviation, metres, per axis.
-        largest: offsets are clipped to this, metres, per axis; None leaves them.
+        largest: offsets are clipped to this, metres, per axis; None for no clipping.
     """
 
     std: float = 0.002
@@ -160,15 +160,15 @@ class Jitter:
 
 @dataclass(frozen=True)
 class PerturbHand:
-    """Moves a hand off its pose, for models that learn to mend one; each pose of a batch on its own.
+    """Perturbs hand poses, for models that learn to correct them; each pose of a batch independently.
 
-    Joints may leave their limits by a little. For the past of motions, whose frames move together, see `HistoryNoise`.
+    Joints may slightly exceed their limits. For the past of motions, whose frames move together, see `HistoryNoise`.
 
     Attributes:
         translation_std: metres, per axis.
         rotation_std: of a rotation vector, radians, per axis, in the palm's frame.
         joint_std: radians, per joint.
-        field: which pose of the item; "goal" for motions.
+        field: name of the pose in the item; "goal" for motions.
     """
 
     translation_std: float = 0.0
@@ -184,7 +184,7 @@ class PerturbHand:
     def __call__(self, item: Item, generator: torch.Generator | Sequence[torch.Generator] | None) -> Item:
         """Returns the sample or batch with another `field`.
 
-        The numbers come from the generator, from one of each of the samples, or with None from PyTorch's own.
+        Random numbers come from the generator, from one generator per sample, or with None from PyTorch's global one.
 
         Raises:
             DataError: the item has no hand pose of that name.
@@ -220,13 +220,13 @@ def _placed_cloud(item: Any) -> Tensor:
 
 def _moved(pose: HandPose, turn: Tensor, shift: Tensor) -> HandPose:
     turn, shift = turn.to(pose.translation), shift.to(pose.translation)
-    frames = len(pose.shape) - (shift.ndim - 1)  # of a batch (B, T), each clip has one motion
+    frames = len(pose.shape) - (shift.ndim - 1)  # in a batch (B, T), each clip has one motion
     return pose.moved_by(turn.reshape(*turn.shape[:-2], *[1] * frames, 3, 3), _spread(shift, frames))
 
 
 def _moved_object(item: Any, turn: Tensor, shift: Tensor) -> dict[str, Any]:
     changed: dict[str, Any] = {}
-    if not isinstance(item, MotionSample):  # whose cloud is in the object frame
+    if not isinstance(item, MotionSample):  # its cloud is in the object frame
         points = item.object_points
         changed["object_points"] = points @ turn.to(points).mT + shift.to(points).unsqueeze(-2)
     if hasattr(item, "object_rotation"):  # places the mesh

@@ -1,4 +1,4 @@
-"""Windows and whole clips, gathered from one flat store of all frames."""
+"""Windows and whole clips from one flat store of all frames."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .types import FUTURE, PAST, ClipBatch, MotionBatch, MotionSample
 
 @dataclass(frozen=True)
 class ClipStore:
-    """The frames of C clips in one row of F frames; nothing else grows with the data.
+    """The frames of C clips concatenated to F frames; nothing else grows with the data.
 
     Attributes:
         pose: HandPose (F,), world frame, float32.
@@ -26,11 +26,11 @@ class ClipStore:
         length: (C,), int64, frames of each clip, >= 2.
         goal: HandPose (C,).
         fps: (C,).
-        object_points: (C, N, 3), metres, world frame, the object where it stood at the clip's first frame.
+        object_points: (C, N, 3), metres, world frame, the object at the clip's first frame.
         object_rotation: (C, 3, 3), world_from_object at the clip's last frame.
         object_translation: (C, 3), metres, likewise.
         names: of the clips.
-        meshes: of their objects, None where there is none.
+        meshes: of their objects, None without a mesh.
     """
 
     pose: HandPose
@@ -46,7 +46,7 @@ class ClipStore:
 
     @staticmethod
     def of(samples: Sequence[MotionSample]) -> ClipStore:
-        """Lays the clips in a row.
+        """Concatenates clips.
 
         Raises:
             DataError: no clips, clips of one frame, of different hands, or with different numbers of object points.
@@ -90,13 +90,13 @@ class ClipStore:
 
 
 class ClipDataset(Dataset[ClipBatch]):
-    """All clips of a store; fetches a batch at a time, so its loader takes `collate_fn=as_is`.
+    """All clips of a store; fetches whole batches, so its loader needs `collate_fn=as_is`.
 
-    They repeat without end, as those of `WindowDataset` do.
+    Clips repeat endlessly, like the windows of `WindowDataset`.
 
     Args:
         store: the clips.
-        seed: of the transforms.
+        seed: seed of the transforms.
         transforms: applied in order to each batch.
     """
 
@@ -114,17 +114,17 @@ class ClipDataset(Dataset[ClipBatch]):
 class WindowDataset(Dataset[MotionBatch]):
     """Training windows at every frame t = 0..T-2 of every clip, gathered on the fly.
 
-    The windows repeat without end: index i is window `i % len` in epoch `i // len`. `EpochSampler` deals them out like
-    that, so all randomness of a batch follows from (seed, its first index) alone and a resumed run repeats an unbroken
-    one bit for bit, with any number of loader processes.
+    Windows repeat endlessly: index i is window `i % len` in epoch `i // len`. `EpochSampler` draws them like that, so
+    all random numbers of a batch depend only on (seed, its first index), and a resumed run repeats an uninterrupted one
+    bit for bit, with any number of loader processes.
 
     Args:
         store: the clips.
-        seed: of speeds and transforms.
-        speed_range: (low, high) with 0 < low <= 1 <= high. Each window is played at a speed drawn from it, which is
-            then rounded so that the rest of the clip takes a whole number of frames. None plays at the speed recorded.
+        seed: seed of speeds and transforms.
+        speed_range: (low, high) with 0 < low <= 1 <= high. Each window is played at a random speed from this range,
+            rounded so that the rest of the clip takes a whole number of frames. None keeps the recorded speed.
         transforms: applied in order to each batch.
-        first_window_weight: how often the window at t = 0 of each clip is dealt while every other one is dealt once.
+        first_window_weight: how often the window at t = 0 of each clip is drawn while every other one is drawn once.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class WindowDataset(Dataset[MotionBatch]):
             raise DataError(f"speed_range: expected [low, high] with 0 < low <= 1 <= high, found {list(speed_range)}")
         self.store, self.seed, self.speed_range, self.transforms = store, seed, speed_range, tuple(transforms)
         self._repeats = first_window_weight - 1
-        self._windows = (store.length - 1 + self._repeats).cumsum(0)  # windows up to and with each clip
+        self._windows = (store.length - 1 + self._repeats).cumsum(0)  # number of windows up to and including each clip
 
     def __len__(self) -> int:
         return int(self._windows[-1])

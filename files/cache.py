@@ -1,4 +1,4 @@
-"""Arrays that are slow to make, kept on disk under the hash of what they were made from."""
+"""Cache of arrays that are slow to compute, keyed by the hash of what they were made from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Arrays = dict[str, NDArray]
 
 _log = logging.getLogger(__name__)
 _DAMAGED = (OSError, ValueError, EOFError, NotImplementedError, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
-"""What numpy and zipfile raise at a damaged entry."""
+"""Exceptions that numpy and zipfile raise for a damaged entry."""
 
 
 class CacheError(ValueError):
@@ -34,7 +34,7 @@ def cache_dir() -> Path:
 
 
 def content_key(*parts: object) -> str:
-    """Hash of what an entry is made from: bytes as they are, a Path by the bytes of its file, the rest by `repr`."""
+    """Hash of what an entry is made from: bytes as they are, a Path by the content of its file, the rest by `repr`."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.read_bytes() if isinstance(part, Path) else part if isinstance(part, bytes) else repr(part).encode()
@@ -43,14 +43,14 @@ def content_key(*parts: object) -> str:
 
 
 def cached(kind: str, key: str, make: Callable[[], Arrays]) -> Arrays:
-    """Returns the arrays kept under `key`, made now if there are none.
+    """Returns the arrays cached under `key`, computing them on a miss.
 
-    They are written under a name of this process and then renamed, so a killed run leaves no half entry, and of two
-    processes that make the same entry each ends with a whole one.
+    They are written under a name unique to this process and then renamed, so a killed run leaves no partial entry, and
+    two processes that make the same entry each end up with a complete one.
 
     Args:
         kind: folder of the entry; change it when `make` changes.
-        key: from `content_key`, over everything that `make` depends on.
+        key: from `content_key`, of everything that `make` depends on.
         make: called without arguments when the entry is absent or unreadable.
 
     Raises:
@@ -62,18 +62,18 @@ def cached(kind: str, key: str, make: Callable[[], Arrays]) -> Arrays:
             with np.load(path, allow_pickle=False) as entry:
                 return dict(entry)
         except _DAMAGED as error:
-            _log.warning("cache: %s is unreadable (%s) and is made again", path, error)
+            _log.warning("cache: %s is unreadable (%s) and is computed again", path, error)
     arrays = make()
     write_whole(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
     return arrays
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Writes a file of the cache under another name and renames it, so that it is there as a whole or not at all.
+    """Writes a file of the cache atomically: under a temporary name that is then renamed.
 
     Args:
-        path: the file; its folder is made.
-        write: puts the content into an open file.
+        path: the file; its folder is created.
+        write: writes the content to an open file.
 
     Raises:
         CacheError: the folder can't be written.
@@ -83,7 +83,7 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
     except OSError as error:
         raise CacheError(
-            f"cache: can't write to {path.parent} ({error.strerror}); set DEXZOO_CACHE to a folder that can be written"
+            f"cache: can't write to {path.parent} ({error.strerror}); set DEXZOO_CACHE to a writable folder"
         ) from error
     try:
         with os.fdopen(handle, "wb") as file:
@@ -97,11 +97,12 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 def write_folder_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Fills a folder under another name and renames it; of two processes that do so at once, the first one's stays.
+    """Fills a folder under a temporary name and renames it; of two processes that do so at the same time, the first
+    wins.
 
     Args:
-        path: the folder, not there yet; its parents are made.
-        write: puts the content into a new, empty folder.
+        path: the folder, which must not exist yet; its parents are created.
+        write: writes the content into a new, empty folder.
 
     Raises:
         OSError: the folder can't be written.

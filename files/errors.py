@@ -1,4 +1,4 @@
-"""What can be wrong with data: every message says where, what was expected, what was found, and what to do."""
+"""Errors about data: every message says where, what was expected, what was found, and what to do."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class DataError(ValueError):
 
 
 class BadFile(DataError):
-    """A file of a data set that can't be used.
+    """A file of a data set cannot be used.
 
     Args:
         path: the file.
         expected: what should be there.
         found: what is there.
         key: which part of the file ("qpos", "row 3").
-        hint: the nearest thing that works.
+        hint: the nearest alternative that works.
     """
 
     def __init__(self, path: str | Path, expected: str, found: str, *, key: str = "", hint: str = "") -> None:
@@ -30,12 +30,12 @@ class BadFile(DataError):
 
 
 class UnknownName(DataError):
-    """A name that is not among those there are; the message gives the nearest of them.
+    """A name is unknown; the message gives the nearest known one.
 
     Args:
         what: kind of name ("split").
         name: the name asked for.
-        known: all names there are.
+        known: all valid names.
     """
 
     def __init__(self, what: str, name: str, known: Iterable[str]) -> None:

@@ -1,15 +1,15 @@
-"""The name that someone most likely meant."""
+"""Suggestions for a mistyped name."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
-_ENOUGH = 0.6  # of 1, how alike two names are that may be confused
+_ENOUGH = 0.6  # of 1, similarity from which on two names may have been confused
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The most similar of the known names, whatever its case; None where none is similar.
+    """The most similar of the known names, ignoring case; None if none is similar.
 
     A dotted name may also match by its last part: "max_epoch" finds "trainer.max_epochs".
     """

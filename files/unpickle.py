@@ -1,4 +1,4 @@
-"""Reads pickles, `.npy` and `.npz` files of other people without running what they contain.
+"""Reads other people's pickles, `.npy` and `.npz` files without running what they contain.
 
 A pickle is a program: `pickle.load` imports and calls whatever the file names. The readers here build numpy arrays,
 scipy CSC matrices and plain Python values, put inert stand-ins where a file holds chumpy objects (the genuine MANO
@@ -24,11 +24,11 @@ import numpy as np
 from scipy.sparse import csc_array, csc_matrix
 
 MAX_BYTES = 1 << 30
-"""Of one array, or one pickle; what claims more is refused before anything is allocated for it."""
+"""Size limit of one array or pickle; larger ones are refused before anything is allocated."""
 
 
 class PickleFileError(ValueError):
-    """The file cannot be read: absent, truncated, or not what its name says."""
+    """The file cannot be read: absent, truncated, or not of the format that its name says."""
 
 
 class UnsafePickleError(PickleFileError):
@@ -36,12 +36,12 @@ class UnsafePickleError(PickleFileError):
 
 
 class ChumpyArray:
-    """Stand-in for any chumpy object: keeps the pickled state and offers its array as `x`."""
+    """Stand-in for any chumpy object: keeps the pickled state and gives its array as `x`."""
 
     state: dict[str, Any] = MappingProxyType({})  # type: ignore[assignment]  # unpickling skips __init__
 
     def __init__(self, *_: object) -> None:
-        """Takes what the pickle passes, and ignores it."""
+        """Ignores the arguments that the pickle passes."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.state = dict(state)
@@ -52,7 +52,7 @@ class ChumpyArray:
         if "x" not in self.state:
             raise PickleFileError(
                 f"a chumpy object without an array: expected its state to hold 'x', found {sorted(self.state)}; "
-                "only plain `chumpy.Ch` arrays are understood, expressions are not"
+                "only plain `chumpy.Ch` arrays are supported, expressions are not"
             )
         return np.asarray(self.state["x"])
 
@@ -61,15 +61,15 @@ class ChumpyArray:
 
 
 class _NdarrayClass:
-    """Takes the place of `numpy.ndarray`, which could build object arrays from raw bytes if it were handed out."""
+    """Replaces `numpy.ndarray`, which the pickle could use to build object arrays from raw bytes."""
 
 
 def _refuse(*_: object) -> None:
-    raise pickle.UnpicklingError("a sparse matrix that is not given by its arrays")
+    raise pickle.UnpicklingError("a sparse matrix that is not defined by its arrays")
 
 
 def _fill(matrix: Any, state: dict[str, Any]) -> None:
-    """Scipy's own class would make room for any shape that the file names, and follow indices that lead anywhere."""
+    """Scipy's own class would allocate any shape that the file names, and follow indices out of bounds."""
     kind: Any = type(matrix).__base__
     matrix.__class__ = kind
     shape = state.get("_shape", state.get("shape"))
@@ -87,7 +87,7 @@ class _MatrixOfArrays(csc_array):
 
 
 class ndarray(np.ndarray):  # named as numpy's, for the messages that give the type of a value
-    """An array out of a pickle: as any other, but its type is checked before it is filled."""
+    """An array from a pickle, whose dtype is checked before it is filled."""
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _check_dtype(state[2])
@@ -96,13 +96,13 @@ class ndarray(np.ndarray):  # named as numpy's, for the messages that give the t
 
 
 def _check_dtype(dtype: np.dtype) -> None:
-    """Refuses records, and types whose flags say otherwise than their letter: numbers would be taken for pointers."""
+    """Refuses records, and types whose flags contradict their letter: numbers would be read as pointers."""
     if dtype.names or dtype.subdtype or dtype.kind == "V" or dtype.hasobject != (dtype.kind == "O"):
         raise pickle.UnpicklingError(f"an array of {dtype}")
 
 
 def _check_text(array: np.ndarray) -> None:
-    """Refuses text with numbers that stand for no character: Python fails on them with an error of its own inside."""
+    """Refuses text with code points that are no characters: on them Python fails with an internal error."""
     if array.dtype.kind == "U" and array.size:
         codes = np.frombuffer(array.tobytes(), np.dtype("u4").newbyteorder(array.dtype.byteorder))
         if codes.max(initial=0) > sys.maxunicode:
@@ -127,7 +127,7 @@ def _from_buffer(buffer: bytes, dtype: np.dtype, shape: tuple[int, ...], order: 
 
 
 def _encode(text: str, codec: str = "latin1") -> bytes:
-    if codec not in {"latin1", "latin-1"}:  # what Python 3 writes for bytes in protocols 0 to 2
+    if codec not in {"latin1", "latin-1"}:  # the codec that Python 3 writes for bytes in protocols 0 to 2
         raise pickle.UnpicklingError(f"bytes encoded as {codec!r}")
     return text.encode("latin1")
 
@@ -175,7 +175,7 @@ def load_pickle(path: str | Path) -> Any:
 
     Raises:
         UnsafePickleError: the file names anything else; nothing of it is called.
-        PickleFileError: the file is absent, truncated or no pickle.
+        PickleFileError: the file is absent, truncated or not a pickle.
     """
     path = _existing(path)
     with path.open("rb") as file:
@@ -183,12 +183,12 @@ def load_pickle(path: str | Path) -> Any:
 
 
 def load_npy(path: str | Path) -> np.ndarray:
-    """Reads a `.npy` file as `numpy.load` does; object arrays go through the restricted unpickler.
+    """Reads a `.npy` file like `numpy.load`; object arrays go through the restricted unpickler.
 
-    A file that holds a pickled dict comes back as a 0-d object array: take `.item()`.
+    A file that holds a pickled dict is returned as a 0-d object array: take `.item()`.
 
     Raises:
-        UnsafePickleError, PickleFileError: as `load_pickle`.
+        UnsafePickleError, PickleFileError: as for `load_pickle`.
     """
     path = _existing(path)
     with path.open("rb") as file:
@@ -201,11 +201,11 @@ def read_npy(file: IO[bytes], path: str | Path, label: str = "", size: int | Non
     Args:
         file: opened for reading, seekable.
         path: where it came from, for messages.
-        label: what messages call it; the path by default.
-        size: bytes in it; None measures them.
+        label: its name in messages; the path by default.
+        size: in bytes; None measures it.
 
     Raises:
-        UnsafePickleError, PickleFileError: as `load_pickle`.
+        UnsafePickleError, PickleFileError: as for `load_pickle`.
     """
     path, label = Path(path), label or str(path)
     size = _size(file) if size is None else size
@@ -225,14 +225,14 @@ def read_npy(file: IO[bytes], path: str | Path, label: str = "", size: int | Non
 
 
 def load_npz(path: str | Path, only: Collection[str] | None = None) -> dict[str, np.ndarray]:
-    """Reads the arrays of a `.npz` file, by name; each as `load_npy` would.
+    """Reads the arrays of a `.npz` file, by name; each like `load_npy`.
 
     Args:
         path: the file.
-        only: names of the arrays to read, those that are there; None reads all. The others cost no time.
+        only: names of the arrays to read, if present; None reads all. The others cost no time.
 
     Raises:
-        UnsafePickleError, PickleFileError: as `load_pickle`.
+        UnsafePickleError, PickleFileError: as for `load_pickle`.
     """
     path = _existing(path)
     try:
@@ -241,7 +241,7 @@ def load_npz(path: str | Path, only: Collection[str] | None = None) -> dict[str,
             return {name: _member(archive, info, path) for name, info in members if only is None or name in only}
     except PickleFileError:
         raise
-    except Exception as error:  # zipfile and its decompressors raise whatever a damaged byte leads them to
+    except Exception as error:  # zipfile and its decompressors raise all kinds of errors on a damaged byte
         found = f"{type(error).__name__}: {error}"
         raise PickleFileError(f"{path}: expected a .npz archive, found a broken zip file ({found})") from error
 
@@ -291,17 +291,17 @@ _ARGUMENTS = {
 
 
 def _check_opcodes(file: IO[bytes], size: int) -> None:
-    """Walks over the opcodes and refuses numbers that Python would make room for unseen.
+    """Walks over the opcodes and refuses numbers for which Python would allocate memory without checking.
 
-    Six bytes, `r` and the place 2^31 in the table of objects seen, cost 34 GB. Each object takes a byte at least, so
-    that a true place is smaller than the file.
+    Six bytes, `r` and the index 2^31 into the table of objects seen, cost 34 GB. Each object takes at least one byte,
+    so a valid index is smaller than the file.
     """
     start, read = file.tell(), file.read
     while (op := read(1)) != b".":
         if op in (b"r", b"p"):
             place = int.from_bytes(read(4), "little") if op == b"r" else int(file.readline(20))
             if place > size:
-                raise pickle.UnpicklingError(f"place {place} in a table of at most {size} objects")
+                raise pickle.UnpicklingError(f"index {place} in a table of at most {size} objects")
         elif (width := _ARGUMENTS.get(op, 0)) > 0:
             read(width)
         elif width == pickletools.UP_TO_NEWLINE:
@@ -322,7 +322,7 @@ def _skip(file: IO[bytes], length: int, size: int) -> None:
     if length > size:
         raise pickle.UnpicklingError(f"{length} bytes in a file of {size}")
     if length < 1 << 16:
-        file.read(length)  # much faster than to seek
+        file.read(length)  # much faster than seeking
     else:
         file.seek(length, os.SEEK_CUR)
 
@@ -331,7 +331,7 @@ def _read_plain(file: IO[bytes], shape: tuple[int, ...], fortran: bool, dtype: n
     count = math.prod(shape)
     n_bytes = count * dtype.itemsize
     if min(shape, default=0) < 0 or n_bytes > min(size, MAX_BYTES):
-        raise ValueError(f"shape {shape} of {dtype} is {n_bytes} bytes, the file has {size}, and {MAX_BYTES} are read")
+        raise ValueError(f"shape {shape} of {dtype} is {n_bytes} bytes, the file has {size}, the limit is {MAX_BYTES}")
     data = file.read(n_bytes)
     if len(data) < n_bytes:
         raise ValueError(f"expected {n_bytes} bytes of data, found {len(data)}")

@@ -1,4 +1,4 @@
-"""A solid cut into blocks: a boolean with a small body then costs what the blocks near it cost, not the whole mesh."""
+"""A solid cut into blocks, so that a boolean with a small body only costs as much as the blocks near it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from manifold3d import Manifold
 from numpy.typing import NDArray
 
 BLOCK_FACES = 1024
-"""At most so many faces in a block, unless cutting no longer helps. On 60 of DexGraspNet's grasps 256 to 2048 cost the
-same; on hands pushed 2 cm into the object 256 cost up to twice as much as 1024."""
+"""Largest number of faces in a block, unless cutting no longer helps. On 60 of DexGraspNet's grasps 256 to 2048 cost
+the same; on hands pushed 2 cm into the object 256 cost up to twice as much as 1024."""
 
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """Disjoint solids that together fill one, so volumes inside of them add up.
+    """Disjoint solids that together fill one, so that volumes inside them add up.
 
     Attributes:
         manifolds: K solids.
@@ -27,11 +27,11 @@ class Blocks:
 
     @classmethod
     def of(cls, solid: Manifold, faces: int = BLOCK_FACES) -> Blocks:
-        """Cuts a solid in halves across the longest side of its box, at the median vertex, until the halves are small.
+        """Halves a solid across the longest side of its box, at the median vertex, until the parts are small.
 
         Args:
             solid: any unit; not empty.
-            faces: at most so many in a block; more where a cut would not help, around a vertex of many edges say.
+            faces: most faces in a block; more where a cut would not help, e.g. around a vertex with many edges.
         """
         manifolds, waiting = [], [solid]
         while waiting:

@@ -16,16 +16,16 @@ from .sdf import DistanceGrid
 
 FEWEST = 32
 """Different points that a surface can be fitted to."""
-_MOST = 2048  # points; denser clouds are thinned, because the orientation takes time by the cube
+_MOST = 2048  # points; denser clouds are thinned, because the cost of the orientation is cubic
 _NODES = 400_000  # of the grid; an outlier far away would ask for more
-# The rest are lengths in multiples of the spacing of the points, and pure numbers.
+# The rest are lengths in multiples of the point spacing, and pure numbers.
 _CELL, _COARSER, _MARGIN = 0.4, 3, 2.0
-_CLOSE, _FAR = 1.0, 1.5  # nearer than this the sheets count alone, farther off the distance to the nearest point
-_LATERAL = 0.38  # root mean square way along a surface from any place to the nearest point
+_CLOSE, _FAR = 1.0, 1.5  # nearer than this only the sheets count, farther off only the nearest point
+_LATERAL = 0.38  # root mean square distance along a surface from any place to the nearest point
 _CORE = 0.5  # radius within which an element's field stops growing
 _RIDGE = 0.15  # share of the diagonal that is added
 _NEAREST, _ROUNDS, _SHARP_ROUNDS = 12, 3, 2
-_OFF = 0.35  # Gaussian of the way off the plane, in the sharp rounds
+_OFF = 0.35  # Gaussian of the distance from the plane, in the sharp rounds
 _WIDTH, _TURN = 1.0, 0.8  # Gaussians: of the distance, and of the difference between unit normals
 _BENDS = 1.0  # largest curvature of a sheet, per spacing
 _APART = -0.3  # cosine between normals of different sheets
@@ -44,29 +44,32 @@ class _Surfels(NamedTuple):
 def cloud_grid(points: Tensor) -> DistanceGrid:
     """Fits a closed surface to a cloud and measures the distance to it.
 
-    Normals are turned outwards all at once, by the winding number that they make together, which has to be 1/2 at
+    Normals are turned outwards jointly, by the winding number that they produce, which has to be 1/2 at
     every point (Lin et al., "Surface Reconstruction from Point Clouds without Normals by Parametrizing the Gauss
     Formula", ACM TOG 2022). Spheres are fitted to neighbours of like normals (Guennebaud and Gross, "Algebraic Point
-    Set Surfaces", SIGGRAPH 2007); where the neighbours lie on both sides of a wall or a gap there are two, and the
-    body is their intersection or union. So walls may be thinner than the spacing, but not much: half of it is too thin.
+    Set Surfaces", SIGGRAPH 2007); where the neighbours lie on both sides of a wall or a gap there are two spheres, and
+    the body is their intersection or union. So walls may be thinner than the spacing, but not much: half of it is too
+    thin.
 
     The part of a surface that the cloud does not show is closed by the winding number, flatly for one side of a solid.
     It is a guess, as is the inside of a bowl or mug seen from one side.
 
     Args:
-        points: (N, 3), metres, of one object; at least 32 different ones. Any noise is taken for shape.
+        points: (N, 3), metres, of one object; at least 32 distinct ones. Noise is fitted as if it were shape.
 
     Returns:
         A grid on the device of the points, metres, their frame.
 
     Raises:
-        ValueError: the shape is another, points are not finite, or too few are different.
+        ValueError: wrong shape, points that are not finite, or too few distinct ones.
     """
     if points.ndim != 2 or points.shape[-1] != 3 or not points.isfinite().all():
-        raise ValueError(f"points: expected finite ones of shape (N, 3), found shape {tuple(points.shape)} or others")
+        raise ValueError(
+            f"points: expected finite values, shape (N, 3), found shape {tuple(points.shape)} or NaN or inf"
+        )
     distinct = torch.unique(points, dim=0).double()
     if len(distinct) < FEWEST:
-        raise ValueError(f"points: expected at least {FEWEST} different ones to fit a surface, found {len(distinct)}")
+        raise ValueError(f"points: expected at least {FEWEST} distinct ones to fit a surface, found {len(distinct)}")
     if len(distinct) > _MOST:
         distinct = distinct[farthest_point_sampling(distinct[None], _MOST)[0]]
     centre = (distinct.amin(0) + distinct.amax(0)) / 2
@@ -89,7 +92,7 @@ def _surfels(points: Tensor) -> _Surfels:
 
 
 def _elements(points: Tensor) -> tuple[Tensor, Tensor]:
-    """The least area-weighted normals (N, 3) that make the winding number 1/2 at every point, and what they do make."""
+    """The least area-weighted normals (N, 3) that make the winding number 1/2 at every point, and its result."""
     distance = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").clamp_min_(_CORE)
     field = (points - points.unsqueeze(1)).mul_(distance.pow_(-3).div_(4 * math.pi).unsqueeze(-1)).flatten(1)
     products = field @ field.mT
@@ -108,7 +111,7 @@ def _winding_number(query: Tensor, surfels: _Surfels) -> Tensor:
 
 
 def _fitted_normals(points: Tensor, normals: Tensor) -> Tensor:
-    """(N, 3) of planes through neighbours: those on the same side of a wall at first, on the same face in the end."""
+    """(N, 3) of planes through neighbours: at first those on the same side of a wall, then on the same face."""
     distance, index = knn(points[None], points[None], min(_NEAREST + 1, len(points)))
     near = gather_points(points[None], index)[0]
     logit = -((distance[0] / (1.2 * _WIDTH)) ** 2)
@@ -134,7 +137,7 @@ def _plane_normals(near: Tensor, like: Tensor, weight: Tensor) -> Tensor:
 
 
 def _box(points: Tensor) -> tuple[Tensor, float, tuple[int, int, int]]:
-    """First node (3,), spacing of the nodes and their numbers; the numbers are 1 + multiples of `_COARSER`."""
+    """First node (3,), spacing and number of nodes along each axis; the numbers are 1 + multiples of `_COARSER`."""
     half = points.amax(0) + _MARGIN
     cell = max(_CELL, float((2 * half).prod() / _NODES) ** (1 / 3))
     blocks = (2 * half / (_COARSER * cell)).ceil()
@@ -143,7 +146,7 @@ def _box(points: Tensor) -> tuple[Tensor, float, tuple[int, int, int]]:
 
 
 def _sampled_far(surfels: _Surfels, lower: Tensor, cell: float, shape: tuple[int, int, int]) -> Tensor:
-    """Distance to the nearest point at every third node, its sign from the winding number; interpolated (X, Y, Z)."""
+    """Distance to the nearest point at every third node, signed by the winding number; interpolated (X, Y, Z)."""
     axes = [torch.arange(0, n, _COARSER, device=lower.device) for n in shape]
     index = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
     nodes = lower + cell * index.view(-1, 3)
@@ -157,7 +160,7 @@ def _sampled_far(surfels: _Surfels, lower: Tensor, cell: float, shape: tuple[int
 
 
 def _overwrite_near(values: Tensor, surfels: _Surfels, lower: Tensor, cell: float) -> None:
-    """Puts the distance to the fitted sheets at the nodes that are near a point, in place."""
+    """Overwrites the nodes that are near a point with the distance to the fitted sheets, in place."""
     near = torch.zeros_like(values, dtype=torch.bool)
     reach = math.ceil(_FAR / cell) + 1
     steps = torch.arange(-reach, reach + 1, device=lower.device)
@@ -190,7 +193,7 @@ def _sheet_distance(query: Tensor, surfels: _Surfels) -> tuple[Tensor, Tensor]:
 
 
 def _sheet(offset: Tensor, normals: Tensor, logit: Tensor, normal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Distance of the origin to the sphere through points with normals, those like `normal` (M, 3) more than others.
+    """Distance of the origin to the sphere through points with normals; those like `normal` (M, 3) weigh more.
 
     Args:
         offset, normals: (M, k, 3).
@@ -213,7 +216,7 @@ def _likeness(normals: Tensor, logit: Tensor, normal: Tensor) -> Tensor:
 def _sphere(offset: Tensor, normals: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Distance (M,) of the origin, mean point and mean normal (M, 3), and the normal (M, 3) at the origin.
 
-    The sphere, or plane, is where constant + linear . x + bend |x|^2 is 0; its gradient fits the normals best.
+    The sphere, or plane, is the zero set of constant + linear . x + bend |x|^2, whose gradient fits the normals best.
     """
     foot, mean = (weight * offset).sum(1), (weight * normals).sum(1)
     square = (weight * offset.square()).sum((1, 2))

@@ -1,4 +1,4 @@
-"""A cloud read as a surface: its normals, and signed distances to it."""
+"""A cloud as a surface: its normals, and signed distances to it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ _FLAT = 1e-12  # share of a neighbourhood's extent (squared twice) below which i
 def cloud_normals(points: Tensor, k: int = 12) -> Tensor:
     """Unit normals of clouds: the direction in which the nearest points vary least (Hoppe et al., SIGGRAPH 1992).
 
-    They point away from the centroid of the cloud. That is outwards for a body that is seen whole and bulges from its
-    centroid; on the inner walls of a bowl, or on a part of a cloud that was seen from one side, it can be wrong.
+    They point away from the centroid of the cloud. That is outwards for a body that is seen completely and is
+    star-shaped about its centroid; on the inner walls of a bowl, or on a cloud seen from one side only, it can be
+    wrong.
 
     Args:
         points: (B, N, 3), any unit and frame; no gradient passes.
-        k: points that make a neighbourhood, the point itself among them; at most N are taken.
+        k: points in a neighbourhood, including the point itself; at most N are taken.
 
     Returns:
         (B, N, 3), unit, in the dtype of the points. A point whose neighbourhood is a line or a single place has no
@@ -48,14 +49,14 @@ def cloud_normals(points: Tensor, k: int = 12) -> Tensor:
 def signed_point_distance(query: Tensor, points: Tensor, normals: Tensor, nearest: Tensor | None = None) -> Tensor:
     """Distance to the nearest point of a cloud, negative behind that point's tangent plane (GOAL, SAGA).
 
-    A loss rather than a measure: off by up to the spacing of the points, and its sign is a guess near edges and on
+    A loss rather than a measurement: off by up to the point spacing, and the sign is a guess near edges and on
     thin parts. The gradient passes through the distance, not through the choice of the point or the sign.
 
     Args:
         query: (B, M, 3), metres.
         points: (B, N, 3), metres, same frame.
         normals: (B, N, 3), outward.
-        nearest: (B, M), int64, index of the nearest point where it is known already.
+        nearest: (B, M), int64, index of the nearest point, if already known.
 
     Returns:
         (B, M), metres.
@@ -70,7 +71,7 @@ def signed_point_distance(query: Tensor, points: Tensor, normals: Tensor, neares
 def least_direction(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Unit eigenvector (..., 3) of the least eigenvalue of symmetric matrices (..., 3, 3), and whether it is unique.
 
-    In closed form (Smith, Communications of the ACM 1961), ten times as fast as LAPACK matrix by matrix.
+    In closed form (Smith, Communications of the ACM 1961), ten times as fast as LAPACK one matrix at a time.
     """
     trace = matrix.diagonal(dim1=-2, dim2=-1).sum(-1)
     matrix = matrix / trace.clamp_min(1e-300)[..., None, None]

@@ -1,4 +1,4 @@
-"""Which points of an object a camera sees: by rays against the mesh, or from the cloud alone."""
+"""Points of an object that a camera sees: by casting rays at the mesh, or from the cloud alone."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def hidden_point_removal(points: NDArray, eye: ArrayLike, radius: float = 100.0)
 
     Args:
         points: (N, 3), any unit.
-        eye: (3,), where the camera stands; none of the points.
+        eye: (3,), position of the camera; must not be one of the points.
         radius: of the sphere, in multiples of the largest distance from the eye. A small sphere loses points where the
-            surface bends inwards or is seen at a slant, a large one sees through sparse clouds.
+            surface is concave or seen at a slant, a large one sees through sparse clouds.
 
     Returns:
-        Sorted indices; all of them for fewer than 4 points, or points in one plane with the eye.
+        Sorted indices; all of them for fewer than 4 points, or points coplanar with the eye.
 
     Raises:
         ValueError: a point lies at the eye.
@@ -32,7 +32,7 @@ def hidden_point_removal(points: NDArray, eye: ArrayLike, radius: float = 100.0)
     local = points - np.asarray(eye, np.float64)
     distance = np.linalg.norm(local, axis=1, keepdims=True)
     if len(points) and not distance.min() > 0:
-        raise ValueError(f"eye: expected a place away from the points, found point {distance.argmin()} there")
+        raise ValueError(f"eye: expected a position away from the points, found it at point {distance.argmin()}")
     if len(points) < 4:
         return np.arange(len(points))
     flipped = local + 2 * (radius * distance.max() - distance) * local / distance
@@ -44,7 +44,7 @@ def hidden_point_removal(points: NDArray, eye: ArrayLike, radius: float = 100.0)
 
 
 class Occluder:
-    """The triangles of a mesh, set up for rays (embree); the sides that a ray may come from are both.
+    """The triangles of a mesh, set up for ray casting (embree); both sides of a triangle block a ray.
 
     Args:
         mesh: any unit; need not be closed.
@@ -54,7 +54,7 @@ class Occluder:
     """
 
     def __init__(self, mesh: trimesh.Trimesh) -> None:
-        from embreex.mesh_construction import TriangleMesh  # imported where rays are cast
+        from embreex.mesh_construction import TriangleMesh  # imported only when rays are cast
         from embreex.rtcore_scene import EmbreeScene
 
         check_mesh(mesh)
@@ -66,13 +66,13 @@ class Occluder:
         self._mesh = TriangleMesh(self._scene, ((triangles - self._centre) / self._scale).astype(np.float32))
 
     def sees(self, points: ArrayLike, eye: ArrayLike, tolerance: float | None = None) -> NDArray[np.bool_]:
-        """Whether nothing of the mesh stands between the eye and each point.
+        """Whether each point is visible from the eye, with no part of the mesh in between.
 
         Args:
-            points: (N, 3), on the mesh or anywhere else, its unit and frame.
-            eye: (3,), likewise; none of the points.
-            tolerance: how far behind the first surface a point still counts as on it, unit of the mesh; by default
-                1/1000 of half the mesh's longest side. Raise it for points that were measured.
+            points: (N, 3), on the mesh or anywhere else, in its unit and frame.
+            eye: (3,), likewise; must not be one of the points.
+            tolerance: how far behind the first surface a point still counts as lying on it, unit of the mesh; by
+                default 1/1000 of half the mesh's longest side. Raise it for measured points.
 
         Returns:
             (N,).
@@ -85,9 +85,9 @@ class Occluder:
         way = ends - start
         distance = np.linalg.norm(way, axis=1)
         if len(ends) and not distance.min() > 0:
-            raise ValueError(f"eye: expected a place away from the points, found point {distance.argmin()} there")
+            raise ValueError(f"eye: expected a position away from the points, found it at point {distance.argmin()}")
         rays = (way / distance[:, None]).astype(np.float32)
-        # A far eye would cost the single precision of the hit, so rays start near the mesh, which lies within sqrt(3).
+        # A distant eye would cost the hit its single precision, so rays start near the mesh, which lies within sqrt(3).
         skipped = np.minimum(max(float(np.linalg.norm(start)) - 2, 0), distance)
         origins = (start + (skipped / distance)[:, None] * way).astype(np.float32)
         hits = self._scene.run(origins, rays, query="DISTANCE")

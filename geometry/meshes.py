@@ -1,4 +1,4 @@
-"""Reading triangle meshes, with an error that says what is wrong with the file."""
+"""Reading triangle meshes, with errors that say what is wrong with the file."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import trimesh
 
 
 class MeshError(ValueError):
-    """A mesh, or the file it should come from, cannot be used; the message names the file."""
+    """A mesh, or the file that should hold it, cannot be used; the message names the file."""
 
 
 def load_mesh(path: str | Path) -> trimesh.Trimesh:
     """Reads one mesh: units, frame, vertex order and scale stay as in the file, materials are left out.
 
-    A file of several parts becomes one mesh. STL holds no shared vertices, so equal ones are merged there.
+    A file with several parts becomes one mesh. STL has no shared vertices, so equal ones are merged.
 
     Args:
-        path: OBJ, STL, PLY, OFF, GLB, or what else trimesh reads.
+        path: OBJ, STL, PLY, OFF, GLB, or any other format that trimesh reads.
 
     Returns:
         The mesh, with at least one face and finite vertices.
 
     Raises:
-        MeshError: the path is absent, a folder, empty, of an unknown format or no mesh; or the mesh has no faces, a
-            vertex that is not finite, or a face that points at no vertex.
+        MeshError: the path does not exist, is a folder, empty, of unknown format or not a mesh; or the mesh has no
+            faces, a vertex that is not finite, or a face with an index out of range.
     """
     path = Path(path)
     _check_path(path)
@@ -36,10 +36,10 @@ def load_mesh(path: str | Path) -> trimesh.Trimesh:
         with warnings.catch_warnings():  # trimesh averages texture coordinates over vertices that have none
             warnings.simplefilter("ignore", RuntimeWarning)
             mesh = trimesh.load_mesh(path, process=False, **order)
-    except Exception as error:  # the parsers raise whatever they stumble over: IndexError, struct.error, ...
+    except Exception as error:  # the parsers raise anything: IndexError, struct.error, ...
         raise MeshError(f"{path}: expected a mesh, but its parser failed: {error}") from error
     if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
-        raise MeshError(f"{path}: expected a triangle mesh, found no faces; a point cloud has to be meshed first")
+        raise MeshError(f"{path}: expected a triangle mesh, found no faces; a point cloud must be meshed first")
     check_mesh(mesh, str(path))
     if path.suffix.lower() == ".stl":
         mesh.merge_vertices()

@@ -10,16 +10,16 @@ import torch
 from scipy.spatial import KDTree
 from torch import Tensor
 
-_TREE = 128  # points from which a KD-tree beats a table on one core
+_TREE = 128  # from this many points on, a KD-tree beats a table on one core
 _CHUNK = 1 << 25  # distances held at once by the table: 128 MB in float32
 
 
 def knn(query: Tensor, points: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k nearest points of each query, nearest first.
 
-    On the CPU a KD-tree searches large clouds and a table of all distances small ones; on a GPU it is `torch_cluster`
-    where that is installed, else the table, in chunks. All find the same points unless two are equally far. The
-    distances are then taken from the points found, so they are exact, and differentiable to both inputs.
+    On the CPU large clouds are searched with a KD-tree and small ones with a table of all distances; on a GPU
+    `torch_cluster` is used where it is installed, otherwise the table, in chunks. All find the same points except for
+    ties. The distances are recomputed from the points found, so they are exact, and differentiable in both inputs.
 
     Args:
         query: (B, M, 3).
@@ -30,7 +30,7 @@ def knn(query: Tensor, points: Tensor, k: int) -> tuple[Tensor, Tensor]:
         Distance (B, M, k) and index into `points` (B, M, k) int64. The gradient of a distance of 0 is 0.
 
     Raises:
-        ValueError: the shapes are not those, or `k` does not fit N.
+        ValueError: wrong shapes, or `k` out of range.
     """
     _check(query, points, k)
     index = _search(points)(query.detach(), points.detach(), k)
@@ -45,15 +45,15 @@ def ball_query(query: Tensor, points: Tensor, radius: float, k: int) -> tuple[Te
     Args:
         query: (B, M, 3).
         points: (B, N, 3), same unit and frame.
-        radius: greater than 0, in the same unit; a point at exactly this distance is in.
+        radius: greater than 0, in the same unit; a point at exactly this distance is included.
         k: 1 <= k <= N.
 
     Returns:
-        Index into `points` (B, M, k) int64, and whether it is within the radius (B, M, k). The places left over hold
-        the nearest point again, so that they change nothing under a maximum.
+        Index into `points` (B, M, k) int64, and whether it is within the radius (B, M, k). Unused places repeat the
+        nearest point, so that they do not change a maximum.
 
     Raises:
-        ValueError: the shapes are not those, `k` does not fit N, or the radius is not positive.
+        ValueError: wrong shapes, `k` out of range, or a radius that is not positive.
     """
     if not radius > 0:
         raise ValueError(f"radius: expected a positive number, found {radius}")
@@ -80,17 +80,17 @@ def bps_basis(n: int, radius: float, seed: int = 0) -> Tensor:
 
 
 def bps_encode(points: Tensor, basis: Tensor) -> Tensor:
-    """From each basis point to the nearest point of the cloud.
+    """Vectors from each basis point to the nearest point of the cloud.
 
     Args:
         points: (B, N, 3), metres, in the frame of the basis.
         basis: (n, 3), metres.
 
     Returns:
-        (B, n, 3), nearest point minus basis point, differentiable to the cloud; its length is the BPS distance.
+        (B, n, 3), nearest point minus basis point, differentiable in the cloud; its length is the BPS distance.
 
     Raises:
-        ValueError: the shapes are not those.
+        ValueError: wrong shapes.
     """
     if basis.ndim != 2 or basis.shape[-1] != 3:
         raise ValueError(f"basis: expected shape (n, 3), found {tuple(basis.shape)}")
@@ -127,7 +127,7 @@ def _knn_table(query: Tensor, points: Tensor, k: int) -> Tensor:
 
 
 def _knn_cluster(query: Tensor, points: Tensor, k: int) -> Tensor:
-    # Compiled for one version of torch, so never a requirement.
+    # Compiled for one version of torch, so it cannot be a requirement.
     from torch_cluster import knn as cluster_knn  # pyright: ignore[reportMissingImports]
 
     (n_clouds, n), m = points.shape[:2], query.shape[1]
@@ -141,8 +141,10 @@ def _knn_cluster(query: Tensor, points: Tensor, k: int) -> Tensor:
 def _check(query: Tensor, points: Tensor, k: int) -> None:
     for name, x in (("query", query), ("points", points)):
         if x.ndim != 3 or x.shape[-1] != 3:
-            raise ValueError(f"{name}: expected shape (B, N, 3), found {tuple(x.shape)}; add a batch of 1 by [None]")
+            raise ValueError(
+                f"{name}: expected shape (B, N, 3), found {tuple(x.shape)}; add a batch dimension with [None]"
+            )
     if len(query) != len(points):
-        raise ValueError(f"query: expected as many clouds as points has, {len(points)}, found {len(query)}")
+        raise ValueError(f"query: expected as many clouds as in points, {len(points)}, found {len(query)}")
     if not 1 <= k <= points.shape[1]:
         raise ValueError(f"k: expected 1 to {points.shape[1]}, the number of points, found {k}")

@@ -1,4 +1,4 @@
-"""Normals for shading: round where a surface is meant to be round, sharp at its edges."""
+"""Normals for shading: smooth where a surface is meant to be smooth, sharp at its edges."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from scipy.sparse.csgraph import connected_components
 def corner_normals(mesh: trimesh.Trimesh, crease_deg: float = 40.0) -> NDArray[np.float64]:
     """A normal for each corner of each face.
 
-    The corners that meet at a vertex share one normal, the mean weighted by angle, as far as one reaches the other over
-    edges whose faces meet at less than the crease angle. Vertices at the same place count as one.
+    Corners that meet at a vertex share one normal, the mean weighted by angle, if they are connected across edges whose
+    faces meet at less than the crease angle. Vertices at the same place count as one.
 
     Args:
         mesh: faces counter-clockwise from outside.
         crease_deg: degrees between the normals of two faces.
 
     Returns:
-        (F, 3, 3): face, corner, xyz; unit length, or zero where all faces around are degenerate.
+        (F, 3, 3): face, corner, xyz; unit length, or zero where all adjacent faces are degenerate.
     """
     unique, vertex = trimesh.grouping.unique_rows(np.asarray(mesh.vertices))
     faces = vertex.reshape(-1)[mesh.faces]

@@ -1,7 +1,7 @@
-"""Says what slow work is going on, how much of it is done, and for how long.
+"""Progress of slow work: what is being done, how much of it is finished, and for how long it has been running.
 
-Library code announces its work by `tracked` or `working`, and prints nothing. A command shows what is announced inside
-`shown()`: bars where standard error is a terminal; else a line at the start and one at the end of what takes long.
+Library code announces its work with `tracked` or `working`, and prints nothing. A command shows what is announced
+inside `shown()`: bars on a terminal; otherwise a line at the start and one at the end of work that takes long.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 LONG = 10.0
-"""Seconds after which work is told of where there is no terminal."""
+"""Seconds after which work is reported when standard error is not a terminal."""
 
 _Item = TypeVar("_Item")
 
 
 class Work:
-    """A piece of work that is under way; this one is shown to nobody."""
+    """A piece of work in progress; this base class does not show it."""
 
     def advance(self, count: int = 1) -> None:
-        """So many further parts are done."""
+        """Counts further parts as done."""
 
     def note(self, text: str) -> None:
-        """What of it is being done now, in a few words."""
+        """Says in a few words which part is being done now."""
 
     def end(self, whole: bool) -> None:
-        """It is over; done to the end, or stopped."""
+        """Ends the work: finished, or stopped early."""
 
 
 class Screen:
-    """Shows work on a console, and nothing from processes that were forked off this one.
+    """Shows work on a console; processes forked from this one show nothing.
 
     Args:
-        console: where; bars need a terminal.
+        console: where to print; bars need a terminal.
     """
 
     def __init__(self, console: Console) -> None:
@@ -51,7 +51,7 @@ class Screen:
         self._open = 0
 
     def begin(self, what: str, total: int | None) -> Work:
-        """Shows a further piece of work, below those that it is a part of."""
+        """Shows another piece of work, below those that it is part of."""
         if os.getpid() != self._process:
             return Work()
         if not self.console.is_terminal:
@@ -63,7 +63,7 @@ class Screen:
         return _Bar(self, self._bars, what, total)
 
     def ended(self) -> None:
-        """One piece less; after the last one the bars go."""
+        """Notes that a piece of work ended; after the last one the bars are removed."""
         self._open -= 1
         if self._open == 0 and self._bars is not None:
             self._bars.stop()
@@ -113,7 +113,7 @@ class _Lines(Work):
 
 
 class _Count(ProgressColumn):
-    """How many of how many."""
+    """Column "done/total"."""
 
     def render(self, task: Task) -> Text:
         return Text("" if task.total is None else f"{task.completed:.0f}/{task.total:.0f}")
@@ -124,11 +124,11 @@ _screen: Screen | None = None
 
 @contextmanager
 def shown(console: Console | None = None, speaks: bool = True) -> Iterator[None]:
-    """Shows the work that is announced inside; within another `shown`, that one goes on.
+    """Shows the work that is announced inside; within another `shown`, the outer one continues.
 
     Args:
-        console: where; by default standard error.
-        speaks: false for a process that leaves it to another one.
+        console: where to print; by default standard error.
+        speaks: false for a process that leaves reporting to another one.
     """
     global _screen
     if _screen is not None:
@@ -142,20 +142,20 @@ def shown(console: Console | None = None, speaks: bool = True) -> Iterator[None]
 
 
 def begin(what: str, total: int | None = None) -> Work:
-    """Announces work whose end is not that of a block; whoever calls it calls `end`. See `working`."""
+    """Announces work that does not end with a block; the caller has to call `end`. See `working`."""
     return Work() if _screen is None else _screen.begin(what, total)
 
 
 @contextmanager
 def working(what: str, total: int | None = None) -> Iterator[Work]:
-    """Announces work that lasts as long as the block.
+    """Announces work that is done inside the block.
 
     Args:
-        what: is being done, in a few words: "decomposing mug".
-        total: parts that it has; None where they are not counted.
+        what: the work in a few words: "decomposing mug".
+        total: number of parts; None where they are not counted.
 
     Yields:
-        To be told of each part that is done.
+        The work, on which to call `advance` for each part that is done.
     """
     work, whole = begin(what, total), False
     try:
@@ -166,12 +166,12 @@ def working(what: str, total: int | None = None) -> Iterator[Work]:
 
 
 def tracked(items: Iterable[_Item], what: str, total: int | None = None) -> Iterator[_Item]:
-    """Hands the items on and announces how many are done.
+    """Passes the items through and announces how many are done.
 
     Args:
         items: each is a part of the work, done when the next one is asked for.
         what: as for `working`.
-        total: their number, where they have no length.
+        total: number of items, if they have no length.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
@@ -183,10 +183,10 @@ def tracked(items: Iterable[_Item], what: str, total: int | None = None) -> Iter
 
 def _bars(console: Console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), _Count(), TimeElapsedColumn(), TimeRemainingColumn())
-    on_terminal = sys.stdout.isatty()  # else what is printed meanwhile would leave its file for the terminal
+    on_terminal = sys.stdout.isatty()  # otherwise redirected output would go to the terminal
     return Progress(*columns, console=console, transient=True, redirect_stdout=on_terminal)
 
 
 def _plain(text: str) -> str:
-    """The text without markup: a name may hold brackets."""
+    """The text without markup: a name may contain brackets."""
     return text.replace("[", "\\[")

@@ -1,7 +1,7 @@
 """Pictures of meshes by ray casting with embreex: no display, no OpenGL, the same on every machine.
 
-A scene stands on white under a dome of fixed lamps, brightest over the camera's left shoulder; every lamp casts
-shadows, which together come out soft and without noise.
+A scene is drawn on white under a dome of fixed lamps, brightest over the camera's left shoulder; every lamp casts
+shadows, which add up to soft ones without noise.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ Colour = tuple[float, float, float]
 Part = tuple[trimesh.Trimesh, Colour]
 Array = NDArray[np.float32]
 
-_SUBPIXELS = np.array([(-0.125, -0.375), (0.375, -0.125), (-0.375, 0.125), (0.125, 0.375)])  # 2x2, turned: finer edges
-_LAMPS = 40  # shared out over the sub-pixels, ten each
+_SUBPIXELS = np.array([(-0.125, -0.375), (0.375, -0.125), (-0.375, 0.125), (0.125, 0.375)])  # rotated grid
+_LAMPS = 40  # divided among the sub-pixels, ten each
 _GAMMA = 2.2
 
 
@@ -42,9 +42,9 @@ class Camera:
     fov_deg: float = 40.0
 
     def __post_init__(self) -> None:
-        """Raises ValueError where eye and target coincide or the angle is no picture's."""
+        """Raises ValueError if eye and target coincide or the angle is out of range."""
         if np.allclose(self.eye, self.target, atol=1e-12):
-            raise ValueError(f"eye: expected a place away from the target, found both at {self.target}")
+            raise ValueError(f"eye: expected a position away from the target, found both at {self.target}")
         if not 0 < self.fov_deg < 180:
             raise ValueError(f"fov_deg: expected an angle between 0 and 180 degrees, found {self.fov_deg}")
 
@@ -60,7 +60,7 @@ class Camera:
         fov_deg: float = 40.0,
         up: tuple[float, float, float] = (0.0, 0.0, 1.0),
     ) -> Camera:
-        """The nearest camera that sees all of the meshes, with a little room around them.
+        """The nearest camera that sees all of the meshes, with a small margin around them.
 
         Args:
             meshes: of a scene, as for `render_scene`.
@@ -75,8 +75,8 @@ class Camera:
             raise ValueError("meshes: expected at least one (mesh, colour), found none")
         right, top, back = axes = _axes(np.asarray(direction, np.float64), up)
         points = np.concatenate([np.asarray(mesh.vertices) for mesh, _ in meshes]) @ axes.T
-        slope = np.tan(np.radians(fov_deg) / 2) / 1.06  # 6 % of room
-        # A point (x, z) is in view of an eye at (x0, z0) where |x - x0| <= slope (z0 - z); so for y.
+        slope = np.tan(np.radians(fov_deg) / 2) / 1.06  # a margin of 6 %
+        # A point (x, z) is in view of an eye at (x0, z0) where |x - x0| <= slope (z0 - z); likewise for y.
         high = (points[:, :2] + slope * points[:, 2:]).max(0)
         low = (points[:, :2] - slope * points[:, 2:]).min(0)
         x, y = (high + low) / 2
@@ -98,7 +98,7 @@ class Camera:
     def pixels(self, points: NDArray[np.float64], size: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows (N,) and columns (N,) of the pixels in the smallest rectangle that holds points (P, 3), world frame."""
         x, y, z = ((points - self.eye) @ self.axes.T).T
-        if z.max() >= 0:  # something beside or behind the eye: anything may be in view
+        if z.max() >= 0:  # something is level with the eye or behind it: anything may be in view
             rows, columns = np.indices(size)
             return rows.ravel(), columns.ravel()
         along = np.stack([y, -x]) / z / self._per_pixel(size) + np.array([[size[0] / 2], [size[1] / 2]])
@@ -161,7 +161,7 @@ def frame_mesh(R: ArrayLike, t: ArrayLike, length: float = 0.05) -> list[Part]:
 
 
 def points_mesh(points: ArrayLike, radius: float = 0.002) -> trimesh.Trimesh:
-    """Draws points (N, 3), metres, world frame, as one mesh of little spheres.
+    """Draws points (N, 3), metres, world frame, as one mesh of small spheres.
 
     Raises:
         ValueError: `points` has another shape, or is empty.
@@ -176,10 +176,10 @@ def points_mesh(points: ArrayLike, radius: float = 0.002) -> trimesh.Trimesh:
 
 
 class _Scene:
-    """The triangles of all meshes, and what is needed to shade a point on one of them."""
+    """The triangles of all meshes, with what is needed to shade a point on one of them."""
 
     def __init__(self, meshes: Sequence[Part]) -> None:
-        from embreex.mesh_construction import TriangleMesh  # imported where a picture is made
+        from embreex.mesh_construction import TriangleMesh  # imported only when a picture is drawn
         from embreex.rtcore_scene import EmbreeScene
 
         triangles = np.concatenate([np.asarray(mesh.triangles) for mesh, _ in meshes])
@@ -212,7 +212,7 @@ class _Scene:
         return light
 
     def _irradiance(self, at: Array, normal: Array, lamps: Array, power: Array) -> Array:
-        total = np.full(len(at), 0.12, np.float32)  # what the white surroundings throw back, everywhere
+        total = np.full(len(at), 0.12, np.float32)  # light that the white surroundings reflect, everywhere
         for lamp, strength in zip(lamps, power, strict=True):
             cosine = normal @ lamp
             facing = np.flatnonzero(cosine > 0)
@@ -222,7 +222,8 @@ class _Scene:
 
 
 def _lamps(axes: NDArray[np.float64]) -> tuple[Array, Array]:
-    """Directions (L, 3), world frame, spread evenly over the sphere's part above and behind the camera, and powers.
+    """Directions (L, 3), world frame, spread evenly over the part of the sphere above and behind the camera, and
+    powers.
 
     Each sub-pixel's share lights a white surface that faces the brightest place to about 1.1, a little overexposed.
     """
@@ -242,10 +243,10 @@ def _lamps(axes: NDArray[np.float64]) -> tuple[Array, Array]:
 def _axes(back: NDArray[np.float64], up: tuple[float, float, float]) -> NDArray[np.float64]:
     length = np.linalg.norm(back)
     if not length > 0:
-        raise ValueError(f"direction: expected a vector that is not zero, found {back}")
+        raise ValueError(f"direction: expected a nonzero vector, found {back}")
     back = back / length
     right = np.cross(up, back)
-    if np.linalg.norm(right) < 1e-6:  # straight from above or below: any horizontal direction will do as up
+    if np.linalg.norm(right) < 1e-6:  # straight from above or below: any horizontal direction will do for up
         right = np.cross((0.0, 1.0, 0.0) if abs(back[1]) < 0.9 else (1.0, 0.0, 0.0), back)
     right /= np.linalg.norm(right)
     return np.stack([right, np.cross(back, right), back])

@@ -1,7 +1,7 @@
 """Conversions between rotations; any batch shape, differentiable, with finite gradients at angles 0 and pi.
 
 The conventions (column vectors, wxyz, 6-D = two columns, static Euler angles) are those of `geometry/__init__.py`.
-Nothing here projects a matrix onto SO(3): what is passed as a rotation has to be one.
+Nothing here projects a matrix onto SO(3): the caller must pass valid rotations.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ def rotvec_to_rotmat(v: Tensor) -> Tensor:
 
 
 def rotmat_to_rotvec(R: Tensor) -> Tensor:
-    """Inverse of `rotvec_to_rotmat`, with angle in [0, pi]; accurate near pi because it goes through the quaternion.
+    """Inverse of `rotvec_to_rotmat`, with angle in [0, pi]; accurate near pi because it is computed via the quaternion.
 
     Args:
         R: (..., 3, 3) rotation matrices.
 
     Returns:
-        (..., 3), radians. At exactly pi either of the two axes may come back.
+        (..., 3), radians. At exactly pi, either of the two axes may be returned.
 
     Raises:
         ValueError: the last dimensions are not (3, 3).
@@ -72,7 +72,7 @@ def quat_to_rotmat(q: Tensor) -> Tensor:
     """Rotation matrix of a quaternion.
 
     Args:
-        q: (..., 4), wxyz, of any length but zero.
+        q: (..., 4), wxyz, any nonzero length.
 
     Returns:
         (..., 3, 3) rotation matrices; q and -q give the same.
@@ -159,7 +159,7 @@ def rotmat_to_rot6d(R: Tensor) -> Tensor:
 
 
 def euler_to_rotmat(angles: Tensor, axes: str = "xyz") -> Tensor:
-    """Turns about the fixed axes letter by letter: "xyz" is Rz(angles[2]) @ Ry(angles[1]) @ Rx(angles[0]).
+    """Rotates about the fixed axes letter by letter: "xyz" is Rz(angles[2]) @ Ry(angles[1]) @ Rx(angles[0]).
 
     Args:
         angles: (..., 3), radians, one per letter of `axes`.
@@ -169,7 +169,7 @@ def euler_to_rotmat(angles: Tensor, axes: str = "xyz") -> Tensor:
         (..., 3, 3) rotation matrices.
 
     Raises:
-        ValueError: the last dimension is not 3, or `axes` is no permutation of "xyz".
+        ValueError: the last dimension is not 3, or `axes` is not a permutation of "xyz".
     """
     _check_last(angles, "angles", 3)
     order = _check_axes(axes)
@@ -189,7 +189,7 @@ def rotmat_to_euler(R: Tensor, axes: str = "xyz") -> Tensor:
         (..., 3), radians; the second angle in [-pi/2, pi/2]. In gimbal lock (second angle +-pi/2) the third is 0.
 
     Raises:
-        ValueError: the last dimensions are not (3, 3), or `axes` is no permutation of "xyz".
+        ValueError: the last dimensions are not (3, 3), or `axes` is not a permutation of "xyz".
     """
     _check_rotmat(R, "R")
     i, j, k = _check_axes(axes)
@@ -204,12 +204,12 @@ def rotmat_to_euler(R: Tensor, axes: str = "xyz") -> Tensor:
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Shortest turn from `a` to `b` at constant speed, a @ exp(t log(a^T b)).
+    """Shortest rotation from `a` to `b` at constant speed, a @ exp(t log(a^T b)).
 
     Args:
         a: (..., 3, 3) rotation at t = 0.
-        b: (..., 3, 3) rotation at t = 1; half a turn away, either way round may be taken.
-        t: (...), broadcasts against the batch shapes; outside of [0, 1] it extrapolates.
+        b: (..., 3, 3) rotation at t = 1; half a turn away, either direction may be taken.
+        t: (...), broadcasts against the batch shapes; outside [0, 1] it extrapolates.
 
     Returns:
         (..., 3, 3) rotation matrices.

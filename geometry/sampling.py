@@ -1,4 +1,4 @@
-"""Points from clouds and surfaces, the same for the same seed on every machine."""
+"""Sampling points of clouds and surfaces; the same seed gives the same points on every machine."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .meshes import MeshError
 
 
 def farthest_point_sampling(points: Tensor, k: int, start: int = 0) -> Tensor:
-    """Picks points one by one, each the farthest from all picked before (Eldar et al., 1997).
+    """Picks points one by one, each the farthest from all those picked before (Eldar et al., 1997).
 
-    `torch_cluster` does it where it is installed; otherwise a loop of k steps, cloud by cloud in NumPy on the CPU,
-    which takes half the time of batched steps or less. All pick the same points unless two are equally far.
+    `torch_cluster` is used where it is installed; otherwise a loop of k steps, cloud by cloud in NumPy on the CPU,
+    which takes at most half the time of batched steps. All pick the same points except for ties.
 
     Args:
         points: (B, N, 3), any unit and frame.
@@ -24,10 +24,10 @@ def farthest_point_sampling(points: Tensor, k: int, start: int = 0) -> Tensor:
         start: index of the first one, the same for each cloud.
 
     Returns:
-        (B, k) int64 indices in the order picked; a prefix of them is the answer for a smaller k.
+        (B, k) int64 indices in the order picked; a prefix of them is the result for a smaller k.
 
     Raises:
-        ValueError: `points` is no batch of clouds, or `k` or `start` does not fit N.
+        ValueError: `points` is not a batch of clouds, or `k` or `start` is out of range.
     """
     n = _check_clouds(points, "points")
     if not 1 <= k <= n:
@@ -45,7 +45,7 @@ def sample_surface(
     """Draws points from a surface with uniform density by area.
 
     The total area is cut into n equal shares with one point in each, which spreads them more evenly than independent
-    draws; then the order is shuffled, so that every slice covers the surface as well.
+    draws; then the order is shuffled, so that every slice covers the surface too.
 
     Args:
         mesh_vertices: (V, 3), metres, mesh frame.
@@ -65,7 +65,7 @@ def sample_surface(
     length = np.linalg.norm(cross, axis=1)
     cumulative = np.cumsum(length)
     if not len(length) or not 0 < cumulative[-1] < np.inf:
-        raise MeshError(f"faces: expected a surface of positive, finite area, found {len(length)} faces without")
+        raise MeshError(f"faces: expected a surface of positive, finite area, found {len(length)} faces without one")
     rng = np.random.default_rng(seed)
     share = rng.permutation(n) + rng.random(n)
     face = np.searchsorted(cumulative, share / n * cumulative[-1], side="right").clip(max=len(length) - 1)
@@ -77,7 +77,9 @@ def sample_surface(
 
 def _check_clouds(points: Tensor, name: str) -> int:
     if points.ndim != 3 or points.shape[-1] != 3:
-        raise ValueError(f"{name}: expected shape (B, N, 3), found {tuple(points.shape)}; add a batch of 1 by [None]")
+        raise ValueError(
+            f"{name}: expected shape (B, N, 3), found {tuple(points.shape)}; add a batch dimension with [None]"
+        )
     return points.shape[1]
 
 
@@ -112,7 +114,7 @@ def _fps_torch(points: Tensor, k: int, start: int) -> Tensor:
 
 
 def _fps_cluster(points: Tensor, k: int, start: int) -> Tensor:
-    # Compiled for one version of torch, so never a requirement.
+    # Compiled for one version of torch, so it cannot be a requirement.
     from torch_cluster import fps  # pyright: ignore[reportMissingImports]
 
     n_clouds, n = points.shape[:2]

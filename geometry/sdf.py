@@ -1,4 +1,4 @@
-"""Signed distance to a triangle mesh, exact and from a grid: metres, positive outside, differentiable to the points."""
+"""Signed distance to a triangle mesh, exact and from a grid: metres, positive outside, differentiable in the points."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from .sdf_backends import Backend, WarpBackend, build_backend
 
 _CHUNK = 1 << 17  # nodes of a grid per query
 _MAX_NODES = 1 << 28  # 1 GB of float32
-_SMALL = 1 << 12  # nodes of a grid that needs no coarse one first
+_SMALL = 1 << 12  # a grid of at most this many nodes needs no coarse one first
 _COARSER = 4
 
 
 class SignedDistance:
-    """Distance to the surface of a mesh, negative where the winding number says inside.
+    """Distance to the surface of a mesh, negative inside according to the winding number.
 
     The backend finds the nearest face and the sign; the distance to that face is taken in the dtype of the points. In
-    float64 it is as good as the choice of the face, which warp makes in float32: at slivers of a bad mesh that can cost
-    1e-5 of its size (igl and trimesh choose in float64). The gradient has length 1 and points away from the inside;
-    on the surface itself it is the normal of the nearest face. There is no useful second derivative.
+    float64 it is as exact as the choice of the face, which warp makes in float32: at slivers of a bad mesh the error
+    can reach 1e-5 of its size (igl and trimesh choose in float64). The gradient has length 1 and points away from the
+    inside; on the surface itself it is the normal of the nearest face. There is no useful second derivative.
 
     The mesh should be one closed surface. Where closed parts overlap (a mesh of concatenated links or convex pieces)
-    the sign is right, but the distance inside is to the nearest face, inner walls included: unite the parts first.
+    the sign is right, but the distance inside is that to the nearest face, including inner walls: unite the parts
+    first.
 
     Example:
         >>> sphere = trimesh.creation.icosphere(subdivisions=5)
@@ -45,10 +46,11 @@ class SignedDistance:
             backend: "warp" (default; follows the device of the points), "igl" or "trimesh" (both on the CPU), or
                 "kaolin" (CUDA).
             grid: of the same mesh, which has to be closed. The result is the same; warp finds the sign ten times as
-                fast, because near a node it is the node's unless the surface lies between. The others ignore it.
+                fast, because a point has the sign of a nearby node unless the surface lies between them. The other
+                backends ignore it.
 
         Raises:
-            MeshError: the mesh has no faces, vertices that are not finite, or is closed and inside out.
+            MeshError: the mesh has no faces, vertices that are not finite, or is closed but inside out.
             ValueError: the backend is unknown or not installed.
         """
         check_mesh(mesh)
@@ -59,7 +61,7 @@ class SignedDistance:
         self._centre = vertices[mesh.faces].min((0, 1)) / 2 + vertices[mesh.faces].max((0, 1)) / 2
         self._scale = float(np.abs(vertices[mesh.faces] - self._centre).max())
         if not self._scale > 0:
-            raise MeshError("mesh: expected a surface, found all faces at one point")
+            raise MeshError("mesh: expected a surface, found all faces collapsed to one point")
         # Centred and scaled to 1, float32 is good to 1e-7 of the size, wherever the mesh lies and in whatever unit.
         scaled = (vertices - self._centre) / self._scale
         self._triangles = torch.from_numpy(scaled[mesh.faces])
@@ -98,11 +100,11 @@ class SignedDistance:
 
     @property
     def search(self) -> Backend:
-        """The backend, for a kernel that searches by itself."""
+        """The backend, for a kernel that does its own search."""
         return self._query
 
     def __reduce__(self) -> tuple[type, tuple[trimesh.Trimesh, str, DistanceGrid | None]]:
-        """Pickles the mesh; the search is built again on the other side, for a worker process say."""
+        """Pickles the mesh; the search structure is rebuilt on unpickling, e.g. in a worker process."""
         return type(self), (self.mesh, self.backend, self._grid)
 
 
@@ -110,8 +112,8 @@ class DistanceGrid(nn.Module):
     """Signed distance at the nodes of a grid, interpolated: about ten times as fast as `SignedDistance`.
 
     With spacing h it is off by up to h^2 / (4 r) where the level set is smooth with radius of curvature r, and by up to
-    about h / 2 where the distance has a kink: at edges of the surface and on the medial axis. Outside of the grid it
-    gives the value at the nearest place of its border plus the way there, which is never less than the distance.
+    about h / 2 where the distance has a kink: at edges of the surface and on the medial axis. Outside the grid it gives
+    the value at the nearest point of the border plus the distance to it, which is never less than the true distance.
 
     Attributes:
         values: (X, Y, Z) buffer, metres.
@@ -132,17 +134,17 @@ class DistanceGrid(nn.Module):
         Args:
             mesh: metres; see `SignedDistance`.
             spacing: between nodes, metres.
-            margin: of the grid around the bounding box of the mesh, metres, at least.
+            margin: least margin of the grid around the bounding box of the mesh, metres.
             backend: of the `SignedDistance` that is sampled.
 
         Raises:
             MeshError: the mesh cannot be used.
-            ValueError: the backend is not there, or spacing and margin make no grid of sensible size.
+            ValueError: the backend is not available, or spacing and margin give a grid of unreasonable size.
         """
         super().__init__()
         distance = SignedDistance(mesh, backend)
         shape, origin = _grid_box(mesh, spacing, margin)
-        if mesh.is_watertight and np.prod(shape) > _SMALL:  # a coarse grid gives most signs of the fine one
+        if mesh.is_watertight and np.prod(shape) > _SMALL:  # a coarse grid gives most of the fine one's signs
             self._set(*_sampled(distance, *_grid_box(mesh, _COARSER * spacing, margin), _COARSER * spacing))
             distance = SignedDistance(mesh, backend, self)
         self._set(*_sampled(distance, shape, origin, spacing))
@@ -160,13 +162,13 @@ class DistanceGrid(nn.Module):
         return (inside.flatten() + beyond).reshape(points.shape[:-1]).to(points.dtype)
 
     def state(self) -> dict[str, NDArray[np.float64]]:
-        """Arrays to save, with `np.savez` for example: values (X, Y, Z), origin (3,), spacing ()."""
+        """Arrays to save, e.g. with `np.savez`: values (X, Y, Z), origin (3,), spacing ()."""
         arrays = {"values": self.values, "origin": self.origin, "spacing": torch.tensor(self.spacing).double()}
         return {name: array.cpu().numpy() for name, array in arrays.items()}
 
     @classmethod
     def from_state(cls, state: Mapping[str, NDArray[np.float64]]) -> DistanceGrid:
-        """The grid whose `state()` this is; an open npz file will do.
+        """The grid with this `state()`; an open npz file will do.
 
         Raises:
             ValueError: an array is missing or has the wrong shape.
@@ -181,14 +183,14 @@ class DistanceGrid(nn.Module):
         return cls.from_values(values, origin.to(values), float(spacing))
 
     def on(self, device: torch.device) -> DistanceGrid:
-        """The grid on a device: itself if it is there, else a copy. `to` moves the one that others hold as well."""
+        """The grid on a device: itself if it is there, otherwise a copy; `to` would move a grid that is shared."""
         if self.values.device == device:
             return self
         return self.from_values(self.values.to(device), self.origin.to(device), self.spacing)
 
     @classmethod
     def from_values(cls, values: Tensor, origin: Tensor, spacing: float) -> DistanceGrid:
-        """The grid of values (X, Y, Z), metres, at nodes `spacing` metres apart from the first one (3,) on."""
+        """The grid of values (X, Y, Z), metres, at nodes `spacing` metres apart, the first one at `origin` (3,)."""
         grid = cls.__new__(cls)
         nn.Module.__init__(grid)
         grid._set(values, origin, spacing)
@@ -202,7 +204,7 @@ class DistanceGrid(nn.Module):
 
 
 def closest_point(points: Tensor, triangles: Tensor) -> Tensor:
-    """Point of each triangle nearest to each point, paired.
+    """Nearest point of triangle i to point i.
 
     Args:
         points: (N, 3).
@@ -227,7 +229,7 @@ def closest_point(points: Tensor, triangles: Tensor) -> Tensor:
 
 
 def _signed_distance(points: Tensor, triangles: Tensor, inside: Tensor) -> Tensor:
-    """Distance of each point to its triangle; the triangle's point is held, which makes the gradient exact."""
+    """Distance of each point to its triangle; the nearest point is detached, which makes the gradient exact."""
     with torch.no_grad():
         foot = closest_point(points, triangles)
         a, b, c = triangles.unbind(-2)
@@ -244,7 +246,7 @@ def _grid_box(mesh: trimesh.Trimesh, spacing: float, margin: float) -> tuple[tup
     lower, upper = mesh.bounds
     shape = _grid_shape(upper - lower, spacing, margin)
     first = (lower + upper) / 2 - spacing * (np.array(shape) - 1) / 2
-    return shape, first.astype(np.float32).astype(np.float64)  # a place that the buffer holds exactly
+    return shape, first.astype(np.float32).astype(np.float64)  # a position that the buffer holds exactly
 
 
 def _sampled(
@@ -255,7 +257,7 @@ def _sampled(
     parts = []
     for start in range(0, len(nodes), _CHUNK):
         index = np.stack(np.unravel_index(nodes[start : start + _CHUNK], shape), axis=-1)
-        parts.append(distance(torch.from_numpy(origin + spacing * index)).float())  # metres off, float32 is too coarse
+        parts.append(distance(torch.from_numpy(origin + spacing * index)).float())  # far from 0, float32 is too coarse
     return torch.cat(parts).reshape(shape), torch.from_numpy(origin).float(), spacing
 
 
@@ -267,6 +269,6 @@ def _grid_shape(extent: NDArray[np.float64], spacing: float, margin: float) -> t
         size = "x".join(f"{e:.3g}" for e in extent)
         raise ValueError(
             f"spacing: {spacing} m makes {x}x{y}x{z} nodes of a mesh of {size} m; is the mesh in metres? "
-            f"At most {_MAX_NODES} nodes: a larger spacing would do"
+            f"At most {_MAX_NODES} nodes: use a larger spacing"
         )
     return x, y, z

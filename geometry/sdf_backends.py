@@ -1,4 +1,4 @@
-"""Who finds the nearest face and the sign: warp (CPU and CUDA), igl or trimesh (CPU), kaolin (CUDA).
+"""Backends that find the nearest face and the sign: warp (CPU and CUDA), igl or trimesh (CPU), kaolin (CUDA).
 
 A backend is built from vertices (V, 3) float64, centred and scaled to about 1, and faces (F, 3). Called with points
 (N, 3) in the same coordinates, finite and without gradient, it returns the nearest face (N,) int64 and whether the
@@ -33,7 +33,7 @@ class WarpBackend:
         self._solids: dict[str, Any] = {}
 
     def use_grid(self, values: NDArray[np.floating], origin: NDArray[np.float64], spacing: float) -> None:
-        """Takes signs from now on where it can from the signed distance `values` (X, Y, Z) at the nodes of a grid."""
+        """From now on takes signs, if possible, from the signed distance `values` (X, Y, Z) at the nodes of a grid."""
         self._grid = np.ascontiguousarray(values, np.float32), origin, spacing
 
     def __call__(self, points: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,7 +55,7 @@ class WarpBackend:
         return face.long(), inside
 
     def solid(self, device: str) -> Any:
-        """What `warp_kernels.Solid` holds, on a device; after `use_grid`."""
+        """The `warp_kernels.Solid` on a device; after `use_grid`."""
         from .warp_kernels import Solid, wp
 
         if self._grid is None:
@@ -111,16 +111,16 @@ class TrimeshBackend:
 class KaolinBackend:
     """NVIDIA kaolin on CUDA: every point against every face in one kernel, in float32; fast for meshes of few faces.
 
-    Not on the package index (the name there is a placeholder): installed from NVIDIA's wheels, see kaolin's
-    documentation. Signs are exact winding numbers of ours, because kaolin's `check_sign` casts rays and errs where
-    surfaces overlap. It returns squared distances, of which only the face is used.
+    Not on the package index (the name there is a placeholder): install it from NVIDIA's wheels, see kaolin's
+    documentation. Signs come from our own exact winding numbers, because kaolin's `check_sign` casts rays and errs
+    where surfaces overlap. Of kaolin's result only the face is used, not the squared distance.
     """
 
     def __init__(self, vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> None:
         from kaolin.metrics.trianglemesh import point_to_mesh_distance  # type: ignore[reportMissingImports]
 
         if not torch.cuda.is_available():
-            raise ValueError("backend: 'kaolin' needs a CUDA device, and there is none; 'warp' runs on the CPU as well")
+            raise ValueError("backend: 'kaolin' needs a CUDA device, found none; 'warp' also runs on the CPU")
         self._nearest, self._faces = point_to_mesh_distance, torch.from_numpy(faces)
         self._vertices = torch.from_numpy(vertices).float()
         self._triangles = torch.from_numpy(vertices[faces])
@@ -145,15 +145,15 @@ _BACKENDS = {
 
 
 def installed_backends() -> list[str]:
-    """Names that `build_backend` accepts here."""
+    """Names that `build_backend` accepts on this machine."""
     return [name for name, (module, _) in _BACKENDS.items() if find_spec(module)]
 
 
 def build_backend(name: str, vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> Backend:
-    """Builds the backend called `name`; see the module's docstring for what it takes and returns.
+    """Builds the backend called `name`; see the module docstring for what it takes and returns.
 
     Raises:
-        ValueError: there is no such backend, or it is not installed; the message names those that are.
+        ValueError: the backend is unknown or not installed; the message lists those that are.
     """
     here = " | ".join(installed_backends())
     if name not in _BACKENDS:
@@ -172,7 +172,7 @@ def winding_number(points: Tensor, triangles: Tensor) -> Tensor:
         triangles: (F, 3, 3), corners counter-clockwise from outside, same unit and frame.
 
     Returns:
-        (N,): 1 inside and 0 outside of a closed surface, 2 where two closed surfaces overlap.
+        (N,): 1 inside and 0 outside a closed surface, 2 where two closed surfaces overlap.
     """
     parts = []
     for part in points.split(max(1, _CHUNK // len(triangles))):

@@ -1,7 +1,7 @@
-"""Solids: one closed surface without inner walls, and convex pieces, out of the meshes that people have (manifold3d).
+"""Solids: one closed surface without inner walls, and convex pieces, from meshes as people have them (manifold3d).
 
 A mesh of convex pieces that only touch, as CoACD writes it, keeps the walls between them: trimesh calls it watertight,
-and a depth inside ends at the next wall. Its solid is therefore the union of the pieces, each widened a little.
+but a depth inside ends at the nearest wall. Its solid is therefore the union of the pieces, each widened a little.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DexGraspNet's objects. It adds 0.1 to 0.35 % to their volume."""
 HULL_RATIO = 1.06
 """A mesh whose convex hull is less than 6 % larger than itself collides as its hull."""
 MAX_FACES = 2_000_000
-_DIGITS = 8  # of coordinates over the object's size
+_DIGITS = 8  # digits of coordinates relative to the object's size
 _CONVEX = 1e-4  # relative difference between a convex part's volume and its hull's
 
 
@@ -35,7 +35,7 @@ def manifold_of(mesh: trimesh.Trimesh, name: str = "mesh") -> Manifold:
         MeshError: manifold3d refuses the mesh, or it bounds no volume.
     """
     solid = Manifold(Mesh64(np.array(mesh.vertices, np.float64), np.array(mesh.faces, np.uint64)))
-    if solid.status() != Error.NoError:  # without this check a bad mesh is an empty solid of volume 0
+    if solid.status() != Error.NoError:  # without this check a bad mesh would be an empty solid of volume 0
         reason = str(solid.status()).removeprefix("Error.")
         raise MeshError(f"{name}: expected a closed manifold surface, found one that manifold3d calls {reason}")
     if not solid.volume() > 0:
@@ -51,17 +51,17 @@ def mesh_of(solid: Manifold) -> trimesh.Trimesh:
 
 
 def make_solid(mesh: trimesh.Trimesh, name: str = "mesh") -> tuple[Manifold, list[trimesh.Trimesh] | None, list[str]]:
-    """One solid out of a mesh, with what had to be repaired.
+    """One solid from a mesh, with a list of repairs.
 
-    A mesh of several convex parts is taken for a convex decomposition: its solid is the union of the parts, widened by
-    `DILATION`. Other closed parts are united as they are; parts that are inside out are cavities, unless all are.
+    A mesh of several convex parts is treated as a convex decomposition: its solid is the union of the parts, widened by
+    `DILATION`. Other closed parts are united as they are; inside-out parts are cavities, unless all are inside out.
 
     Args:
-        mesh: any unit; nothing of it is changed.
-        name: for messages, the file.
+        mesh: any unit; not modified.
+        name: of the file, for messages.
 
     Returns:
-        The solid; the convex parts, or None where the mesh is no convex decomposition; one sentence per repair.
+        The solid; the convex parts, or None if the mesh is not a convex decomposition; one sentence per repair.
 
     Raises:
         MeshError: no faces, too many, not finite, not closed, or no volume.
@@ -73,7 +73,7 @@ def make_solid(mesh: trimesh.Trimesh, name: str = "mesh") -> tuple[Manifold, lis
             "trimesh's mesh.simplify_quadric_decimation(face_count=100_000) for example"
         )
     parts, repairs = _closed_parts(mesh, name)
-    with np.errstate(invalid="ignore"):  # trimesh computes the centre of mass along with it
+    with np.errstate(invalid="ignore"):  # trimesh computes the centre of mass with it
         volumes = np.array([part.volume for part in parts])
     if (volumes < 0).all():
         parts = [_inverted(part) for part in parts]
@@ -113,18 +113,18 @@ def convex_pieces(mesh: trimesh.Trimesh, threshold: float = 0.08, max_pieces: in
 
     The hull alone where it is less than `HULL_RATIO` times the volume, else CoACD's approximate decomposition
     (Wei et al., SIGGRAPH 2022), for which the mesh need not be closed. It cuts along the axes: the pieces move with the
-    mesh, but a mesh that is turned has others.
+    mesh, but a rotated mesh gets different ones.
 
     Args:
         mesh: any unit.
-        threshold: of CoACD, how concave a piece may be.
-        max_pieces: at most so many.
+        threshold: CoACD's threshold: how concave a piece may be.
+        max_pieces: largest number of pieces.
 
     Returns:
         One (n, 3) array of hull vertices for each piece, unit and frame of the mesh.
 
     Raises:
-        MeshError: the package `coacd` is needed and not installed.
+        MeshError: the package `coacd` is needed but not installed.
     """
     hull = mesh.convex_hull
     if mesh.is_watertight and hull.volume / mesh.volume < HULL_RATIO:
@@ -136,7 +136,7 @@ def convex_pieces(mesh: trimesh.Trimesh, threshold: float = 0.08, max_pieces: in
             'convex pieces of a hollow object need the package coacd: pip install "dexzoo[coacd]"'
         ) from error
     coacd.set_log_level("error")
-    # Its cuts follow the last digits of the coordinates, which change with the place of the mesh.
+    # Its cuts depend on the last digits of the coordinates, which change with the position of the mesh.
     centre, size = mesh.bounds.mean(0), float(mesh.extents.max())
     whole = coacd.Mesh(((mesh.vertices - centre) / size).round(_DIGITS), mesh.faces)
     with working(f"decomposing a mesh of {len(mesh.faces)} faces into convex pieces"):
@@ -170,26 +170,26 @@ def is_convex(part: trimesh.Trimesh) -> bool:
 
 
 def _closed_parts(mesh: trimesh.Trimesh, name: str) -> tuple[list[trimesh.Trimesh], list[str]]:
-    """Closed parts with consistent winding, after the least repair that gives them."""
+    """Closed parts with consistent winding, after as little repair as possible."""
     repairs: list[str] = []
     parts = split_parts(mesh)
     if not all(part.is_watertight for part in parts):
         merged = mesh.copy()
         merged.merge_vertices(merge_tex=True, merge_norm=True)
         if len(merged.vertices) < len(mesh.vertices):
-            repairs.append(f"merged {len(mesh.vertices) - len(merged.vertices)} vertices at equal places")
+            repairs.append(f"merged {len(mesh.vertices) - len(merged.vertices)} vertices at equal positions")
         parts = split_parts(merged)
     for part in parts:
         if not part.is_watertight and trimesh.repair.fill_holes(part):
             repairs.append("filled holes of three or four edges")
         if part.is_watertight and not part.is_winding_consistent:
             trimesh.repair.fix_winding(part)
-            repairs.append("turned faces that disagreed with their neighbours")
+            repairs.append("flipped faces that disagreed with their neighbours")
     if not all(part.is_watertight for part in parts):
         count = sum(_open_edges(part) for part in parts)
         raise MeshError(
             f"{name}: expected a closed surface, found {count} edges without two faces, out of {len(mesh.faces)} "
-            "faces; close it, or let CoACD do so with decompose=True (--decompose)"
+            "faces; close it, or let CoACD close it with decompose=True (--decompose)"
         )
     return parts, repairs
 

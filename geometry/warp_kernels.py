@@ -1,7 +1,7 @@
 # type: ignore  (kernels are written in the subset of Python that warp compiles, with its types)
 """The kernels of the warp backend. warp compiles them at the first launch and keeps them on disk.
 
-Import this module only where it is used: importing warp takes half a second. warp reads the annotations as types, so
+Import this module only where it is used: importing warp takes half a second. warp reads annotations as types, so
 they must not become strings here.
 """
 
@@ -16,7 +16,7 @@ __all__ = ["Solid", "is_inside", "nearest_face", "nearest_face_of_solid", "wp"]
 
 @contextlib.contextmanager
 def _muted() -> Iterator[None]:
-    """Closes the stderr descriptor: without a GPU, warp's C++ side warns there at every start."""
+    """Closes the stderr descriptor: without a GPU, warp's C++ code prints a warning there at every start."""
     kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, 2)
     try:
@@ -46,7 +46,7 @@ def nearest_face(
     """Nearest face of `mesh` to each point, and whether the winding number there is above 1/2."""
     i = wp.tid()
     p = points[i]
-    # The sign is the dear part, and known outside of the bounding box.
+    # The sign is the expensive part, and known outside the bounding box.
     if wp.max(wp.max(lower - p, p - upper)) > 0.0:
         far = wp.mesh_query_point_no_sign(mesh, p, 1.0e18)
         face[i] = far.face
@@ -71,7 +71,7 @@ class Solid:
 
 @wp.func
 def near_side(solid: Solid, p: wp.vec3, guess: bool) -> wp.vec4:
-    """Of the eight nodes around `p` the one that is farthest on the guessed side, and how far; 0 for none."""
+    """The one of the eight nodes around `p` that is farthest on the guessed side, and how far; 0 for none."""
     at = (p - solid.origin) / solid.spacing
     x = wp.clamp(int(wp.floor(at[0])), 0, solid.nodes.shape[0] - 2)
     y = wp.clamp(int(wp.floor(at[1])), 0, solid.nodes.shape[1] - 2)
@@ -95,8 +95,8 @@ def is_inside(solid: Solid, p: wp.vec3, gap: wp.vec3, normal: wp.vec3) -> bool:
     """Whether `p` is inside: the sign of a node from which it can be reached without crossing the surface.
 
     That is the node of the cell that is farthest on the guessed side, if the point is nearer to it than to the surface,
-    or if a ray to it hits nothing. The winding number decides the rest. `gap` is the way from the nearest place on the
-    surface to the point, `normal` that face's.
+    or if a ray to it hits nothing. The winding number decides the rest. `gap` is the vector from the nearest point of
+    the surface to `p`, `normal` that of its face.
     """
     if wp.max(wp.max(solid.lower - p, p - solid.upper)) > 0.0:
         return False

@@ -1,4 +1,4 @@
-"""What metrics, simulations and samplers need of an object, made once per mesh and kept in the cache."""
+"""Objects prepared for metrics, simulations and samplers, once per mesh, and cached."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from ..geometry.progress import working
 from ..geometry.sdf import DistanceGrid, SignedDistance
 from ..geometry.solids import convex_pieces, make_solid, manifold_of, mesh_of, unite_pieces
 
-_KIND = "objects-2"  # the number goes up whenever the same mesh would give another asset
+_KIND = "objects-2"  # the number is incremented whenever the same mesh would give another asset
 _NODES = 60
-_ASSETS = 8  # kept for whoever asks again: their search structures are large
+_ASSETS = 8  # kept for reuse; few, because their search structures are large
 
 
 @dataclass(frozen=True, eq=False)
 class ObjectAsset:
-    """An object in its mesh's frame and unit; whoever scales it multiplies lengths, so one asset serves every scale.
+    """An object in its mesh's frame and unit; scaling only multiplies lengths, so one asset serves every scale.
 
-    Make one with `ObjectAsset.from_file` or `from_mesh`. Grid, pieces and search structures are made at first use;
-    pickling an asset leaves the search structures out.
+    Make one with `ObjectAsset.from_file` or `from_mesh`. Grid, pieces and search structures are made on first use;
+    search structures are not pickled.
 
     Attributes:
         name: for messages and tables.
-        mesh: as it was given.
-        solid: one closed surface without inner walls; distances and volumes are taken to it.
-        repairs: what was done to the mesh to get there, one sentence each.
-        key: hash of what it was made from.
+        mesh: the original mesh.
+        solid: one closed surface without inner walls; distances and volumes refer to it.
+        repairs: what was done to the mesh to obtain it, one sentence each.
+        key: hash of its input.
     """
 
     name: str
@@ -67,10 +67,10 @@ class ObjectAsset:
         """Prepares a mesh.
 
         Args:
-            mesh: any unit; closed, or made of closed parts. Convex parts are taken for a convex decomposition.
+            mesh: any unit; closed, or made of closed parts. Convex parts are treated as a convex decomposition.
             name: for messages and tables.
             pieces: corners of convex pieces for simulation, each (n, 3), unit and frame of the mesh.
-            decompose: the solid is the union of CoACD's pieces, for a mesh that is not closed.
+            decompose: make the solid the union of CoACD's pieces, for a mesh that is not closed.
 
         Raises:
             MeshError: the mesh bounds no solid; the message says what would help. See `make_solid`.
@@ -91,7 +91,7 @@ class ObjectAsset:
 
     @cached_property
     def blocks(self) -> Blocks:
-        """The solid in disjoint blocks of few faces, for booleans with small bodies; unit of the mesh."""
+        """The solid as disjoint blocks of few faces, for booleans with small bodies; unit of the mesh."""
         return Blocks.of(self.manifold)
 
     @cached_property
@@ -105,15 +105,15 @@ class ObjectAsset:
         spacing = float(self.solid.extents.max()) / _NODES
         with working(f"distance grid of {self.name}"):
             entry = self._cached("grid", lambda: DistanceGrid(self.solid, spacing, 2 * spacing).state())
-        with torch.inference_mode(False):  # kept for whoever wants gradients later, though a test may ask first
+        with torch.inference_mode(False):  # later uses may need gradients, even if a test asks first
             return DistanceGrid.from_state(entry)
 
     @cached_property
     def pieces(self) -> tuple[NDArray[np.float64], ...]:
-        """Corners of convex pieces, each (n, 3), unit and frame of the mesh: given, the hull, or CoACD's.
+        """Corners of convex pieces, each (n, 3), unit and frame of the mesh: those given, the hull, or CoACD's.
 
         Raises:
-            MeshError: CoACD is needed and not installed.
+            MeshError: CoACD is needed but not installed.
         """
         if self._given is not None:
             return self._given
@@ -121,12 +121,12 @@ class ObjectAsset:
 
     @cached_property
     def volume(self) -> float:
-        """Of the solid, cubed unit of the mesh."""
+        """Volume of the solid, cubed unit of the mesh."""
         return float(self.manifold.volume())
 
     @cached_property
     def centre_of_mass(self) -> NDArray[np.float64]:
-        """(3,) of the solid with uniform density, frame of the mesh."""
+        """(3,) centre of mass of the solid with uniform density, frame of the mesh."""
         return np.asarray(self.solid.center_mass, np.float64)
 
     @cached_property
@@ -167,18 +167,18 @@ def _split(entry: Arrays) -> tuple[NDArray[np.float64], ...] | None:
 
 
 def load_asset(mesh: str | Path, name: str, decompose: bool = False) -> ObjectAsset:
-    """The object of a mesh file, read once per process as long as few others are asked for.
+    """The object of a mesh file; the most recent ones are kept in the process.
 
     Args:
-        mesh: the file; a changed one is read anew.
+        mesh: the file; it is read again if it changes.
         name: of the object, for messages and tables.
-        decompose: the solid is the union of convex pieces, for a mesh that is not closed.
+        decompose: make the solid the union of convex pieces, for a mesh that is not closed.
 
     Raises:
         MeshError: the file cannot be read or bounds no solid.
     """
     path = Path(mesh).absolute()
-    modified = path.stat().st_mtime_ns if path.is_file() else 0  # a missing file is the reader's to report
+    modified = path.stat().st_mtime_ns if path.is_file() else 0  # the reader reports a missing file
     return _read_asset(path, name, decompose, modified)
 
 

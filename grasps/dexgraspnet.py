@@ -1,4 +1,4 @@
-"""Grasps of DexGraspNet and UniDexGrasp: dicts that give each joint's value under its name.
+"""Grasps of DexGraspNet and UniDexGrasp: dicts of joint values by name.
 
 Both write the pose of the palm body as Euler angles about fixed axes (R = Rz Ry Rx, keys WRJRx, WRJRy, WRJRz) and a
 translation in metres (WRJTx, WRJTy, WRJTz). Joints may be outside their limits: nothing is clamped.
@@ -25,10 +25,10 @@ _TRANSLATION = ("WRJTx", "WRJTy", "WRJTz")
 
 
 def read_dexgraspnet(path: Path, hand: Hand) -> GraspSet:
-    """Reads `<object_code>.npy`: an array of dicts with `qpos` and `scale`; other keys are left alone.
+    """Reads `<object_code>.npy`: an array of dicts with `qpos` and `scale`; other keys are ignored.
 
     Raises:
-        GraspFileError, PickleFileError: the file is none of that kind.
+        GraspFileError, PickleFileError: the file is not of that format.
     """
     array = load_npy(path)
     if array.dtype != object or array.ndim != 1 or not len(array):
@@ -38,12 +38,12 @@ def read_dexgraspnet(path: Path, hand: Hand) -> GraspSet:
     pose = _poses([entry["qpos"] for entry in table], lambda i: f"{path}, row {i}, qpos", hand)
     scale = np.array([_number(entry["scale"], f"{path}, row {i}, scale") for i, entry in enumerate(table)])
     check_scales(scale, f"{path}, scale", rows)
-    up = axis_vector("six").repeat(len(rows), 1)  # objects float; their test pulls along all six half axes
+    up = axis_vector("six").repeat(len(rows), 1)  # objects float; the data set's test pulls along all six half axes
     return GraspSet(path.stem, pose, torch.from_numpy(scale), torch.from_numpy(rows), (path,), up=up)
 
 
 def write_dexgraspnet(path: Path, grasps: GraspSet, hand: Hand) -> None:
-    """Writes `<object_code>.npy` as DexGraspNet releases it; a table is left out, the format has none."""
+    """Writes `<object_code>.npy` as released by DexGraspNet; tables are dropped, since the format has none."""
     table = grasp_dicts(grasps.pose, grasps.scale.tolist(), hand.joint_names)
     path.parent.mkdir(parents=True, exist_ok=True)
     np.save(path, table, allow_pickle=True)
@@ -69,10 +69,10 @@ def grasp_dicts(pose: HandPose, scale: Sequence[float], joint_names: Sequence[st
 def read_unidexgrasp(paths: Sequence[Path], hand: Hand) -> GraspSet:
     """Reads the files of one object, `<source>/<Category-id>/<number>.npz`: `qpos`, `scale` (its reciprocal), `plane`.
 
-    Rows are the files' numbers, or their places in the list where a name is no number.
+    Rows are the files' numbers, or their positions in the list if a name is not a number.
 
     Raises:
-        GraspFileError, PickleFileError: a file is none of that kind.
+        GraspFileError, PickleFileError: a file is not of that format.
     """
     table = [_unidexgrasp(path) for path in paths]
     pose = _poses([entry["qpos"].item() for entry in table], lambda i: f"{paths[i]}, qpos", hand)
@@ -109,7 +109,7 @@ def _check_keys(entry: Mapping[str, Any], keys: Sequence[str], where: str) -> No
 
 
 def _poses(tables: Sequence[Any], where: Callable[[int], str], hand: Hand) -> HandPose:
-    """HandPose (N,) of N dicts; their keys may be in any order and have a prefix that ends in a colon."""
+    """HandPose (N,) of N dicts; their keys may be in any order and may have a prefix that ends in a colon."""
     names = (*hand.joint_names, *_ROTATION, *_TRANSLATION)
     keys = _keys(tables[0], names, where(0), hand)
     values = np.empty((len(tables), len(names)))
@@ -118,7 +118,7 @@ def _poses(tables: Sequence[Any], where: Callable[[int], str], hand: Hand) -> Ha
             keys = _keys(table, names, where(i), hand)
         try:
             values[i] = [table[key] for key in keys]
-            strange = np.isnan(values[i]).any()  # numpy takes None for NaN
+            strange = np.isnan(values[i]).any()  # numpy converts None to NaN
         except (TypeError, ValueError, OverflowError):
             strange = True
         if strange:

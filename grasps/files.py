@@ -1,4 +1,4 @@
-"""Reads files of grasps: DexGraspNet's, UniDexGrasp's, and an `.npz` of our own (`grasps.npz`), which it writes.
+"""Reads grasp files of DexGraspNet and UniDexGrasp, and reads and writes our own `.npz` format (`grasps.npz`).
 
     from dexzoo.hands import load_hand
     from dexzoo.grasps.files import load_grasps, save_grasps
@@ -12,7 +12,7 @@
 | unidexgrasp | `<number>.npz`, one grasp               | any above them: `<source>/<Category-id>/<number>.npz` |
 | dexzoo      | `.npz`, grasps of any number of objects | of such files                                        |
 
-A number that is not known is NaN; such a grasp is read, and has no value in any metric.
+Unknown numbers are NaN; such grasps are read, but have no value in any metric.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ def load_grasps(path: str | Path, hand: Hand, format: str | None = None) -> list
 
     Args:
         path: see the table above.
-        hand: the hand that they are of; its joints are looked up by name.
-        format: one of `FORMATS`; by default the one that the files have.
+        hand: the hand of the grasps; its joints are looked up by name.
+        format: one of `FORMATS`; guessed by default.
 
     Returns:
         One set per object, in the order of their names (`dexzoo`: of the file).
 
     Raises:
-        GraspFileError: nothing there, another format, a missing key, an unknown joint, a wrong shape.
+        GraspFileError: no such file, another format, a missing key, an unknown joint, a wrong shape.
         PickleFileError: a file is truncated, or would run code.
     """
     path = Path(path)
@@ -77,17 +77,17 @@ def _checked_format(path: Path, format: str | None) -> str:
         raise GraspFileError(f"format: no {format!r}; {nearest(format, FORMATS)}")
     if format and looks and looks != format:
         raise GraspFileError(
-            f"{_first_file(path)}: expected {_ONE_FILE[format]}, found what looks like the format {looks!r}; "
+            f"{_first_file(path)}: expected {_ONE_FILE[format]}, found what looks like format {looks!r}; "
             f"read it with format={looks!r} (--format {looks})"
         )
     return format or looks or ""
 
 
 def guess_format(path: str | Path) -> str | None:
-    """The format of a file, or of the first .npy or .npz in a folder; None where it is none of ours.
+    """The format of a file, or of the first .npy or .npz in a folder; None if unknown.
 
     Raises:
-        GraspFileError: nothing there, or an empty file.
+        GraspFileError: no such file, or an empty one.
     """
     file = _first_file(Path(path))
     if file is None:
@@ -111,7 +111,7 @@ def guess_format(path: str | Path) -> str | None:
 def _first_file(path: Path) -> Path | None:
     if not path.exists():
         beside = [p.name for p in islice(path.parent.iterdir(), 1000)] if path.parent.is_dir() else []
-        hint = f"; {nearest(path.name, sorted(beside)[:10])}" if beside else f"; there is no {path.parent} either"
+        hint = f"; {nearest(path.name, sorted(beside)[:10])}" if beside else f"; {path.parent} does not exist either"
         raise GraspFileError(f"{path}: expected a file or folder of grasps, found nothing there{hint}")
     if path.is_file():
         return path

@@ -1,4 +1,4 @@
-"""GraspSet: the grasps of one object as a file holds them; what `grasps.files` reads and writes."""
+"""GraspSet: the grasps of one object as stored in a file; what `grasps.files` reads and writes."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ..hands.errors import HandError
 from ..hands.pose import HandPose
 
 AXES = ("x", "y", "z", "-x", "-y", "-z", "six")
-"""Ways to say what is up; "six": nothing is, so that gravity pulls along all six half axes in turn."""
+"""Values of `up`; "six" means no direction is up, so that gravity pulls along all six half axes in turn."""
 
 
 class GraspFileError(HandError):
-    """A file of grasps cannot be used; the message names file, key, what was expected and what was found."""
+    """A grasp file cannot be used; the message names file, key, what was expected and what was found."""
 
 
 def axis_vector(axis: str) -> Tensor:
-    """(3,), float64, the unit vector of an axis, "z" or "-y" say; NaN for "six", of data that know no up.
+    """(3,), float64, the unit vector of an axis such as "z" or "-y"; NaN for "six", for data without an up direction.
 
     Raises:
-        GraspFileError: there is no such axis.
+        GraspFileError: the axis is unknown.
     """
     if axis not in AXES:
         raise GraspFileError(f"up: expected one of {', '.join(AXES)}, found {axis!r}")
@@ -39,13 +39,13 @@ class GraspSet:
     """N grasps of one object, in its frame. A number that is NaN in the file stays NaN.
 
     Attributes:
-        object: code of the object, "core-mug-8570..." or "sem/Car-6690...".
+        object: code of the object, e.g. "core-mug-8570..." or "sem/Car-6690...".
         pose: HandPose (N,), float64, metres, object frame.
         scale: (N,), float64, metres per unit of the object's mesh: the object of grasp n is its mesh times scale[n].
-        rows: (N,), int64, which grasp of its file each one is.
-        files: what it was read from.
-        plane: (N, 4), float64, unit normal and offset (metres) of a table, object frame; None where there is none.
-        up: (N, 3), float64, unit, away from the earth, object frame; NaN where the data do not say. None is z.
+        rows: (N,), int64, index of each grasp in its file.
+        files: the files that it was read from.
+        plane: (N, 4), float64, unit normal and offset (metres) of a table, object frame; None without a table.
+        up: (N, 3), float64, unit, away from the earth, object frame; NaN where the data do not say. None means z.
     """
 
     object: str
@@ -60,18 +60,18 @@ class GraspSet:
         return self.pose.shape[0]
 
     def __getitem__(self, index: slice | Tensor) -> GraspSet:
-        """Some of the grasps; a slice, or a (M,) index or mask."""
+        """Selects grasps by a slice, or by an (M,) index or mask."""
         plane, up = (None if x is None else x[index] for x in (self.plane, self.up))
         return replace(self, pose=self.pose[index], scale=self.scale[index], rows=self.rows[index], plane=plane, up=up)
 
     def upwards(self, axis: str | None = None) -> Tensor:
-        """(N, 3), float64, unit, object frame: which way is up for each grasp; NaN where that is not known.
+        """(N, 3), float64, unit, object frame: the up direction of each grasp; NaN where unknown.
 
         Args:
-            axis: one of `AXES` for all grasps; None takes the normal of the table where there is one, and else `up`.
+            axis: one of `AXES` for all grasps; None takes the normal of the table if there is one, otherwise `up`.
 
         Raises:
-            GraspFileError: `axis` is none of them.
+            GraspFileError: `axis` is not one of them.
         """
         if axis is not None:
             return axis_vector(axis).expand(len(self), 3)
@@ -83,7 +83,7 @@ class GraspSet:
 
     @property
     def finite(self) -> Tensor:
-        """(N,) bool: every number of the pose, and the scale, is finite."""
+        """(N,) bool: whether all numbers of the pose and the scale are finite."""
         pose = self.pose
         parts = (pose.translation, pose.rotation, pose.joints, self.scale[:, None])
         return torch.stack([part.flatten(1).isfinite().all(1) for part in parts]).all(0)

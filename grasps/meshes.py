@@ -1,4 +1,4 @@
-"""The mesh of an object, by the object's name."""
+"""Finding the mesh of an object by its name."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _SUFFIXES = (".obj", ".stl", ".ply", ".off")
 def find_mesh(root: Path, name: str) -> Path:
     """The mesh of one object in a folder.
 
-    Searched are `<name>/coacd/decomposed.obj` (DexGraspNet, UniDexGrasp), `<name>.obj|.stl|.ply|.off` and the only mesh
-    in `<name>/`; for a name with a source, `sem/Car-66`, also under `Car-66` and `sem-Car-66`.
+    Looks for `<name>/coacd/decomposed.obj` (DexGraspNet, UniDexGrasp), `<name>.obj|.stl|.ply|.off` and the only mesh in
+    `<name>/`; for a name with a source, such as `sem/Car-66`, also under `Car-66` and `sem-Car-66`.
 
     Raises:
-        GraspFileError: none is there, or several are.
+        GraspFileError: no mesh, or several.
     """
     spellings = list(dict.fromkeys([name, name.replace("/", "-"), name.rpartition("/")[2]]))
     for spelling in spellings:

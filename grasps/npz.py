@@ -1,6 +1,6 @@
-"""Our own format of grasps, `dexzoo`: one `.npz` without pickles.
+"""Our own grasp format, `dexzoo`: one `.npz` without pickles.
 
-It has N grasps of K objects with a hand of J joints:
+It holds N grasps of K objects by a hand with J joints:
 
 | key           | shape     |                                                                                   |
 |---|---|---|
@@ -8,14 +8,14 @@ It has N grasps of K objects with a hand of J joints:
 | `hand`        | ()        | name of the hand, as in its YAML                                                  |
 | `joint_names` | (J,)      | any order: joints are matched by name                                             |
 | `objects`     | (K,)      | names                                                                             |
-| `object`      | (N,)      | which of them each grasp is of                                                    |
+| `object`      | (N,)      | index into `objects` of each grasp |
 | `translation` | (N, 3)    | metres, origin of the hand's root frame, in the object's frame                    |
 | `rotation`    | (N, 3, 3) | object_from_hand                                                                  |
 | `joints`      | (N, J)    | radians                                                                           |
 | `scale`       | (N,)      | metres per unit of the object's mesh                                              |
 | `plane`       | (N, 4)    | optional; unit normal and offset (metres) of a table, object frame; NaN for none  |
 | `up`          | (N, 3)    | optional; unit, away from the earth, object frame; NaN for unknown, z by default  |
-| `row`         | (N,)      | optional; which grasp of the original file it is; by default its place in this one |
+| `row`         | (N,)      | optional; index of the grasp in the original file; by default its index in this file |
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from .grasp_set import GraspFileError, GraspSet, axis_vector, check_scales
 VERSION = 1
 
 _NUMBERS = "fiu"
-_LOOSE = 1e-3  # how far from orthonormal a rotation may be
+_LOOSE = 1e-3  # largest deviation of a rotation from orthonormal
 
 
 def save_grasps(path: str | Path, grasps: Sequence[GraspSet], hand: Hand) -> None:
-    """Writes grasps of one hand in the format `dexzoo`, to be read as they are; see the table above.
+    """Writes grasps of one hand in the format `dexzoo`; see the table above.
 
     Raises:
         GraspFileError: no grasps, two sets of one object, or poses of another hand.
@@ -88,7 +88,7 @@ def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-        os.chmod(name, 0o644)  # mkstemp makes files that nobody else may read
+        os.chmod(name, 0o644)  # mkstemp creates files that only the owner may read
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -96,7 +96,7 @@ def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def check_different(grasps: Sequence[GraspSet]) -> None:
-    """Raises GraspFileError where two sets are of one object."""
+    """Raises GraspFileError if two sets are of the same object."""
     seen: dict[str, GraspSet] = {}
     for part in grasps:
         if part.object in seen:
@@ -109,7 +109,7 @@ def read_dexzoo(path: Path, hand: Hand) -> list[GraspSet]:
     """Reads a file of the format `dexzoo`: one set per object that has grasps, in the order of the file.
 
     Raises:
-        GraspFileError: the file is damaged, of another hand, or not as the table above says.
+        GraspFileError: the file is damaged, of another hand, or not as described by the table above.
         UnsafePickleError: the file asks to execute code.
     """
     try:
@@ -165,7 +165,9 @@ def _part(whole: GraspSet, name: str, mask: torch.Tensor) -> GraspSet:
 def _check_header(arrays: dict[str, np.ndarray], path: Path, hand: Hand) -> None:
     version = int(_array(arrays, "version", (), path, "iu"))
     if version != VERSION:
-        raise GraspFileError(f"{path}, version: expected {VERSION}, found {version}; it needs another dexzoo")
+        raise GraspFileError(
+            f"{path}, version: expected {VERSION}, found {version}; it needs another version of dexzoo"
+        )
     name = str(_array(arrays, "hand", (), path, "U"))
     if name != hand.name:
         raise GraspFileError(f"{path}, hand: expected {hand.name!r}, found {name!r}; read it with that hand")
@@ -200,7 +202,7 @@ def _array(
 
 def _check_rotations(rotation: np.ndarray, path: Path) -> None:
     error = np.abs(rotation @ rotation.swapaxes(1, 2) - np.eye(3)).max((1, 2))
-    wrong = np.flatnonzero((error > _LOOSE) | (np.linalg.det(rotation) < 0))  # NaN is neither
+    wrong = np.flatnonzero((error > _LOOSE) | (np.linalg.det(rotation) < 0))  # false for NaN, which is allowed
     if len(wrong):
         found = np.round(rotation[wrong[0]], 3).tolist()
         raise GraspFileError(f"{path}, rotation: expected rotation matrices, found {found} at grasp {wrong[0]}")

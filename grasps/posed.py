@@ -1,4 +1,4 @@
-"""The input of every metric of grasps: poses of one hand at one object."""
+"""PosedGrasps: the input of every grasp metric, poses of one hand on one object."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from ..hands.pose import HandPose
 from .asset import ObjectAsset
 
 _Result = TypeVar("_Result")
-_UNIT = 1e-3  # how far from 1 the length of a unit vector may be
+_UNIT = 1e-3  # largest deviation of a unit vector's length from 1
 
 
 @dataclass(frozen=True, eq=False)
 class PosedGrasps:
-    """B grasps of one object by one hand, in the object's frame.
+    """B grasps of one object by one hand, in the object frame.
 
-    A grasp with a pose or scale that is not finite stays in the batch and gets NaN from every metric.
+    A grasp whose pose or scale is not finite stays in the batch and gets NaN from every metric.
 
     Attributes:
-        hand: the hand; its collision shapes are what is measured.
+        hand: the hand; its collision shapes are measured.
         pose: HandPose (B,), metres, object frame.
         object: the object in its mesh's own unit.
         scale: (B,), metres per unit of the mesh: the object of grasp b is the mesh times scale[b]. 1 by default.
         up: (B, 3) or (3,), unit, object frame, away from the earth; NaN where the data do not say. z by default.
 
     Raises:
-        ValueError: the pose has another hand or batch shape, a scale is not positive, or `up` is no unit vector.
+        ValueError: the pose has another hand or batch shape, a scale is not positive, or `up` is not a unit vector.
     """
 
     hand: Hand
@@ -46,7 +46,9 @@ class PosedGrasps:
     def __post_init__(self) -> None:
         pose = self.pose
         if pose.hand != self.hand.name:
-            raise ValueError(f"pose: expected one of {self.hand.name!r}, found one of {pose.hand!r}; see Hand.convert")
+            raise ValueError(
+                f"pose: expected a pose of {self.hand.name!r}, found one of {pose.hand!r}; see Hand.convert"
+            )
         if len(pose.shape) != 1 or pose.joints.shape[-1] != self.hand.num_joints:
             raise ValueError(
                 f"pose: expected batch shape (B,) and {self.hand.num_joints} joints, found {tuple(pose.shape)} and "
@@ -67,7 +69,7 @@ class PosedGrasps:
         return self.pose.shape[0]
 
     def __getitem__(self, index: slice | Tensor) -> PosedGrasps:
-        """Some of the grasps; a slice, or a (N,) index or mask."""
+        """Selects grasps by a slice, or by an (N,) index or mask."""
         return PosedGrasps(self.hand, self.pose[index], self.object, self.scales[index], self.ups[index])
 
     @property
@@ -84,7 +86,7 @@ class PosedGrasps:
 
     @cached_property
     def valid(self) -> Tensor:
-        """(B,) bool: pose and scale are finite."""
+        """(B,) bool: whether pose and scale are finite."""
         pose = self.pose
         parts = (pose.translation, pose.rotation.flatten(1), pose.joints, self.scales[:, None])
         return torch.cat(parts, dim=1).isfinite().all(1)
@@ -95,7 +97,7 @@ class PosedGrasps:
         return self.hand.forward_kinematics(self.pose)
 
     def once(self, key: Hashable, make: Callable[[PosedGrasps], _Result]) -> _Result:
-        """What `make` returns for these grasps, made at the first call: several columns share one simulation."""
+        """The result of `make` for these grasps, computed once: several metrics share one simulation."""
         if key not in self._results:
             self._results[key] = make(self)
         return self._results[key]
@@ -110,5 +112,5 @@ def _directions(up: Tensor | None, count: int) -> Tensor:
     length = torch.linalg.vector_norm(up, dim=-1, keepdim=True)
     bad = ((length - 1).abs() > _UNIT).squeeze(-1)
     if bad.any():
-        raise ValueError(f"up: expected unit vectors, or NaN where it is not known, found {up[bad][0].tolist()}")
+        raise ValueError(f"up: expected unit vectors, or NaN where unknown, found {up[bad][0].tolist()}")
     return up / length

@@ -1,4 +1,4 @@
-"""Hands: kinematics, points, collision shapes and limits of any hand, described by a YAML file and no Python.
+"""Hands: kinematics, points, collision shapes and limits of any hand, described by a YAML file without any Python.
 
     from dexzoo.hands import load_hand
 
@@ -8,39 +8,39 @@
 
 Bring your own hand
 -------------------
-Put a YAML beside your URDF or MJCF and run `dexzoo hand my_hand.yaml`: it prints joints, limits,
-points and what is missing, and draws frames and contact points. A complete example (a pincer of two fingers):
+Put a YAML next to your URDF or MJCF and run `dexzoo hand my_hand.yaml`: it prints joints, limits, points and what is
+missing, and draws frames and contact points. A complete example (a two-finger pincer):
 
     name: pincer
     kind: tree
-    source: pincer.urdf            # beside this file; or {package: NAME, file: PATH} inside an installed package
-    root: palm                     # frame of HandPose; default: the file's root. What is above it is cut off
-    strip_prefix: "rh_"            # taken off all names
+    source: pincer.urdf            # next to this file; or {package: NAME, file: PATH} inside an installed package
+    root: palm                     # frame of HandPose; default: the file's root. Everything above it is dropped
+    strip_prefix: "rh_"            # removed from all names
     fingertips:                    # in the order of the keypoints
       left: {link: left_tip, offset: [0, 0, 0.03]}     # metres, link frame
       right: {link: right_tip, offset: [0, 0, 0.03]}
-    palmar:                        # where a link's pulp faces, link frame
+    palmar:                        # direction that a link's pad faces, link frame
       default: [0, -1, 0]
       right_tip: [0, 1, 0]
     contact_links: [left_tip, right_tip]               # each gets 10 contact candidates
-    rest: {left_joint: 0.3}        # relaxed open posture, radians; others at 0 or the nearest limit
+    rest: {left_joint: 0.3}        # relaxed open posture, radians; other joints at 0 or the nearest limit
     # optional:
     palm_links: [palm]             # links without penetration keypoints; default: the root
     exclude: [screw]               # links whose collision shapes are ignored
-    overlaps: [[left, right]]      # links that overlap by build: no self-intersection, as neighbours are none
+    overlaps: [[left, right]]      # links that overlap by design: not counted as self-intersection, nor are neighbours
     limits: {left_joint: [-0.1, 1.6]}
     maps: {shadow: {left_joint: [FFJ2, 1]}}            # joint: [joint of the other hand, sign], for Hand.convert
     root_offset: {shadow: {translation: [0, 0, 0.03], rpy: [0, 0, 0]}}   # the other's root frame in this root frame
     backend: torch                 # or pytorch_kinematics, for a URDF
 
-Instead of `source`, `links:` may list the chain in the YAML itself, as `specs/shadow_e3m5.yaml` does. Joints that
-mimic others, fixed joints and slides are understood. Collision shapes become capsules and boxes: a cylinder the capsule
-inside it, a mesh its bounding box; the check says which. Joint order is depth first, children in the order of the file.
+Instead of `source`, `links:` may list the chain in the YAML itself, as `specs/shadow_e3m5.yaml` does. Mimic joints,
+fixed joints and slides are supported. Collision shapes become capsules and boxes: a cylinder its inscribed capsule, a
+mesh its bounding box; the check lists them. Joint order is depth first, children in the order of the file.
 
 MANO
 ----
-`mano` needs the licensed model file: `load_hand("mano")` says where to get it. `mano_skeleton` needs no file: MANO's
-joints on a made-up body, for data whose angles are wanted and whose exact positions are not.
+`mano` needs the licensed model file: `load_hand("mano")` says where to get it. `mano_skeleton` needs no file: it has
+MANO's joints on an invented body, for data of which only the joint angles matter.
 """
 
 from .errors import ConversionError, HandError, HandSpecError, JointLimitError

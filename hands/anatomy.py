@@ -1,7 +1,7 @@
-"""What the demo data must know of any hand: where its palm faces, which digit is the thumb, what opens and spreads it.
+"""Anatomy of any hand: where its palm faces, which digit is the thumb, which joints open and spread it.
 
-Everything is measured on the flat hand (all joints zero, or at the nearest limit), so a hand's zero posture must be its
-extended one, as is usual. No name of a hand or a joint is used.
+Everything is measured on the flat hand (all joints zero, or at the nearest limit), so the zero posture of a hand must
+be extended, as is usual. Names of hands and joints are not used.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class Anatomy:
     Attributes:
         forward: (3,), unit, from the wrist to the fingertips.
         palm_normal: (3,), unit, out of the palm, perpendicular to `forward`.
-        palm_centre: (3,), metres, middle of the contact candidates of the resting hand.
+        palm_centre: (3,), metres, centroid of the contact candidates of the hand at rest.
         thumb: index of the digit that points away from the others.
         digit: (J,), int64, the digit that a joint moves; the first of them if it moves several.
-        flexes: (J,), bool, joints that bend a digit towards the palm; of the thumb its two distal ones.
+        flexes: (J,), bool, joints that bend a digit towards the palm; for the thumb its two distal ones.
         spread: (J,), in [-1, 1], direction in which joints move the fingers apart; 0 for all others.
-        on_thumb: (P,), bool, which contact candidates are on the thumb.
+        on_thumb: (P,), bool, contact candidates that are on the thumb.
     """
 
     forward: Tensor
@@ -42,12 +42,12 @@ class Anatomy:
 
     @property
     def num_digits(self) -> int:
-        """Number of digits that joints move."""
+        """Number of digits that have joints."""
         return int(self.digit.max()) + 1
 
     @staticmethod
     def of(hand: Hand) -> Anatomy:
-        """The anatomy of a hand, measured once."""
+        """The anatomy of a hand, computed once."""
         return _measure(hand)
 
 
@@ -101,7 +101,7 @@ def _odd_one_out(tips: Tensor) -> int:
 
 
 def _moved_with(hand: Hand, joints: Tensor) -> Tensor:
-    """(P,): which contact candidates move when any of the joints (J,) bool does."""
+    """(P,), bool: contact candidates that move with any of the joints (J,), bool."""
     slopes = torch.autograd.functional.jacobian(
         lambda q: _candidates(hand, q), (hand.lower + hand.upper) / 2
     )  # (P, 3, J)

@@ -1,7 +1,7 @@
-"""`dexzoo hand NAME_OR_YAML [--out FILE.png]`: what a hand consists of, what it lacks, and a picture.
+"""`dexzoo hand NAME_OR_YAML [--out FILE.png]`: what a hand consists of, what is missing, and a picture.
 
 Run it after every change of a hand's YAML. The picture shows the rest posture from the palm, the side and the back:
-with visual meshes (where the hand has some), with its collision shapes, and as a skeleton with the frames of all links
+with visual meshes (if it has any), with its collision shapes, and as a skeleton with the frames of all links
 (x red, y green, z blue). Contact candidates are red, penetration keypoints green, fingertips blue.
 """
 
@@ -29,14 +29,14 @@ _PLAIN = {"box": SIMPLE, "padding": (0, 1, 0, 0), "pad_edge": False, "title_just
 
 
 def check_hand(name: str, out: Path | None = None) -> bool:
-    """Prints a hand's joints, links and what it lacks, and draws it.
+    """Prints a hand's joints, links and what is missing, and draws it.
 
     Args:
         name: of a shipped hand, or the path of a YAML.
         out: picture to write; NAME.png in the current folder by default.
 
     Returns:
-        Whether it can be loaded and is plausible; the reasons are printed where not.
+        Whether it can be loaded and is plausible; the reasons are printed if not.
     """
     console = Console(soft_wrap=True)
     try:
@@ -46,7 +46,7 @@ def check_hand(name: str, out: Path | None = None) -> bool:
         return False
     for table in (joint_table(hand), link_table(hand)):
         wide = console.measure(table, options=console.options.update(max_width=500)).maximum
-        console.width = max(console.width, wide)  # names are worth more than tidy lines
+        console.width = max(console.width, wide)  # complete names matter more than tidy lines
         console.print(table)
     notes = findings(hand)
     doubts = doubt_hand(hand)
@@ -90,14 +90,16 @@ def link_table(hand: Hand) -> Table:
 
 
 def findings(hand: Hand) -> list[str]:
-    """What is approximated, missing or doubtful about the hand, one sentence each."""
+    """List of what is approximated, missing or doubtful about the hand, one sentence each."""
     notes = [f"{link.name}: {note}" for link in hand.spec.tree.links for note in link.notes]
     for link in hand.spec.tree.links:
         notes += [f"{link.name}: no visual mesh at {v.path}" for v in link.visuals if not v.path.is_file()]
         if not (link.capsules or link.boxes) and link.name in hand.spec.palm_links:
             notes.append(f"{link.name}: part of the palm, but without a collision shape")
     if hand.title != hand.name:
-        notes.append(f"this is {hand.title}, made up by this project: no result obtained with it is one of {hand.name}")
+        notes.append(
+            f"this is {hand.title}, invented by this project: no result obtained with it is a result of {hand.name}"
+        )
     if not hand.has_visuals:
         notes.append("no visual meshes: pictures show the collision shapes")
     links = hand.forward_kinematics(hand.rest_pose())
@@ -109,7 +111,7 @@ def findings(hand: Hand) -> list[str]:
         notes.append(f"keypoints of {names[0]} and {names[1]} are {1e3 * gap.min():.0f} mm apart at rest: under 20 mm")
     for first, second, depth in rest_overlaps(hand):
         notes.append(
-            f"{first} and {second} overlap by {1e3 * depth:.1f} mm at rest; if that is how the hand is built, write "
+            f"{first} and {second} overlap by {1e3 * depth:.1f} mm at rest; if the hand is built like that, write "
             f"`overlaps: [[{first}, {second}]]`"
         )
     return list(dict.fromkeys(notes))
@@ -152,6 +154,6 @@ def _skeleton(hand: Hand, links: Links) -> list:
 
 
 def _up(towards: np.ndarray, fingers: np.ndarray) -> np.ndarray:
-    """The direction of the fingers, made perpendicular to the view."""
+    """The direction of the fingers, projected onto the image plane."""
     up = fingers - (fingers @ towards) * towards
     return up / np.linalg.norm(up) if np.linalg.norm(up) > 1e-9 else np.array([0.0, 0.0, 1.0])

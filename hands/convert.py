@@ -1,4 +1,4 @@
-"""The same posture on another hand: joints by name and sign, roots by a fixed offset, as the YAML of either says."""
+"""The same posture on another hand: joints by name and sign, roots by a fixed offset, as given in either YAML."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _Map = dict[str, tuple[str, float]]
 
 
 def convert_pose(pose: HandPose, source: HandSpec, target: HandSpec) -> HandPose:
-    """`pose` of the hand `source` as a pose of the hand `target`; joint values are not clamped.
+    """Converts `pose` from the hand `source` to the hand `target`; joint values are not clamped.
 
     Raises:
-        ConversionError: the pose is of another hand, neither YAML maps one to the other, or joints have no partner.
+        ConversionError: the pose is of another hand, neither YAML maps one to the other, or joints have no counterpart.
     """
     if pose.hand != source.name:
         raise ConversionError(f"pose: expected a pose of {source.name!r}, found one of {pose.hand!r}")
@@ -47,12 +47,12 @@ def _map(source: HandSpec, target: HandSpec) -> _Map:
     known = sorted({source.name, *source.maps}) + [f"from {name}" for name in target.maps]
     raise ConversionError(
         f"{source.name} to {target.name}: expected `maps: {{{target.name}: ...}}` in {source.file} or "
-        f"`maps: {{{source.name}: ...}}` in {target.file}, found neither; mapped are: {', '.join(known)}"
+        f"`maps: {{{source.name}: ...}}` in {target.file}, found neither; mapped hands: {', '.join(known)}"
     )
 
 
 def _offset(source: HandSpec, target: HandSpec) -> tuple[np.ndarray, np.ndarray]:
-    """The target's root frame in the source's; the identity where neither YAML gives one."""
+    """The target's root frame in the source's; the identity if neither YAML gives one."""
     if target.name in source.root_offset:
         return source.root_offset[target.name]
     if source.name in target.root_offset:

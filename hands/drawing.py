@@ -14,17 +14,17 @@ from .tree import Box, Capsule, Link, Tree
 
 
 def hand_mesh(tree: Tree, rotation: np.ndarray, translation: np.ndarray, visual: bool = True) -> trimesh.Trimesh:
-    """All links at their places.
+    """Mesh of all links in their world positions.
 
     Args:
         tree: the hand.
         rotation: (L, 3, 3), world_from_link.
         translation: (L, 3), metres.
-        visual: draw the visual meshes of a link where it has them and the files exist, its primitives elsewhere;
+        visual: draw the visual meshes of a link if it has any and the files exist, otherwise its primitives;
             False draws the primitives of every link.
 
     Returns:
-        One mesh, world frame; links overlap, so it is no solid.
+        One mesh, world frame; links overlap, so it is not a solid.
     """
     parts = []
     for link, R, t in zip(tree.links, rotation, translation, strict=True):
@@ -34,9 +34,9 @@ def hand_mesh(tree: Tree, rotation: np.ndarray, translation: np.ndarray, visual:
 
 
 def link_vertices(tree: Tree) -> LinkPoints:
-    """The vertices of the links' meshes as `hand_mesh` draws them, (n, 3) metres, link frame; without normals.
+    """Vertices of the links' meshes as drawn by `hand_mesh`, (n, 3) metres, link frame; without normals.
 
-    A vertex counts once, also where a file repeats it for each triangle, as STL does.
+    A vertex counts once, even if the file repeats it for each triangle, as STL does.
     """
     links, positions = [], []
     for i, link in enumerate(tree.links):
@@ -61,7 +61,7 @@ def link_meshes(link: Link, visual: bool = True) -> list[trimesh.Trimesh]:
 
 
 def primitive_mesh(shape: Capsule | Box, sections: int = 24) -> trimesh.Trimesh:
-    """A watertight mesh of a primitive, link frame; round ones with that many `sections` each way."""
+    """A watertight mesh of a primitive, link frame; round ones with `sections` segments each way."""
     pose = np.eye(4)
     if isinstance(shape, Box):
         pose[:3, :3], pose[:3, 3] = shape.rotation, shape.centre
@@ -72,7 +72,7 @@ def primitive_mesh(shape: Capsule | Box, sections: int = 24) -> trimesh.Trimesh:
         mesh = trimesh.creation.icosphere(subdivisions=3, radius=shape.radius)
     else:
         mesh = trimesh.creation.capsule(length, shape.radius, count=(sections, sections))
-        mesh.apply_translation(-mesh.bounds.mean(0))  # trimesh 3 put the start at the origin, trimesh 4 the middle
+        mesh.apply_translation(-mesh.bounds.mean(0))  # trimesh 3 puts the start at the origin, trimesh 4 the middle
         pose[:3, :3] = np.asarray(trimesh.geometry.align_vectors([0, 0, 1], axis / length))[:3, :3]
     pose[:3, 3] = (shape.start + shape.end) / 2
     return mesh.apply_transform(pose)

@@ -1,4 +1,4 @@
-"""What can be wrong with a hand, a posture, or a request to one."""
+"""Errors about hands, postures and conversions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class HandError(ValueError):
 
 
 class HandSpecError(HandError):
-    """The YAML of a hand, or the model file it names, does not say what it has to."""
+    """The YAML of a hand, or the model file that it names, is invalid."""
 
 
 class JointLimitError(HandError):
@@ -24,8 +24,8 @@ class ConversionError(HandError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Ends an error message: the known name that `name` most likely meant, and all that exist."""
+    """End of an error message: the known name that `name` most likely meant, and all available ones."""
     known = [str(k) for k in known]
     match = names.nearest(str(name), known)
     hint = f"did you mean {match!r}? " if match else ""
-    return f"{hint}there are: {', '.join(known)}"
+    return f"{hint}available: {', '.join(known)}"

@@ -1,7 +1,8 @@
-"""Gaps between capsules and boxes in closed form, for many pairs at once: which parts of a hand touch, and how deep.
+"""Gaps between capsules and boxes in closed form, for many pairs at once: which parts of a hand overlap, and how
+deeply.
 
-A gap is the distance of two solids, and where they overlap minus the least translation that parts them, as the depth
-of a contact in a physics engine. Arrays are float64 numpy with any leading dimensions that broadcast.
+A gap is the distance between two solids; where they overlap, it is minus the least translation that separates them,
+like the depth of a contact in a physics engine. Arrays are float64 numpy with leading dimensions that broadcast.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def capsule_gap(a: Array, b: Array, radius: Array, other_a: Array, other_b: Arra
 
 
 def segment_distance(a: Array, b: Array, other_a: Array, other_b: Array) -> Array:
-    """(...) distance between segments with ends (..., 3): of two inner points, or of an end from the other segment."""
+    """(...) distance of segments with ends (..., 3): between two inner points, or from an end to the other segment."""
     squared = _between_lines(a, b, other_a, other_b)
     for point, first, last in ((a, other_a, other_b), (b, other_a, other_b), (other_a, a, b), (other_b, a, b)):
         axis, offset = last - first, point - first
@@ -37,7 +38,7 @@ def segment_distance(a: Array, b: Array, other_a: Array, other_b: Array) -> Arra
 
 
 def _between_lines(a: Array, b: Array, other_a: Array, other_b: Array) -> Array:
-    """Squared distance between the two lines where both nearest points are on the segments, else infinite."""
+    """Squared distance between the two lines if both nearest points are on the segments, otherwise infinite."""
     u, v, w = b - a, other_b - other_a, a - other_a
     uu, uv, vv, uw, vw = _dot(u, u), _dot(u, v), _dot(v, v), _dot(u, w), _dot(v, w)
     denominator = np.maximum(uu * vv - uv * uv, _TINY)
@@ -63,7 +64,7 @@ def capsule_box_gap(a: Array, b: Array, radius: Array, half: Array) -> Array:
 
 
 def _segment_box_distance(a: Array, b: Array, half: Array) -> Array:
-    """0 where they meet. The squared distance along the segment is convex and quadratic between crossings of faces."""
+    """0 if they meet. The squared distance along the segment is convex, and quadratic between crossings of faces."""
     u = b - a
     with np.errstate(divide="ignore", invalid="ignore"):
         crossings = np.concatenate([(half - a) / u, (-half - a) / u], axis=-1)
@@ -76,14 +77,14 @@ def _segment_box_distance(a: Array, b: Array, half: Array) -> Array:
         at = a[..., None, :] + t[..., None] * u[..., None, :]
         return at - np.clip(at, -half[..., None, :], half[..., None, :])
 
-    moving = np.where(outside(middle) != 0, u[..., None, :], 0)  # the coordinates that are beyond a face
+    moving = np.where(outside(middle) != 0, u[..., None, :], 0)  # the coordinates that lie beyond a face
     slope, curvature = _dot(outside(middle), moving), _dot(moving, moving)
     least = np.clip(middle - slope / np.maximum(curvature, _TINY), low, high)
     return np.sqrt(_square(outside(least)).min(-1))
 
 
 def _segment_box_depth(a: Array, b: Array, half: Array) -> Array:
-    """Least translation that takes a segment out of the box: along a face's normal, or across an edge and itself."""
+    """Least translation that moves a segment out of the box: along a face normal, or across an edge and the segment."""
     middle, u = (a + b) / 2, b - a
     depth = (half + np.abs(u) / 2 - np.abs(middle)).min(-1)
     for k in range(3):
@@ -105,7 +106,7 @@ def box_gap(centre: Array, turn: Array, half: Array, other_half: Array) -> Array
         half, other_half: (..., 3).
 
     Returns:
-        (...), negative where they overlap, then the exact depth; where they are apart a lower bound of the distance.
+        (...), the exact depth (negative) where they overlap, a lower bound of the distance where they are apart.
     """
     own = np.broadcast_to(np.eye(3), turn.shape)
     across = np.cross(own[..., :, None, :], np.swapaxes(turn, -1, -2)[..., None, :, :]).reshape(*turn.shape[:-2], 9, 3)

@@ -3,8 +3,8 @@
 Each joint's transform is linear in (1, sin q, cos q): R = R0 (I + K^2 + sin(q) K - cos(q) K^2) with K = [axis]x, so all
 joints are evaluated at once. The tree is then walked one level at a time, over all links of that level. Everything is
 kept as (row, column, link, batch) with the batch last, which turns the products of 3x3 matrices into a few long vector
-operations: several times faster than batched products of such small matrices (`experiments/bench/hands.py`). They stay
-elementwise, so neither autocast nor TF32 touches their precision.
+operations: several times faster than batched products of such small matrices (`experiments/bench/hands.py`). They are
+    elementwise, so neither autocast nor TF32 affects their precision.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .tree import Link, Tree
 
 @dataclass(frozen=True)
 class Links:
-    """Where the links of a hand are.
+    """World transforms of the links of a hand.
 
     Attributes:
         rotation: (..., L, 3, 3), world_from_link.
@@ -38,7 +38,7 @@ class Links:
 
 
 class ExactBuffers(nn.Module):
-    """A module of constants: float32 buffers, not saved, that `.double()` makes exact instead of rounded."""
+    """A module of constants: float32 buffers, not saved, which `.double()` restores to full float64 precision."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class ExactBuffers(nn.Module):
 
 
 class Kinematics(ExactBuffers):
-    """World transforms of all links from the root's transform and the joint values."""
+    """Computes world transforms of all links from the root's transform and the joint values."""
 
     unsort: Tensor
     parent: Tensor
@@ -96,7 +96,7 @@ class Kinematics(ExactBuffers):
             joints: (..., J), radians (metres for slides).
 
         Raises:
-            ValueError: the shapes do not belong together.
+            ValueError: the shapes are inconsistent.
         """
         batch = joints.shape[:-1]
         if (*batch, 3, 3) != rotation.shape or (*batch, 3) != translation.shape or joints.shape[-1] != self.num_joints:
@@ -144,11 +144,11 @@ class _Walk(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, turning: Tensor | None, force: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Virtual work: a joint feels what acts on the links beyond it.
+        """Virtual work: a joint's torque is that of the forces on the links beyond it.
 
-        With f_i the gradient on link i's origin p_i and S_i = g_i R_i^T the one on its rotation, the torque of link i
-        about the world origin is n_i = axial(S_i + f_i p_i^T), and dL/dq_j = a_j . (sum n_i - p_j x sum f_i) over the
-        links i beyond joint j, a_j and p_j its axis and a point on it.
+        With f_i the gradient with respect to link i's origin p_i and S_i = g_i R_i^T the one for its rotation, the
+        torque of link i about the world origin is n_i = axial(S_i + f_i p_i^T), and dL/dq_j = a_j . (sum n_i - p_j x
+        sum f_i) over the links i beyond joint j, a_j and p_j its axis and a point on it.
         """
         if turning is None and force is None:
             return None, None, None, None
@@ -190,7 +190,7 @@ class _Walk(torch.autograd.Function):
         return tuple(x.unflatten(-1, (-1, size)) for x in out), (4, 3)  # type: ignore[return-value]
 
 
-# Function.apply asks for the signature on every call; finding it out anew takes as long as a level of the walk.
+# Function.apply asks for the signature on every call; computing it takes as long as a level of the walk.
 _Walk.forward.__signature__ = inspect.signature(_Walk.forward)  # type: ignore[attr-defined]
 
 
@@ -206,9 +206,9 @@ def _local(values: Tensor, kin: Kinematics) -> Tensor:
 
 
 def _level_order(tree: Tree) -> list[int]:
-    """Links by depth; within a level those with the longest chains beyond them first.
+    """Links by depth; within a level, those with the longest chains below them first.
 
-    In that order the parents of a level are the first links of the level above whenever the fingers do not branch.
+    In this order the parents of a level are the first links of the level above, as long as fingers do not branch.
     """
     parents = tree.parents
     depth, beyond = [0] * len(parents), [0] * len(parents)
@@ -222,7 +222,7 @@ def _level_order(tree: Tree) -> list[int]:
 def _levels(tree: Tree, order: list[int]) -> list[tuple[int, int, slice | None]]:
     """(first, last, parents) of each level in level order.
 
-    The parents are a slice of the level above, one each or one for all; None where they have to be gathered one by one.
+    The parents are a slice of the level above, one each or one for all; None if they must be gathered individually.
     """
     position = {link: i for i, link in enumerate(order)}
     parents = [-1] + [position[tree.parents[i]] for i in order[1:]]
@@ -247,7 +247,7 @@ def _forward_constants(moving: list[Link]) -> dict[str, np.ndarray]:
         if link.joint is not None and not link.joint.slide:
             K, anchor = _cross_matrix(link.joint.axis), link.joint.anchor
         for part, R in enumerate((link.rotation @ (np.eye(3) + K @ K), link.rotation @ K, -link.rotation @ K @ K)):
-            parts[part, :, :3, i, 0], parts[part, :, 3, i, 0] = R, -R @ anchor  # turn about the anchor
+            parts[part, :, :3, i, 0], parts[part, :, 3, i, 0] = R, -R @ anchor  # rotation about the anchor
         parts[0, :, 3, i, 0] += link.translation + link.rotation @ anchor
         if link.joint is not None and link.joint.slide:
             slide[:, i, 0] = link.rotation @ link.joint.axis
@@ -258,7 +258,7 @@ def _forward_constants(moving: list[Link]) -> dict[str, np.ndarray]:
 
 
 def _backward_constants(tree: Tree) -> dict[str, np.ndarray]:
-    """What the backward pass needs of the links but the root, in the tree's order."""
+    """Constants of the backward pass for all links except the root, in the tree's order."""
     n = len(tree.links)
     beyond = np.zeros((n - 1, n))
     for i in range(1, n):
@@ -280,7 +280,7 @@ def _backward_constants(tree: Tree) -> dict[str, np.ndarray]:
 
 
 def _driver(link: Link, joints: list[str]) -> int:
-    """Which joint value moves the link; a fixed link may take any, since its axis is zero."""
+    """Index of the joint value that moves the link; any for a fixed link, since its axis is zero."""
     if link.joint is None:
         return 0
     return joints.index(link.joint.mimic[0] if link.joint.mimic else link.joint.name)

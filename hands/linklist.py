@@ -29,7 +29,7 @@ def read_link_list(content: Any, file: Path) -> Tree:
         file: the YAML, for messages.
 
     Raises:
-        HandSpecError: a missing or unknown key, a parent that does not come before, a value of the wrong form.
+        HandSpecError: a missing or unknown key, a parent that does not precede its child, a malformed value.
     """
     if not isinstance(content, list) or not content:
         raise HandSpecError(f"{file}: links: expected a list of links, found {type(content).__name__}")
@@ -40,7 +40,9 @@ def read_link_list(content: Any, file: Path) -> Tree:
         link = _link(entry, f"{file}: link {entry['name']!r}")
         known = [k.name for k in links]
         if (link.parent is None) != (i == 0) or (link.parent is not None and link.parent not in known):
-            expected = "no parent, it is the root" if i == 0 else f"a parent that comes before it; {_near(link, known)}"
+            expected = (
+                "no parent, because it is the root" if i == 0 else f"a parent listed before it; {_near(link, known)}"
+            )
             raise HandSpecError(f"{file}: link {link.name!r}: expected {expected}, found {link.parent!r}")
         links.append(link)
     return Tree(_depth_first(links), source=str(file))

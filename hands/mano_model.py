@@ -1,4 +1,4 @@
-"""The MANO model file: found, read without running it, checked."""
+"""The MANO model file: finding it, reading it without executing it, and checking it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SHAPES: dict[str, tuple[int, ...]] = {
 
 
 class ManoModelNotFound(HandSpecError):
-    """The licensed model file is not there; the message says where to get it."""
+    """The licensed model file was not found; the message says where to get it."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class ManoModel:
         components: (45, 45), rows are the principal axes of joint angles.
         mean: (45,), mean joint angles, radians.
         file: where it came from.
-        stand_in: it is the generated stand-in, not MANO.
+        stand_in: whether it is the generated stand-in instead of MANO.
     """
 
     template: np.ndarray
@@ -64,10 +64,11 @@ class ManoModel:
 
 
 def find_mano(entry: str | None, spec: Path) -> Path:
-    """The model file: `model:` of the YAML (relative to it), else the environment; a folder is searched for the name.
+    """Path of the model file: `model:` of the YAML (relative to it), or the environment; a folder is searched for the
+    name.
 
     Raises:
-        ManoModelNotFound: with where to register, where to put the file, and the stand-in as the alternative.
+        ManoModelNotFound: says where to register, where to put the file, and that the stand-in is an alternative.
     """
     given = spec.parent / entry if entry else os.environ.get(ENVIRONMENT)
     path = Path(given).expanduser() if given else None
@@ -77,9 +78,9 @@ def find_mano(entry: str | None, spec: Path) -> Path:
                 return candidate
     found = f"nothing at {path}" if path else f"neither `model:` in {spec} nor the environment variable {ENVIRONMENT}"
     raise ManoModelNotFound(
-        f"mano: expected the model file {_FILE}, found {found}. It may be used for non-commercial research and not be "
-        f"passed on: register at https://mano.is.tue.mpg.de, download the models, unpack {_FILE}, and set "
-        f"{ENVIRONMENT} to its path; hand=mano_skeleton is a hand with MANO's joints that needs no file"
+        f"mano: expected the model file {_FILE}, found {found}. It may be used for non-commercial research but not be "
+        f"redistributed: register at https://mano.is.tue.mpg.de, download the models, unpack {_FILE}, and set "
+        f"{ENVIRONMENT} to its path; hand=mano_skeleton has MANO's joints and needs no file"
     )
 
 
@@ -87,7 +88,7 @@ def read_mano(file: Path) -> ManoModel:
     """Reads and checks the model file, the genuine one or the stand-in.
 
     Raises:
-        HandSpecError: a key is missing or has another shape; a left hand; a pickle with anything but arrays in it.
+        HandSpecError: a key is missing or has another shape; a left hand; a pickle that contains anything but arrays.
     """
     try:
         return mano_model(load_pickle(file), file)
@@ -103,7 +104,7 @@ def mano_model(content: Any, file: Path) -> ManoModel:
         file: where it came from, for messages.
 
     Raises:
-        HandSpecError: as `read_mano`.
+        HandSpecError: as for `read_mano`.
     """
     arrays = {key: _array(content, key, shape, file) for key, shape in _SHAPES.items()}
     parents = tuple(int(p) for p in arrays["kintree_table"][0, 1:])
@@ -131,7 +132,7 @@ def _array(content: Any, key: str, shape: tuple[int, ...], file: Path) -> np.nda
         raise HandSpecError(f"{file}: expected a MANO model with the key {key!r}, found {known}")
     value = content[key]
     try:
-        if getattr(value, "shape", shape) != shape:  # before a sparse one is filled up
+        if getattr(value, "shape", shape) != shape:  # before a sparse one is made dense
             raise ValueError(f"shape {value.shape}")
         array = np.asarray(value.toarray() if hasattr(value, "toarray") else value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError, AttributeError) as error:

@@ -1,8 +1,8 @@
 """A generated stand-in for the licensed MANO_RIGHT.pkl.
 
 It has the nine keys and the shapes of the genuine file (778 vertices, 1538 faces, 16 joints, fingertips at the same
-vertex numbers), so that everything made for MANO runs without the licence. It is a hand of tubes made up here: nothing
-of it comes from MANO, and no result obtained with it says anything about human hands.
+vertex numbers), so that everything made for MANO runs without the licence. It is an invented hand of tubes: nothing in
+it comes from MANO, and no result obtained with it says anything about human hands.
 """
 
 from __future__ import annotations
@@ -36,11 +36,12 @@ _FINGERS = {  # first joint, direction, lengths of the three bones, radius
 
 
 def write_standin(path: str | Path, pose_blend: float = 0.0) -> Path:
-    """Writes the stand-in; the same file every time.
+    """Writes the stand-in; the file is always the same.
 
     Args:
         path: file to write.
-        pose_blend: size in metres of made-up pose-dependent corrections; the genuine model has some, 0 leaves them out.
+        pose_blend: size in metres of invented pose-dependent corrections, which the genuine model has too; 0 omits
+            them.
 
     Returns:
         `path`.
@@ -53,16 +54,16 @@ def write_standin(path: str | Path, pose_blend: float = 0.0) -> Path:
 
 
 def standin(pose_blend: float = 0.0) -> dict[str, object]:
-    """The nine keys that smplx needs, and `stand_in`, which marks the model as what it is."""
+    """The nine keys that smplx needs, and `stand_in`, which marks the model as a stand-in."""
     rng = np.random.default_rng(0)
     joints, tips = _skeleton()
     vertices, faces = _mesh(joints, tips)
     relative = vertices - _WRIST
     waves = rng.normal(size=(3, 3, 10)) / 0.1
     shapes = 1e-3 * np.sin(np.einsum("vc,cds->vds", relative, waves))
-    shapes[:, :, 0] = 0.03 * relative  # the first one is size
+    shapes[:, :, 0] = 0.03 * relative  # the first coefficient is size
     mean = np.zeros((15, 3))
-    mean[:12, 2], mean[12:, 1] = 0.25, -0.1  # bending is a turn about +z
+    mean[:12, 2], mean[12:, 1] = 0.25, -0.1  # bending is a rotation about +z
     return {
         "v_template": vertices,
         "f": faces.astype(np.uint32),
@@ -88,9 +89,10 @@ def _skeleton() -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def _mesh(joints: np.ndarray, tips: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """One connected surface, open at the wrist along a rim of 16 edges, with exactly MANO's numbers of parts.
+    """One connected surface, open at the wrist along a rim of 16 edges, with exactly MANO's numbers of vertices and
+    faces.
 
-    A surface like a disc with V vertices and b edges on its rim has 2 V - 2 - b faces: 1538 for V = 778, b = 16.
+    A surface of disc topology with V vertices and b edges on its rim has 2 V - 2 - b faces: 1538 for V = 778, b = 16.
     """
     solid = _palm()
     for k, (name, (_, _, _, radius)) in enumerate(_FINGERS.items()):
@@ -105,7 +107,9 @@ def _mesh(joints: np.ndarray, tips: dict[str, np.ndarray]) -> tuple[np.ndarray, 
     vertices, faces = _split_longest_edges(vertices, faces[~cap], _VERTICES)
     if (len(vertices), len(faces)) != (_VERTICES, _FACES):
         found = f"{len(vertices)} and {len(faces)}"
-        raise RuntimeError(f"expected {_VERTICES} vertices and {_FACES} faces, made {found}: another manifold3d?")
+        raise RuntimeError(
+            f"expected {_VERTICES} vertices and {_FACES} faces, made {found}: a different version of manifold3d?"
+        )
     order = np.arange(_VERTICES)
     for name, target in TIPS.items():
         here = np.linalg.norm(vertices[order] - tips[name], axis=1).argmin()
@@ -145,7 +149,7 @@ def _split_longest_edges(vertices: np.ndarray, faces: np.ndarray, count: int) ->
 
 
 def _weights(vertices: np.ndarray, joints: np.ndarray, tips: dict[str, np.ndarray]) -> np.ndarray:
-    """(778, 16): nearly all to the nearest bone, blended where two are equally near."""
+    """(778, 16): nearly all of it on the nearest bone, blended where two are equally near."""
     distance = np.full((len(vertices), 16), np.inf)
     for k in range(1, 16):
         end = joints[k + 1] if k % 3 else tips[NAMES[k][:-1]]

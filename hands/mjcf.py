@@ -18,14 +18,14 @@ _MeshFile = tuple[Path, np.ndarray]
 def read_mjcf(path: Path) -> Tree:
     """Every body of the file; the first is the root.
 
-    Geoms that can collide become primitives: capsules, spheres, boxes; a cylinder becomes the capsule inside
-    it, a mesh its bounding box, both noted on the link. Meshes that cannot collide are what is drawn.
+    Geoms that can collide become primitives: capsules, spheres, boxes; a cylinder becomes its inscribed capsule, a mesh
+    its bounding box, both noted on the link. Meshes that cannot collide are used for drawing.
 
     Args:
         path: the MJCF file; its includes and meshes are found relative to it.
 
     Raises:
-        HandSpecError: MuJoCo refuses the file, or a body has a joint that is no hinge or slide, or more than one.
+        HandSpecError: MuJoCo refuses the file, or a body has a joint that is neither hinge nor slide, or more than one.
     """
     try:
         spec = mujoco.MjSpec.from_file(str(path))
@@ -40,9 +40,9 @@ def read_mjcf(path: Path) -> Tree:
 
 
 def _take_meshes(spec: mujoco.MjSpec, folder: Path) -> dict[str, _MeshFile]:
-    """Turns mesh geoms into small spheres, so that compiling neither reads the files nor moves the frames.
+    """Replaces mesh geoms by small spheres, so that compiling neither reads the files nor moves the frames.
 
-    Also names what has no name and drops what is not needed here. Returns file and scale by the geom's name.
+    Also names nameless elements and drops those that are not needed here. Returns file and scale by the geom's name.
     """
     files = {mesh.name: (folder / spec.meshdir / mesh.file, np.array(mesh.scale)) for mesh in spec.meshes}
     taken = {}
@@ -96,7 +96,9 @@ def _joint(model: mujoco.MjModel, body: int, path: Path) -> Joint | None:
     if count == 0 or model.jnt_type[first] == _JOINT.mjJNT_FREE:
         return None
     if count > 1:
-        raise HandSpecError(f"{path}: body {name!r}: expected at most one joint, found {count}; split it in two bodies")
+        raise HandSpecError(
+            f"{path}: body {name!r}: expected at most one joint, found {count}; split it into two bodies"
+        )
     joint = model.joint(first).name or f"{name}_joint"
     if model.jnt_type[first] == _JOINT.mjJNT_BALL:
         raise HandSpecError(f"{path}: joint {joint!r}: expected a hinge or a slide, found a ball joint")
@@ -121,7 +123,7 @@ def _collides(model: mujoco.MjModel, geom: int) -> bool:
 
 
 def _primitive(model: mujoco.MjModel, k: int, mesh: _MeshFile | None, where: str) -> tuple[Capsule | Box, str]:
-    """The primitive of geom `k` and a note where it only approximates the geom."""
+    """The primitive of geom `k`, and a note if it only approximates the geom."""
     name, kind, size = model.geom(k).name, int(model.geom_type[k]), model.geom_size[k].copy()
     centre, rotation = model.geom_pos[k].copy(), _rotation(model.geom_quat[k])
     if mesh is not None:

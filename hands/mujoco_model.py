@@ -1,4 +1,4 @@
-"""MuJoCo models of a hand, alone or with a free object: oracle of the kinematics and arena of the simulations."""
+"""MuJoCo models of a hand, alone or with a free object: oracle for the kinematics and arena of the simulations."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def hand_mjcf(
     force: float = 0.7,
     timestep: float = 0.002,
 ) -> mujoco.MjModel:
-    """A model whose world is the hand's root frame: the root is fixed at the identity, gravity may be turned instead.
+    """A model whose world is the hand's root frame: the root is fixed at the identity; rotate gravity instead.
 
     Joints, bodies and servos are named as in `hand.joint_names` and `hand.link_names`; `qpos` begins with the joints in
-    that order (joints that mimic others follow an equality), the object's seven come last. The hand touches the object
-    everywhere and itself only through explicit pairs: those of the model file where it has some, else every two
-    primitives that are apart in the rest posture and not on neighbouring links.
+    that order (mimic joints follow by an equality constraint), the object's seven come last. All of the hand collides
+    with the object, but with itself only in explicit pairs: those of the model file if it has any, otherwise all pairs
+    of primitives that are apart in the rest posture and not on neighbouring links.
 
     Args:
         hand: any hand made of hinges and slides.
-        object_pieces: convex pieces of a free object, metres, object frame; its body is "object", its joint likewise.
+        object_pieces: convex pieces of a free object, metres, object frame; its body and joint are called "object".
         object_mass: kilograms, spread over the pieces by volume.
         friction: sliding friction of all surfaces.
         servos: add one position servo per joint.
         kp: stiffness of the servos, N m / rad.
-        force: the servos' limit, N m.
+        force: torque limit of the servos, N m.
         timestep: seconds.
 
     Returns:
@@ -63,7 +63,7 @@ def hand_spec(
     force: float = 0.7,
     timestep: float = 0.002,
 ) -> mujoco.MjSpec:
-    """As `hand_mjcf`, not compiled yet, to add things or write it out with `to_xml()`."""
+    """Like `hand_mjcf` but not compiled yet, for additions or to write it with `to_xml()`."""
     balls = [joint.name for joint in hand.spec.tree.joints if joint.ball]
     if balls:
         raise HandError(f"{hand.name}: expected a hand of hinges and slides, found the ball joints {', '.join(balls)}")
@@ -156,7 +156,7 @@ def _add_object(spec: mujoco.MjSpec, pieces: Sequence[trimesh.Trimesh], mass: fl
 
 
 def _apart(hand: Hand) -> list[tuple[str, str]]:
-    """Pairs of shapes on links that are no neighbours and that MuJoCo finds apart in the rest posture."""
+    """Pairs of shapes on links that are not neighbours and that are apart in the rest posture according to MuJoCo."""
     tree = hand.spec.tree
     shapes = [(i, shape.name) for i, link in enumerate(tree.links) for shape in (*link.capsules, *link.boxes)]
     pairs = [

@@ -1,4 +1,4 @@
-"""Tensors that follow from a hand alone: computed once for each hand on each device, not at every step."""
+"""Tensors that depend on a hand alone: computed once for each hand on each device, not at every step."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _Result = TypeVar("_Result")
 
 
 def once_per_hand(function: Callable[[Hand], _Result]) -> Callable[[Hand], _Result]:
-    """Keeps what the function makes of a hand, for the device and dtype that the hand has at the time.
+    """Caches the function's result for a hand, on the device and in the dtype that the hand has at the time.
 
-    The result must not hold the hand, which would keep both alive, and must not be written to. It is made outside of
-    inference mode, because a training may ask for it later.
+    The result must not refer to the hand, which would keep both alive, and must not be modified. It is computed outside
+    inference mode, because training may need it later.
     """
     known: WeakKeyDictionary[Hand, dict[Any, _Result]] = WeakKeyDictionary()
 

@@ -1,4 +1,4 @@
-"""pytorch_kinematics behind the interface of `Kinematics`, for hands from a URDF: `backend: pytorch_kinematics`."""
+"""pytorch_kinematics with the interface of `Kinematics`, for hands from a URDF: `backend: pytorch_kinematics`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class PytorchKinematics(nn.Module):
     """Forward kinematics by `pytorch_kinematics.Chain`, for comparison and for those who rely on it.
 
     Args:
-        tree: the hand; says which links are wanted, in which order, and what mimics what.
+        tree: the hand; gives the links, their order, and the mimic joints.
         urdf: the file that the tree was read from.
-        prefix: what was taken off the names of the file.
+        prefix: prefix that was removed from the names in the file.
 
     Raises:
-        HandSpecError: the source is no URDF, or the chain lacks a link of the tree.
+        HandSpecError: the source is not a URDF, or the chain lacks a link of the tree.
     """
 
     def __init__(self, tree: Tree, urdf: Path, prefix: str = "") -> None:
@@ -44,7 +44,7 @@ class PytorchKinematics(nn.Module):
         }
 
     def forward(self, rotation: Tensor, translation: Tensor, joints: Tensor) -> Links:
-        """As `Kinematics.forward`; joints above the hand's root stand at zero."""
+        """Like `Kinematics.forward`; joints above the hand's root are at zero."""
         batch = joints.shape[:-1]
         values = joints.reshape(-1, joints.shape[-1])
         self.chain.to(dtype=values.dtype, device=values.device)

@@ -1,7 +1,7 @@
-"""What cannot be: hands far from the object they grasp, joints far beyond their limits, sizes that no hand has.
+"""Plausibility checks: hands far from the object they grasp, joints far beyond their limits, impossible sizes.
 
-Wrong units give numbers that look perfect: a hand 100 m away penetrates nothing. The bounds lie between what real and
-generated grasps give (DexGraspNet's leave their limits by up to 0.58 rad) and what a wrong unit gives.
+Wrong units give numbers that look perfect: a hand 100 m away penetrates nothing. The bounds lie between the values of
+real and generated grasps (DexGraspNet's exceed their limits by up to 0.58 rad) and those that a wrong unit gives.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ from .pose import HandPose
 from .tree import Link
 
 NEAR = 0.05
-"""metres: a hand that is nowhere nearer to its object doesn't grasp it."""
+"""metres: a hand that is farther from its object everywhere does not grasp it."""
 BENT = 0.6
-"""radians (metres of a slide) beyond a joint's limit that no hand or optimiser gives."""
+"""radians (metres for a slide) beyond a joint's limit, more than any hand or optimiser gives."""
 OBJECT = 0.001, 1.0
-"""metres, least and greatest longest side of an object for a hand."""
+"""metres, range of the longest side of an object that a hand can grasp."""
 HAND = 0.02, 1.0
-"""metres, likewise of a hand at rest."""
+"""metres, likewise for a hand at rest."""
 LIMIT = 7.0
-"""radians: no joint turns by more than a whole turn."""
+"""radians: no joint turns by more than a full turn."""
 UNITS = {"millimetres": 0.001, "centimetres": 0.01}
 """Metres per unit."""
 
 _POINTS = 128  # on the hand: between one and two centimetres apart
-_CHUNK = 1024  # grasps at once
-_LIKELY = 0.02, 0.5  # metres, of an object whose unit is guessed
+_CHUNK = 1024  # grasps per batch
+_LIKELY = 0.02, 0.5  # metres, size of an object whose unit is guessed
 _FAR, _BENT = "hand far from the object", "joints beyond their limits"
 _DEGREES = "degrees"
 
 Distance = Callable[[Tensor, Tensor], Tensor]
-"""Points (b, P, 3), metres, object frame, and the indices (b,) of their grasps, to distances (b, P), metres."""
+"""Maps points (b, P, 3), metres, object frame, and the indices (b,) of their grasps to distances (b, P), metres."""
 
 
 @dataclass(frozen=True, eq=False)
 class Doubts:
-    """What is implausible about N grasps.
+    """Implausible values of N grasps.
 
     Attributes:
-        distance: (N,), metres, least distance of hand and object, negative inside; NaN where it is not known.
-        excess: (N,), radians, by how much the joint that is farthest beyond its limits is so; NaN likewise.
-        reasons: N sentences without numbers, "" for a plausible grasp.
+        distance: (N,), metres, least distance of hand and object, negative inside; NaN where unknown.
+        excess: (N,), radians, largest excess of a joint over its limits; NaN likewise.
+        reasons: N reasons without numbers, "" for a plausible grasp.
     """
 
     distance: NDArray[np.float64]
@@ -58,18 +58,18 @@ class Doubts:
 
     @property
     def count(self) -> int:
-        """Of implausible grasps."""
+        """Number of implausible grasps."""
         return sum(map(bool, self.reasons))
 
     @classmethod
     def join(cls, parts: Sequence[Doubts]) -> Doubts:
-        """Those of several sets of grasps."""
+        """Joins the doubts about several sets of grasps."""
         distance = np.concatenate([np.zeros(0), *(part.distance for part in parts)])
         excess = np.concatenate([np.zeros(0), *(part.excess for part in parts)])
         return cls(distance, excess, tuple(reason for part in parts for reason in part.reasons))
 
     def messages(self) -> list[str]:
-        """One line for what is wrong with distances and one for joints, with numbers and what would explain them."""
+        """One line on distances and one on joints, with numbers and a possible explanation."""
         far, bent = (np.array([kind in reason for reason in self.reasons], dtype=bool) for kind in (_FAR, _BENT))
         lines = []
         if far.any():
@@ -88,17 +88,17 @@ class Doubts:
 
     def _line(self, which: NDArray[np.bool_], what: str, hints: Sequence[tuple[int, str]], then: str) -> str:
         explained, name = max(hints, key=lambda hint: hint[0])
-        end = f"; did you mean {name}? Read so, {explained} of them are {then}" if explained else ""
+        end = f"; did you mean {name}? If so, {explained} of them are {then}" if explained else ""
         return f"implausible: {int(which.sum())} of {len(which)} grasps: {what}{end}"
 
 
 def doubt_grasps(hand: Hand, pose: HandPose, distance: Distance | None) -> Doubts:
-    """Judges grasps by where the hand is and how its joints are bent.
+    """Checks grasps for the position of the hand and its joint values.
 
     Args:
         hand: the hand, on the CPU.
-        pose: HandPose (N,), object frame, metres and radians; one that is not finite is not judged.
-        distance: to the object; None does without.
+        pose: HandPose (N,), object frame, metres and radians; poses that are not finite are not checked.
+        distance: to the object; None skips this check.
     """
     pose = pose.map(lambda x: x.detach().double().cpu())
     parts = [pose.translation, pose.rotation.flatten(1), pose.joints]
@@ -118,13 +118,13 @@ def judge(
     excess: NDArray[np.float64],
     degrees: NDArray[np.float64],
 ) -> Doubts:
-    """Doubts about N grasps out of their numbers; NaN is not judged.
+    """Doubts about N grasps from their numbers; NaN is not checked.
 
     Args:
         distance: (N,), metres, least distance of hand and object.
-        nearer: (N,) by unit of `UNITS`, the same if translations are in that unit.
+        nearer: (N,) by unit of `UNITS`, the same, if translations are in that unit.
         excess: (N,), radians, largest excess of a joint over its limits.
-        degrees: (N,), the same if the joints are in degrees.
+        degrees: (N,), the same, if the joints are in degrees.
     """
     reasons = []
     for i in range(len(distance)):
@@ -139,7 +139,7 @@ def judge(
 
 
 def beyond_limits(hand: Hand, joints: Tensor) -> NDArray[np.float64]:
-    """(N, J), radians beyond the joint limits, 0 within. A ball joint of MANO has no range but for pi."""
+    """(N, J), radians beyond the joint limits, 0 within. A ball joint of MANO has no range except pi."""
     joints = joints.double()
     if isinstance(hand, ManoHand):
         return (joints.abs() - torch.pi).clamp_min(0).numpy()
@@ -147,11 +147,11 @@ def beyond_limits(hand: Hand, joints: Tensor) -> NDArray[np.float64]:
 
 
 def doubt_size(side: float, scale: float = 1.0) -> str:
-    """Why an object of this longest side cannot be meant, and the scale that would fit; "" where it can.
+    """Says why an object cannot have this longest side, and which scale would fit; "" if it can.
 
     Args:
         side: metres, at `scale`.
-        scale: metres per unit of its file that were assumed.
+        scale: metres per unit of its file, as assumed.
     """
     low, high = OBJECT
     if low <= side <= high:
@@ -162,7 +162,7 @@ def doubt_size(side: float, scale: float = 1.0) -> str:
 
 
 def doubt_hand(hand: Hand) -> list[str]:
-    """Why a hand's description cannot be in metres and radians, one sentence each."""
+    """Reasons why a hand's description cannot be in metres and radians, one sentence each."""
     notes = []
     for link in hand.spec.tree.links:
         if (size := _link_size(link)) > HAND[1]:
@@ -177,7 +177,7 @@ def doubt_hand(hand: Hand) -> list[str]:
             turned = f"{np.deg2rad(joint.lower):.2f} to {np.deg2rad(joint.upper):.2f}"
             notes.append(
                 f"implausible: joint {joint.name} turns from {span} rad; did you mean degrees ({turned} rad)? Limits "
-                'are in radians, but for an MJCF with angle="degree"'
+                'are in radians, except in an MJCF with angle="degree"'
             )
     return notes or _whole_size(hand)
 
@@ -192,7 +192,7 @@ def _whole_size(hand: Hand) -> list[str]:
 
 
 def _link_size(link: Link) -> float:
-    """Longest side of the box around a link's shapes, metres; 0 without any."""
+    """Longest side of the bounding box of a link's shapes, metres; 0 without shapes."""
     corners = [np.zeros((0, 3))]
     for capsule in link.capsules:
         corners += [end + np.array([[-1.0], [1.0]]) * capsule.radius for end in (capsule.start, capsule.end)]
@@ -203,7 +203,7 @@ def _link_size(link: Link) -> float:
 
 
 def _gaps(hand: Hand, pose: HandPose, distance: Distance | None, which: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(N,), metres, least distance of points on the hand to the object; NaN where it is not asked for."""
+    """(N,), metres, least distance of points on the hand to the object; NaN where not requested."""
     found = np.full(len(which), np.nan)
     if distance is None:
         return found

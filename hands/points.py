@@ -1,4 +1,4 @@
-"""Points and primitives that are fixed to links, where a pose puts them, and how far the hand is from a point."""
+"""Points and primitives fixed to links: their world positions, and distances of points to the hand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Rigid = TypeVar("_Rigid", bound="_OnDevice")
 @dataclass(frozen=True)
 class _OnDevice:
     def to(self: _Rigid, *args: Any, **kwargs: Any) -> _Rigid:
-        """Moves or casts the coordinates, as `Tensor.to`; indices follow to the device only."""
+        """Moves or casts the coordinates, like `Tensor.to`; indices are only moved."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         moved = {k: v.to(*args, **kwargs) for k, v in values.items() if v.is_floating_point()}
         device = next(iter(moved.values())).device
@@ -69,7 +69,7 @@ def place(links: Links, link: Tensor, position: Tensor) -> Tensor:
     Args:
         links: batch shape (...).
         link: (n,), int64.
-        position: (n, 3), metres, link frame; a constant, it gets no gradient.
+        position: (n, 3), metres, link frame; a constant, without gradient.
 
     Returns:
         (..., n, 3), metres.
@@ -82,7 +82,7 @@ def place(links: Links, link: Tensor, position: Tensor) -> Tensor:
 
 
 class _Place(torch.autograd.Function):
-    """(3, 3, L, N), (3, L, N), (n,), (n, 3) -> (3, n, N): a gather forwards, one matrix product backwards."""
+    """(3, 3, L, N), (3, L, N), (n,), (n, 3) -> (3, n, N): a gather forward, one matrix product backward."""
 
     @staticmethod
     def forward(rotation: Tensor, translation: Tensor, link: Tensor, position: Tensor) -> Tensor:
@@ -165,7 +165,7 @@ def _norm(a: Sequence[Tensor]) -> Tensor:
 
 
 def signed_distance(links: Links, capsules: Capsules, boxes: Boxes, points: Tensor) -> Tensor:
-    """Distance to the union of the primitives: exact outside; inside a lower bound of the depth where they overlap.
+    """Distance to the union of the primitives: exact outside; inside, a lower bound of the depth where they overlap.
 
     Args:
         links: batch shape (...).

@@ -1,4 +1,4 @@
-"""HandPose: where a hand is and how its joints are bent, never a bare vector."""
+"""HandPose: position, orientation and joint values of a hand, never a bare vector."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class HandPose:
         translation: (..., 3), metres, origin of the hand's root frame (the palm body for Shadow) in the world.
         rotation: (..., 3, 3), world_from_hand.
         joints: (..., J), radians, in the order of `Hand.joint_names`.
-        hand: name of the hand these joints belong to.
+        hand: name of the hand that these joints belong to.
     """
 
     translation: Tensor
@@ -35,7 +35,7 @@ class HandPose:
         return self.translation.shape[:-1]
 
     def map(self, function: Callable[[Tensor], Tensor]) -> HandPose:
-        """Applies `function` to each of the three tensors; it must only touch batch dimensions, dtype or device."""
+        """Applies `function` to each of the three tensors; it may only change batch dimensions, dtype or device."""
         return replace(
             self,
             translation=function(self.translation),
@@ -46,11 +46,11 @@ class HandPose:
     def __getitem__(self, index: Any) -> HandPose:
         """Indexes the batch dimensions, from the front; write `pose[:, -1]`, not `pose[..., -1]`."""
         if index is Ellipsis or (isinstance(index, tuple) and any(part is Ellipsis for part in index)):
-            raise IndexError("a HandPose is indexed from the front: `...` would reach into the vectors themselves")
+            raise IndexError("a HandPose is indexed from the front: `...` would index into the vectors themselves")
         return self.map(lambda x: x[index])
 
     def to(self, *args: Any, **kwargs: Any) -> HandPose:
-        """Moves or casts, as `Tensor.to`."""
+        """Moves or casts, like `Tensor.to`."""
         return self.map(lambda x: x.to(*args, **kwargs))
 
     def reshape(self, *shape: int) -> HandPose:
@@ -78,7 +78,7 @@ class HandPose:
         return HandPose(vector[..., :3], rotvec_to_rotmat(vector[..., 3:6]), vector[..., 6:], hand)
 
     def relative_to(self, reference: HandPose) -> HandPose:
-        """This pose seen from the root frame of `reference` (broadcasts); joints are unchanged."""
+        """This pose in the root frame of `reference` (broadcasts); joints are unchanged."""
         ref_from_world = reference.rotation.mT
         return replace(
             self,
@@ -87,12 +87,12 @@ class HandPose:
         )
 
     def moved_by(self, rotation: Tensor, translation: Tensor) -> HandPose:
-        """The pose after `x -> rotation @ x + translation` of the world; (..., 3, 3) and (..., 3), broadcast."""
+        """The pose after moving the world by `x -> rotation @ x + translation`; (..., 3, 3) and (..., 3), broadcast."""
         moved = rotate(rotation, self.translation) + translation
         return replace(self, translation=moved, rotation=compose(rotation, self.rotation))
 
     def interpolate(self, other: HandPose, progress: Tensor) -> HandPose:
-        """Straight line in translation and joints, slerp in rotation.
+        """Interpolates: linear in translation and joints, slerp in rotation.
 
         Args:
             other: the pose at progress 1.
@@ -110,7 +110,9 @@ class HandPose:
 def _join(function: Callable[..., Tensor], poses: Sequence[HandPose], dim: int) -> HandPose:
     hands = {pose.hand for pose in poses}
     if len(hands) != 1:
-        raise ValueError(f"poses: expected one hand, found {sorted(hands)}; convert them with Hand.convert first")
+        raise ValueError(
+            f"poses: expected poses of one hand, found {sorted(hands)}; convert them with Hand.convert first"
+        )
     if dim < 0:
         raise ValueError(f"dim: expected a batch dimension counted from the front, found {dim}")
     return HandPose(

@@ -1,4 +1,4 @@
-"""Products with rotation matrices, elementwise: autocast and TF32 round matrix products, which gain nothing at 3x3."""
+"""Products with rotation matrices, elementwise: autocast and TF32 round matrix products, which are no faster at 3x3."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Where points go on a hand, by rule: its surface, its contact candidates, its penetration keypoints.
+"""Rules that place points on a hand: on its surface, as contact candidates, as penetration keypoints.
 
-The published sets of such points were picked for one hand by its authors; a rule gives any hand its own
+The published sets of such points were hand-picked for one hand; rules work for any hand
 (PKU-EPIC/DexGraspNet, issue 20).
 """
 
@@ -43,9 +43,9 @@ def primitives(tree: Tree) -> tuple[Capsules, Boxes]:
 
 
 def surface(tree: Tree, rest: Links, n: int, seed: int) -> LinkPoints:
-    """n points on the primitives, spread evenly over each link and shared between links by area.
+    """n points on the primitives, spread evenly over each link, with numbers per link in proportion to area.
 
-    Only the outer skin counts: what lies inside another primitive in the rest posture is left out.
+    Only the outer surface counts: points inside another primitive in the rest posture are dropped.
 
     Args:
         tree: the hand.
@@ -66,7 +66,7 @@ def surface(tree: Tree, rest: Links, n: int, seed: int) -> LinkPoints:
         world = place(rest, owners[k].expand(drawn), position)
         distance = primitive_distances(rest, capsules, boxes, world)
         distance[:, k] = torch.inf
-        outer = distance.amin(-1) > 1e-6  # where two shapes touch, neither side is outside
+        outer = distance.amin(-1) > 1e-6  # where two shapes touch, neither surface is outside
         samples.append((owners[k].expand(int(outer.sum())), position[outer], normal[outer]))
         area[owners[k]] += _area(shape) * outer.double().mean().item()
     link, position, normal = (torch.cat(x) for x in zip(*samples, strict=True))
@@ -83,11 +83,11 @@ def contact_candidates(tree: Tree, links: list[str], palmar: dict[str, np.ndarra
     """Ten points on each contact link, spread over the part of its primitives that faces the palmar direction.
 
     On a capsule only the cylinder counts, not its caps; on a box the faces within 30 degrees of the palmar direction,
-    or else the face nearest to it.
+    or otherwise the face closest to it.
 
     Args:
         tree: the hand.
-        links: names of the links that touch things.
+        links: names of the links that touch objects.
         palmar: (3,) unit direction for each of them, link frame.
     """
     rng = np.random.default_rng(0)
@@ -106,12 +106,12 @@ def contact_candidates(tree: Tree, links: list[str], palmar: dict[str, np.ndarra
 
 
 def penetration_keypoints(tree: Tree, palm_links: tuple[str, ...]) -> LinkPoints:
-    """Points on the axes of the finger links that must keep their distance from one another.
+    """Points on the axes of the finger links that must keep a distance from one another.
 
-    A capsule's end is one; an axis of two or more spacings is cut into equal parts and every cut is one as well. A
-    box counts as the capsule along its longest side. Start points are left out: they are the parent's end, or inside
-    the palm. What is nearer than the spacing to a point farther out on the same finger is left out too. For `shadow`
-    that gives 19 points on the places of DexGraspNet's hand-picked ones (within 1.5 mm).
+    The end of each capsule is one; an axis of two or more spacings is also cut into equal parts, with a point at every
+    cut. A box counts as the capsule along its longest side. Start points are omitted: they are the parent's end, or
+    inside the palm. Points nearer than the spacing to a more distal point on the same finger are omitted too. For
+    `shadow` this gives 19 points within 1.5 mm of DexGraspNet's hand-picked ones.
     """
     places = _straight(tree)
     found: list[tuple[int, np.ndarray]] = []
@@ -131,7 +131,7 @@ def penetration_keypoints(tree: Tree, palm_links: tuple[str, ...]) -> LinkPoints
 
 
 def _straight(tree: Tree) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Each link's rotation and translation in the root's frame with all joints at 0."""
+    """Rotation and translation of each link in the root frame with all joints at 0."""
     places = [(np.eye(3), np.zeros(3))]
     for link, parent in zip(tree.links[1:], tree.parents[1:], strict=True):
         R, t = places[parent]
@@ -140,7 +140,7 @@ def _straight(tree: Tree) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def _is_beyond(tree: Tree, i: int, j: int) -> bool:
-    """Whether link i is j or comes after it in the same finger."""
+    """Whether link i is link j or below it on the same finger."""
     while i > j:
         i = tree.parents[i]
     return i == j
@@ -157,7 +157,7 @@ def _stack(values: list, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 def _share(n: int, weights: np.ndarray) -> np.ndarray:
-    """n as integers in proportion to the weights, by the largest remainders."""
+    """Splits n into integers in proportion to the weights, by the largest remainders."""
     exact = n * weights / weights.sum()
     share = np.floor(exact).astype(int)
     share[np.argsort(share - exact, kind="stable")[: n - share.sum()]] += 1
@@ -177,7 +177,7 @@ def _sample(shape: Capsule | Box, n: int, rng: np.random.Generator) -> _Sample:
         return _sample_box(shape, n, rng)
     length = np.linalg.norm(shape.end - shape.start)
     frame = _frame(shape.end - shape.start)
-    # By Archimedes a capsule's area is uniform in height, the caps stretched to a cylinder of the same radius.
+    # By Archimedes, a capsule's area is uniform in height: its caps have the area of the cylinder around them.
     height = rng.uniform(-shape.radius, length + shape.radius, n)
     beyond = height - np.clip(height, 0, length)
     ring = np.sqrt(np.clip(1 - (beyond / shape.radius) ** 2, 0, None))
@@ -188,7 +188,7 @@ def _sample(shape: Capsule | Box, n: int, rng: np.random.Generator) -> _Sample:
 
 
 def _side(capsule: Capsule, rng: np.random.Generator, n: int = 2048) -> _Sample:
-    """Points on the cylinder of a capsule; on the whole sphere where it has no length."""
+    """Points on the cylinder of a capsule; on the whole sphere if it has no length."""
     length = np.linalg.norm(capsule.end - capsule.start)
     if length == 0:
         return _sample(capsule, n, rng)

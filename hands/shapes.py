@@ -1,4 +1,4 @@
-"""Stand-ins for shapes without a closed-form distance: cylinders as capsules, meshes as their bounding boxes."""
+"""Substitutes for shapes without a closed-form distance: cylinders as capsules, meshes as their bounding boxes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .tree import Box, Capsule
 
 @lru_cache(maxsize=256)
 def read_mesh(path: Path) -> trimesh.Trimesh:
-    """The mesh in `path`, unscaled; do not change it, it is shared.
+    """The mesh in `path`, unscaled; do not modify it, it is shared.
 
     Raises:
         HandSpecError: the file is absent or holds no triangles.
@@ -23,7 +23,7 @@ def read_mesh(path: Path) -> trimesh.Trimesh:
         raise HandSpecError(f"expected a mesh file, found nothing at {path}")
     try:
         mesh = trimesh.load(path, force="mesh", process=False)
-    except Exception as error:  # trimesh raises whatever its many parsers raise
+    except Exception as error:  # trimesh passes on whatever its many parsers raise
         raise HandSpecError(f"{path}: expected a mesh that trimesh can read, found: {error}") from error
     if not isinstance(mesh, trimesh.Trimesh) or len(mesh.faces) == 0:
         raise HandSpecError(f"{path}: expected a mesh with triangles, found none")
@@ -57,7 +57,7 @@ def cylinder(
         name: of the geom.
 
     Returns:
-        The shape, and a note that says what it stands for.
+        The shape, and a note that says what it replaces.
     """
     if half_length <= radius:
         box = Box(centre, rotation, np.array([radius, radius, half_length]), name)

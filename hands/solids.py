@@ -24,16 +24,16 @@ from .spec import HandSpec
 from .tree import Box, Capsule, Tree
 
 SEGMENTS = 32
-"""Edges around a capsule. With the volume made right, a shallow overlap is within 1 % of the round capsule's."""
+"""Edges around a capsule. With the volume corrected, a shallow overlap is within 1 % of the round capsule's."""
 
 
 @dataclass(frozen=True, eq=False)
 class Balls:
-    """Balls that together cover every primitive and reach little beyond, to rule out contacts quickly.
+    """Balls that tightly cover every primitive, to rule out contacts quickly.
 
     Attributes:
-        primitive: (n,), which primitive a ball belongs to.
-        link: (n,), its link.
+        primitive: (n,), primitive of each ball.
+        link: (n,), link of each ball.
         centre: (n, 3), metres, link frame.
         radius: (n,), metres.
     """
@@ -46,7 +46,7 @@ class Balls:
 
 @dataclass(frozen=True, eq=False)
 class HandSolids:
-    """Solids of a hand in the frames of their links; from `hand_solids`, shared, not to be changed.
+    """Solids of a hand in the frames of their links; from `hand_solids`, shared, do not modify.
 
     Attributes:
         link: (C,), link of each primitive.
@@ -69,8 +69,8 @@ class HandSolids:
             links: batch shape (B,).
 
         Returns:
-            (B, P), metres: minus the depth where they overlap, else the distance, between boxes a lower bound of it.
-            NaN where a pose is.
+            (B, P), metres: minus the depth where they overlap, otherwise the distance (between boxes, a lower bound of
+            it). NaN where a pose is NaN.
         """
         R, t = (x.detach().double().cpu().numpy() for x in (links.rotation, links.translation))
         R, t = R[:, self.link], t[:, self.link]
@@ -148,7 +148,7 @@ def _strangers(spec: HandSpec, a: int, b: int) -> bool:
 
 
 def adjacent(tree: Tree, a: int, b: int) -> bool:
-    """Whether two links are the same or neighbours in the tree, links without a shape not counted; they may overlap."""
+    """Whether two links are the same or neighbours in the tree, skipping links without a shape; they may overlap."""
 
     def above(i: int) -> int:
         i = tree.parents[i]
@@ -160,7 +160,7 @@ def adjacent(tree: Tree, a: int, b: int) -> bool:
 
 
 def rest_overlaps(hand: Hand) -> list[tuple[str, str, float]]:
-    """Links that overlap at rest, not neighbours and not excluded: both names, and the depth in metres."""
+    """Links that overlap at rest although neither neighbours nor excluded: both names, and the depth in metres."""
     solids = hand_solids(hand)
     pose = hand.rest_pose(1).map(lambda x: x.double().cpu())
     depth = -solids.gaps(hand.forward_kinematics(pose))[0]
@@ -193,7 +193,7 @@ def shape_solid(shape: Capsule | Box, segments: int = SEGMENTS) -> Manifold:
     scale = (volume / flat.volume()) ** (1 / 3)
     frame = _frame(axis / length) if length else np.eye(3)
     solid = flat.transform(np.column_stack([scale * frame, (shape.start + shape.end) / 2]))
-    solid.num_tri()  # carries the lazy transform out once and for all
+    solid.num_tri()  # applies the lazy transform once and for all
     return solid
 
 
@@ -212,7 +212,7 @@ def _cover(owner: NDArray[np.int64], shapes: tuple[Capsule | Box, ...]) -> Balls
 
 
 def _balls(shape: Capsule | Box) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Centres (n, 3) and radii (n,) that cover a primitive: along the axis, or of the cubes that make up a box."""
+    """Centres (n, 3) and radii (n,) of balls that cover a primitive: along the axis, or around the cubes of a box."""
     if isinstance(shape, Box):
         count = np.ceil(shape.half / shape.half.min() - 1e-9).astype(int)
         cell = shape.half / count  # half sizes

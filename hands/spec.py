@@ -1,4 +1,4 @@
-"""The YAML file that describes a hand: read, checked, and joined with the model file that it names."""
+"""The YAML file that describes a hand: reading it, checking it, and joining it with the model file that it names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _KEYS = {
 
 @dataclass(frozen=True, eq=False)  # compared and hashed by identity: it is read once per file
 class HandSpec:
-    """A hand as its YAML says it, every name in it checked.
+    """A hand as described by its YAML, with every name checked.
 
     Attributes:
         name: name of the hand.
@@ -36,15 +36,15 @@ class HandSpec:
         file: the YAML.
         palm_links: links that belong to the palm.
         fingertips: name -> (link, offset in the link's frame (3,), metres).
-        palmar: direction that each link's pulp faces, link frame, (3,) unit.
+        palmar: direction that each link's pad faces, link frame, (3,) unit.
         contact_links: links with contact candidates.
         rest: joint values of the relaxed open posture, in joint order.
         maps: other hand -> {joint of this hand: (joint of the other, sign)}.
         root_offset: other hand -> (translation (3,), rotation (3, 3)) of its root frame in this hand's root frame.
         backend: "torch" or "pytorch_kinematics".
-        source: the URDF or MJCF file, None where the chain is in the YAML.
-        prefix: what was taken off the names in it.
-        overlaps: pairs of links whose overlap is the hand's build and not measured, beside neighbours.
+        source: the URDF or MJCF file, None if the chain is in the YAML.
+        prefix: prefix that was removed from the names in it.
+        overlaps: pairs of links that overlap by design, which is not measured (neighbours are never measured).
     """
 
     name: str
@@ -67,7 +67,7 @@ def find_spec_file(name: str | Path) -> Path:
     """The YAML of a shipped hand, or the path itself if it is one.
 
     Raises:
-        HandSpecError: neither a shipped hand nor a file; the nearest shipped name is given.
+        HandSpecError: neither a shipped hand nor a file; the message gives the nearest shipped name.
     """
     if Path(name).suffix in {".yaml", ".yml"}:
         if not Path(name).is_file():
@@ -83,7 +83,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
     """The YAML as a dict whose keys are all known.
 
     Raises:
-        HandSpecError: no YAML mapping, a missing `name` or `kind`, or an unknown key.
+        HandSpecError: not a YAML mapping, a missing `name` or `kind`, or an unknown key.
     """
     try:
         content = yaml.safe_load(file.read_text())
@@ -106,17 +106,17 @@ def read_spec(content: Mapping[str, Any], file: Path) -> HandSpec:
     """The YAML of a hand of kind `tree`, joined with the model file that it names.
 
     Raises:
-        HandSpecError: with file and key, what was expected and what was found, and the nearest name that exists.
+        HandSpecError: names file and key, what was expected and found, and the nearest existing name.
     """
     tree = _read_tree(content, file)
     return assemble(content, tree.rooted_at(content.get("root", tree.links[0].name)), file)
 
 
 def assemble(content: Mapping[str, Any], tree: Tree, file: Path) -> HandSpec:
-    """Checks what the YAML says against the tree, and puts both together.
+    """Checks the YAML against the tree, and combines the two.
 
     Raises:
-        HandSpecError: as `read_spec`.
+        HandSpecError: as for `read_spec`.
     """
     for key in ("fingertips", "contact_links"):
         if key not in content:
@@ -168,7 +168,7 @@ def _read_tree(content: Mapping[str, Any], file: Path) -> Tree:
 
 
 def source_path(source: Any, file: Path) -> Path:
-    """The model file: a path beside the YAML, or a file inside an installed package, which is not imported.
+    """The model file: a path relative to the YAML, or a file inside an installed package, which is not imported.
 
     Raises:
         HandSpecError: the package or the file is absent.
@@ -194,7 +194,7 @@ def _one_of(value: Any, known: Iterable[str], where: str) -> str:
 
 
 def _names(content: Mapping[str, Any], key: str, file: Path, known: Iterable[str]) -> tuple[str, ...]:
-    """A list of names, which may be grouped in lists for reading."""
+    """A list of names, which may be grouped in nested lists for readability."""
     flat = []
     for entry in content.get(key, []):
         flat += entry if isinstance(entry, list) else [entry]

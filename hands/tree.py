@@ -1,7 +1,7 @@
-"""The kinematic tree of a hand as plain data: what the MJCF, URDF and YAML readers return, and all else is built of.
+"""The kinematic tree of a hand as plain data: what the MJCF, URDF and YAML readers return, and the rest is built from.
 
-All numbers are float64 numpy in metres, radians and kilograms. A transform (translation, rotation) takes a point of the
-link into its parent's frame at joint value 0.
+All numbers are float64 numpy in metres, radians and kilograms. A transform (translation, rotation) maps a point from
+the link's frame to its parent's at joint value 0.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Joint:
         lower, upper: range, radians (metres for a slide).
         slide: the joint translates along the axis instead of turning about it.
         anchor: (3,), metres, link frame, a point on the axis.
-        mimic: (name of the driving joint, multiplier, offset), or None for a joint of its own.
-        ball: three coordinates, the rotation as axis-angle, each within the range; `axis` means nothing.
+        mimic: (name of the driving joint, multiplier, offset), or None for an independent joint.
+        ball: three coordinates, the rotation as axis-angle, each within the range; `axis` is unused.
         damping, armature, frictionloss: passive dynamics for the simulation, SI units.
     """
 
@@ -48,7 +48,7 @@ class Joint:
 
 @dataclass(frozen=True)
 class Capsule:
-    """All points within `radius` of a segment, link frame; a sphere where the ends coincide. `name` is the geom's."""
+    """All points within `radius` of a segment, link frame; a sphere if the ends coincide. `name` is the geom's."""
 
     start: np.ndarray
     end: np.ndarray
@@ -104,7 +104,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Tree:
-    """Links depth first, the root first.
+    """Links in depth-first order, starting with the root.
 
     Attributes:
         links: each link comes after its parent.
@@ -148,7 +148,7 @@ class Tree:
 
     @property
     def joints(self) -> tuple[Joint, ...]:
-        """The joints with a value of their own, in link order."""
+        """The independent joints, in link order."""
         return tuple(link.joint for link in self.links if link.joint and not link.joint.mimic)
 
     @property
@@ -161,7 +161,7 @@ class Tree:
         )
 
     def rooted_at(self, root: str) -> Tree:
-        """The subtree below `root`, which becomes the origin; its own joint and offset are dropped."""
+        """The subtree from `root` down, which becomes the origin; its joint and offset are dropped."""
         kept: dict[str, Link] = {root: replace(self[root], parent=None, joint=None, translation=_ZERO, rotation=_EYE)}
         for link in self.links:
             if link.parent in kept and link.name != root:
@@ -171,7 +171,7 @@ class Tree:
         return replace(self, links=tuple(kept.values()), pairs=pairs)
 
     def without_prefix(self, prefix: str) -> Tree:
-        """The same tree with `prefix` taken off every name."""
+        """The same tree with `prefix` removed from every name."""
 
         def geom(g: Capsule | Box) -> Capsule | Box:
             return replace(g, name=g.name.removeprefix(prefix))
@@ -206,7 +206,7 @@ class Tree:
         return replace(self, links=tuple(map(limited, self.links)))
 
     def without_geometry(self, names: tuple[str, ...]) -> Tree:
-        """The same tree with the primitives of some links left out."""
+        """The same tree without the primitives of some links."""
         for name in names:
             self[name]
         links = tuple(replace(k, capsules=(), boxes=()) if k.name in names else k for k in self.links)

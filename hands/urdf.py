@@ -19,11 +19,11 @@ _Pose = tuple[np.ndarray, np.ndarray]
 def read_urdf(path: Path) -> Tree:
     """Every link of the file, depth first from its root; children in the order of the file's joints.
 
-    Collision shapes become primitives: boxes and spheres as they are, a cylinder the capsule inside it, a mesh its
-    bounding box, both noted on the link. `package://` is looked up in the folders above the file.
+    Collision shapes become primitives: boxes and spheres as they are, a cylinder as its inscribed capsule, a mesh as
+    its bounding box, both noted on the link. `package://` is looked up in the folders above the file.
 
     Raises:
-        HandSpecError: no XML, an unknown parent, two roots or a loop, a joint of a kind that a hand cannot have.
+        HandSpecError: invalid XML, an unknown parent, two roots or a loop, or an unsupported joint type.
     """
     try:
         robot = ET.parse(path).getroot()

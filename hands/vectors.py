@@ -1,4 +1,4 @@
-"""Lists of numbers in a YAML file, checked."""
+"""Checked lists of numbers from a YAML file."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def vector(value: Any, where: str, length: int = 3) -> np.ndarray:
 
 
 def rotation_of(entry: Mapping[str, Any], where: str) -> np.ndarray:
-    """(3, 3) of the entry's `rpy` (fixed-axis xyz, radians); the identity without one."""
+    """(3, 3) rotation of the entry's `rpy` (fixed-axis xyz, radians); the identity without one."""
     return Rotation.from_euler("xyz", vector(entry.get("rpy", [0, 0, 0]), f"{where}: rpy")).as_matrix()

@@ -1,4 +1,4 @@
-"""Contact of hand and object as a value per object point, and the energies that are made of it.
+"""Contact of hand and object as a value per object point, and energies based on it.
 
 The soft contact and its bins are those of ContactNet (RealDex, IJCAI 2024, section 4.2; UniDexGrasp, CVPR 2023).
 """
@@ -17,10 +17,10 @@ SLOPE = 60.0
 
 
 def soft_contact(distance: Tensor, slope: float = SLOPE) -> Tensor:
-    """How much each point is touched: 2 - 2 sigmoid(slope * distance), 1 on the surface and inside, 0 far away.
+    """Degree of contact of each point: 2 - 2 sigmoid(slope * distance), 1 on the surface and inside, 0 far away.
 
-    The distance is one-sided: a point inside counts as touched. The published code takes its magnitude, so that a deep
-    point reads as free; pass `distance.abs()` for that.
+    The distance is one-sided: a point inside counts as touched. The published code takes its magnitude, so that a point
+    deep inside counts as free; pass `distance.abs()` for that.
 
     Args:
         distance: (..., N), metres, signed distance to the hand.
@@ -64,13 +64,14 @@ def contact_map_energy(contact: Tensor, target: Tensor) -> Tensor:
 
 
 def palmar_penetration(hand: Hand, links: Links, points: Tensor) -> Tensor:
-    """Squared distance of points to the palmar line of the primitive that they are in; pushes them out of the pulp.
+    """Squared distance of points to the palmar line of the primitive that they are in; pushes them out of the finger
+    pads.
 
-    For a capsule the line is its axis moved by its radius towards the palm; a box has its surface. The sign is positive
-    inside the primitive, and the primitive with the largest value counts. UniDexGrasp's field of that name.
+    For a capsule the line is its axis moved by its radius towards the palm; a box uses its surface. The sign is
+    positive inside the primitive, and the primitive with the largest value counts. UniDexGrasp's term of that name.
 
     Args:
-        hand: the hand; its spec says where each link's pulp faces.
+        hand: the hand; its spec gives the palmar direction of each link.
         links: batch shape (...).
         points: (..., N, 3), metres, world.
 

@@ -1,7 +1,7 @@
 """Energies of a grasp: pure, differentiable, one value per sample. Lower is better, zero is perfect.
 
 The terms follow differentiable force closure (Liu et al., RA-L 2021) and DexGraspNet (Wang et al., ICRA 2023), with
-unit normals, so that the wrench of a contact doesn't depend on the scale of the object's distance field.
+unit normals, so that the wrench of a contact does not depend on the scale of the object's distance field.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from ..hands.pose import HandPose
 
 
 def force_closure_energy(contacts: Tensor, normals: Tensor, length: float, push: Tensor | None = None) -> Tensor:
-    """Squared wrench left over when every contact pushes along its normal.
+    """Squared net wrench when every contact pushes along its normal.
 
     Zero where the unit pushes cancel, in force and in torque about the centroid of the contacts.
 
     Args:
         contacts: (B, C, 3), metres.
         normals: (B, C, 3), unit, all outwards or all inwards.
-        length: metres, by which torques are divided; about the radius of the object.
+        length: metres, divisor of torques; about the radius of the object.
         push: (B, C), force of each contact, at least 0; all 1 by default.
 
     Returns:
@@ -80,7 +80,7 @@ def plane_energy(points: Tensor, plane: Tensor, margin: float = 0.0) -> Tensor:
     Args:
         points: (B, N, 3), metres.
         plane: (B, 4), unit normal n and offset b in metres: the height of x is n . x + b.
-        margin: metres above the plane below which a point counts.
+        margin: metres above the plane; points below this height count.
     """
     height = (points * plane[:, None, :3]).sum(-1) + plane[:, None, 3]
     return (margin - height).clamp_min(0).sum(dim=-1)
@@ -96,7 +96,7 @@ def keypoint_repulsion_energy(points: Tensor, links: Tensor, distance: float = 0
     """
     first, second = torch.triu_indices(len(links), len(links), offset=1, device=links.device)
     gap = (points[:, first] - points[:, second]).square().sum(-1).clamp_min(1e-12).sqrt()
-    # A choice of the pairs by a mask would make the host wait for an accelerator at every step.
+    # Selecting the pairs with a mask would make the host wait for an accelerator at every step.
     return torch.where(links[first] != links[second], (distance - gap).clamp_min(0), 0.0).sum(dim=-1)
 
 
@@ -120,9 +120,9 @@ def segment_distance(start_a: Tensor, end_a: Tensor, start_b: Tensor, end_b: Ten
 
 
 def self_penetration_depth(hand: Hand, links: Links) -> Tensor:
-    """Deepest overlap of two capsules of a hand, beyond what the rest pose has; metres, (...), 0 where none.
+    """Deepest overlap of two capsules of a hand that are apart in the rest pose; metres, (...), 0 without overlap.
 
-    Capsules that touch in the rest pose (neighbours on a finger) are left out: their overlap is by design.
+    Capsules that touch in the rest pose (neighbours on a finger) are ignored: they overlap by design.
 
     Args:
         hand: the hand.
@@ -139,7 +139,7 @@ def self_penetration_depth(hand: Hand, links: Links) -> Tensor:
 
 @once_per_hand
 def separate_capsules(hand: Hand) -> tuple[Tensor, Tensor]:
-    """Pairs of capsules that are clear of each other in the rest pose: their indices, (P,) int64 twice."""
+    """Pairs of capsules that are apart in the rest pose: their indices, (P,) int64 twice."""
     capsules = hand.capsules
     rest = HandPose(
         capsules.start.new_zeros(3),

@@ -1,4 +1,4 @@
-"""Loss terms as pure functions; every one returns a scalar in SI units, the weights bring them to one scale."""
+"""Loss terms as pure functions; each returns a scalar in SI units, and the weights bring them to one scale."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def point_error(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def rotation_error(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean chordal distance ||R - R*||_F / sqrt(2), about the angle in radians where it is small; (..., 3, 3) each."""
+    """Mean chordal distance ||R - R*||_F / sqrt(2), about the angle in radians if small; (..., 3, 3) each."""
     squared = (prediction - target).square().sum((-1, -2))
     return (0.5 * squared + 1e-8).sqrt().mean()
 
@@ -27,9 +27,9 @@ def joint_error(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def smoothness_error(prediction: Tensor, target: Tensor, history: Tensor) -> Tensor:
-    """Mean difference of the accelerations of points, metres per frame^2, the seam to the history included.
+    """Mean difference of the accelerations of points, metres per frame^2, including the seam to the history.
 
-    Matching the true acceleration, not zero, keeps a real start and stop from being flattened.
+    The target is the true acceleration, not zero, so that real starts and stops are not flattened.
 
     Args:
         prediction: (B, F, P, 3), metres.
@@ -42,5 +42,5 @@ def smoothness_error(prediction: Tensor, target: Tensor, history: Tensor) -> Ten
 
 
 def limit_excess(joints: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
-    """Mean angle by which joints leave their limits, radians; joints (..., J), limits (J,)."""
+    """Mean angle by which joints exceed their limits, radians; joints (..., J), limits (J,)."""
     return (torch.relu(lower - joints) + torch.relu(joints - upper)).mean()

@@ -1,4 +1,4 @@
-"""The reconstruction loss of motion models: a weighted sum of terms, each of them reported."""
+"""The reconstruction loss of motion models: a weighted sum of terms, each of which is reported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class MotionLoss(nn.Module):
 
     Args:
         hand: the hand that moves.
-        weights: term to weight; unknown names raise ValueError.
+        weights: weight of each term; unknown names raise ValueError.
         n_points: surface points of the `points` term.
     """
 
@@ -45,7 +45,7 @@ class MotionLoss(nn.Module):
             past: HandPose (B, H), the given frames.
         """
         # Everything is compared in the frame of the current palm: world coordinates far from the origin would cost
-        # float32 digits, and all the terms are invariant.
+        # float32 digits, and all terms are invariant.
         current = past[:, -1:]
         prediction, target, past = (pose.relative_to(current) for pose in (prediction, target, past[:, -2:]))
         terms = {

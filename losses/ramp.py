@@ -1,4 +1,4 @@
-"""Weights that rise or fall during the training."""
+"""Weights that rise or fall during training."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Ramp:
-    """A weight that is 0 before a share of the training, then goes linearly from one value to another, and stays.
+    """A weight that is 0 up to a given share of the training, then goes linearly from one value to another, and stays
+    there.
 
-    Shares and not epochs, so that it is complete at the end of a training of any length.
+    Given in shares, not epochs, so that it is complete at the end of a training of any length.
 
     Attributes:
         start: weight at share `first`.
         end: weight from share `last` on.
-        first: share of the training at which it begins, in [0, 1).
-        last: share at which it ends, in [first, 1].
+        first: share of the training at which the ramp begins, in [0, 1).
+        last: share at which the ramp ends, in [first, 1].
 
     Raises:
-        ValueError: shares that are none, or in the wrong order.
+        ValueError: shares outside [0, 1], or in the wrong order.
     """
 
     start: float
@@ -34,7 +35,7 @@ class Ramp:
             )
 
     def at(self, progress: float) -> float:
-        """The weight when this share of the training is done."""
+        """The weight after this share of the training."""
         if progress < self.first:
             return 0.0
         share = min(1.0, (progress - self.first) / max(self.last - self.first, 1e-9))

@@ -1,4 +1,4 @@
-"""Named weighted sums, and a look at whether their terms are finite."""
+"""Named weighted sums, and a check that their terms are finite."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> T
 class FiniteWatch:
     """Stops a training whose loss is not finite, without making the host wait for an accelerator at every step.
 
-    Terms on the CPU are looked at at once. An accelerator works behind the host: what it finds stays there, and is
-    looked at once in `every` calls and by `look`.
+    Terms on the CPU are checked at once. An accelerator works asynchronously: its result stays there, and is checked
+    every `every` calls and by `look`.
 
     Args:
-        every: calls from one look at an accelerator to the next.
+        every: calls between two checks on an accelerator.
     """
 
     def __init__(self, every: int = 50) -> None:
@@ -28,7 +28,7 @@ class FiniteWatch:
         self._broken: dict[str, Tensor] = {}
 
     def __call__(self, terms: Mapping[str, Tensor]) -> None:
-        """Takes note of scalar terms. Raises as `look`, if this is the time to look."""
+        """Records scalar terms; when a check is due, raises like `look`."""
         for name, term in terms.items():
             broken = ~torch.isfinite(term.detach())
             self._broken[name] = self._broken[name] | broken if name in self._broken else broken
@@ -37,13 +37,13 @@ class FiniteWatch:
             self.look()
 
     def look(self) -> None:
-        """Looks at all terms since the last look.
+        """Checks all terms since the last check.
 
         Raises:
-            ValueError: a term was not finite; the message names it, so that a diverging run says why.
+            ValueError: a term was not finite; the message names it.
         """
         seen, self._broken = self._broken, {}
         flags = torch.stack([*seen.values()]).tolist() if seen else []
         broken = [name for name, flag in zip(seen, flags, strict=True) if flag]
         if broken:
-            raise ValueError(f"loss terms {broken} are not finite; lower the learning rate or look at the batch")
+            raise ValueError(f"loss terms {broken} are not finite; lower the learning rate or inspect the batch")

@@ -1,8 +1,8 @@
 """Metrics: pure functions over batches in `functional`, torchmetrics classes here, and tables over both.
 
 `motion_errors` and `MotionMetrics` are for reaches, `grasp_errors` and `GraspMetrics` for grasps. Functions take and
-return SI units and give one value per sample; the classes and the keys of tables are in the units that their docstring
-or suffix says. What the field's other definitions would give is in `docs/metrics.md`.
+return SI units, one value per sample; classes and table columns are in the units that their docstring or suffix states.
+`docs/metrics.md` compares them with the field's other definitions.
 """
 
 from .base import SampleMetric
@@ -15,6 +15,10 @@ from .grasp import (
     GraspMetric,
     HandObjectVolume,
     JointDiversity,
+    LegacyHandObjectVolume,
+    LegacyPenetration,
+    LegacyQ1,
+    LegacySimDisplacement,
     LinkContact,
     ObjectPenetration,
     PenetrationDepth,
@@ -22,6 +26,15 @@ from .grasp import (
     SelfIntersectionDepth,
     SelfIntersectionVolume,
     SimDisplacement,
+    SimDisplacementSix,
+    SimEjected,
+    SimFailed,
+    SimHeld1,
+    SimHeld2,
+    SimHeld3,
+    SimInitialDepth,
+    SimRotation,
+    SixDirectionContact,
     SixDirectionSuccess,
     TranslationDiversity,
     ValidQ1,
@@ -36,6 +49,7 @@ from .motion import (
     SurfaceOffset,
     VertexOffset,
 )
+from .object_depth import motion_penetration
 from .object_distance import ObjectDistance
 
 __all__ = [
@@ -51,6 +65,10 @@ __all__ = [
     "GraspMetrics",
     "HandObjectVolume",
     "JointDiversity",
+    "LegacyHandObjectVolume",
+    "LegacyPenetration",
+    "LegacyQ1",
+    "LegacySimDisplacement",
     "LinkContact",
     "MinDistance",
     "MinDistanceError",
@@ -64,6 +82,15 @@ __all__ = [
     "SelfIntersectionDepth",
     "SelfIntersectionVolume",
     "SimDisplacement",
+    "SimDisplacementSix",
+    "SimEjected",
+    "SimFailed",
+    "SimHeld1",
+    "SimHeld2",
+    "SimHeld3",
+    "SimInitialDepth",
+    "SimRotation",
+    "SixDirectionContact",
     "SixDirectionSuccess",
     "SurfaceOffset",
     "TranslationDiversity",
@@ -72,4 +99,5 @@ __all__ = [
     "grasp_errors",
     "motion_errors",
     "motion_inputs",
+    "motion_penetration",
 ]

@@ -1,4 +1,4 @@
-"""What every metric of dexzoo shares: it takes values of single samples and returns their mean and spread."""
+"""Base class of all metrics: it takes values of single samples and returns their mean and spread."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class SampleMetric(Metric):
     """Mean over samples, with the standard deviation and the number of samples that have no value.
 
     A NaN is a sample without a value: a clip of one frame has no variance, a diverged simulation no displacement. It
-    is counted in `n_nan` and left out of the mean, and `compute` warns of it, because a mean over the samples that
-    went well flatters. The states are float64 sums, so ranks of a distributed run add up to the single-process value.
+    is counted in `n_nan` and excluded from the mean, and `compute` warns about it, because a mean over the successful
+    samples is too good. The states are float64 sums, so a distributed run gives the same value as a single process.
 
-    A subclass sets `unit` and `per_si`, and its `update` passes what a function of `dexzoo.metrics.functional` returns
+    A subclass sets `unit` and `per_si`, and its `update` passes the result of a function of `dexzoo.metrics.functional`
     to `add`.
 
-    As output of `compute`: a tensor (), or with `output="summary"` a dict of the tensors () `mean`, `sd` (of the
-    sample, n - 1; NaN below two values), `n` and `n_nan`.
+    As output of `compute`: a tensor (), or with `output="summary"` a dict of tensors () `mean`, `sd` (of the sample, n
+    - 1; NaN for fewer than two values), `n` and `n_nan`.
 
     Args:
         output: what `compute` returns.
@@ -31,7 +31,7 @@ class SampleMetric(Metric):
     """
 
     unit: ClassVar[str]
-    """What the reported number is in."""
+    """Unit of the reported number."""
     per_si: ClassVar[float] = 1.0
     """Reported units per SI unit."""
     higher_is_better = False
@@ -68,11 +68,11 @@ class SampleMetric(Metric):
         self.n_nan += missing.sum()
 
     def compute(self) -> Tensor | dict[str, Tensor]:
-        """Mean of the samples that have a value, or the summary; NaN where none has."""
+        """Mean of the samples that have a value, or the summary; NaN if none has."""
         if self.n_nan > 0:
             rank_zero_warn(
                 f"{type(self).__name__}: {int(self.n_nan)} of {int(self.n + self.n_nan)} samples have no value (NaN) "
-                f"and are not in the mean; report their number beside it"
+                f"and are not in the mean; report their number along with it"
             )
         mean = self.total / self.n
         if self.output == "mean":

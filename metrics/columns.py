@@ -1,4 +1,4 @@
-"""Metrics of grasps by name: the one list from which tables, the command line and `GraspMetrics` are made."""
+"""Grasp metrics by name: the one list behind tables, the command line and `GraspMetrics`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ METRICS: dict[str, tuple[type[GraspMetric], ...]] = {
     "q1": (grasp.Q1, grasp.ValidQ1),
     "contact": (grasp.ContactRatio, grasp.LinkContact, grasp.Gap),
 }
-"""Columns by the name under which they are asked for; the columns of one name share their work."""
+"""Columns by metric name; the columns of one metric share their computation."""
 
 LEGACY: dict[str, tuple[type[GraspMetric], ...]] = {
     "penetration": (grasp.LegacyPenetration,),
@@ -43,14 +43,14 @@ LEGACY: dict[str, tuple[type[GraspMetric], ...]] = {
     "sim_displacement": (grasp.LegacySimDisplacement,),
     "q1": (grasp.LegacyQ1,),
 }
-"""The same as the field's scripts compute it, flaws included: columns of their own, never mixed with ours."""
+"""The same metrics as computed by the field's scripts, flaws included: separate columns, never mixed with ours."""
 
 TABLE3 = ("self_intersection", "hand_object", "penetration", "sim_displacement")
-"""What RealDex, Table 3 reports; its s.i.vol can be read as either volume, so both are there."""
+"""Metrics of RealDex, Table 3; its s.i.vol can be read as either volume, so both are included."""
 
 
 def columns(metrics: Sequence[str] = TABLE3, legacy: bool = False) -> list[type[GraspMetric]]:
-    """The classes of some metrics, in their order, each followed by its legacy version where that is wanted.
+    """Classes of the given metrics, in order, each followed by its legacy version if requested.
 
     Raises:
         ValueError: a name that is not in `METRICS`; the message gives the nearest.
@@ -95,8 +95,8 @@ class GraspMetrics(MetricCollection):
     Args:
         metrics: names in `METRICS`; Table 3 by default.
         legacy: add the columns of `LEGACY`.
-        output: as `SampleMetric`; with "summary" the keys get the suffixes `_mean`, `_sd`, `_n` and `_n_nan`.
-        prefix: put before the keys, such as "test/".
+        output: as for `SampleMetric`; with "summary" the keys get the suffixes `_mean`, `_sd`, `_n` and `_n_nan`.
+        prefix: prepended to the keys, such as "test/".
 
     Raises:
         ValueError: an unknown name.

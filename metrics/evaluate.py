@@ -1,4 +1,4 @@
-"""From the poses of two motions of a hand to every error of one against the other."""
+"""All errors of one motion of a hand against another, from their poses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .functional.motion import (
 )
 
 Distance = Callable[[Tensor], Tensor]
-"""World points (B, H, 3) to signed distances (B, H), metres, positive outside: see `ObjectDistance.at`."""
+"""Maps world points (B, H, 3) to signed distances (B, H), metres, positive outside: see `ObjectDistance.at`."""
 
 
 @torch.no_grad()
@@ -33,26 +33,26 @@ def motion_inputs(
     distance: Distance | None = None,
     n_surface: int = 2048,
 ) -> dict[str, Tensor]:
-    """What the metrics of motions take, by the names of their arguments: `metrics.update(**motion_inputs(...))`.
+    """Inputs of the motion metrics, by argument name: `metrics.update(**motion_inputs(...))`.
 
     The surface is that of the last valid frame: `n_surface` fixed points on the hand's links (`Hand.surface`, spread
-    evenly by area), and the vertices of its mesh (`Hand.vertices`), which crowd where the mesh is fine.
+    evenly by area), and the vertices of its mesh (`Hand.vertices`), which are dense where the mesh is fine.
 
     Args:
         hand: of both motions.
         pred: HandPose (B, T), world frame.
         target: HandPose (B, T), likewise.
-        mask: (B, T), bool, True for the frames that exist. The first, given frames do not belong to it.
-        distance: to the objects at the last valid frame; None leaves the distances out.
+        mask: (B, T), bool, True for valid frames, excluding the given first frames.
+        distance: to the objects at the last valid frame; None omits the distances.
         n_surface: points on the hand's surface, V.
 
     Returns:
         `pred_keypoints` and `target_keypoints` (B, T, K, 3), `mask`, `pred_surface`, `target_surface`, `pred_vertices`
-        and `target_vertices` (B, V, 3) of the last valid frame, NaN where there is none, and with a `distance`
+        and `target_vertices` (B, V, 3) of the last valid frame, NaN where there is none, and given `distance`, also
         `pred_distance` and `target_distance` (B,); metres, world frame.
 
     Raises:
-        ValueError: the poses are of another hand, or the batch shapes or the mask do not fit.
+        ValueError: the poses are of another hand, or batch shapes or mask are inconsistent.
     """
     _check(hand, pred, target, mask)
     inputs = {"mask": mask}
@@ -85,28 +85,28 @@ def motion_errors(
         hand: of both motions.
         pred: HandPose (B, T), world frame.
         target: HandPose (B, T), likewise.
-        mask: (B, T), bool, True for the frames that exist. The first, given frames do not belong to it.
-        distance: to the objects at the last valid frame; None leaves the last two keys out.
-        fps: (B,), frames per second; None leaves the acceleration out.
+        mask: (B, T), bool, True for valid frames, excluding the given first frames.
+        distance: to the objects at the last valid frame; None omits the last two keys.
+        fps: (B,), frames per second; None omits the acceleration.
         n_surface: points on the hand's surface.
 
     Returns:
         Tensors (B,), NaN where a clip has too few valid frames or a valid frame is not finite:
 
-        - `mpjpe_cm`, over all key points, and its two parts: `mpjpe_palm_cm`, of the origin of the palm, and
-          `mpjpe_fingers_cm`, of the other key points, each motion seen from its own palm.
+        - `mpjpe_cm`, over all key points, and its two parts: `mpjpe_palm_cm`, of the palm origin, and
+        `mpjpe_fingers_cm`, of the other key points, each motion in its own palm frame.
         - `palm_rotation_deg`, mean angle between the palms.
         - `ave_cm2`, and `ave_paper`, the same in m^2 x 100, which agrees with the column of RealDex, Table 4.
-        - `vertex_offset_cm`, mean over the vertices of the hand's mesh at the last valid frame, the literature's, and
-          `surface_offset_cm`, over points spread evenly on its surface.
+        - `vertex_offset_cm`, mean over the vertices of the hand's mesh at the last valid frame, as in the literature,
+        and `surface_offset_cm`, over points spread evenly on its surface.
         - `acceleration_m_s2`, mean error of the key points' accelerations.
         - `min_distance_cm`, the gap between hand and object at the last valid frame, and `min_distance_error_cm`, its
-          distance from the gap of `target`. They are as exact as `distance` and the surface points: with 2048 of them
-          on the Shadow hand the gap to a floor is 0.4 mm too large on average, and for an object without a mesh the
-          spacing of its cloud comes on top.
+        difference from the gap of `target`. They are as exact as `distance` and the surface points: with 2048 of them
+        on the Shadow hand the gap to a floor is 0.4 mm too large on average, and for an object without a mesh the
+        spacing of its cloud adds to that.
 
     Raises:
-        ValueError: the poses are of another hand, or the batch shapes or the mask do not fit.
+        ValueError: the poses are of another hand, or batch shapes or mask are inconsistent.
     """
     inputs = motion_inputs(hand, pred, target, mask, distance, n_surface)
     points, points_gt = inputs["pred_keypoints"], inputs["target_keypoints"]

@@ -1,6 +1,6 @@
-"""Metrics of grasps: thin torchmetrics classes over `dexzoo.metrics.functional`, all fed with `PosedGrasps`.
+"""Grasp metrics: thin torchmetrics classes over `dexzoo.metrics.functional`, all updated with `PosedGrasps`.
 
-A class is one column of a table: `key` is its name there, with the unit; the first sentence of its docstring is its
+Each class is one column of a table: `key` is its heading, with the unit; the first sentence of its docstring is its
 definition. `update(grasps)` takes a batch of grasps of one object; call it once per object: the mean is over grasps.
 """
 
@@ -25,7 +25,7 @@ _DEGREES = 180 / torch.pi
 
 
 class GraspMetric(SampleMetric):
-    """A column: one value per grasp, its mean and spread over all grasps seen.
+    """Base class of grasp metrics, a column: one value per grasp, with mean and spread over all grasps seen.
 
     As input to `update`: `PosedGrasps`, B grasps of one object.
     """
@@ -33,12 +33,12 @@ class GraspMetric(SampleMetric):
     key: ClassVar[str]
     """Name of the column, with its unit."""
     source: ClassVar[str]
-    """Who defined it."""
+    """Source of the definition."""
     higher_is_better: ClassVar[bool | None] = False  # type: ignore[assignment]
 
     @abstractmethod
     def measure(self, grasps: PosedGrasps) -> Tensor:
-        """(B,) values in SI units, NaN where there is none."""
+        """(B,) values in SI units, NaN for missing values."""
 
     def update(self, grasps: PosedGrasps) -> None:
         """Adds a batch of grasps of one object."""
@@ -56,8 +56,8 @@ class PenetrationDepth(GraspMetric):
     Source: "p.dist" of RealDex (Liu et al., IJCAI 2024), Table 3; definition in `functional.penetration`.
 
     Args:
-        certify: the true maximum to 0.05 mm instead of the refined one.
-        output: as `SampleMetric`.
+        certify: guarantee the true maximum to 0.02 mm.
+        output: as for `SampleMetric`.
     """
 
     key, unit, per_si, source = "penetration_cm", "cm", 1e2, "RealDex, Table 3 (p.dist)"
@@ -89,7 +89,7 @@ class LegacyPenetration(GraspMetric):
 
 
 class SelfIntersectionVolume(GraspMetric):
-    """Volume that two or more links of the hand share, neighbours left out: cm^3, lower is better."""
+    """Volume that two or more links of the hand share, except neighbours: cm^3, lower is better."""
 
     key, unit, per_si, source = "self_intersection_cm3", "cm^3", 1e6, "RealDex, Table 3 (s.i.vol, as its text reads)"
 
@@ -98,7 +98,7 @@ class SelfIntersectionVolume(GraspMetric):
 
 
 class SelfIntersectionDepth(GraspMetric):
-    """Depth of the deepest overlap of two links that are no neighbours: cm, lower is better."""
+    """Depth of the deepest overlap of two links that are not neighbours: cm, lower is better."""
 
     key, unit, per_si, source = "self_intersection_depth_cm", "cm", 1e2, "DexGraspBench (self penetration)"
 
@@ -132,7 +132,8 @@ class SimDisplacement(GraspMetric):
     """Distance that the object moves in 0.146 s of gravity, against the data's up (none: +-x, +-y, +-z), hand stiff:
     cm, lower is better.
 
-    Bounded by free fall, 10.4 cm: it is close to a rate of success in disguise, so read `SimHeld` beside it.
+    Bounded by free fall, 10.4 cm: it is close to a success rate in disguise, so report `SimHeld1` to `SimHeld3` as
+    well.
     """
 
     key, unit, per_si, source = "sim_displacement_cm", "cm", 1e2, "RealDex, Table 3 (sim.disp); Hasson et al. 2019"
@@ -176,7 +177,7 @@ class SimRotation(GraspMetric):
 class SimInitialDepth(GraspMetric):
     """Depth of the deepest contact when the simulation of `SimDisplacement` begins: cm, lower is better.
 
-    A deep start pushes the object out, so a displacement means little without it.
+    A deep start pushes the object out, so the displacement means little without this.
     """
 
     key, unit, per_si, source = "sim_initial_depth_cm", "cm", 1e2, "dexzoo"
@@ -237,8 +238,8 @@ class SixDirectionSuccess(GraspMetric):
 
 
 class SixDirectionContact(GraspMetric):
-    """Share of grasps with contact left after 1.67 s of gravity along +-x, +-y, +-z of the object's frame:
-    higher is better. A simulation that diverged has none."""
+    """Share of grasps still in contact after 1.67 s of gravity along +-x, +-y, +-z of the object's frame:
+    higher is better. A diverged simulation counts as no contact."""
 
     key, unit, source, higher_is_better = "six_contact_left", "share", "DexGraspNet (isaac_validator)", True
 
@@ -257,7 +258,7 @@ class Q1(GraspMetric):
 
 
 class LegacyQ1(GraspMetric):
-    """Q1 with torques about the origin of the object's frame, which changes with the place of the mesh:
+    """Q1 with torques about the origin of the object's frame, which depends on the position of the mesh:
     higher is better."""
 
     key, unit, source, higher_is_better = "q1_legacy", "1", "UniDexGrasp (q1)", True
@@ -289,7 +290,7 @@ class ContactRatio(GraspMetric):
 
 
 class LinkContact(GraspMetric):
-    """Share of the hand's links within 5 mm of the object: neither direction is better as such."""
+    """Share of the hand's links within 5 mm of the object: neither direction is better."""
 
     key, unit, source, higher_is_better = "link_contact", "share", "dexzoo", None
 
@@ -309,7 +310,7 @@ class Gap(GraspMetric):
 class TranslationDiversity(GraspMetric):
     """Standard deviation of the palm's position among the grasps of an object: cm, higher is more diverse.
 
-    Here a sample is an object: `update` takes all grasps of one, and the mean is over objects.
+    Here a sample is an object: `update` takes all grasps of one object, and the mean is over objects.
     """
 
     key, unit, per_si, source, higher_is_better = "diversity_translation_cm", "cm", 1e2, "spread in object frame", True

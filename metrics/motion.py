@@ -1,7 +1,7 @@
-"""Metrics of hand motions: thin torchmetrics classes over `dexzoo.metrics.functional.motion`.
+"""Motion metrics: thin torchmetrics classes over `dexzoo.metrics.functional.motion`.
 
-The arguments of the updates have one name for one thing across the classes, so that `MotionMetrics` can hand
-`motion_inputs(...)` to all of them.
+Arguments of `update` have the same names across the classes, so that `MotionMetrics` can pass `motion_inputs(...)` to
+all of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class MPJPE(SampleMetric):
 
     - pred_keypoints: (B, T, K, 3), metres, world frame.
     - target_keypoints: (B, T, K, 3), likewise.
-    - mask: (B, T), bool, True for the frames that exist.
+    - mask: (B, T), bool, True for valid frames.
 
     Example:
         >>> import torch
@@ -45,8 +45,8 @@ class MPJPE(SampleMetric):
 class AverageVarianceError(SampleMetric):
     """Average variance error: cm^2, lower is better.
 
-    Source: Ghosh et al. (ICCV 2021); RealDex, Table 4. Its inputs are those of `MPJPE`. A clip of fewer than two
-    frames has no variance and counts in `n_nan`.
+    Source: Ghosh et al. (ICCV 2021); RealDex, Table 4. Its inputs are those of `MPJPE`. A clip with fewer than two
+        frames has no variance and counts in `n_nan`.
     """
 
     unit = "cm^2"
@@ -58,10 +58,10 @@ class AverageVarianceError(SampleMetric):
 
 
 class PaperAverageVarianceError(AverageVarianceError):
-    """`AverageVarianceError` in m^2 x 100, lower is better: to be put beside the column of RealDex, Table 4.
+    """`AverageVarianceError` in m^2 x 100, lower is better: comparable to the column of RealDex, Table 4.
 
-    The paper prints cm, which no variance has. As m^2 x 100 its numbers agree with its MPJPE; as cm^2 they would need
-    paths that are right to 0.01 cm.
+    The paper prints cm, which is not a unit of variance. As m^2 x 100 its numbers are consistent with its MPJPE; as
+    cm^2 they would require paths accurate to 0.01 cm.
     """
 
     unit = "m^2 x 100"
@@ -80,7 +80,7 @@ class VertexOffset(SampleMetric):
 
     Args:
         reduce: over the points of one hand, "mean" or "max".
-        output: as `SampleMetric`.
+        output: as for `SampleMetric`.
     """
 
     unit = "cm"
@@ -98,7 +98,7 @@ class VertexOffset(SampleMetric):
 class SurfaceOffset(SampleMetric):
     """Mean distance between points spread evenly on the predicted and the true final hand: cm, lower is better.
 
-    It does not depend on where a mesh is fine, as `VertexOffset` does, whose formula it shares; no paper reports it.
+    Unlike `VertexOffset`, whose formula it shares, it does not depend on the density of a mesh; no paper reports it.
 
     As input to `update`:
 
@@ -121,7 +121,7 @@ class MinDistance(SampleMetric):
 
     As input to `update`:
 
-    - pred_distance: (B,), metres, what `functional.motion.min_distance` returns for the predicted hand.
+    - pred_distance: (B,), metres, from `functional.motion.min_distance` for the predicted hand.
     """
 
     unit = "cm"
@@ -139,7 +139,7 @@ class MinDistanceError(SampleMetric):
 
     As input to `update`:
 
-    - pred_distance: (B,), metres, what `functional.motion.min_distance` returns for the predicted hand.
+    - pred_distance: (B,), metres, from `functional.motion.min_distance` for the predicted hand.
     - target_distance: (B,), metres, likewise for the true hand.
     """
 
@@ -167,8 +167,8 @@ class MotionMetrics(MetricCollection):
 
     Args:
         distance: whether to measure distances to the object; the inputs then need one.
-        output: as `SampleMetric`; with "summary" the keys get the suffixes `_mean`, `_sd`, `_n` and `_n_nan`.
-        prefix: put before the keys, such as "val/".
+        output: as for `SampleMetric`; with "summary" the keys get the suffixes `_mean`, `_sd`, `_n` and `_n_nan`.
+        prefix: prepended to the keys, such as "val/".
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""How deep a moving hand gets into the object that it reaches for."""
+"""Penetration of a moving hand into the object that it reaches for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..hands.pose import HandPose
 from .functional.penetration import penetration_depth
 
 STRIDE = 10
-"""Frames between those that are measured, counted back from the last one."""
+"""Stride between measured frames, counted back from the last one."""
 
 
 @torch.no_grad()
@@ -27,15 +27,15 @@ def motion_penetration(
     objects: Sequence[ObjectAsset | None],
     stride: int = STRIDE,
 ) -> dict[str, Tensor]:
-    """Depth of the deepest point of the hand in the object, in the last frame and along the way.
+    """Depth of the deepest point of the hand in the object, in the last frame and during the motion.
 
     Args:
         hand: of all clips.
         poses: B clips, HandPose (T,) each, T may differ; metres, world frame.
         rotations: B times (T, 3, 3), world_from_object.
         translations: B times (T, 3), metres.
-        objects: B assets in metres; None where an object has no solid. Clips of one asset are measured together.
-        stride: every so many frames are measured, counted back from the last one.
+        objects: B assets in metres; None for an object without a solid. Clips of one asset are measured together.
+        stride: every `stride`-th frame is measured, counted back from the last one.
 
     Returns:
         Tensors (B,), float64, CPU, NaN for a clip without asset or frames or with a measured pose that is not finite:
@@ -43,7 +43,7 @@ def motion_penetration(
         measured frames.
 
     Raises:
-        ValueError: the numbers of clips or frames differ, poses of another hand, or a stride below 1.
+        ValueError: the numbers of clips or frames differ, poses are of another hand, or the stride is below 1.
     """
     _check(poses, rotations, translations, objects, stride)
     last = torch.full((len(poses),), torch.nan, dtype=torch.float64)
@@ -55,7 +55,7 @@ def motion_penetration(
     for clips in tracked(members.values(), "measuring the depth of clips"):
         seen = [_in_object(poses[i], rotations[i], translations[i], stride) for i in clips]
         obj = objects[clips[0]]
-        assert obj is not None  # sorted out above
+        assert obj is not None  # excluded above
         depths = penetration_depth(PosedGrasps(hand, HandPose.cat(seen), obj))
         for i, depth in zip(clips, depths.split([len(pose.translation) for pose in seen]), strict=True):
             last[i], largest[i] = depth[0], depth.max()
@@ -63,7 +63,7 @@ def motion_penetration(
 
 
 def _in_object(pose: HandPose, rotation: Tensor, translation: Tensor, stride: int) -> HandPose:
-    """Every `stride`-th pose, the last one first, seen from the object; float64, CPU."""
+    """Every `stride`-th pose, the last one first, in the object frame; float64, CPU."""
     frames = torch.arange(len(pose.translation) - 1, -1, -stride)
     object_from_world = rotation.cpu().double()[frames].mT
     shift = -(object_from_world @ translation.cpu().double()[frames].unsqueeze(-1)).squeeze(-1)

@@ -1,4 +1,4 @@
-"""Signed distance to the objects of a batch, each where it stands, with one search structure per mesh file."""
+"""Signed distance to the posed objects of a batch, with one search structure per mesh file."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ..geometry.sdf import SignedDistance
 
 
 class ObjectDistance:
-    """Distances from world points to objects; the structures of the meshes are built once and kept.
+    """Distances from world points to objects; the search structures of the meshes are built once and kept.
 
     Against a mesh the distance is exact: to the surface, negative inside. An object without a mesh has only a cloud,
     and the distance is then to its nearest point: never negative, never too small outside the object, and too large by
-    up to the distance from the surface to the cloud, so a few millimetres for 1024 points on a hand-sized object.
+    up to the distance from the surface to the cloud, a few millimetres for 1024 points on a hand-sized object.
 
     Args:
-        backend: of `SignedDistance`.
+        backend: backend of `SignedDistance`.
 
     Attributes:
-        backend: of `SignedDistance`.
+        backend: backend of `SignedDistance`.
     """
 
     def __init__(self, backend: str = "warp") -> None:
@@ -38,17 +38,17 @@ class ObjectDistance:
         meshes: Sequence[Path | None],
         clouds: Tensor | None = None,
     ) -> Callable[[Tensor], Tensor]:
-        """Distance to the objects of B clips at one moment.
+        """Distance to the objects of B clips at one instant.
 
         Args:
             rotation: (B, 3, 3), world_from_object.
             translation: (B, 3), metres.
-            meshes: B files, in metres and the object's frame; None where there is none.
-            clouds: (B, N, 3), metres, world frame, the objects at that same moment; for clips without a mesh.
+            meshes: B files, in metres and the object's frame; None for clips without a mesh.
+            clouds: (B, N, 3), metres, world frame, the objects at the same instant; for clips without a mesh.
 
         Returns:
             A function of points (B, H, 3), metres, world frame, to distances (B, H), metres. A point that is not finite
-            gives NaN and costs nothing.
+            gives NaN at no cost.
 
         Raises:
             ValueError: the sizes differ, or a clip has neither a mesh nor a cloud.
@@ -98,4 +98,4 @@ def _check(
         raise ValueError(f"clouds: expected ({batch}, N, 3) for {batch} meshes, found {tuple(clouds.shape)}")
     without = [i for i, mesh in enumerate(meshes) if mesh is None]
     if without and clouds is None:
-        raise ValueError(f"meshes: expected a file for each clip, found None at {without}; give `clouds` there")
+        raise ValueError(f"meshes: expected a file for each clip, found None at {without}; pass `clouds` for those")

@@ -1,9 +1,12 @@
 """Networks (tensors in, HandPose out) and the tasks that wrap them for Lightning.
 
-`motion` has the models of reach-to-grasp motions, `grasp` those of static grasps, `selection` picks among grasps,
-`published` holds networks with official names and shapes, `blocks` the parts that families share.
+`motion` has models of reach-to-grasp motions, `grasp` models of static grasps, `selection` filters grasps, `published`
+has networks with the names and shapes of published files, and `blocks` layers shared by several models.
 """
 
+from typing import TYPE_CHECKING
+
+from ..lazy import on_first_use
 from .grasp import (
     ContactMap,
     ContactPrediction,
@@ -14,28 +17,63 @@ from .grasp import (
     GraspModel,
     GraspRefinement,
     Refiner,
+    SagaGrasp,
 )
-from .motion import FlowSynthesis, GoalRefine, MotionFlow, MotionModel, MotionNet, MotionSynthesis, pull_to_goal
+from .motion import (
+    FlowSynthesis,
+    GoalHand,
+    GoalRefine,
+    GoalSynthesis,
+    HoldStill,
+    Interpolation,
+    Linear,
+    MinimumJerk,
+    MotionFlow,
+    MotionModel,
+    MotionNet,
+    MotionSynthesis,
+    SagaHand,
+    SagaSynthesis,
+    TimedInterpolation,
+    WindowEncoder,
+    pull_to_goal,
+)
 from .selection import GraspFilter
 from .task import Task
+
+if TYPE_CHECKING:
+    from .grasp import UniDexGrasp
 
 __all__ = [
     "ContactMap",
     "ContactPrediction",
     "ContactPredictor",
     "FlowSynthesis",
+    "GoalHand",
     "GoalRefine",
+    "GoalSynthesis",
     "GraspCVAE",
     "GraspFilter",
     "GraspFlow",
     "GraspGeneration",
     "GraspModel",
     "GraspRefinement",
+    "HoldStill",
+    "Interpolation",
+    "Linear",
+    "MinimumJerk",
     "MotionFlow",
     "MotionModel",
     "MotionNet",
     "MotionSynthesis",
     "Refiner",
+    "SagaGrasp",
+    "SagaHand",
+    "SagaSynthesis",
     "Task",
+    "TimedInterpolation",
+    "UniDexGrasp",
+    "WindowEncoder",
     "pull_to_goal",
 ]
+__getattr__ = on_first_use(__name__, {"grasp": "UniDexGrasp"})

@@ -1,4 +1,4 @@
-"""How long a training is, and what does not happen within it: of everything that is a share of its length."""
+"""Length of a training, and checks of schedules and ramps that are shares of it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Length:
-    """Of a training.
+    """Length of a training.
 
     Attributes:
         total_steps: steps of the optimiser.
-        epochs: passes over the training data, the last of which may not be whole.
-        validations: those after an epoch.
+        epochs: passes over the training data, the last of which may be incomplete.
+        validations: number of validations after an epoch.
     """
 
     total_steps: int
@@ -32,7 +32,7 @@ class Length:
 
     @staticmethod
     def of(trainer: L.Trainer) -> Length:
-        """What a trainer plans.
+        """Length planned by a trainer.
 
         Raises:
             ValueError: no limit, see `total_steps`.
@@ -41,15 +41,15 @@ class Length:
         batches = trainer.accumulate_grad_batches * steps
         epochs = trainer.max_epochs or 0
         if epochs < 1:
-            epochs = max(1, math.ceil(batches / max(1, trainer.num_training_batches)))  # those of an endless loader: 1
+            epochs = max(1, math.ceil(batches / max(1, trainer.num_training_batches)))  # 1 for an endless loader
         return Length(steps, epochs, epochs // (trainer.check_val_every_n_epoch or 1))
 
 
 def total_steps(trainer: L.Trainer) -> int:
-    """Steps of the optimiser that a trainer plans.
+    """Number of optimiser steps planned by a trainer.
 
     Raises:
-        ValueError: it has no limit of epochs or steps, of which schedules and ramps could be shares.
+        ValueError: no limit of epochs or steps, of which schedules and ramps could be shares.
     """
     planned = trainer.estimated_stepping_batches
     if math.isinf(planned):
@@ -61,10 +61,10 @@ def total_steps(trainer: L.Trainer) -> int:
 
 
 def refuse_unseen_end(trainer: L.Trainer) -> None:
-    """Stops a training whose last epochs no validation follows: its best weights would be those of an earlier one.
+    """Refuses a training whose last epochs are not validated: its best weights would be those of an earlier epoch.
 
     Raises:
-        ValueError: always in that case, unless there is nothing to validate on.
+        ValueError: always in that case, unless there are no validation data.
     """
     epochs, every = trainer.max_epochs or 0, trainer.check_val_every_n_epoch or 1
     if epochs > 0 and epochs % every and sum(map(int, trainer.num_val_batches)) > 0:
@@ -75,11 +75,11 @@ def refuse_unseen_end(trainer: L.Trainer) -> None:
 
 
 def refuse_other_length(began_with: int | None, steps: int) -> None:
-    """Stops a training that is resumed with another length: its schedule and ramps are shares of the one it began with.
+    """Refuses to resume a training with another length, because its schedule and ramps are shares of the original one.
 
     Args:
-        began_with: steps that the training planned when the checkpoint was written; None for a new training.
-        steps: that it plans now.
+        began_with: number of steps planned when the checkpoint was written; None for a new training.
+        steps: number of steps planned now.
 
     Raises:
         ValueError: they differ.
@@ -94,7 +94,7 @@ def refuse_other_length(began_with: int | None, steps: int) -> None:
 
 @rank_zero_only
 def warn_of_idle_terms(weights_at: Callable[[float], Mapping[str, float]], steps: int) -> None:
-    """Names terms of the loss whose weight is 0 at every step of a training though it would not be at its end."""
+    """Warns of loss terms whose weight is 0 at every step of a training although their final weight is not."""
     last = (steps - 1) / steps
     used, meant = weights_at(last), weights_at(1.0)
     for name, weight in meant.items():
@@ -110,12 +110,12 @@ def warn_of_idle_terms(weights_at: Callable[[float], Mapping[str, float]], steps
 
 @rank_zero_only
 def warn_of_constant_rate(schedule: LRScheduler | ReduceLROnPlateau, length: Length, by_step: bool) -> None:
-    """Says that a schedule never changes the learning rate within a training.
+    """Warns if a schedule never changes the learning rate within a training.
 
     Args:
-        schedule: which this uses up: that of an optimiser of its own.
-        length: of the training.
-        by_step: the schedule counts steps, else epochs; one that waits for validations counts those.
+        schedule: a schedule of a separate optimiser, which this function uses up.
+        length: length of the training.
+        by_step: whether the schedule counts steps instead of epochs; one that waits for validations counts those.
     """
     waits = isinstance(schedule, ReduceLROnPlateau)
     turns, unit = length.epochs, "epochs"
@@ -136,11 +136,11 @@ def warn_of_constant_rate(schedule: LRScheduler | ReduceLROnPlateau, length: Len
 
 
 def _changes(schedule: Any, turns: int, metric: list[float]) -> bool:
-    """Whether a rate at some turn, from the first to the last, differs from the first one."""
+    """Whether the rate at any turn differs from the first one."""
     groups = schedule.optimizer.param_groups
     first = [group["lr"] for group in groups]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the optimiser has made no step
+        warnings.simplefilter("ignore")  # about an optimiser that made no step
         for _ in range(turns - 1):
             schedule.step(*metric)
             if any(group["lr"] != rate for group, rate in zip(groups, first, strict=True)):
@@ -150,7 +150,7 @@ def _changes(schedule: Any, turns: int, metric: list[float]) -> bool:
 
 @rank_zero_only
 def warn_of_early_stop(progress: float) -> None:
-    """Says that a training stopped before its planned end, so that no schedule and ramp got through."""
+    """Warns that a training stopped before its planned end, so that schedules and ramps were not completed."""
     if progress < 1:
         _log.warning(
             "the training stopped after %.0f %% of its planned steps (trainer.max_time?): the learning rate and the "

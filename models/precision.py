@@ -1,4 +1,4 @@
-"""Which precisions a training can have: float32, or bfloat16 in the layers that have weights and nowhere else."""
+"""Supported precisions of training: float32, or bfloat16 only in the layers that have weights."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, BlendedLinear)
 
 
 def check_precision(precision: Any) -> None:
-    """Refuses a precision that a trainer knows and our tasks do not.
+    """Refuses precisions that Lightning supports but our tasks do not.
 
     Raises:
-        ValueError: it is neither 32-true nor bf16-mixed; the message says why.
+        ValueError: neither 32-true nor bf16-mixed; the message says why.
     """
     name = str(precision)
     if name in ("32-true", "32", "None", "bf16-mixed", "bf16"):
@@ -39,12 +39,12 @@ def check_precision(precision: Any) -> None:
 
 
 class LayerPrecision(Precision):
-    """`bf16-mixed` as a model of hands can bear it.
+    """`bf16-mixed` that is safe for models of hands.
 
-    Lightning's puts whole steps under autocast, which rounds every matrix product: rotations, distances, the fits of a
-    rollout, metrics. Here the layers with weights (linear, convolution) work in bfloat16 and hand on float32, and only
-    in training steps. Kinematics, losses, normalisation and optimiser see float32 alone, and validation, test and
-    prediction are those of 32-true.
+    Lightning's version puts whole steps under autocast, which rounds every matrix product: rotations, distances, fits
+    in rollouts, metrics. Here only the layers with weights (linear, convolution) compute in bfloat16 and return
+    float32, and only in training steps. Kinematics, losses, normalisation and optimiser use float32, and validation,
+    test and prediction are the same as with 32-true.
     """
 
     precision = "bf16-mixed"
@@ -53,13 +53,13 @@ class LayerPrecision(Precision):
         self._layers: list[nn.Module] = []
 
     def convert_module(self, module: nn.Module) -> nn.Module:
-        """Takes note of the layers; Lightning calls it before the first step."""
+        """Collects the layers; called by Lightning before the first step."""
         self._layers = [layer for layer in module.modules() if isinstance(layer, _LAYERS)]
         return module
 
     @contextmanager
     def train_step_context(self) -> Iterator[None]:
-        """Puts the layers under autocast meanwhile."""
+        """Puts the layers under autocast during a training step."""
         hooks = [hook for layer in self._layers for hook in _autocast(layer)]
         try:
             yield
@@ -69,10 +69,10 @@ class LayerPrecision(Precision):
 
 
 def take_over_precision(trainer: L.Trainer) -> None:
-    """Checks the precision of a trainer, and puts ours in the place of Lightning's bf16-mixed.
+    """Checks the precision of a trainer, and replaces Lightning's bf16-mixed with ours.
 
     Raises:
-        ValueError: as `check_precision`.
+        ValueError: as for `check_precision`.
     """
     check_precision(trainer.precision)
     if trainer.precision == "bf16-mixed":
@@ -89,6 +89,6 @@ def _autocast(layer: nn.Module) -> list[RemovableHandle]:
 
     def leave(_: nn.Module, inputs: tuple[Any, ...], output: Tensor | None) -> Tensor | None:
         entered.pop().__exit__(None, None, None)
-        return None if output is None else output.float()  # None where the layer failed
+        return None if output is None else output.float()  # None if the layer failed
 
     return [layer.register_forward_pre_hook(enter), layer.register_forward_hook(leave, always_call=True)]

@@ -1,4 +1,4 @@
-"""What the tasks around all networks share: optimiser, facts of a checkpoint, rows of a test."""
+"""Base class of all tasks: optimiser, facts stored in a checkpoint, rows of a test."""
 
 from __future__ import annotations
 
@@ -30,43 +30,43 @@ Row = dict[str, Any]
 
 
 def draw_generator(seed: int, name: str) -> torch.Generator:
-    """What is drawn for a clip, grasp or scene of a validation or test, whichever batch or process has it.
+    """Generator for a clip, grasp or scene of a validation or test, independent of batch and process.
 
     Args:
-        seed: of the evaluation.
-        name: of the clip, grasp or scene, unique in its data set.
+        seed: seed of the evaluation.
+        name: name of the clip, grasp or scene, unique in its data set.
     """
     words = np.frombuffer(hashlib.sha256(name.encode()).digest(), np.uint32)
     return batch_generator(seed, *words.tolist())
 
 
 class Task(L.LightningModule):
-    """A network with its optimiser; subclasses say what is learned and how it is tested.
+    """A network with its optimiser; subclasses define training and testing.
 
     Args:
-        network: makes the network from a hand (a partial: `hand -> network`).
+        network: makes the network for a hand (a partial: `hand -> network`).
         hand: name or YAML of the hand.
-        optimizer: makes the optimiser from parameters; None for a network without parameters.
-        scheduler: makes the learning-rate schedule from the optimiser; a partial. One that takes the number of steps,
-            `total_steps`, counts steps, a `ReduceLROnPlateau` watches `monitor`, others count epochs; `epochs` and
-            `validations` are given to those that take them.
-        method: the name in tables.
+        optimizer: makes the optimiser for the parameters; None for a network without parameters.
+        scheduler: makes the learning-rate schedule from the optimiser; a partial. One with an argument `total_steps`
+            counts steps, a `ReduceLROnPlateau` monitors `monitor`, others count epochs; `epochs` and `validations` are
+            passed to those with such arguments.
+        method: name in tables.
 
     Attributes:
         trainable: whether the network has parameters to train.
-        config: of the run, plain values; it goes into checkpoints.
-        data_facts: of the data that it was set up with, likewise.
-        results: rows of the last test; `row_keys` tell them apart.
+        config: configuration of the run, plain values; stored in checkpoints.
+        data_facts: facts about its data, likewise.
+        results: rows of the last test, distinguished by `row_keys`.
 
     Raises:
         ValueError: a network with parameters without `optimizer`.
     """
 
     datamodule_type: type[L.LightningDataModule]
-    """The data modules it is for."""
+    """The supported data modules."""
     row_keys: tuple[str, ...]
     monitor = "val/loss"
-    """What a validation is judged by; smaller is better."""
+    """The metric that judges a validation; smaller is better."""
 
     def __init__(
         self,
@@ -94,14 +94,14 @@ class Task(L.LightningModule):
 
     @property
     def data(self) -> Any:
-        """The data module of the running trainer; raises as `accept`."""
+        """The data module of the running trainer; raises like `accept`."""
         return self.accept(self.trainer.datamodule)  # type: ignore[attr-defined]
 
     def accept(self, data: Any) -> Any:
-        """The data module, where it is one that the task is for.
+        """Returns the data module if the task supports it.
 
         Raises:
-            ValueError: one of another kind.
+            ValueError: a data module of another kind.
         """
         if not isinstance(data, self.datamodule_type):
             raise ValueError(
@@ -113,21 +113,21 @@ class Task(L.LightningModule):
         return data
 
     def check_ready(self) -> None:
-        """Checks, once weights are loaded, that nothing is missing without which no training or test begins."""
+        """Checks, once weights are loaded, that training or test can begin."""
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
-        """What a checkpoint keeps of the data; `split_hash` is part of it."""
+        """Facts about the data stored in a checkpoint, including `split_hash`."""
 
     @abstractmethod
     def fit_statistics(self) -> None:
-        """Gives the network the statistics of the training data, once."""
+        """Passes the statistics of the training data to the network, once."""
 
     def setup(self, stage: str) -> None:
-        """Takes statistics from the training data, unless a checkpoint brought them.
+        """Computes statistics of the training data, unless they came from a checkpoint.
 
         Raises:
-            ValueError: a precision that is not for our tasks.
+            ValueError: an unsupported precision.
         """
         take_over_precision(self.trainer)
         self.data_facts = self.facts()
@@ -138,18 +138,18 @@ class Task(L.LightningModule):
 
     @property
     def progress(self) -> float:
-        """Share of the training's steps that are done, in [0, 1]; 0 outside a trainer."""
+        """Completed share of the training's steps, in [0, 1]; 0 outside a trainer."""
         return 0.0 if self._trainer is None else min(1.0, self.global_step / pace.total_steps(self.trainer))
 
     def weights_at(self, progress: float) -> dict[str, float]:
-        """Weights of the terms of the loss that change, when this share of the training is done."""
+        """Weights of the loss terms with varying weight, after this share of the training."""
         return {}
 
     def on_train_start(self) -> None:
-        """Says what the training is too short for.
+        """Warns if the training is too short.
 
         Raises:
-            ValueError: no validation follows its last epoch, or a resumed training began with another length.
+            ValueError: the last epoch is not validated, or a resumed training began with another length.
         """
         if self.make_scheduler is not None or self.weights_at(1.0):
             pace.refuse_other_length(self._resumed_steps, pace.total_steps(self.trainer))
@@ -158,23 +158,23 @@ class Task(L.LightningModule):
         pace.warn_of_idle_terms(self.weights_at, pace.total_steps(self.trainer))
 
     def on_train_epoch_end(self) -> None:
-        """Stops a training whose loss was not finite before a checkpoint is written of it."""
+        """Stops a training whose loss was not finite before a checkpoint is written."""
         self.watch.look()
 
     def on_validation_epoch_end(self) -> None:
-        """Likewise for the loss of the validation."""
+        """Likewise for the validation loss."""
         self.watch.look()
 
     def on_train_end(self) -> None:
-        """Says that the training stopped before its schedules were through."""
+        """Warns if the training stopped before its schedules were completed."""
         pace.warn_of_early_stop(self.progress)
 
     def gather_results(self) -> None:
-        """Collects the rows of a test from all processes."""
+        """Gathers the rows of a test from all processes."""
         self.results = self.gather(self.results)
 
     def gather(self, rows: Sequence[Row]) -> list[Row]:
-        """Rows of all processes, one after the other; of a sample that several have, to have equally many, one row."""
+        """Rows of all processes, concatenated; one row for a sample that was duplicated to equalise the processes."""
         if self.trainer.world_size == 1:
             return [*rows]
         gathered: list[Any] = [None] * self.trainer.world_size
@@ -185,7 +185,7 @@ class Task(L.LightningModule):
         return [*unique.values()]
 
     def repeats(self, batch_idx: int) -> int:
-        """Samples, 0 or 1, at the end of a validation batch that another process has too, to have equally many."""
+        """Number of samples (0 or 1) at the end of a validation batch that duplicate another process's."""
         loader: Any = self.trainer.val_dataloaders
         sampler = loader.sampler
         if not isinstance(sampler, DistributedSampler):
@@ -194,14 +194,14 @@ class Task(L.LightningModule):
         return int(batch_idx == len(loader) - 1 and 0 < beyond <= sampler.rank)
 
     def log_means(self, prefix: str, rows: Sequence[Row]) -> None:
-        """Logs the mean over rows, the same in all processes, of each of their numbers, NaN left out."""
+        """Logs the mean over rows of each number, ignoring NaN, the same in all processes."""
         keys = [key for key, value in (rows[0] if rows else {}).items() if isinstance(value, float)]
         columns = {key: torch.tensor([row[key] for row in rows], dtype=torch.float64) for key in keys}
         means = {f"{prefix}/{key}": column.nanmean().float() for key, column in columns.items()}
         self.log_dict(means, batch_size=1, on_step=False, on_epoch=True, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
-        """Optimiser, and a schedule that counts what it is made for: steps, validations or epochs."""
+        """Optimiser, and a schedule that counts steps, validations or epochs."""
         optimizer = self.make_optimizer([p for p in self.network.parameters() if p.requires_grad])
         if self.make_scheduler is None:
             return optimizer
@@ -222,7 +222,7 @@ class Task(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what is needed to know what the weights mean."""
+        """Adds the information needed to interpret the weights."""
         checkpoint["dexzoo"] = {
             "version": __version__,
             "hand": self.hand.name,
@@ -237,11 +237,11 @@ class Task(L.LightningModule):
         return self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses weights that do not fit this run.
+        """Refuses weights that do not match this run.
 
         Raises:
-            ValueError: the checkpoint was not made by dexzoo, is of another hand or joint order, or a training would
-                be resumed on other data than it began with.
+            ValueError: the checkpoint was not made by dexzoo, is of another hand or joint order, or a training would be
+                resumed on different data.
         """
         facts = checkpoint.get("dexzoo")
         if facts is None:

@@ -1,4 +1,4 @@
-"""Clips of one object: drawn, checked, kept in the cache."""
+"""Clips of one object: sampled, checked and cached."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .objects import object_mesh, object_names
 from .reaches import Reaches, ReachSettings, acceptable, plan_reaches
 
 MOTION_VERSION = 1
-"""Goes up whenever the same seed would give other clips."""
+"""Incremented whenever the same seed would give other clips."""
 
 _ATTEMPTS_AT_ONCE = 96
 _MAX_ROUNDS = 40
@@ -28,14 +28,14 @@ _MAX_ROUNDS = 40
 
 @dataclass(frozen=True)
 class ObjectClips:
-    """Clips of one object, end to end.
+    """Clips of one object, concatenated.
 
     Attributes:
         pose: HandPose (F,), world frame.
         length: (C,), int64, frames of each clip.
         grasp: (C,), int64, index of the grasp that ends each clip.
         rotation: (C, 3, 3), world_from_object.
-        attempts: clips drawn to get these.
+        attempts: clips sampled to get these.
     """
 
     pose: HandPose
@@ -46,10 +46,10 @@ class ObjectClips:
 
 
 def object_clips(hand: Hand, grasps: ObjectGrasps, count: int, seed: int, settings: ReachSettings) -> ObjectClips:
-    """`count` clips of one object, from the cache or made now; the same for the same arguments.
+    """`count` clips of one object, from the cache or newly made; the same for the same arguments.
 
     Raises:
-        DataError: too few of the grasps can be reached.
+        DataError: too few of the grasps are reachable.
     """
     vectors = grasps.pose.to_vector().numpy()
     key = content_key(MOTION_VERSION, hand.name, grasps.object, vectors.tobytes(), count, seed, settings)
@@ -58,13 +58,13 @@ def object_clips(hand: Hand, grasps: ObjectGrasps, count: int, seed: int, settin
 
 
 def make_clips(hand: Hand, grasps: ObjectGrasps, count: int, seed: int, settings: ReachSettings) -> ObjectClips:
-    """Draws clips and keeps the acceptable ones until there are `count`; see `motions.acceptable`."""
+    """Samples clips and keeps the acceptable ones until there are `count`; see `reaches.acceptable`."""
     if not len(grasps.seed):
         raise DataError(f"demo grasps of {grasps.object}: expected at least one, found none; generate more")
     mesh = object_mesh(grasps.object)
     generator = torch.Generator().manual_seed(_stream(seed, grasps.object))
     grid = _distance_grid(grasps.object, mesh)
-    size = float(np.sort(mesh.extents)[1])  # the middle extent: about what the fingers have to span
+    size = float(np.sort(mesh.extents)[1])  # the middle extent: about the width that the fingers have to span
     kept: list[Reaches] = []
     rounds = 0
     while sum(len(k.length) for k in kept) < count:
@@ -81,7 +81,7 @@ def make_clips(hand: Hand, grasps: ObjectGrasps, count: int, seed: int, settings
 
 
 def object_file(name: str) -> Path:
-    """File of a demo object's mesh (STL, metres) in the cache, written now if it is not there.
+    """File of a demo object's mesh (STL, metres) in the cache, written if absent.
 
     Raises:
         DataError: the cache can't be written.
@@ -99,7 +99,7 @@ def _distance_grid(name: str, mesh: trimesh.Trimesh) -> DistanceGrid:
 
 
 def _stream(seed: int, name: str) -> int:
-    """A seed of its own for each object, so that the clips of one don't depend on which others are asked for."""
+    """A separate seed for each object, so that its clips do not depend on which other objects are requested."""
     state = np.random.SeedSequence([seed, object_names().index(name)]).generate_state(1, np.uint64)[0]
     return int(state) >> 1  # manual_seed takes 63 bits
 

@@ -1,4 +1,4 @@
-"""The run that makes the file of grasps: one shard for each object and seed, finished shards are kept."""
+"""The run that makes the file of grasps: one shard for each object and seed; finished shards are kept."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def generate(
 ) -> Path:
     """Finds grasps of the demo objects and writes them to `out/grasps.npz`.
 
-    Started again with the same settings after being stopped, it goes on with the first unfinished object.
+    Restarted with the same settings after an interruption, it continues with the first unfinished object.
 
     Args:
-        out: folder; made where it is absent.
+        out: folder; created if absent.
         hand: name of a hand or path of its YAML.
-        seeds: the grasps of each object are shared out over them.
-        per_object: grasps wanted of each object.
+        seeds: the grasps of each object are divided among them.
+        per_object: number of grasps of each object.
         steps: annealing steps.
         objects: names; all by default.
 
@@ -70,7 +70,7 @@ def _shard(path: Path, hand: Hand, name: str, count: int, steps: int, seed: int)
 
 
 def _pieces(name: str) -> Sequence[NDArray[np.float32]]:
-    """The shipped convex pieces where they are of the same mesh, which spares users CoACD; else new ones."""
+    """The shipped convex pieces if they belong to this mesh, so that users do not need CoACD; otherwise new ones."""
     mesh = object_mesh(name)
     shipped = load_grasps().get(name) if SHIPPED.exists() else None
     if shipped and shipped.mesh == mesh_hash(mesh):

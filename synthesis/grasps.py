@@ -1,4 +1,4 @@
-"""Validated grasps of the demo objects: the file that ships, and the limits that they keep."""
+"""Validated grasps of the demo objects: the shipped file, and the limits that they satisfy."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ..hands.hand import Hand
 from ..hands.pose import HandPose
 
 GENERATOR_VERSION = 1
-"""Goes up whenever the same seed would give other grasps."""
+"""Incremented whenever the same seed would give other grasps."""
 SHIPPED = Path(__file__).with_name("grasps.npz")
 
 MAX_PENETRATION = 0.003
-"""metres, of a kept grasp."""
+"""metres, largest penetration of a kept grasp."""
 MAX_OVERLAP = 0.004
-"""metres, of a kept grasp with itself."""
+"""metres, largest self-penetration of a kept grasp."""
 STAND = 0.03
 """metres; the object stands on a stand of this height, so a hand may be that far below its base."""
 
@@ -34,12 +34,12 @@ class ObjectGrasps:
     Attributes:
         object: name of the demo object.
         pose: HandPose (G,), object frame.
-        six_directions: (G, 6), bool; held by a stiff hand against 1 g along +x, -x, +y, -y, +z, -z of the object.
+        six_directions: (G, 6), bool; held by a rigid hand against 1 g along +x, -x, +y, -y, +z, -z of the object.
         penetration: (G,), metres, deepest point of hand in object or object in hand.
-        seed: (G,), int64, of the run that found it.
+        seed: (G,), int64, of the run that found each grasp.
         pieces: corners of convex pieces of the object, each (n, 3), metres.
         attempts: optimised poses that were tested to find these.
-        mesh: `mesh_hash` of the object they were found on.
+        mesh: `mesh_hash` of the object on which they were found.
     """
 
     object: str
@@ -82,12 +82,12 @@ def load_grasps(path: Path = SHIPPED, hand: Hand | None = None) -> dict[str, Obj
     """Reads grasps by object.
 
     Args:
-        path: a file written by `save_grasps`; by default the one that ships, for the hand `shadow`.
-        hand: where given, the file must be for this hand and its joint order.
+        path: a file written by `save_grasps`; by default the shipped one, for the hand `shadow`.
+        hand: if given, the file must be for this hand and its joint order.
 
     Raises:
-        BadFile: not such a file.
-        DataError: grasps of another hand.
+        BadFile: not a file of `save_grasps`.
+        DataError: the grasps are of another hand.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -126,7 +126,7 @@ def _check_hand(path: Path, found: str, joints: list[str], hand: Hand) -> None:
 
 
 def join_grasps(parts: Sequence[ObjectGrasps]) -> ObjectGrasps:
-    """Grasps of one object from several runs as one."""
+    """Joins the grasps of one object from several runs."""
     return ObjectGrasps(
         object=parts[0].object,
         pose=HandPose.cat([p.pose for p in parts]),

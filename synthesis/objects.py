@@ -1,7 +1,7 @@
 """Fourteen parametric solids of household size: the objects of the demo data.
 
-Each is a closed surface made by revolving, hulling and booleans (manifold3d), in metres, z up, resting on z = 0 and
-centred in x and y. The recipe is deterministic; nothing is downloaded and there is no licence question.
+Each is a closed surface made by revolving, convex hulls and booleans (manifold3d), in metres, z up, resting on z = 0
+and centred in x and y. The recipe is deterministic; nothing is downloaded, so no licence applies.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def object_names() -> tuple[str, ...]:
 def object_mesh(name: str) -> trimesh.Trimesh:
     """The watertight mesh of a demo object, metres, resting on z = 0, centred in x and y.
 
-    The mesh is shared between callers: copy it before changing it.
+    The mesh is shared between callers: copy it before modifying it.
 
     Raises:
         UnknownName: no object has that name.
@@ -56,7 +56,7 @@ def _check_name(name: str) -> None:
 
 
 def _revolved(*profile: tuple[float, float]) -> Manifold:
-    """Turns a closed (radius, height) outline around the z axis."""
+    """Revolves a closed (radius, height) outline around the z axis."""
     return Manifold.revolve(CrossSection([np.array(profile)]), _SEGMENTS)
 
 

@@ -1,7 +1,7 @@
-"""Grasp synthesis: an energy is lowered by annealed gradient steps that are accepted or rejected.
+"""Grasp synthesis: simulated annealing whose proposals are gradient steps on an energy.
 
 After DexGraspNet (Wang et al., ICRA 2023), rewritten for two CPU cores: the object's distance comes from a grid, the
-hand's in closed form, and penetration is measured at a few hundred points.
+hand's from closed forms, and penetration is measured at a few hundred points.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ class Weights:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Annealing: step length and temperature fall geometrically from first to second value over the steps."""
+    """Annealing schedule: step length and temperature fall geometrically from the first to the second value."""
 
     step: tuple[float, float] = (0.008, 0.0015)
-    """metres and (times `angle`) radians of a normalised gradient step."""
+    """length of a normalised gradient step: metres and (times `angle`) radians."""
     angle: float = 3.0
     temperature: tuple[float, float] = (2.0, 0.02)
     switch: float = 0.3
-    """chance that a contact moves to another candidate in a step."""
+    """probability that a contact moves to another candidate in a step."""
     contacts: int = 4
     object_points: int = 192
     table: float = -0.03
-    """metres, height of the table: the object stands on a small stand, so that fingers reach under it."""
+    """metres, height of the table: the object rests on a small stand, so that fingers can reach under it."""
 
 
 class GraspEnergy:
@@ -67,7 +67,7 @@ class GraspEnergy:
         mesh: the object, metres, z up.
         grid: its signed distance.
         weights: of the terms.
-        schedule: its number of object points and the height of the table.
+        schedule: gives the number of object points and the height of the table.
     """
 
     def __init__(
@@ -110,9 +110,9 @@ def surface_normals(grid: DistanceGrid, points: Tensor, reach: float = 0.005) ->
 
 
 def initial_poses(hand: Hand, mesh: trimesh.Trimesh, count: int, generator: torch.Generator) -> HandPose:
-    """Hands around the object, palm towards it, at any roll, fingers near their resting posture; HandPose (count,).
+    """Hands around the object, palm towards it, at any roll, fingers near their rest posture; HandPose (count,).
 
-    Directions from below are left out, as are rolls that point the forearm into the table.
+    Directions from below are excluded, as are rolls that point the forearm into the table.
     """
     body = Anatomy.of(hand)
     centre = torch.as_tensor(mesh.bounds.mean(axis=0), dtype=torch.float32)
@@ -161,7 +161,7 @@ def optimise_grasps(
     schedule: Schedule | None = None,
     on_step: Callable[[], object] = lambda: None,
 ) -> tuple[HandPose, Tensor]:
-    """Lowers the energy of `count` grasps at once.
+    """Minimises the energy of `count` grasps in parallel.
 
     Args:
         hand: the hand, float32.
@@ -217,7 +217,7 @@ def _pose(hand: Hand, state: Tensor) -> HandPose:
 
 
 def _draw_contacts(hand: Hand, contacts: Tensor, chance: float, generator: torch.Generator) -> Tensor:
-    """Moves each contact to a random candidate with the given chance; the first one stays on the thumb."""
+    """Moves each contact to a random candidate with the given probability; the first one stays on the thumb."""
     on_thumb = Anatomy.of(hand).on_thumb
     thumb, others = on_thumb.nonzero().squeeze(-1), (~on_thumb).nonzero().squeeze(-1)
     drawn = others[torch.randint(len(others), contacts.shape, generator=generator)]

@@ -1,9 +1,9 @@
-"""Reach-to-grasp clips: a hand comes from the person's side, opens, arrives and closes on a recorded grasp.
+"""Reach-to-grasp clips: a hand starts on the person's side, opens, arrives and closes on a recorded grasp.
 
-The person sits at -y; the scene (object and grasp) is turned about z until the forearm of the grasp points there.
+The person sits at -y; the scene (object and grasp) is rotated about z until the forearm of the grasp points there.
 Wrist path: cubic Bezier with a raised control point, minimum-jerk timing (Flash and Hogan, 1985). Duration: Fitts' law.
 Aperture: fingers open to a peak at about two thirds of the transport and close after arrival (Jeannerod, 1984).
-All quantities that can't be seen in the first frames are kept narrow; they bound what any model can predict.
+Quantities that cannot be seen in the first frames have narrow ranges; they bound what any model can predict.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MIN_FRAMES = 35
 
 @dataclass(frozen=True)
 class ReachSettings:
-    """Ranges that clips are drawn from: (low, high) of a uniform, or a standard deviation. SI units."""
+    """Ranges from which clips are sampled: (low, high) of a uniform, or a standard deviation. SI units."""
 
     distance: tuple[float, float] = (0.25, 0.5)
     """metres from the start of the wrist to the grasp."""
@@ -36,13 +36,13 @@ class ReachSettings:
     wrist_turn: tuple[float, float] = (0.35, 0.52)
     """radians by which the start differs from the grasp in orientation."""
     curl: tuple[float, float] = (1.3, 2.0)
-    """factor on the flexion of the hand's resting posture, so that it has something to open on the way."""
+    """factor on the flexion of the hand's rest posture, so that it is still closed enough to open on the way."""
     joint_noise: float = 0.08
-    """radians, standard deviation of the resting fingers."""
+    """radians, standard deviation of the fingers at rest."""
     bulge: tuple[float, float] = (0.055, 0.075)
-    """metres by which the path is raised, for each 0.4 m of distance."""
+    """metres by which the path is raised, per 0.4 m of distance."""
     sideways: float = 0.02
-    """metres, largest offset of the path to the side."""
+    """metres, largest lateral offset of the path."""
     retreat: tuple[float, float] = (0.06, 0.09)
     """metres from the grasp to the last control point, along the back of the hand."""
     skew: tuple[float, float] = (0.95, 1.05)
@@ -50,26 +50,26 @@ class ReachSettings:
     turn_done: tuple[float, float] = (0.75, 0.95)
     """share of the transport after which the orientation is final."""
     peak: tuple[float, float] = (0.60, 0.70)
-    """share of the transport at which the fingers are widest."""
+    """share of the transport at which the fingers are most open."""
     lag: float = 0.05
     """share of the transport, largest delay of a finger."""
     closing: tuple[float, float] = (0.12, 0.30)
-    """seconds from arrival until the fingers are closed."""
+    """seconds between arrival and closed fingers."""
     pace: float = 0.08
     """standard deviation of the logarithm of the duration."""
     onset: tuple[int, int] = (0, 1)
-    """still frames at the start, both ends included."""
+    """still frames at the start; an inclusive range."""
     hold: tuple[int, int] = (2, 4)
-    """still frames at the end, both ends included."""
+    """still frames at the end; an inclusive range."""
     flexion: float = 0.35
-    """factor on the flexion of the grasp when the hand is widest."""
+    """factor on the flexion of the grasp when the hand is most open."""
     spread: float = 0.12
-    """radians by which fingers spread when the hand is widest."""
+    """radians by which fingers spread when the hand is most open."""
 
 
 @dataclass(frozen=True)
 class Reaches:
-    """A batch of clips, padded at the end by the last frame.
+    """A batch of clips, padded at the end with the last frame.
 
     Attributes:
         pose: HandPose (B, T), world frame, person at -y.
@@ -96,13 +96,13 @@ def minimum_jerk(time: Tensor) -> Tensor:
 def plan_reaches(
     hand: Hand, grasps: HandPose, size: float, count: int, generator: torch.Generator, settings: ReachSettings
 ) -> Reaches:
-    """Draws clips that end at random grasps; collisions are not checked here, see `acceptable`.
+    """Samples clips that end at random grasps; collisions are not checked here, see `acceptable`.
 
     Args:
         hand: the hand of the grasps.
         grasps: HandPose (G,), object frame, z up.
-        size: metres, width of the object for Fitts' law.
-        count: clips to draw.
+        size: metres, width of the object in Fitts' law.
+        count: clips to sample.
         generator: the only source of randomness.
         settings: ranges.
 
@@ -134,17 +134,17 @@ def acceptable(
     overlap: float = 0.005,
     forearm: float = 0.035,
 ) -> Tensor:
-    """Which clips a careful person could have made; bool (B,).
+    """Whether a careful person could have made each clip; bool (B,).
 
-    A clip fails where, in any looked-at frame, the hand is more than `depth` deeper in the object than the grasp is,
-    overlaps itself by more than `overlap`, dips under the table further than the grasp does, or its forearm comes
+    A clip fails if, in any checked frame, the hand is more than `depth` deeper in the object than the grasp is,
+    overlaps itself by more than `overlap`, goes further below the table than the grasp does, or its forearm comes
     nearer than `forearm` to the object, that is, reaches over it. Clips outside MIN_FRAMES..MAX_FRAMES fail too.
 
     Args:
         hand: the hand of the clips.
         reaches: clips.
         grid: signed distance of the object, object frame.
-        every: look at every n-th frame.
+        every: check every n-th frame.
         depth: metres.
         overlap: metres.
         forearm: metres.
@@ -190,11 +190,11 @@ class _Draw:
 
 @dataclass(frozen=True)
 class _Clock:
-    """When things happen in each clip.
+    """Timing of each clip.
 
     Attributes:
         transport: (B, T), time since the onset over the duration of the transport; > 1 after arrival.
-        closed: (B,), the same measure at which the fingers are closed.
+        closed: (B,), likewise, the time at which the fingers are closed.
         turn_done: (B, 1), likewise for the orientation.
         length: (B,), int64, frames.
     """
@@ -226,7 +226,7 @@ class _Clock:
 def _face_person(forearm: Tensor, draw: _Draw, settings: ReachSettings) -> Tensor:
     """Turn about z that brings the forearm's horizontal direction to the person at -y; (B, 3, 3).
 
-    Where the forearm is near vertical (a grasp from above) its heading says little and the turn is any.
+    If the forearm is nearly vertical (a grasp from above) its heading means little, and the turn is random.
     """
     heading = torch.atan2(forearm[:, 1], forearm[:, 0])
     level = forearm[:, :2].norm(dim=-1)
@@ -236,7 +236,7 @@ def _face_person(forearm: Tensor, draw: _Draw, settings: ReachSettings) -> Tenso
 
 
 def _start(hand: Hand, body: Anatomy, goal: HandPose, draw: _Draw, settings: ReachSettings) -> HandPose:
-    """Where the hand waits: back along the hand's retreat and the forearm, on the person's side, above the table."""
+    """Start of the hand: back along its retreat and the forearm, on the person's side, above the table."""
     retreat, forearm = goal.rotation @ -body.palm_normal, goal.rotation @ -body.forward
     person = torch.tensor([0.0, -1.0, 0.2])
     mix = draw.uniform((0.2, 0.5), 1)
@@ -252,7 +252,7 @@ def _start(hand: Hand, body: Anatomy, goal: HandPose, draw: _Draw, settings: Rea
 def _wrist_path(
     body: Anatomy, start: HandPose, goal: HandPose, clock: _Clock, draw: _Draw, settings: ReachSettings
 ) -> Tensor:
-    """(B, T, 3): a cubic Bezier curve run through in minimum-jerk time."""
+    """(B, T, 3): a cubic Bezier curve traversed in minimum-jerk time."""
     reach = goal.translation - start.translation
     distance = reach.norm(dim=-1, keepdim=True)
     up = torch.tensor([0.0, 0.0, 1.0])
@@ -271,7 +271,7 @@ def _wrist_path(
 def _fingers(
     body: Anatomy, hand: Hand, start: HandPose, goal: HandPose, clock: _Clock, draw: _Draw, settings: ReachSettings
 ) -> Tensor:
-    """(B, T, J): rest, then open with the peak in the transport, then closed after arrival; each finger lags a bit."""
+    """(B, T, J): rest, open with the peak during transport, closed after arrival; each finger lags slightly."""
     opened = hand.clamp(
         torch.where(body.flexes, settings.flexion * goal.joints, goal.joints) + settings.spread * body.spread
     )
@@ -286,7 +286,7 @@ def _fingers(
 
 
 def _end_at(pose: HandPose, goal: HandPose, length: Tensor) -> HandPose:
-    """From its last frame on, a clip shows the grasp itself, free of rounding."""
+    """Sets each clip from its last frame on to the grasp itself, free of rounding."""
     ended = torch.arange(MAX_FRAMES) >= length[:, None] - 1
     return HandPose(
         torch.where(ended[..., None], goal.translation[:, None], pose.translation),

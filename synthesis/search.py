@@ -36,7 +36,7 @@ def find_grasps(
     rounds: int = 8,
     on_step: Callable[[], object] = lambda: None,
 ) -> ObjectGrasps:
-    """Optimises and tests grasps until `count` are found or `rounds` batches are spent.
+    """Optimises and tests grasps until `count` are found or `rounds` batches are used up.
 
     Args:
         hand: the hand.
@@ -46,12 +46,12 @@ def find_grasps(
         count: grasps wanted.
         steps: annealing steps for each batch.
         seed: of the optimiser.
-        batch: poses optimised at once.
+        batch: poses optimised in parallel.
         rounds: most batches to try.
         on_step: called after each annealing step.
 
     Returns:
-        At most `count` grasps; fewer where the object is hard.
+        At most `count` grasps; fewer if the object is hard.
     """
     generator = torch.Generator().manual_seed(seed)
     grid, test = DistanceGrid(mesh), HoldTest(hand, [np.asarray(p, np.float64) for p in pieces])
@@ -76,10 +76,10 @@ def find_grasps(
 def squeeze_targets(
     hand: Hand, poses: HandPose, grid: DistanceGrid, force: float = 5.0, stiffness: float = 2.5
 ) -> Tensor:
-    """Servo targets (B, J) whose torques push each link near the object onto it with `force` newtons.
+    """Servo targets (B, J) whose torques press each link near the object against it with `force` newtons.
 
-    Torques are J^T f for the nearest contact candidate of each link within 15 mm; a servo that is `torque / stiffness`
-    radians away from its target gives that torque.
+    Torques are J^T f for the nearest contact candidate of each link within 15 mm; a servo exerts them when it is
+    `torque / stiffness` radians away from its target.
     """
     joints = poses.joints.detach().requires_grad_(True)
     links = hand.forward_kinematics(HandPose(poses.translation, poses.rotation, joints, poses.hand))
@@ -116,7 +116,7 @@ class _Judge:
         return max(0.0, -float(nearest))
 
     def passes(self, pose: HandPose, penetration: float) -> bool:
-        """Not too deep in the object, in itself, or with hand or forearm below the stand."""
+        """Whether the hand is shallow enough in the object and in itself, and hand and forearm are above the stand."""
         links = self.hand.forward_kinematics(pose)
         elbow = pose.translation - 0.2 * pose.rotation @ self.forward
         lowest = min(float(self.hand.place(links, self.skin)[:, 2].min()), float(elbow[2]))
@@ -127,7 +127,7 @@ class _Judge:
 def _tested(
     pose: HandPose, target: Array, test: HoldTest, judge: _Judge
 ) -> tuple[Tensor, NDArray[np.bool_], float] | None:
-    """The grasp after the squeeze as a pose vector, its six directions and penetration; None where it fails."""
+    """The grasp after the squeeze as a pose vector, its six directions and penetration; None if it fails."""
     rotation, translation = pose.rotation.double().numpy(), pose.translation.double().numpy()
     held = test.hold(rotation, translation, pose.joints.double().numpy(), target)
     if not held.stable:

@@ -1,6 +1,6 @@
-"""A small tree in DexGraspNet's layout, made from the demo grasps: generated objects, generated grasps.
+"""A small tree in DexGraspNet's layout, made from the demo grasps: generated objects and generated grasps.
 
-Nothing of it comes from DexGraspNet; readers flag it `demo_data`, and the file `DEMO_MARK` says so.
+Nothing in it comes from DexGraspNet; readers flag it `demo_data`, and the file `DEMO_MARK` marks it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ...synthesis.objects import TEST_OBJECTS, object_mesh, object_names
 from ..base import DEMO_MARK
 
 SCALES = (0.06, 0.08, 0.10, 0.12, 0.15)
-"""metres per unit, the five of DexGraspNet; each demo object has the one that suits its size."""
+"""metres per unit, DexGraspNet's five scales; each demo object has the one that suits its size."""
 _UNIT_RADIUS = 0.98
 _VERSION = 2
 _MARK = """demo data in DexGraspNet's layout
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 def demo_tree() -> Path:
-    """The tree in the cache, written now if it is not there: seconds, once."""
+    """The tree in the cache, written on first use, in seconds."""
     folder = cache_dir() / "demo_trees"
     path = folder / f"dexgraspnet-{content_key(_VERSION, GENERATOR_VERSION)[:8]}"
     if path.is_dir():
@@ -46,10 +46,10 @@ def demo_tree() -> Path:
 
 
 def write_dexgraspnet_tree(root: Path, objects: Sequence[str] | None = None) -> None:
-    """Writes `dataset/<code>.npy`, `meshdata/<code>/coacd/decomposed.obj` and lists of the objects to train and test.
+    """Writes `dataset/<code>.npy`, `meshdata/<code>/coacd/decomposed.obj` and lists of training and test objects.
 
     Args:
-        root: folder; made where it is absent.
+        root: folder; created if absent.
         objects: names of demo objects; all by default.
     """
     names = tuple(objects or object_names())
@@ -78,7 +78,7 @@ def object_code(name: str) -> str:
 
 
 def obj_of_pieces(pieces: Sequence[NDArray]) -> str:
-    """Wavefront OBJ with one `o convex_<i>` for the hull of each piece, without normals, as CoACD's output there."""
+    """Wavefront OBJ with one `o convex_<i>` for the hull of each piece, without normals, like CoACD's output."""
     lines, first = [], 1
     for i, piece in enumerate(pieces):
         hull = trimesh.convex.convex_hull(piece)
@@ -90,7 +90,7 @@ def obj_of_pieces(pieces: Sequence[NDArray]) -> str:
 
 
 def _frame(name: str) -> tuple[NDArray[np.float64], float]:
-    """Centre of the object's bounding box, which is the origin there, and its scale."""
+    """Centre of the object's bounding box, which becomes the origin, and its scale."""
     mesh = object_mesh(name)
     centre = mesh.bounds.mean(axis=0)
     radius = np.linalg.norm(mesh.vertices - centre, axis=1).max() / _UNIT_RADIUS

@@ -1,4 +1,4 @@
-"""The shipped demo grasps as files that any tool can read: our format of grasps, and a mesh per object."""
+"""The shipped demo grasps as files that any tool can read: our grasp format, and a mesh per object."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def export(out: Path, objects: Sequence[str] | None = None) -> tuple[Path, Path]
     """Writes `out/grasps.npz` (format `dexzoo`, hand `shadow`) and `out/meshes/<object>.obj`, in metres.
 
     Args:
-        out: folder; made where it is absent.
+        out: folder; created if absent.
         objects: names; all by default.
 
     Returns:
-        The file of grasps and the folder of meshes.
+        The grasp file and the folder of meshes.
 
     Raises:
-        UnknownName: no such object.
+        UnknownName: unknown object.
     """
     names = tuple(objects or object_names())
     for name in names:
@@ -50,7 +50,7 @@ def export(out: Path, objects: Sequence[str] | None = None) -> tuple[Path, Path]
 
 
 def _obj(mesh: trimesh.Trimesh) -> str:
-    """Wavefront OBJ with all digits, so that the mesh comes back as it is."""
+    """Wavefront OBJ with all digits, so that the mesh is read back exactly."""
     vertices = [f"v {' '.join(map(repr, vertex))}" for vertex in np.asarray(mesh.vertices).tolist()]
     faces = [f"f {' '.join(map(str, face))}" for face in (np.asarray(mesh.faces) + 1).tolist()]
     return "\n".join([*vertices, *faces]) + "\n"

@@ -1,7 +1,7 @@
-"""A small tree in GRAB's layout, made from the demo motions: generated objects, the MANO stand-in, no person.
+"""A small tree in GRAB's layout, made from the demo motions: generated objects, the MANO stand-in, no people.
 
-It lets everything made for GRAB run end to end without the download. Nothing of it comes from GRAB or MANO, and no
-number obtained on it says anything about people: readers flag it `demo_data`, and the file `DEMO_MARK` says so.
+It lets everything made for GRAB run end to end without the download. Nothing in it comes from GRAB or MANO, and no
+number obtained on it says anything about people: readers flag it `demo_data`, and the file `DEMO_MARK` marks it.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ SHAPES = {
     **{name: name for name in ("apple", "banana", "bowl", "flashlight", "hammer", "mug", "wineglass")},
     "elephant": "duck",
 }
-"""GRAB's name -> demo shape. Both splits by object find objects for each of their parts among them."""
+"""GRAB's name -> demo shape. Both object splits find objects for each of their parts among them."""
 SUBJECTS = {"s1": 1.0, "s9": 1.04, "s10": 0.96}
-"""Subject -> size of the hand; SAGA's split trains on s1 and tests on s9 and s10."""
+"""Subject -> hand size; SAGA's split trains on s1 and tests on s9 and s10."""
 ACTIONS = ("lift", "pass_1")
 CONTACT = 0.005
 """metres between hand and object that count as contact."""
@@ -60,7 +60,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Scene:
-    """A generated sequence of T frames at 120 fps: the hand, the object, and when it is where."""
+    """A generated sequence of T frames at 120 fps: the hand, the object, and their motion."""
 
     hand: HandPose
     rotation: NDArray
@@ -71,7 +71,7 @@ class _Scene:
 
 
 def demo_tree() -> Path:
-    """The tree in the cache, written now if it is not there: half a minute, once."""
+    """The tree in the cache, written on first use, in half a minute."""
     folder = cache_dir() / "demo_trees"
     path = folder / f"grab-{content_key(_VERSION, MOTION_VERSION, GENERATOR_VERSION)[:8]}"
     if path.is_dir():
@@ -87,7 +87,7 @@ def write_grab_tree(
     """Writes the tree: for each subject and object one sequence of each of `ACTIONS`.
 
     Args:
-        root: folder; made where it is absent.
+        root: folder; created if absent.
         subjects: some of `SUBJECTS`.
         objects: some of `SHAPES`.
         seed: of the motions.
@@ -105,7 +105,7 @@ def write_grab_tree(
         first = len(ACTIONS) * list(SUBJECTS).index(subject)
         jobs = [(name, first + k, action) for name in objects for k, action in enumerate(ACTIONS)]
         motions = [_clip(clips[name], i) for name, i, _ in jobs]
-        fitted = to_mano(shadow, hand, HandPose.cat(motions))  # all at once: hundreds of frames cost what one does
+        fitted = to_mano(shadow, hand, HandPose.cat(motions))  # all at once: hundreds of frames cost as much as one
         ends = np.cumsum([0, *(len(motion.joints) for motion in motions)])
         for (name, i, action), start, end in zip(jobs, ends, ends[1:], strict=False):
             scene = _scene(hand, fitted[start:end], clips[name].rotation[i].numpy(), name, meshes[name], action)
@@ -113,7 +113,7 @@ def write_grab_tree(
 
 
 def write_sequence(path: Path, content: dict[str, Any]) -> None:
-    """Writes an npz as GRAB does: every key a 0-d object array."""
+    """Writes an npz like GRAB's: every key a 0-d object array."""
     boxed = {}
     for key, value in content.items():
         boxed[key] = np.empty((), dtype=object)
@@ -134,9 +134,9 @@ def _hand_path(subject: str, side: str) -> str:
 
 
 def _mesh_frame(name: str) -> tuple[NDArray, NDArray]:
-    """Where the demo shape, which stands on z = 0, is in the frame of the mesh that is written: x = Q v + c.
+    """Pose of the demo shape, which stands on z = 0, in the frame of the written mesh: x = Q v + c.
 
-    GRAB's meshes are centred and turned in some way of their own.
+    GRAB's meshes are centred and arbitrarily rotated.
     """
     turn = torch.tensor([0.3, -0.5, 0.2]) * (1 + list(SHAPES).index(name))
     height = object_mesh(SHAPES[name]).extents[2]
@@ -144,7 +144,7 @@ def _mesh_frame(name: str) -> tuple[NDArray, NDArray]:
 
 
 def _write_object(root: Path, name: str) -> NDArray:
-    """Writes the mesh with short edges; (V, 3), its vertices as the file holds them."""
+    """Writes the mesh with short edges; returns its vertices (V, 3) as stored in the file."""
     shape, (turn, centre) = object_mesh(SHAPES[name]), _mesh_frame(name)
     vertices, faces, *_ = trimesh.remesh.subdivide_to_size(shape.vertices, shape.faces, _EDGE)
     mesh = trimesh.Trimesh((vertices - centre) @ turn, faces, process=False)
@@ -181,7 +181,7 @@ def _clip(clips: ObjectClips, i: int) -> HandPose:
 
 
 def _scene(hand: ManoHand, motion: HandPose, rotation: NDArray, name: str, vertices: NDArray, action: str) -> _Scene:
-    """Still, reach, lift (and pass on), hold; the object follows the hand from the grasp on."""
+    """Hold still, reach, lift (and hand over), hold; the object follows the hand from the grasp on."""
     turn, centre = _mesh_frame(name)
     reach = _upsampled(motion)
     progress = minimum_jerk(torch.arange(1, _LIFT + 1) / _LIFT)[:, None]
@@ -216,7 +216,7 @@ def _upsampled(motion: HandPose) -> HandPose:
 def _labels(
     hand: ManoHand, reach: HandPose, rotation: NDArray, translation: NDArray, vertices: NDArray
 ) -> NDArray[np.int8]:
-    """(T, V): the body part whose skin is nearest to each vertex, where it is within `CONTACT`; else 0."""
+    """(T, V): the body part whose skin is nearest to each vertex if it is within `CONTACT`, otherwise 0."""
     points = hand.surface(_SKIN)
     part = np.where(points.link == 0, 22, 40 + points.link).astype(np.int8)
     skin: Tensor = hand.place(hand.forward_kinematics(reach), points)

@@ -1,4 +1,4 @@
-"""The demo data's grasps as a data module: it needs no download."""
+"""Data module of the demo grasps, which need no download."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from ..grasps import GraspDataModule, GraspParts
 class DemoGrasps(GraspDataModule):
     """Static grasps of the Shadow hand and fourteen household shapes, which ship with the package.
 
-    Numbers obtained on them say nothing about recorded data; tables and runs name them "demo data". The test shapes are
+    Numbers obtained on them say nothing about recorded data; tables and runs call them "demo data". The test shapes are
     new objects but close relatives of the training shapes. Grasps are named "<object>/<row of the file>".
 
     Args:
-        hand: the hand of the grasps; the file that ships is for `shadow`.
+        hand: the hand of the grasps; the shipped file is for `shadow`.
         objects: names of the objects used; all by default.
-        test_objects: of these, those held out for the test.
-        val_objects: of these, those for validation; there may be none.
-        grasps: file made by `dexzoo synthesise`; the one that ships by default.
+        test_objects: of these, the test objects.
+        val_objects: of these, the validation objects; may be empty.
+        grasps: file made by `dexzoo synthesise`; the shipped one by default.
         **options: see `GraspDataModule`.
 
     Raises:
-        UnknownName: no such demo object.
+        UnknownName: unknown demo object.
     """
 
     title = "demo data"
@@ -61,7 +61,7 @@ class DemoGrasps(GraspDataModule):
         self.grasps = Path(grasps) if grasps else SHIPPED
 
     def load(self) -> GraspStore:
-        """Reads the grasps and makes the objects' clouds.
+        """Reads the grasps and samples the objects' clouds.
 
         Raises:
             BadFile: the file cannot be read.
@@ -81,5 +81,5 @@ class DemoGrasps(GraspDataModule):
         )
 
     def split(self, store: GraspStore) -> GraspParts:
-        """By object: `test_objects`, `val_objects`, and the others to train on."""
+        """Splits by object: `test_objects`, `val_objects`, and the rest for training."""
         return GraspParts.by_object(store, self.val_objects, self.test_objects)

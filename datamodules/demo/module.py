@@ -1,4 +1,4 @@
-"""The demo data as a data module: it needs no download."""
+"""Data module of the demo motions, which need no download."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from ..types import MotionSample
 class DemoMotion(MotionDataModule):
     """Generated reach-to-grasp clips of the Shadow hand and fourteen household shapes.
 
-    Numbers obtained on it say nothing about RealDex; tables and runs name it "demo data". The test shapes are new
+    Numbers obtained on it say nothing about RealDex; tables and runs call it "demo data". The test shapes are new
     objects but close relatives of the training shapes.
 
     Args:
-        hand: the hand of the grasps; the file that ships is for `shadow`.
-        clips: in total, shared out evenly over the objects.
-        clip_seed: of the clips. Apart from `seed`, so that training seeds are compared on the same clips.
+        hand: the hand of the grasps; the shipped file is for `shadow`.
+        clips: total number, divided evenly among the objects.
+        clip_seed: seed of the clips, separate from `seed`, so that training seeds are compared on the same clips.
         objects: names of the objects used; all by default.
-        test_objects: of these, those held out for the test.
-        val_objects: of these, those for validation; there may be none.
-        grasps: file made by `dexzoo synthesise`; the one that ships by default.
-        settings: ranges that clips are drawn from.
+        test_objects: of these, the test objects.
+        val_objects: of these, the validation objects; may be empty.
+        grasps: file made by `dexzoo synthesise`; the shipped one by default.
+        settings: ranges from which clips are sampled.
         **base: see `MotionDataModule`.
     """
 
@@ -69,10 +69,11 @@ class DemoMotion(MotionDataModule):
         self.settings = settings or ReachSettings()
 
     def load(self) -> list[MotionSample]:
-        """Makes the clips on first use, a minute for all; object by object, so a killed run goes on where it was.
+        """Makes the clips on first use, about a minute in all; object by object, so an interrupted run continues where
+        it stopped.
 
         Raises:
-            DataError: the grasps are of another hand, of other objects, or can't be reached.
+            DataError: the grasps are of another hand or other objects, or cannot be reached.
         """
         hand = load_hand(self.hand)
         grasps = load_grasps(self.grasps, hand)
@@ -89,7 +90,7 @@ class DemoMotion(MotionDataModule):
         return samples
 
     def split(self, samples: Sequence[MotionSample]) -> Split:
-        """By object: `test_objects`, `val_objects`, and the others to train on."""
+        """Splits by object: `test_objects`, `val_objects`, and the rest for training."""
         return by_object(samples, self.val_objects, self.test_objects)
 
     def _samples_of(self, name: str, clips: ObjectClips) -> list[MotionSample]:

@@ -1,7 +1,7 @@
-"""Demo clips written as RealDex publishes its recordings, so that its reader runs end to end without a download.
+"""Demo clips in the layout of RealDex's recordings, so that its reader runs end to end without a download.
 
-Nothing of it is RealDex: objects, grasps and motions are those of the demo data, on the hand `shadow_e3m5`, at the end
-of an arm that only moves its flange, with a made-up smooth motion of the wrist.
+Nothing in it comes from RealDex: objects, grasps and motions are those of the demo data, with the hand `shadow_e3m5` at
+the end of an arm that only moves its flange, and an invented smooth motion of the wrist.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ OBJECTS = ("can", "mug", "apple", "hammer", "jar", "spray")
 RECORDINGS, CLIPS = 2, 3
 """Recordings of each object, and reaches in each recording."""
 
-_VERSION = 2  # goes up when the tree changes
+_VERSION = 2  # incremented when the tree changes
 _MARK = """demo data in RealDex's layout
 Written by dexzoo. Not RealDex: objects, grasps and motions are generated. No number obtained with it says anything
 about real recordings.
 """
 _PAUSE = 15  # frames between two reaches
-_TABLE = np.array([1.2, 0.0, 0.74])  # where the demo scene's origin lies in RealDex's world, metres
-_BEGIN = 1_700_000_000_000_000_000  # of the camera's clock, ns
-_CLOCKS = 40_000_000  # by which the robot's clock is ahead, ns
+_TABLE = np.array([1.2, 0.0, 0.74])  # origin of the demo scene in RealDex's world, metres
+_BEGIN = 1_700_000_000_000_000_000  # start of the camera's clock, ns
+_CLOCKS = 40_000_000  # offset by which the robot's clock is ahead, ns
 _FLANGE = np.array([0.0, 0.0, 0.05])  # ra_flange to rh_forearm, metres
 _FLANGE_TURN = Rotation.from_euler("xyz", [np.pi / 2, np.pi, np.pi / 2])
 
@@ -56,7 +56,7 @@ class _Motion:
     segments: list[tuple[int, int]]
 
     def forearm(self) -> tuple[NDArray, Rotation]:
-        """T(forearm -> palm) = Trans(0, -.010, .21301) Ry(WRJ2) Trans(0, 0, .034) Rx(WRJ1), undone from the palm."""
+        """T(forearm -> palm) = Trans(0, -.010, .21301) Ry(WRJ2) Trans(0, 0, .034) Rx(WRJ1), inverted from the palm."""
         second = Rotation.from_rotvec(self.wrist[:, :1] * [0.0, 1.0, 0.0])
         first = Rotation.from_rotvec(self.wrist[:, 1:] * [1.0, 0.0, 0.0])
         turn = self.palm_turn * (second * first).inv()
@@ -64,7 +64,7 @@ class _Motion:
         return self.palm - turn.apply(palm), turn
 
     def doubled(self) -> _Motion:
-        """With a frame between each two, as a robot reports its state more often than a camera takes pictures."""
+        """With an extra frame between each two, since a robot reports its state more often than a camera."""
         n = len(self.palm)
         old, new = np.arange(n), np.arange(2 * n - 1) / 2
 
@@ -78,7 +78,7 @@ class _Motion:
 
 
 def demo_tree() -> Path:
-    """Root of the tree in the cache, written on first use: whole or not at all, also by two processes at once.
+    """Root of the tree in the cache, written atomically on first use, even by two processes at the same time.
 
     Raises:
         CacheError: the cache can't be written.
@@ -106,7 +106,7 @@ def write_tree(root: Path) -> None:
 
 
 def _joined(clips: ObjectClips, chosen: range) -> _Motion:
-    """Clips one after the other, with pauses in which the hand goes back and the object is turned."""
+    """Clips one after the other, with pauses in which the hand moves back and the object is rotated."""
     ends = clips.length.cumsum(0).tolist()
     frames, times, clock, segments, turns = [], [], 0, [], []
     for i in chosen:
@@ -164,7 +164,7 @@ def _write_final(folder: Path, motion: _Motion) -> None:
 
 
 def _write_tf(folder: Path, stamps: NDArray[np.int64], motion: _Motion) -> None:
-    """All of the arm's motion is in the edge to its flange."""
+    """Writes the TF files; all of the arm's motion is in the edge to its flange."""
     place, turn = motion.forearm()
     flange = turn * _FLANGE_TURN.inv()
     still = np.zeros(1, np.int64) + stamps[0]

@@ -1,4 +1,4 @@
-"""The demo motions of the Shadow hand on a hand with MANO's joints: fingers and wrist fitted joint by joint."""
+"""Retargeting of the demo motions from the Shadow hand to a hand with MANO's joints."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _STEPS, _RATE = 120, 0.05
 
 
 def to_mano(shadow: Hand, mano: ManoHand, pose: HandPose) -> HandPose:
-    """The posture of the Shadow hand on the other one, frame by frame.
+    """Fits the posture of the Shadow hand on a MANO hand, frame by frame.
 
     Least squares over 15 finger joints, 5 fingertips and the wrist, tips weighted threefold. Fingers bend about +z and
-    spread about y at the first joint only, the thumb's first joint is free: what people's fingers can do.
+    spread about y at the first joint only, and the thumb's first joint is free, as in human hands.
 
     Args:
         shadow: the hand `shadow`.
@@ -52,7 +52,7 @@ def to_mano(shadow: Hand, mano: ManoHand, pose: HandPose) -> HandPose:
 
 
 def _targets(shadow: Hand, mano: ManoHand, pose: HandPose) -> Tensor:
-    """(F, 21, 3): where MANO's keypoints should be; the wrist where Shadow's palm begins."""
+    """(F, 21, 3): targets of MANO's keypoints; the wrist at the base of Shadow's palm."""
     points = shadow.keypoints(shadow.forward_kinematics(pose))
     names = ["palm"]
     for keypoint in mano.keypoint_names[1:16]:
@@ -62,7 +62,7 @@ def _targets(shadow: Hand, mano: ManoHand, pose: HandPose) -> Tensor:
 
 
 def _basis() -> Tensor:
-    """(D, 45): the ways that joints may turn."""
+    """(D, 45): directions in which joints may rotate."""
     rows = []
     for finger in range(5):
         for bone in range(3):
@@ -78,13 +78,13 @@ def _axes(thumb: bool, first: bool) -> tuple[int, ...]:
 
 
 def _beyond(bent: Tensor) -> Tensor:
-    """A push back for joints bent by more than 1.8 rad."""
+    """Penalty for joints bent by more than 1.8 rad."""
     return (bent.abs() - 1.8).clamp_min(0).square().sum()
 
 
 def _posed(start: HandPose, free: Tensor, basis: Tensor) -> HandPose:
     return HandPose(
-        start.translation + 0.2 * free[:, :3],  # metres beside radians
+        start.translation + 0.2 * free[:, :3],  # scales metres against radians
         compose(start.rotation, rotvec_to_rotmat(free[:, 3:6])),
         free[:, 6:] @ basis,
         start.hand,

@@ -1,4 +1,4 @@
-"""DexGraspNet, UniDexGrasp and MultiDex: static grasps of the Shadow hand, from their own files to batches."""
+"""DexGraspNet, UniDexGrasp and MultiDex: static grasps of the Shadow hand, from the original files to batches."""
 
 from .index import Index, Source, open_index
 from .module import DexGraspNet, GraspFolder

@@ -1,4 +1,4 @@
-"""Clouds of objects drawn from their solids: a mesh made of convex parts has inner walls, a solid has none."""
+"""Object clouds sampled from solids: a mesh made of convex parts has inner walls, a solid has none."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from ...grasps.asset import ObjectAsset
 from .index import mapped, signature
 
 _CANDIDATES = 8
-"""Surface points drawn for each point kept."""
+"""Surface points sampled for each point kept."""
 _KIND = "solid_clouds-1"
 _WORTH, _MOST = 100, 8
-"""Clouds to draw from which on further processes, which take seconds to start, are quicker; and how many of those."""
+"""Number of clouds from which on extra processes, which take seconds to start, are faster; and how many to start."""
 _WORKER = "from dexzoo.datamodules.dexgraspnet.clouds import work; work({n})"
 
 _log = logging.getLogger(__name__)
 
 
 def solid_cloud(mesh: Path, n: int) -> NDArray[np.float32]:
-    """(n, 3), spread evenly over the outer surface, frame and unit of the mesh; kept in the cache.
+    """(n, 3), spread evenly over the outer surface, frame and unit of the mesh; cached.
 
     Raises:
         BadFile: the mesh cannot be read, or bounds no solid.
@@ -56,17 +56,17 @@ def solid_cloud(mesh: Path, n: int) -> NDArray[np.float32]:
 def solid_clouds(
     meshes: Sequence[Path | None], n: int, on_bad: str = "raise", workers: int | None = None
 ) -> tuple[NDArray[np.float32], dict[int, str]]:
-    """Clouds of all objects, one file mapped into memory.
+    """Clouds of all objects, in one memory-mapped file.
 
-    A cloud takes a quarter of a second when it is first drawn; many are drawn in several processes. Each is kept in the
-    cache for itself, so that a killed run goes on where it was.
+    Sampling a cloud takes a quarter of a second; many are sampled in several processes. Each is cached separately, so
+    that an interrupted run continues where it stopped.
 
     Args:
-        meshes: of K objects; one without has a cloud of NaN.
+        meshes: of K objects; objects without a mesh get a cloud of NaN.
         n: points in each cloud.
-        on_bad: "raise" or "skip": then a bad mesh has a cloud of NaN.
-        workers: processes that draw clouds which are not in the cache. By default this one alone where there are few to
-            draw, else one for each core, up to eight: each takes 0.4 GB.
+        on_bad: "raise" or "skip", with which a bad mesh gets a cloud of NaN.
+        workers: processes for clouds that are not cached. By default only this one if there are few, otherwise one per
+            core, up to eight; each takes 0.4 GB.
 
     Returns:
         (K, n, 3), unit of the meshes; the messages of bad meshes by index.
@@ -89,13 +89,13 @@ def solid_clouds(
 
 
 def work(n: int) -> None:
-    """What a further process does: draws the cloud of each mesh named on standard input, and says so when it did."""
+    """Main function of an extra process: samples the cloud of each mesh named on standard input, and reports it."""
     torch.set_num_threads(1)
     for line in sys.stdin:
         try:
             solid_cloud(Path(json.loads(line)), n)
         except BadFile:
-            pass  # the process that asked for it finds it bad as well, and tells
+            pass  # the parent process finds it bad as well, and reports it
         print(flush=True)
 
 
@@ -121,7 +121,7 @@ def _read_all(
 
 
 def _new(meshes: Sequence[Path], n: int) -> list[Path]:
-    """One mesh for each cloud that is not in the cache."""
+    """One mesh for each cloud that is not cached."""
     keys: dict[str, Path] = {}
     for mesh in meshes:
         if mesh.is_file():
@@ -130,11 +130,11 @@ def _new(meshes: Sequence[Path], n: int) -> list[Path]:
 
 
 def _draw(meshes: Sequence[Path], n: int, workers: int, done: Callable[[], object]) -> None:
-    """Puts clouds into the cache from other processes.
+    """Samples clouds into the cache in other processes.
 
-    They are programs of their own, not `multiprocessing`: that would run a user's script once more in each where it
-    lacks the guard `if __name__ == "__main__"`, or copy a process that holds threads. One that ends early only leaves
-    its clouds to the caller.
+    They are separate programs instead of `multiprocessing`, which would run a user's script again in each if it lacks
+    the guard `if __name__ == "__main__"`, or fork a process with threads. If one ends early, the caller samples its
+    clouds.
     """
     todo: SimpleQueue[Path] = SimpleQueue()
     for mesh in meshes:
@@ -153,7 +153,7 @@ def _draw(meshes: Sequence[Path], n: int, workers: int, done: Callable[[], objec
                 except (Empty, BrokenPipeError):
                     break
                 if not process.stdout.readline():
-                    _log.warning("object clouds: a process ended early; its clouds are drawn in this one")
+                    _log.warning("object clouds: a process ended early; its clouds are sampled in this one")
                     break
                 done()
 

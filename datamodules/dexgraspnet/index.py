@@ -1,9 +1,9 @@
-"""Grasps of a whole data set in flat arrays, read once into the cache.
+"""Index of the grasps of a whole data set: flat arrays, read once into the cache.
 
-Two layers keep them. Each object is a shard under the hash of the bytes it was read from, so that a killed run goes on
-where it was and a copied download is not parsed again. All shards together are one file that is mapped into memory,
-under a signature of the files: path, size, inode, times of last write and of last change, which moves with any change
-of content even where a tool restores the time of writing. Where it moved, the bytes are hashed again.
+It has two layers. Each object is a shard under the hash of its source bytes, so that an interrupted run continues where
+it stopped and a copied download is not parsed again. All shards together form one memory-mapped file under a signature
+of the source files: path, size, inode, mtime and ctime, which changes with any change of content even if a tool
+restores the mtime. If it changed, the bytes are hashed again.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from ...grasps.grasp_set import GraspFileError, GraspSet
 from ...hands.hand import Hand
 from ..grasp_store import pack
 
-_SHARDS, _INDEX = "grasp_shards-1", "grasp_index-1"  # the numbers go up whenever the same files would give others
+_SHARDS, _INDEX = "grasp_shards-1", "grasp_index-1"  # incremented whenever the same files would give other values
 _FAR, _BENT, _LARGE = 10.0, 2 * np.pi, 100.0
-"""metres, radians and metres per unit that no grasp reaches; joint limits are not asserted, data exceed them."""
+"""metres, radians and metres per unit beyond any real grasp; joint limits are not enforced, since data exceed them."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ class Source:
     """Files of one object.
 
     Attributes:
-        name: the object's.
-        files: of its grasps.
+        name: name of the object.
+        files: files of its grasps.
         mesh: its mesh, or None.
     """
 
@@ -48,14 +48,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Index:
-    """Grasps of K objects, one object after the other; see `GraspStore`.
+    """Grasps of K objects, grouped by object; see `GraspStore`.
 
     Attributes:
-        numbers: (n, W), float32, mapped file, see `grasp_store.pack`.
+        numbers: (n, W), float32, memory-mapped, see `grasp_store.pack`.
         rows: (n,), int64.
         object: (n,), int64, index of the source.
         flags: K tuples.
-        skipped: messages of what was left out.
+        skipped: messages about everything that was skipped.
     """
 
     numbers: NDArray[np.float32]
@@ -67,12 +67,12 @@ class Index:
 
 @dataclass(frozen=True)
 class Format:
-    """How the files of an object are read.
+    """Functions that read the files of an object.
 
     Attributes:
         name: of the format, with its version.
-        read: grasps of one object.
-        flags: of an object, from the bytes of its first file.
+        read: reads the grasps of one object.
+        flags: gives the flags of an object from the bytes of its first file.
     """
 
     name: str
@@ -81,17 +81,17 @@ class Format:
 
 
 def open_index(sources: Sequence[Source], form: Format, hand: Hand, on_bad: str = "raise") -> Index:
-    """Opens the grasps from the cache, or reads what is not there.
+    """Opens the grasps from the cache, reading those that are missing.
 
     Args:
-        sources: of the objects, names unique.
-        form: how to read them.
-        hand: the hand that they are of.
-        on_bad: "raise" stops at a bad file or grasp; "skip" logs it, leaves it out, and counts.
+        sources: files of the objects; names must be unique.
+        form: functions to read them.
+        hand: the hand of the grasps.
+        on_bad: "raise" stops at a bad file or grasp; "skip" skips, logs and counts it.
 
     Raises:
         BadFile: with `on_bad="raise"`.
-        UnsafePickleError: a file asks to execute code, in any case.
+        UnsafePickleError: a file would execute code; raised in any case.
         DataError: no grasp at all.
     """
     files = [file for source in sources for file in source.files]
@@ -114,13 +114,13 @@ def open_index(sources: Sequence[Source], form: Format, hand: Hand, on_bad: str 
 
 
 def signature(files: Sequence[Path]) -> str:
-    """Changes whenever one of the files does."""
+    """Signature that changes whenever one of the files does."""
     stats = [(str(file), s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns) for file in files for s in [file.stat()]]
     return content_key(stats)
 
 
 def mapped(path: Path, make: Callable[[], object]) -> NDArray:
-    """A .npy file of the cache mapped into memory, made again where it is gone or damaged."""
+    """A memory-mapped .npy file of the cache, made again if missing or damaged."""
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
@@ -129,7 +129,7 @@ def mapped(path: Path, make: Callable[[], object]) -> NDArray:
 
 
 def readable(read: Callable[[], GraspSet], file: Path) -> GraspSet:
-    """Runs a reader of `hands`; its errors come out as BadFile, apart from a file that asks to execute code."""
+    """Runs a reader of `grasps` and converts its errors to BadFile, except for files that would execute code."""
     try:
         return read()
     except UnsafePickleError:
@@ -176,7 +176,7 @@ def _shard(source: Source, form: Format, hand: Hand) -> Arrays:
 
 
 def _checked(source: Source, shard: Arrays, hand: Hand, on_bad: str, skipped: list[str]) -> Arrays:
-    """The shard without grasps that are not finite or of no size that a grasp can have; each is raised, or noted."""
+    """The shard without grasps that are not finite or have impossible values; each of those is raised, or noted."""
     numbers, rows = shard["numbers"], shard["rows"]
     limits = np.full(numbers.shape[1], np.inf)
     limits[:3], limits[12], limits[13 : 13 + hand.num_joints] = _FAR, _LARGE, _BENT
@@ -194,7 +194,7 @@ def _checked(source: Source, shard: Arrays, hand: Hand, on_bad: str, skipped: li
 
 
 def _other_unit(numbers: NDArray[np.float32], limits: NDArray[np.float64]) -> str:
-    """The units in which a grasp would be within the limits, as a question; "" where none are."""
+    """The units in which a grasp would be within the limits, as a question; "" if none."""
     other = numbers.copy()
     far, bent = (bool((np.abs(numbers[part]) > limits[part]).any()) for part in (slice(3), slice(13, None)))
     other[:3] *= 0.001 if far else 1.0

@@ -1,4 +1,4 @@
-"""DexGraspNet: 1.3 million grasps of 5,355 objects (Wang et al., ICRA 2023), read from their own layout."""
+"""DexGraspNet: 1.3 million grasps of 5,355 objects (Wang et al., ICRA 2023), read from the original layout."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ _log = logging.getLogger(__name__)
 
 
 class GraspFolder(GraspDataModule):
-    """What DexGraspNet and its relatives share: an index of grasps, clouds of objects, parts by object.
+    """Base class of DexGraspNet and its relatives: an index of grasps, object clouds, splits by object.
 
     Args:
         root: folder of the download.
         hand: name or YAML of the hand, see `GraspDataModule`.
-        split: "auto" takes the lists that lie under the root, else "hash"; "hash" deals objects by a hash of their
-            names; anything else is a file or folder of lists, see `splits.by_lists`.
-        split_seed: of the hash.
-        val_share: share of the objects that validate; with lists that name none, of the training objects.
-        test_share: share of the objects that test; lists replace it.
-        object_points: "solid" draws the clouds from the outer surface of the meshes; "none" gives empty clouds and
+        split: "auto" takes the lists under the root if there are any, otherwise "hash"; "hash" assigns objects by a
+            hash of their names; anything else is a file or folder of lists, see `splits.by_lists`.
+        split_seed: seed of the hash.
+        val_share: share of objects for validation; of the training objects if the lists name no validation objects.
+        test_share: share of objects for testing; ignored with lists.
+        object_points: "solid" samples the clouds from the outer surface of the meshes; "none" gives empty clouds and
             needs no mesh.
-        on_bad: "raise" stops at a bad file, grasp or mesh; "skip" logs it, leaves it out, and counts.
+        on_bad: "raise" stops at a bad file, grasp or mesh; "skip" skips, logs and counts it.
         **options: see `GraspDataModule`.
     """
 
     form: Format
     up: tuple[float, float, float] | None = (math.nan, math.nan, math.nan)
-    """Which way is up in the objects' frames: not known. None is the table's normal."""
+    """Up direction in the objects' frames: unknown (NaN). None takes the table's normal."""
     sources_of_points: tuple[str, ...] = ("solid", "none")
 
     def __init__(
@@ -80,11 +80,11 @@ class GraspFolder(GraspDataModule):
 
     @cached_property
     def tree(self) -> GraspTree:
-        """The files, found once."""
+        """The files, searched once."""
         return self.find()
 
     def load(self) -> GraspStore:
-        """Opens all grasps, from the cache where they were read before; `skipped` says what was left out.
+        """Opens all grasps, from the cache if they were read before; `skipped` lists what was skipped.
 
         Raises:
             DatasetNotFound: no grasps under `root`.
@@ -111,7 +111,7 @@ class GraspFolder(GraspDataModule):
         )
 
     def split(self, store: GraspStore) -> GraspParts:
-        """Deals the grasps by object; see the argument `split`.
+        """Splits the grasps by object; see the argument `split`.
 
         Raises:
             BadFile: the lists cannot be used.
@@ -137,7 +137,7 @@ class GraspFolder(GraspDataModule):
         return clouds, bad | {k: str(error) for k, error in missing.items()}
 
     def _cloud_of(self, index: Index) -> NDArray[np.int64] | None:
-        """Which cloud a grasp has, (n,); None takes that of its object."""
+        """Index of each grasp's cloud, (n,); None takes that of its object."""
         return None
 
     def _object(self, source: Source, flags: tuple[str, ...]) -> GraspObject:
@@ -145,15 +145,15 @@ class GraspFolder(GraspDataModule):
 
 
 class DexGraspNet(GraspFolder):
-    """Grasps of the Shadow hand from an optimiser, tested in simulation; one object in five sizes.
+    """Grasps of the Shadow hand, optimised and tested in simulation; each object in five sizes.
 
     The object of a grasp is its mesh times the grasp's scale. Joints may exceed their limits (20 to 56 % of the grasps
-    do): nothing is clamped; `Hand.clamp` does it where you want it. Output of the generator before its validation is
-    read as well, and flagged `unvalidated`.
+    do): nothing is clamped; use `Hand.clamp` if needed. Unvalidated output of the generator can be read as well, and is
+    flagged `unvalidated`.
 
     Args:
-        root: folder that holds `dataset` and `meshdata`.
-        hand: "shadow", or the YAML of a hand with its joints.
+        root: folder with `dataset` and `meshdata`.
+        hand: "shadow", or the YAML of a hand with the same joints.
         **options: see `GraspFolder`.
     """
 
@@ -174,5 +174,5 @@ def _read(source: Source, hand: Hand) -> GraspSet:
 
 
 def _flags(data: bytes) -> tuple[str, ...]:
-    """Only the generator writes energies; a pickle spells each key once."""
+    """Flags from the file's bytes: only the generator writes energies, and a pickle spells each key once."""
     return ("unvalidated",) if b"E_pen" in data or b"energy" in data else ()

@@ -1,4 +1,4 @@
-"""MultiDex (Li et al., ICRA 2023): grasps of everyday objects by five hands, of which the Shadow hand is read here."""
+"""MultiDex (Li et al., ICRA 2023): grasps of everyday objects by five hands; only the Shadow hand is read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .tree import GraspTree, data_folder, holds, make_tree, not_found
 
 _FINGERS = {"FF": 4, "MF": 4, "RF": 4, "LF": 5, "TH": 5}
 JOINTS = ("WRJ2", "WRJ1", *(f"{f}J{k}" for f, n in _FINGERS.items() for k in range(n, 0, -1)))
-"""Of q[9:], in the order of the robot's chain."""
+"""Joints of q[9:], in the order of the robot's chain."""
 _WRIST, _PALM = (0.0, -0.010, 0.21301), (0.0, 0.0, 0.034)
 """metres: the wrist in the forearm's frame, the palm in the wrist's."""
 
@@ -33,11 +33,11 @@ _Entries = dict[str, tuple[list[int], Tensor]]
 
 
 def pose_of_q(q: Tensor) -> HandPose:
-    """The palm and fingers of the real Shadow hand (`shadow_e3m5`) from MultiDex's vectors.
+    """Pose of the real Shadow hand (`shadow_e3m5`) from MultiDex's vectors.
 
-    What is certain are the 33 numbers: translation 3, first two columns of the rotation 6, 24 joints of the robot's
-    chain, wrist included. That the pose is the forearm's, the root of that chain, and that the wrist's joints come
-    first, is inferred; samples are flagged `assumed_forearm_root`.
+    The 33 numbers are known: translation 3, first two columns of the rotation 6, 24 joints of the robot's chain,
+    including the wrist. It is inferred that the pose is that of the forearm, the root of that chain, and that the wrist
+    joints come first; samples are flagged `assumed_forearm_root`.
 
     Args:
         q: (n, 33), metres and radians.
@@ -57,8 +57,8 @@ class MultiDex(GraspFolder):
     See `pose_of_q` for what is inferred; each sample is flagged `assumed_forearm_root`.
 
     Args:
-        root: folder that holds `MultiDex/shadowhand/shadowhand.pt` and `object`.
-        hand: "shadow", or a hand that `shadow_e3m5` maps to.
+        root: folder with `MultiDex/shadowhand/shadowhand.pt` and `object`.
+        hand: "shadow", or another hand to which `shadow_e3m5` maps.
         **options: see `GraspFolder`.
     """
 
@@ -137,7 +137,7 @@ def _entry(file: Path, row: int, entry: Any) -> tuple[str, Tensor]:
     except (TypeError, ValueError, RuntimeError) as error:
         raise BadFile(file, "33 numbers", type(parts[0]).__name__, key=f"metadata, row {row}, q") from error
     if len(q) != 9 + len(JOINTS):
-        hint = "another hand? only shadowhand is read"
+        hint = "is it another hand? Only shadowhand is supported"
         raise BadFile(file, "33 numbers", str(len(q)), key=f"metadata, row {row}, q", hint=hint)
     return name, q
 

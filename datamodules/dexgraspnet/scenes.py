@@ -1,4 +1,4 @@
-"""How UniDexGrasp's objects lie on the table: resting poses, and the clouds of object and table as cameras saw them."""
+"""UniDexGrasp's objects on the table: resting poses, and clouds of object and table as seen by cameras."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class TableTop:
-    """How an object lies on the table: K poses that it came to rest in.
+    """K resting poses of an object on the table.
 
     Attributes:
         poses: (K, 4, 4), float64, table_from_object in units of the mesh, table at z = 0.
         clouds: (K, M, 3), float32, object frame, unit of the mesh: 3000 points of the object, then points of the table;
-            None where the release holds none.
+            None if the release has none.
     """
 
     poses: NDArray[np.float64]
     clouds: NDArray[np.float32] | None
 
     def nearest(self, plane: NDArray) -> NDArray[np.int64]:
-        """(n,), the pose of each grasp: the one whose up direction, its third row, is closest to the table's normal.
+        """(n,), index of the pose of each grasp: its up direction (third row) is closest to the table's normal.
 
         Args:
             plane: (n, 4), unit normal and offset, object frame.
@@ -51,25 +51,25 @@ class TableTop:
         return pose
 
     def scene(self, k: int, scale: float) -> NDArray[np.float32]:
-        """(M, 3), metres, object frame: points of the object and of the table, as cameras saw them.
+        """(M, 3), metres, object frame: points of the object and of the table, as seen by cameras.
 
         Raises:
-            ValueError: the release holds no clouds of this object.
+            ValueError: the release has no clouds of this object.
         """
         if self.clouds is None:
-            raise ValueError("clouds: expected pcs_table.npy beside poses.npy, found none")
+            raise ValueError("clouds: expected pcs_table.npy next to poses.npy, found none")
         return self.clouds[k] * np.float32(scale)
 
 
 @dataclass(frozen=True, eq=False)
 class SceneClouds:
-    """Clouds of the scenes of K objects, all resting poses of one object after the other.
+    """Clouds of the scenes of K objects, one per resting pose, grouped by object.
 
     Attributes:
-        clouds: (S, N, 3), float32, object frame, unit of the mesh; the file of the cache, mapped into memory.
+        clouds: (S, N, 3), float32, object frame, unit of the mesh; memory-mapped from the cache.
         up: (S, 3), the table's normal in the object's frame.
-        first: (K + 1,), the first scene of each object, and S.
-        bad: messages of objects without scenes, by index.
+        first: (K + 1,), index of each object's first scene, and S.
+        bad: messages about objects without scenes, by index.
     """
 
     clouds: NDArray[np.float32]
@@ -78,7 +78,7 @@ class SceneClouds:
     bad: dict[int, str]
 
     def of_grasps(self, object: NDArray[np.int64], plane: NDArray) -> NDArray[np.int64]:
-        """(n,), the scene of each grasp, see `TableTop.nearest`; 0 for grasps of bad objects, which nobody asks for.
+        """(n,), the scene of each grasp, see `TableTop.nearest`; 0 for grasps of bad objects, which are never used.
 
         Args:
             object: (n,), index of the object, ascending.
@@ -95,14 +95,14 @@ class SceneClouds:
 
 
 def scene_clouds(names: Sequence[str], read: _Read, signature: str, n: int, on_bad: str = "raise") -> SceneClouds:
-    """The scenes of all objects, n points of each, drawn at random so that object and table keep their shares.
+    """The scenes of all objects, n points each, sampled at random so that object and table keep their shares.
 
     Args:
         names: of K objects.
-        read: resting poses (k, 4, 4) and scene clouds (k, M, 3) of one.
+        read: reads resting poses (k, 4, 4) and scene clouds (k, M, 3) of one object.
         signature: changes whenever one of the files does.
-        n: points in each cloud; scenes with fewer have all of them, and some twice.
-        on_bad: "raise", or "skip": then objects without scenes are in `bad`.
+        n: points in each cloud; scenes with fewer points have all of them, some twice.
+        on_bad: "raise", or "skip", with which objects without scenes are listed in `bad`.
 
     Raises:
         BadFile: with `on_bad="raise"`.
@@ -127,7 +127,7 @@ def scene_clouds(names: Sequence[str], read: _Read, signature: str, n: int, on_b
 def _read_all(
     names: Sequence[str], read: _Read, n: int, on_bad: str
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], list[int], dict[int, str]]:
-    """Clouds (S, n, 3), normals (S, 3), scenes of each object, messages of bad objects by index."""
+    """Clouds (S, n, 3), normals (S, 3), scenes of each object, messages about bad objects by index."""
     clouds, up, counts, bad = [np.zeros((0, n, 3), np.float32)], [np.zeros((0, 3))], [], {}
     for k, name in enumerate(tracked(names, "reading scenes")):
         try:
@@ -145,7 +145,7 @@ def _read_all(
 
 
 def _drawn(clouds: NDArray[np.float32], n: int, seed: int) -> NDArray[np.float32]:
-    """(K, n, 3) of the points of each scene (K, M, 3)."""
+    """Samples (K, n, 3) from the points of each scene (K, M, 3)."""
     order = np.random.default_rng(seed).permuted(np.tile(np.arange(clouds.shape[1]), (len(clouds), 1)), axis=1)
     index = order[:, np.arange(n) % clouds.shape[1]]
     return np.take_along_axis(clouds, index[..., None], axis=1)

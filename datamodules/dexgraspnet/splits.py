@@ -19,14 +19,14 @@ Parts = dict[str, set[str]]
 
 
 def by_hash(names: Iterable[str], val: float, test: float, seed: int = 0) -> Parts:
-    """Deals objects by a hash of (seed, name), so that one stays in its part whatever else is there.
+    """Assigns objects to parts by a hash of (seed, name), so that an object's part does not depend on the others.
 
-    Where there are few, the lowest hashes see to it that test, then train, then val has an object.
+    If there are few objects, the lowest hashes ensure that test, then train, then val has at least one.
 
     Args:
         names: of the objects.
-        val, test: shares of the objects, 0 <= share, together below 1.
-        seed: of the hash.
+        val, test: shares of the objects, at least 0, together below 1.
+        seed: seed of the hash.
 
     Raises:
         DataError: shares out of range.
@@ -45,23 +45,23 @@ def by_hash(names: Iterable[str], val: float, test: float, seed: int = 0) -> Par
 
 
 def by_lists(names: Sequence[str], lists: str | Path, val: float, seed: int = 0) -> Parts:
-    """Deals objects as files list them; those that no list names are left out, and counted in the log.
+    """Assigns objects to parts by lists in files; objects on no list are skipped, and counted in the log.
 
     Args:
         names: of the objects.
-        lists: a folder of `train.txt`, `test.txt` (one name a line) or of JSON files, or one JSON file, with lists
+        lists: a folder of `train.txt`, `test.txt` (one name per line) or of JSON files, or one JSON file, with lists
             under `train`, `test`, `val` or `_train_split`, ...
-        val: share of the training objects that validate, by hash, where no list says which.
-        seed: of the hash.
+        val: share of the training objects used for validation, by hash, if there is no validation list.
+        seed: seed of the hash.
 
     Raises:
-        BadFile: no lists there, a file that is none, or an object in two parts.
+        BadFile: no lists, a malformed file, or an object in two parts.
     """
     known = _spellings(names)
     listed = {part: [_plain(name) for name in entries] for part, entries in _read(Path(lists)).items()}
     parts: Parts = {part: {known[name] for name in listed[part] if name in known} for part in PARTS}
     if not listed["test"] and listed["val"]:
-        _log.info("%s has no list of test objects: those that validate test", lists)
+        _log.info("%s has no list of test objects: the validation objects are used", lists)
         parts |= {"val": set(), "test": parts["val"]}
     for one, other in (("train", "test"), ("train", "val"), ("val", "test")):
         if both := parts[one] & parts[other]:
@@ -70,7 +70,7 @@ def by_lists(names: Sequence[str], lists: str | Path, val: float, seed: int = 0)
     unlisted = len(set(names) - set().union(*parts.values()))
     if absent or unlisted:
         _log.warning(
-            "%s lists %d objects that are not there; left out: %d that it does not list", lists, absent, unlisted
+            "%s lists %d objects that are missing; left out: %d that it does not list", lists, absent, unlisted
         )
     if val and not parts["val"] and len(parts["train"]) > 1:
         inner = by_hash(parts["train"], val, 0.0, seed)
@@ -83,7 +83,7 @@ def _at_least_one(count: int, share: float, most: int) -> int:
 
 
 def _place(name: str, seed: int) -> float:
-    """Where in [0, 1) the hash puts an object."""
+    """Position of an object in [0, 1) by its hash."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8], "big") / 2**64
 
 
@@ -92,7 +92,7 @@ def _plain(name: str) -> str:
 
 
 def _spellings(names: Sequence[str]) -> dict[str, str]:
-    """Each way to write an object that means no other -> its name; "sem/Car-66" is also "sem-Car-66" and "Car-66"."""
+    """Unambiguous spellings of each object -> its name; "sem/Car-66" is also "sem-Car-66" and "Car-66"."""
     short: dict[str, list[str]] = {}
     for name in names:
         for spelling in {name, name.replace("/", "-"), name.rpartition("/")[2]}:

@@ -1,4 +1,4 @@
-"""Where the files are: DexGraspNet's tree and UniDexGrasp's, whose folders have several names."""
+"""Locating files: the trees of DexGraspNet and UniDexGrasp, whose folders have several names."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class GraspTree:
     """An unpacked download.
 
     Attributes:
-        root: no link leads out of it.
-        sources: one for each object, by name.
-        lists: folder or file of the split that lies there, or None.
-        missing: what is wrong with objects that should have a mesh and have none, by index.
+        root: no link may lead out of it.
+        sources: one per object, sorted by name.
+        lists: folder or file of the split, or None.
+        missing: messages about objects that should have a mesh but have none, by index.
     """
 
     root: Path
@@ -51,7 +51,7 @@ def find_dexgraspnet(root: str | Path | None, with_meshes: bool = True) -> Grasp
 
     Args:
         root: the folder, or `dataset` itself.
-        with_meshes: whether each object must have one.
+        with_meshes: whether each object must have a mesh.
 
     Raises:
         DatasetNotFound: no grasps, or no folder of meshes.
@@ -73,10 +73,10 @@ def find_dexgraspnet(root: str | Path | None, with_meshes: bool = True) -> Grasp
 
 
 def find_unidexgrasp(root: str | Path | None, with_meshes: bool = True) -> GraspTree:
-    """Finds the grasps of UniDexGrasp, in the layout of DFCData or in that of its policy's assets.
+    """Finds the grasps of UniDexGrasp, in the layout of DFCData or of its policy's assets.
 
     Raises:
-        DatasetNotFound, BadFile: as `find_dexgraspnet`.
+        DatasetNotFound, BadFile: as for `find_dexgraspnet`.
     """
     base = data_folder("UniDexGrasp", root)
     for folder in (base, base / "DFCData", base.parent):
@@ -98,7 +98,7 @@ _NO_MESH = "data.object_points=none reads the grasps without"
 
 
 def inside(root: Path, path: Path) -> Path:
-    """Refuses a path that leads out of the root over a link."""
+    """Refuses a path that leads out of the root through a link."""
     real = path.resolve()
     if not real.is_relative_to(root.resolve()):
         hint = "if a folder was moved and linked, copy it back or set data.root to the folder that holds all files"
@@ -113,14 +113,14 @@ def make_tree(
     meshes: Path | None,
     find: Callable[[Path, str], Path] = find_mesh,
 ) -> GraspTree:
-    """Puts a mesh beside the grasps of each object.
+    """Finds the mesh that belongs to the grasps of each object.
 
     Args:
         root: no link may lead out of it.
         objects: names and files of grasps.
         lists: of the split, or None.
-        meshes: folder that is searched; None looks for none.
-        find: the mesh of an object in that folder; it raises GraspFileError.
+        meshes: folder that is searched; None for no meshes.
+        find: finds the mesh of an object in that folder, or raises GraspFileError.
 
     Raises:
         BadFile: a link that leads out of the root.
@@ -144,7 +144,7 @@ def _npz(folder: Path) -> tuple[Path, ...]:
 
 
 def _named(folder: Path, first: str, prefix: str) -> list[Path]:
-    """Folders called `first`, then those that begin with `prefix`."""
+    """The folder `first`, then those whose names begin with `prefix`."""
     if not folder.is_dir():
         return []
     others = sorted(p for p in folder.iterdir() if p.is_dir() and p.name.startswith(prefix) and p.name != first)
@@ -152,7 +152,7 @@ def _named(folder: Path, first: str, prefix: str) -> list[Path]:
 
 
 def data_folder(dataset: str, root: str | Path | None) -> Path:
-    """The root, if it is a folder; else raises DatasetNotFound."""
+    """The root if it is a folder; otherwise raises DatasetNotFound."""
     if root is None:
         raise not_found(dataset, None, "data.root is not set")
     root = Path(root).expanduser()
@@ -162,7 +162,7 @@ def data_folder(dataset: str, root: str | Path | None) -> Path:
 
 
 def holds(folder: Path) -> str:
-    """What is in a folder, for messages."""
+    """Description of a folder's content, for messages."""
     inside = sorted(child.name for child in folder.iterdir())
     return f"it holds {', '.join(inside[:5])}" if inside else "it is empty"
 
@@ -198,7 +198,7 @@ _SETS = {
     ),
     "MultiDex": (
         "https://github.com/tengyu-liu/GenDexGrasp (MultiDex and the object meshes)",
-        "none stated by the publishers: ask them before you pass anything on",
+        "none stated by the publishers: ask them before you redistribute anything",
         MULTIDEX_TREE,
         "`MultiDex` and `object`",
     ),

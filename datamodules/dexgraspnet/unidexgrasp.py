@@ -20,12 +20,12 @@ from .tree import GraspTree, find_unidexgrasp, inside
 
 
 class UniDexGrasp(GraspFolder):
-    """Grasps of objects that lie on a table, the plane of which comes with each batch; otherwise as `DexGraspNet`.
+    """Grasps of objects on a table, whose plane comes with each batch; otherwise like `DexGraspNet`.
 
-    The files hold the reciprocal of the scale; samples hold the factor that was applied to the mesh.
+    The files store the reciprocal of the scale; samples have the factor that was applied to the mesh.
 
     Args:
-        root: folder that holds `poses`, `meshes` and `splits` (DFCData), or `datasetv4.1` and `meshdatav3_scaled`.
+        root: folder with `poses`, `meshes` and `splits` (DFCData), or `datasetv4.1` and `meshdatav3_scaled`.
         hand: "shadow", or the YAML of a hand with its joints.
         **options: see `GraspFolder`. With `object_points="scene"` the cloud of a grasp is that of its resting pose in
             `pcs_table.npy`: points of the object and of the table, see `scenes.scene_clouds`.
@@ -46,18 +46,18 @@ class UniDexGrasp(GraspFolder):
         return find_unidexgrasp(self.root, self.object_points != "none")
 
     def table_top(self, name: str) -> TableTop:
-        """Resting poses and scene clouds of an object, read now.
+        """Reads resting poses and scene clouds of an object.
 
         Raises:
-            UnknownName: no such object.
-            BadFile: no mesh, no `poses.npy` beside it, or a bad file.
+            UnknownName: unknown object.
+            BadFile: no mesh, no `poses.npy` next to it, or a bad file.
         """
         meshes = {source.name: source.mesh for source in self.tree.sources}
         if name not in meshes:
             raise UnknownName("object", name, meshes)
         mesh = meshes[name]
         if mesh is None:
-            raise BadFile(self.tree.root, f"a mesh of object {name!r}, beside which poses.npy lies", "none")
+            raise BadFile(self.tree.root, f"a mesh of object {name!r} with poses.npy next to it", "none")
         of_poses, path = _scene_files(mesh)
         poses = _read_array(self.tree.root, of_poses, (None, 4, 4)).astype(np.float64)
         if not path.is_file():
@@ -76,7 +76,7 @@ class UniDexGrasp(GraspFolder):
         table = self.table_top(name)
         if table.clouds is None:
             hint = "data.object_points=solid draws clouds from the meshes"
-            raise BadFile(self.tree.root, f"pcs_table.npy beside poses.npy of object {name!r}", "none", hint=hint)
+            raise BadFile(self.tree.root, f"pcs_table.npy next to poses.npy of object {name!r}", "none", hint=hint)
         return table.poses, table.clouds
 
     def _cloud_of(self, index: Index) -> NDArray[np.int64] | None:
@@ -84,7 +84,7 @@ class UniDexGrasp(GraspFolder):
 
 
 def _scene_files(mesh: Path) -> tuple[Path, Path]:
-    """Resting poses and scene clouds, which lie beside the mesh of an object."""
+    """Files of resting poses and scene clouds, next to the mesh of an object."""
     folder = mesh.parent.parent if mesh.parent.name == "coacd" else mesh.parent
     return folder / "poses.npy", folder / "pcs_table.npy"
 

@@ -1,4 +1,4 @@
-"""Looks at a data set before a model does: what is there, what is broken, and whether hand and object fit together."""
+"""Checks a data set before training: what it contains, what is broken, and whether hand and object fit together."""
 
 from .examine import Examined, examine_clips, examine_grasps
 from .findings import Level, Statistic, judge

@@ -1,8 +1,8 @@
-"""Which convention it is: each usual mistake is undone on the grasps, and one that brings fingers to objects is named.
+"""Diagnosis of conventions: each usual mistake is undone on the grasps, and reported if that brings fingers to objects.
 
-As read rightly, real and generated grasps have fingertips 0.4 to 17 mm from the object in the median (16.6 mm where a
-hand hangs on a handle), and no mistake undone makes that less; read wrongly, undoing the mistake divides it by 1.7 or
-more, also where objects are so round that the other verdicts stay good.
+If read correctly, real and generated grasps have fingertips at a median 0.4 to 17 mm from the object (16.6 mm for a
+hand that hangs on a handle), and undoing a mistake never reduces that; if read wrongly, undoing the mistake reduces it
+by a factor of 1.7 or more, even for objects so round that the other verdicts stay good.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from .findings import Level, Statistic
 from .measure import Shapes, measure
 
 GRASPS = 60
-"""Looked at for each mistake."""
-_CLOSER = 1.4  # times nearer, in the median, and nearer in most grasps
+"""Grasps examined for each mistake."""
+_CLOSER = 1.4  # factor by which the median must be nearer; most grasps must be nearer, too
 _MOST = 0.55
-_LEAST = 0.001  # metres that fingertips are away in the median, at least, where something is wrong
+_LEAST = 0.001  # metres: smallest median distance of fingertips at which something may be wrong
 
 Mend = Callable[[Examined], Examined]
 
@@ -34,7 +34,7 @@ class Cause:
 
     Attributes:
         name: of the mistake.
-        value: what the fingertips do when it is undone, in words.
+        value: effect on the fingertips of undoing it, in words.
     """
 
     name: str
@@ -42,11 +42,11 @@ class Cause:
 
 
 def judge_conventions(examined: Examined, shapes: Shapes | None = None) -> tuple[Statistic, tuple[Cause, ...]]:
-    """Whether some other convention puts the fingers nearer to the objects, and which ones, the likeliest first.
+    """Whether other conventions put the fingers nearer to the objects, and which ones, the likeliest first.
 
     Args:
-        examined: grasps, one with a mesh at least.
-        shapes: objects that are known already.
+        examined: grasps, at least one of them with a mesh.
+        shapes: objects that were read already.
     """
     some = examined.take([i for i in spread(len(examined), GRASPS) if examined.meshes[i] is not None])
     shapes = shapes or Shapes()
@@ -78,12 +78,12 @@ def _turned(rotation: Tensor, turn: Callable[[Rotation], Rotation]) -> Tensor:
 
 
 def _rolled(shift: int) -> Callable[[Rotation], Rotation]:
-    """Quaternions whose four numbers stand in another order."""
+    """Quaternions whose four numbers are in another order."""
     return lambda r: Rotation.from_quat(torch.from_numpy(r.as_quat()).roll(shift, dims=1).numpy())
 
 
 def _euler(written: str, read: str) -> Callable[[Rotation], Rotation]:
-    """Angles that were read in one order though written in another; capitals turn about moving axes."""
+    """Angles that were read in one order but written in another; capitals mean moving axes."""
     return lambda r: Rotation.from_euler(written, r.as_euler(read))
 
 
@@ -92,7 +92,7 @@ def _scaled(scale: Callable[[Tensor], Tensor]) -> Mend:
 
 
 def _along(*offset: float) -> Mend:
-    """The pose was that of a body from which the palm is at `offset`, metres."""
+    """The pose was that of another body, with the palm at `offset`, metres."""
 
     def mend(e: Examined) -> Examined:
         moved = e.pose.translation + e.pose.rotation @ e.pose.translation.new_tensor(offset)
@@ -104,23 +104,23 @@ def _along(*offset: float) -> Mend:
 MENDS: dict[str, Mend] = {
     "the object's rotation is transposed (row vectors, or the inverse rotation)": _object_turned(Rotation.inv),
     "the hand's rotation is transposed (row vectors, or the inverse rotation)": _hand_turned(Rotation.inv),
-    "the hand's Euler angles turn about moving axes (XYZ) and were read as about fixed ones": _hand_turned(
+    "the hand's Euler angles are about moving axes (XYZ) but were read as about fixed ones": _hand_turned(
         _euler("XYZ", "xyz")
     ),
-    "the hand's Euler angles turn about fixed axes (xyz) and were read as about moving ones": _hand_turned(
+    "the hand's Euler angles are about fixed axes (xyz) but were read as about moving ones": _hand_turned(
         _euler("xyz", "XYZ")
     ),
-    "the object's quaternions are w x y z and were read as x y z w": _object_turned(_rolled(-1)),
-    "the object's quaternions are x y z w and were read as w x y z": _object_turned(_rolled(1)),
-    "the hand's quaternions are w x y z and were read as x y z w": _hand_turned(_rolled(-1)),
-    "the hand's quaternions are x y z w and were read as w x y z": _hand_turned(_rolled(1)),
-    "the scale is the reciprocal (DexGraspNet multiplies the mesh, UniDexGrasp's file says 1 / scale)": _scaled(
+    "the object's quaternions are w x y z but were read as x y z w": _object_turned(_rolled(-1)),
+    "the object's quaternions are x y z w but were read as w x y z": _object_turned(_rolled(1)),
+    "the hand's quaternions are w x y z but were read as x y z w": _hand_turned(_rolled(-1)),
+    "the hand's quaternions are x y z w but were read as w x y z": _hand_turned(_rolled(1)),
+    "the scale is the reciprocal (DexGraspNet multiplies the mesh, UniDexGrasp's files contain 1 / scale)": _scaled(
         torch.reciprocal
     ),
-    "the scale is not to be applied": _scaled(torch.ones_like),
+    "the scale should not be applied": _scaled(torch.ones_like),
     "the meshes are in millimetres": _scaled(lambda s: s / 1000),
     "the meshes are in centimetres": _scaled(lambda s: s / 100),
     "the hand's pose is that of the wrist, not of the palm": _along(0.0, 0.0, 0.034),
     "the hand's pose is that of the forearm, not of the palm": _along(0.0, -0.010, 0.24701),
 }
-"""Mistakes, and what undoes each."""
+"""Mistakes, and the function that undoes each."""

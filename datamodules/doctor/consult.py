@@ -1,4 +1,4 @@
-"""A visit from the command line: `dexzoo doctor data=grab data.root=PATH [--out DIR]`."""
+"""The doctor's command: `dexzoo doctor data=grab data.root=PATH [--out DIR]`."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from .visit import EXAMINED, picture_path, visit
 
 
 def consult(settings: Sequence[str], out: Path) -> bool:
-    """Examines a data set and prints what was found.
+    """Examines a data set and prints the findings.
 
     Args:
         settings: KEY=VALUE, see `read_settings`.
         out: folder for the sheet of samples.
 
     Returns:
-        Whether the data are there and healthy.
+        Whether the data exist and are healthy.
 
     Raises:
         DataError, HandError: wrong settings.
@@ -57,7 +57,7 @@ def consult(settings: Sequence[str], out: Path) -> bool:
 
 @contextmanager
 def _readers_quiet() -> Iterator[None]:
-    """Keeps to itself what readers warn of: it is in the report."""
+    """Suppresses warnings of the readers, which are in the report."""
     logger = logging.getLogger("dexzoo")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -68,14 +68,14 @@ def _readers_quiet() -> Iterator[None]:
 
 
 def read_settings(settings: Sequence[str]) -> tuple[str, str | None, dict[str, Any]]:
-    """Name of the data set, hand (None where it is not given), and options of the reader.
+    """Name of the data set, hand (None if not given), and options of the reader.
 
     Args:
         settings: "data=grab", "data.root=PATH", "hand=mano", as for `dexzoo run`; values are YAML.
 
     Raises:
         DataError: a setting that is not of the form KEY=VALUE, or no `data=`.
-        UnknownName: an unknown data set, or a key that is none; the nearest is named.
+        UnknownName: an unknown data set or key; the message gives the nearest.
     """
     name, hand, options = None, None, {}
     for setting in settings:
@@ -107,7 +107,7 @@ def _value(key: str, text: str) -> Any:
 
 
 def print_guides() -> None:
-    """How to get each data set, its licence, and the tree it has to be in."""
+    """Prints how to get each data set, its licence, and the expected tree."""
     texts = [dataset.guide() for dataset in SETS.values()] + [GUIDES["mano"].text()]
     print("\n\n".join(texts))
     print("\nthen run dexzoo doctor data=NAME data.root=PATH, or data.root=demo to see it at work")

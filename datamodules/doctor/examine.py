@@ -1,4 +1,4 @@
-"""The grasps that are looked at: static ones, and the goal of each motion, with the object where it then is."""
+"""The grasps that are examined: static ones, and the goal of each motion with the object at that time."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from ..types import MotionSample
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """A hand with the lengths of the person, or robot, that was recorded.
+    """A hand with the bone lengths of the recorded person or robot.
 
     Attributes:
-        hand: its points, skin and limits.
-        links: where its links are at a pose.
+        hand: gives points, skin and limits.
+        links: gives the links' transforms at a pose.
     """
 
     hand: Hand
@@ -33,7 +33,7 @@ class Body:
 
     @staticmethod
     def of(hand: Hand) -> Body:
-        """The hand as it is in its YAML."""
+        """The hand as described in its YAML."""
         return Body(hand, hand.forward_kinematics)
 
     def mesh(self, pose: HandPose) -> trimesh.Trimesh:
@@ -49,15 +49,15 @@ class Examined:
     """n grasps with their objects, in the world of their data set.
 
     Attributes:
-        names: n.
+        names: n names of grasps.
         objects: n names.
         pose: HandPose (n,), metres and radians, float32.
         rotation: (n, 3, 3), world_from_object.
         translation: (n, 3), metres.
         scale: (n,), metres per unit of the mesh.
-        meshes: n files; None where the data set has none.
-        bodies: n, shared by the grasps of a person.
-        margin: metres by which hands may be off because a person's skeleton is not known exactly.
+        meshes: n files; None if the data set has none.
+        bodies: n bodies, shared by the grasps of a person.
+        margin: metres, tolerance because a person's skeleton is not known exactly.
     """
 
     names: tuple[str, ...]
@@ -90,7 +90,7 @@ class Examined:
 
 
 def spread(n: int, count: int) -> list[int]:
-    """At most `count` of n indices, evenly spread, the first and the last among them."""
+    """At most `count` of n indices, evenly spread, including the first and the last."""
     return np.unique(np.linspace(0, n - 1, min(n, count)).round().astype(int)).tolist() if n else []
 
 
@@ -114,12 +114,12 @@ def examine_grasps(store: GraspStore, count: int) -> Examined:
 def examine_clips(
     clips: Sequence[MotionSample], count: int, body_of: Callable[[MotionSample], Body], margin: float = 0.0
 ) -> Examined:
-    """The goals of at most `count` clips, spread over all, with the object where it is at the clip's last frame.
+    """The goals of at most `count` clips, spread over all, with the object at the clip's last frame.
 
     Args:
         clips: at least one.
-        count: of clips.
-        body_of: the hand in a clip.
+        count: largest number of clips.
+        body_of: gives the hand of a clip.
         margin: see `Examined`.
     """
     some = [clips[i] for i in spread(len(clips), count)]

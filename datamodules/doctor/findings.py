@@ -1,8 +1,9 @@
-"""What the numbers mean: a verdict on each statistic.
+"""Verdicts on each statistic.
 
-The bounds lie between what real data give and what wrong conventions give. On DexGraspNet's own samples every grasp
-touches and 4.5 of 5 fingertips are within 5 mm of the object; transposed, with other Euler angles or without scale 0 to
-1.3 are. Recorded hands are held to less: they are tracked to some millimetres, and people grasp with three fingers too.
+The bounds lie between the values of real data and those of wrong conventions. On DexGraspNet's own samples every grasp
+touches and 4.5 of 5 fingertips are within 5 mm of the object; transposed, with other Euler angles or without scale, 0
+to 1.3 are. Bounds for recorded hands are laxer: tracking has errors of millimetres, and people grasp with three
+fingers, too.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from .measure import Measures
 TIP = 0.005
 """metres from the object within which a fingertip touches it."""
 BENT = 0.01
-"""radians beyond a joint's limit that count."""
-_FAR_BENT = 0.1  # radians beyond a limit that optimisers and hands that hyperextend seldom reach
-_SIZES = 0.015, 0.8  # metres: smaller or larger is no thing for a hand
+"""radians: smallest excess over a joint's limit that counts."""
+_FAR_BENT = 0.1  # radians beyond a limit that optimisers and hyperextended hands rarely reach
+_SIZES = 0.015, 0.8  # metres: range of sizes of objects for a hand
 _RATES = 5.0, 240.0  # frames per second
-_IMPLAUSIBLE = 0.05  # share of the grasps that a tracker may have lost
+_IMPLAUSIBLE = 0.05  # share of grasps that a tracker may have lost
 
 
 class Level(Enum):
-    """Of a verdict."""
+    """Level of a verdict."""
 
     GOOD = "good"
     DOUBTFUL = "doubtful"
@@ -38,11 +39,11 @@ class Level(Enum):
 
 @dataclass(frozen=True)
 class Expected:
-    """What grasps of a data set are like.
+    """Typical values of a data set's grasps.
 
     Attributes:
-        window: metres, least and greatest distance of hand and object that is a touch.
-        touching: shares of grasps in the window that are good enough, and below which something is wrong.
+        window: metres, range of distances of hand and object that counts as touching.
+        touching: shares of grasps in the window: good from the first on, bad below the second.
         tips: likewise, mean number of fingertips within 5 mm.
     """
 
@@ -52,20 +53,20 @@ class Expected:
 
 
 OPTIMISED = Expected((-0.010, 0.002), (0.9, 0.6), (2.5, 1.5))
-"""Grasps that an optimiser put on the surface."""
+"""Grasps that an optimiser placed on the surface."""
 RECORDED = Expected((-0.015, 0.010), (0.7, 0.35), (1.5, 0.75))
-"""Hands that were tracked, or read from a robot's joints, beside an object that was tracked."""
+"""Hands that were tracked, or read from a robot's joints, with tracked objects."""
 
 
 @dataclass(frozen=True)
 class Statistic:
-    """A number that gives a wrong convention away.
+    """A number that reveals a wrong convention.
 
     Attributes:
         kind: "distance", "fingertips", "size", "limits", "plausible", "conventions" or "rate".
-        name: for people.
-        value: what was found, in words.
-        expected: in words.
+        name: human-readable name.
+        value: the finding, in words.
+        expected: the expected value, in words.
         level: the verdict.
     """
 
@@ -77,12 +78,12 @@ class Statistic:
 
 
 def judge(examined: Examined, measures: Measures, expected: Expected) -> list[Statistic]:
-    """Verdicts on the grasps; on distances only where there are meshes.
+    """Verdicts on the grasps; on distances only if there are meshes.
 
     Args:
         examined: the grasps.
-        measures: of them.
-        expected: of the data set; distances are widened by `examined.margin`.
+        measures: their measures.
+        expected: typical values of the data set; distances are widened by `examined.margin`.
     """
     statistics = []
     if np.isfinite(measures.distance).any():
@@ -99,7 +100,7 @@ def judge(examined: Examined, measures: Measures, expected: Expected) -> list[St
 
 
 def judge_distance(distance: NDArray, expected: Expected, margin: float = 0.0) -> Statistic:
-    """Least distance of hand and object, (n,), metres; NaN does not count."""
+    """Verdict on the least distance of hand and object, (n,), metres; NaN does not count."""
     known = distance[np.isfinite(distance)]
     low, high = expected.window[0] - margin, expected.window[1] + margin
     share = float(np.mean((known >= low) & (known <= high)))
@@ -110,7 +111,7 @@ def judge_distance(distance: NDArray, expected: Expected, margin: float = 0.0) -
 
 
 def judge_tips(tips: NDArray, expected: Expected, margin: float = 0.0) -> Statistic:
-    """Distance of each fingertip to the object, (n, F), metres; rows of NaN do not count."""
+    """Verdict on the distance of each fingertip to the object, (n, F), metres; rows of NaN do not count."""
     known = tips[np.isfinite(tips).all(axis=1)]
     mean = float(touching(known, expected, margin).mean())
     value = f"{mean:.2f} of {tips.shape[1]} on average"
@@ -119,12 +120,12 @@ def judge_tips(tips: NDArray, expected: Expected, margin: float = 0.0) -> Statis
 
 
 def touching(tips: NDArray, expected: Expected, margin: float = 0.0) -> NDArray[np.int64]:
-    """(n,), how many of the fingertips (n, F), metres, are at most 5 mm outside, and no deeper than a hand may be."""
+    """(n,), number of fingertips (n, F), metres, that are at most 5 mm outside and not too deep inside."""
     return ((tips >= expected.window[0] - margin) & (tips <= TIP + margin)).sum(axis=1)
 
 
 def judge_size(size: NDArray) -> Statistic:
-    """Longest side of each object, (n,), metres; NaN does not count."""
+    """Verdict on the longest side of each object, (n,), metres; NaN does not count."""
     known = size[np.isfinite(size)]
     median, (low, high) = float(np.median(known)), _SIZES
     level = Level.GOOD if low <= median <= high else Level.BAD
@@ -133,7 +134,7 @@ def judge_size(size: NDArray) -> Statistic:
 
 
 def judge_limits(excess: NDArray, joint_names: Sequence[str]) -> Statistic:
-    """Radians beyond the limits, (n, J), 0 within."""
+    """Verdict on the excess over joint limits, (n, J), radians, 0 within."""
     worst = excess.max(axis=1)
     bent, far = float(np.mean(worst > BENT)), float(np.mean(worst > _FAR_BENT))
     value = f"{bent:.0%} of the grasps by more than {BENT:g} rad"
@@ -142,12 +143,12 @@ def judge_limits(excess: NDArray, joint_names: Sequence[str]) -> Statistic:
         joint = int(np.unravel_index(excess.argmax(), excess.shape)[1])
         value += f"; the worst is {joint_names[joint]}, by {worst.max():.2f} rad"
     level = Level.BAD if far > 0.5 else Level.DOUBTFUL if bent > 0.7 else Level.GOOD
-    wanted = f"half of the grasps at most by more than {_FAR_BENT:g} rad"
+    wanted = f"at most half of the grasps by more than {_FAR_BENT:g} rad"
     return Statistic("limits", "joints beyond their limits", value, wanted, level)
 
 
 def judge_doubts(doubts: Doubts) -> Statistic:
-    """Grasps that cannot be meant, because the hand is far from the object or bent as no hand is."""
+    """Verdict on implausible grasps: hands far from the object or impossibly bent."""
     share = doubts.count / max(1, len(doubts.reasons))
     level = Level.GOOD if not doubts.count else Level.DOUBTFUL if share <= _IMPLAUSIBLE else Level.BAD
     value = f"{doubts.count} of {len(doubts.reasons)} are implausible"
@@ -155,7 +156,7 @@ def judge_doubts(doubts: Doubts) -> Statistic:
 
 
 def judge_rate(rates: NDArray) -> Statistic:
-    """Frames per second of each clip, (n,)."""
+    """Verdict on the frame rate of each clip, (n,)."""
     low, high = float(rates.min()), float(rates.max())
     value = f"{low:.4g}" if high <= 1.01 * low else f"{low:.4g} to {high:.4g}"
     level = Level.GOOD if high <= 1.01 * low else Level.DOUBTFUL

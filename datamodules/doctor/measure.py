@@ -1,4 +1,4 @@
-"""Numbers of each grasp that give a wrong convention away: nothing of them depends on what a reader believes."""
+"""Measures of each grasp that reveal a wrong convention, independent of the reader's assumptions."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from ...hands.plausible import NEAR, UNITS, Doubts, beyond_limits, judge
 from .examine import Examined
 
 _POINTS = 1500
-"""On the surface of a hand."""
+"""Number of points on the surface of a hand."""
 _NEAR = 0.03
-"""metres from the object's bounding box up to which the distance is exact; beyond, it is that to the box."""
+"""metres from the object's bounding box up to which the distance is exact; beyond that, it is that to the box."""
 
 
 @dataclass(frozen=True)
 class Measures:
-    """Of n grasps by hands with F fingers and J joints; NaN where a grasp has no mesh, or one that cannot be used.
+    """Measures of n grasps by hands with F fingers and J joints; NaN for a grasp without a usable mesh.
 
     Attributes:
         distance: (n,), metres, least signed distance of the hand's surface to the object's, negative inside; a lower
-            bound where it is more than 3 cm.
+            bound if above 3 cm.
         tips: (n, F), metres, likewise of each fingertip's link.
         excess: (n, J), radians beyond the joint limits, 0 within.
         size: (n,), metres, longest side of the object's bounding box.
-        doubts: which grasps cannot be meant, and why.
-        open_meshes: what is wrong with meshes that bound no solid; distances to them are measured all the same.
-        bad_meshes: what is wrong with meshes that cannot be used.
+        doubts: implausible grasps, and why.
+        open_meshes: messages about meshes that bound no solid; distances to them are still measured.
+        bad_meshes: messages about meshes that cannot be used.
     """
 
     distance: NDArray[np.float64]
@@ -49,7 +49,7 @@ class Measures:
 
 
 class Shapes:
-    """Objects by file, each prepared once: give one to several calls of `measure`."""
+    """Objects by file, each prepared once; can be shared by several calls of `measure`."""
 
     def __init__(self) -> None:
         self.open: dict[Path, str] = {}
@@ -57,7 +57,7 @@ class Shapes:
         self._known: dict[Path, tuple[SignedDistance, trimesh.Trimesh] | None] = {}
 
     def __call__(self, file: Path) -> tuple[SignedDistance, trimesh.Trimesh] | None:
-        """Distance to the object and its mesh, unit of the file; None where it can't be used, see `bad`."""
+        """Distance to the object and its mesh, unit of the file; None if unusable, see `bad`."""
         if file not in self._known:
             self._known[file] = self._read(file)
         return self._known[file]
@@ -67,7 +67,7 @@ class Shapes:
             mesh = load_mesh(file)
             try:
                 mesh = ObjectAsset.from_mesh(mesh, str(file)).solid
-            except MeshError as error:  # a scan with holes: the winding number still tells inside from outside
+            except MeshError as error:  # a scan with holes: the winding number still distinguishes inside from outside
                 self.open[file] = str(error)
             return SignedDistance(mesh), mesh
         except MeshError as error:
@@ -80,7 +80,7 @@ def measure(examined: Examined, shapes: Shapes | None = None) -> Measures:
 
     Args:
         examined: n of them.
-        shapes: objects that are known from an earlier call.
+        shapes: objects from an earlier call.
     """
     shapes = shapes or Shapes()
     points, is_tip = _surfaces(examined)
@@ -94,7 +94,7 @@ def measure(examined: Examined, shapes: Shapes | None = None) -> Measures:
 
 
 def _doubts(examined: Examined, distance: NDArray, excess: NDArray, shapes: Shapes) -> Doubts:
-    """Of n grasps with least distances (n,), metres, and joints (n, J) beyond their limits, radians."""
+    """Doubts about n grasps with least distances (n,), metres, and joint excess (n, J), radians."""
     nearer: dict[str, NDArray] = {}
     for unit, factor in UNITS.items() if (distance > NEAR).any() else ():
         hands = replace(examined, pose=replace(examined.pose, translation=factor * examined.pose.translation))
@@ -131,7 +131,7 @@ def _distances(distance: SignedDistance, mesh: trimesh.Trimesh, points: Tensor, 
 
 
 def _surfaces(examined: Examined) -> tuple[Tensor, NDArray[np.bool_]]:
-    """Points on the hands (n, P, 3), metres, world, float64; which belong to which fingertip, (n, F, P)."""
+    """Points on the hands (n, P, 3), metres, world, float64; and the points of each fingertip, (n, F, P)."""
     n, fingers = len(examined), len(examined.bodies[0].hand.spec.fingertips)
     points = torch.zeros(n, _POINTS, 3, dtype=torch.float64)
     is_tip = np.zeros((n, fingers, _POINTS), dtype=bool)
@@ -144,7 +144,7 @@ def _surfaces(examined: Examined) -> tuple[Tensor, NDArray[np.bool_]]:
 
 
 def _groups(objs: Sequence[Hashable]) -> list[tuple]:
-    """Equal things with their indices."""
+    """Groups equal objects: each with its indices."""
     groups: dict[Hashable, list[int]] = {}
     for i, obj in enumerate(objs):
         groups.setdefault(obj, []).append(i)

@@ -1,4 +1,4 @@
-"""What the doctor says, on a terminal of any width."""
+"""The doctor's report, for a terminal of any width."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def print_visit(visit: Visit, console: Console, sheet: Path | None) -> None:
     """Prints the report.
 
     Args:
-        visit: what was found out.
-        console: where to.
+        visit: the findings.
+        console: where to print.
         sheet: the picture that was drawn, if any.
     """
     console.print(f"[bold]{escape(visit.title)}[/bold]")
@@ -63,9 +63,9 @@ def _number(published: Mapping[str, int], part: str) -> str:
 def _partial(visit: Visit) -> str:
     published, here = visit.dataset.published, visit.counts[-1]
     if visit.is_demo:
-        return "  generated data: a layout to try things on, no part of what was published"
+        return "  generated data: a layout to try things on, not part of what was published"
     if "all" not in published.objects:
-        return "  counts of its authors are not known here"
+        return "  its authors' counts are not known"
     everything = published.objects["all"]
     if here.objects < everything:
         return f"  {published.remark}the data here are partial: {here.objects:,} of {everything:,} objects"
@@ -90,7 +90,7 @@ def _statistics(visit: Visit, console: Console) -> None:
 
 
 def _doubts(measures: Measures, console: Console) -> None:
-    """What cannot be meant, with numbers and the unit that would explain it."""
+    """Implausible values, with numbers and the unit that would explain them."""
     sizes = [problem for side in measures.size.tolist() if side == side and (problem := doubt_size(side))]
     lines = [
         *measures.doubts.messages(),

@@ -1,4 +1,4 @@
-"""The data sets that the doctor knows: their readers, what was published, and what usually is wrong with them."""
+"""The data sets that the doctor knows: their readers, published counts, and usual problems."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from .findings import OPTIMISED, RECORDED, Expected
 
 @dataclass(frozen=True)
 class Published:
-    """Counts that the authors give; None where they give none.
+    """Counts published by the authors; None if there are none.
 
     Attributes:
         objects: by part ("train", "val", "test", "all").
         items: grasps or clips, likewise.
-        remark: what the counts are of, for people; it ends with "; ".
+        remark: what was counted, in words; ends with "; ".
     """
 
     objects: Mapping[str, int] = field(default_factory=dict)
@@ -41,10 +41,10 @@ class DataSet:
     Attributes:
         name: as in `data=NAME`.
         module: its reader.
-        hand: the hand it is read with, unless the user says another.
-        items: what is counted.
-        published: by its authors.
-        expected: what its grasps are like.
+        hand: the hand with which it is read by default.
+        items: name of what is counted.
+        published: counts of its authors.
+        expected: typical values of its grasps.
         usual: what a bad verdict of each kind usually means, see `Statistic.kind`.
     """
 
@@ -58,7 +58,7 @@ class DataSet:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """What `data.KEY=VALUE` takes: arguments of the reader and of the classes it is made of."""
+        """Keys of `data.KEY=VALUE`: arguments of the reader and of its base classes."""
         keys: dict[str, None] = {}
         for owner in self.module.__mro__:
             parameters = inspect.signature(owner.__init__).parameters if "__init__" in vars(owner) else {}
@@ -68,15 +68,15 @@ class DataSet:
         return tuple(key for key in keys if key not in ("self", "hand"))
 
     def make(self, hand: str | None, options: Mapping[str, Any]) -> SplitDataModule:
-        """The reader, which leaves bad files out and notes them.
+        """The reader, set to skip bad files and note them.
 
         Args:
-            hand: None takes the data set's own.
+            hand: None takes the data set's default.
             options: of `data.`, by key.
 
         Raises:
-            UnknownName: a key, or a value, that there is not; the nearest is named.
-            DataError: another value that cannot be.
+            UnknownName: an unknown key or value; the message gives the nearest.
+            DataError: another invalid value.
         """
         for key in options:
             if key not in self.keys:
@@ -89,7 +89,7 @@ class DataSet:
             raise DataError(f"{what}, found {dict(options)}; {error}") from error
 
     def guide(self) -> str:
-        """How to get it, its licence, and its tree."""
+        """How to get the data set, its licence, and its tree."""
         if self.name in GUIDES:
             return GUIDES[self.name].text()
         if "root" not in self.keys:
@@ -105,7 +105,7 @@ class DataSet:
 
 
 def own_hand(dataset: DataSet) -> str:
-    """The hand that a data set is of; for GRAB without the MANO model the generic skeleton."""
+    """The hand of a data set; for GRAB without the MANO model the generic skeleton."""
     return default_hand() if dataset.hand == "mano" else dataset.hand
 
 

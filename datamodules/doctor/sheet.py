@@ -1,4 +1,4 @@
-"""Twelve samples on a page: what no number shows, an eye sees at once."""
+"""Contact sheet of twelve samples, to spot what no number shows."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from .findings import BENT, TIP, Expected, touching
 from .measure import Measures
 
 SAMPLES, PIXELS = 12, 300
-"""On a page, and of each side of a picture."""
+"""Samples per page and pixels per side of a picture."""
 _ACROSS, _LINE = 4, 15
 _HAND, _OBJECT = (0.35, 0.50, 0.85), (0.80, 0.66, 0.45)
-_AWAY = 1.0  # metres: an object farther from the hand is left out, both would be specks
+_AWAY = 1.0  # metres: an object farther from the hand is not drawn, because both would be specks
 
 Picture = NDArray[np.uint8]
 
@@ -33,12 +33,12 @@ def draw_sheet(
     """Draws at most twelve samples, spread over those examined, each with its numbers below.
 
     Args:
-        path: PNG file; its folder is made.
+        path: PNG file; its folder is created.
         examined: the grasps.
-        measures: of them.
-        expected: of the data set, for what counts as a touch.
+        measures: their measures.
+        expected: typical values of the data set, which define touching.
         title: above the samples.
-        size: of a picture, pixels.
+        size: size of a picture, pixels.
     """
     rows = spread(len(examined), SAMPLES)
     panels = [
@@ -51,7 +51,7 @@ def draw_sheet(
 
 
 def _draw(examined: Examined, i: int, size: int) -> Picture:
-    """The hand and its object, seen across the line between them, up is the world's z."""
+    """The hand and its object, seen perpendicular to the line between them, with the world's z up."""
     pose = examined.pose[i]
     parts: list[Part] = [(examined.bodies[i].mesh(pose), _HAND)]
     obj = _thing(examined, i)
@@ -61,7 +61,7 @@ def _draw(examined: Examined, i: int, size: int) -> Picture:
 
 
 def _thing(examined: Examined, i: int) -> trimesh.Trimesh | None:
-    """The object's mesh in the world; None where there is none or it cannot be used."""
+    """The object's mesh in the world; None without a usable mesh."""
     file = examined.meshes[i]
     if file is None:
         return None
@@ -93,7 +93,7 @@ def _caption(examined: Examined, measures: Measures, expected: Expected, i: int)
 
 
 def _text(lines: Sequence[str], width: int) -> Picture:
-    """Lines of text, cut at the front where they are too long: names differ at their end."""
+    """Lines of text, truncated at the front if too long, because names differ at their end."""
     image = Image.new("RGB", (width, _LINE * len(lines) + 8), "white")
     font = ImageFont.load_default(11)
     for i, line in enumerate(lines):

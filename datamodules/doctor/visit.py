@@ -1,4 +1,4 @@
-"""One visit: reads a data set as a run would, and collects what the report says."""
+"""Examination of a data set: reads it as a run would, and collects the content of the report."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from .measure import Measures, Shapes, measure
 from .sets import DataSet
 
 EXAMINED = 300
-"""Grasps, or goals of clips, that are measured."""
+"""Number of grasps, or goals of clips, that are measured."""
 APPROXIMATE = 0.015
-"""metres that hands may be off by where the subject's skeleton is a generic one."""
+"""metres, tolerance of hands if the subject's skeleton is generic."""
 
 Data = GraspStore | list[MotionSample]
 
@@ -48,19 +48,19 @@ class Count:
 
 @dataclass(frozen=True, eq=False)
 class Visit:
-    """All that was found out.
+    """All findings.
 
     Attributes:
-        dataset: which.
-        title: as the reader calls it.
-        is_demo: the data are generated, in whatever layout.
+        dataset: the data set.
+        title: the reader's title.
+        is_demo: whether the data are generated, in whatever layout.
         found: sentences.
-        missing: sentences; data may well be partial, nothing of it is an error.
-        broken: messages, each with the file.
-        counts: by part, "all" the last.
+        missing: sentences; data may be partial, so these are not errors.
+        broken: messages that name the file.
+        counts: by part, "all" last.
         statistics: with their verdicts.
         causes: mistakes that explain bad verdicts.
-        examined: the grasps that were measured; None where nothing could be read.
+        examined: the grasps that were measured; None if nothing could be read.
         measures: of them.
     """
 
@@ -78,7 +78,7 @@ class Visit:
 
     @property
     def healthy(self) -> bool:
-        """Nothing is broken and no verdict is bad."""
+        """Whether nothing is broken and no verdict is bad."""
         return not self.broken and all(statistic.level is not Level.BAD for statistic in self.statistics)
 
 
@@ -86,18 +86,23 @@ def visit(dataset: DataSet, module: SplitDataModule, count: int = EXAMINED) -> V
     """Reads and measures a data set.
 
     Args:
-        dataset: what is known of it.
+        dataset: facts about it.
         module: its reader.
-        count: grasps, or clips, that are measured; all are read.
+        count: number of grasps or clips to measure; all are read.
 
     Raises:
-        DatasetNotFound: nothing of it is there.
+        DatasetNotFound: nothing was found.
     """
     try:
         whole: Any = module.load()
     except DatasetNotFound:
         raise
-    except (DataError, MeshError, PickleFileError, UnsafePickleError) as error:  # never skipped, or nothing is left
+    except (
+        DataError,
+        MeshError,
+        PickleFileError,
+        UnsafePickleError,
+    ) as error:  # never skipped, or nothing is left
         broken = tuple(dict.fromkeys([*skipped(module), str(error)]))
         return Visit(dataset, module.title, module.is_demo, (), (), broken)
     counts, no_split = _counts(module, whole)
@@ -111,7 +116,7 @@ def visit(dataset: DataSet, module: SplitDataModule, count: int = EXAMINED) -> V
         statistics.append(conventions)
     if isinstance(whole, list):
         statistics.append(judge_rate(np.array([clip.fps for clip in whole])))
-    open_meshes = [f"a closed mesh, so that its inside is a guess: {message}" for message in measures.open_meshes]
+    open_meshes = [f"a closed mesh, so its inside is a guess: {message}" for message in measures.open_meshes]
     return Visit(
         dataset=dataset,
         title=module.title,
@@ -128,18 +133,18 @@ def visit(dataset: DataSet, module: SplitDataModule, count: int = EXAMINED) -> V
 
 
 def skipped(module: SplitDataModule) -> tuple[str, ...]:
-    """Messages of what a reader left out, each once; a demo data module has no files."""
+    """Messages about what a reader skipped, each once; a demo data module has no files."""
     return tuple(dict.fromkeys(getattr(module, "skipped", ())))
 
 
 def _counts(module: SplitDataModule, whole: Any) -> tuple[tuple[Count, ...], tuple[str, ...]]:
-    """Of each part, and why there are no parts."""
+    """Counts of each part, and the reason if there are no parts."""
     counts, problems = [], ()
     try:
         parts = module.split(whole)
         counts = [Count(name, len(_objects(p)), len(p)) for name, p in vars(parts).items() if p is not None]
         module.check(parts)
-    except DataError as error:  # a sample of a data set has no test objects; it can be looked at all the same
+    except DataError as error:  # a sample of a data set may have no test objects; it can still be examined
         problems = (f"parts to train and test on: {error}",)
     return (*counts, Count("all", len(_objects(whole)), len(whole))), problems
 
@@ -203,7 +208,7 @@ def _missing(module: SplitDataModule, whole: Data) -> tuple[str, ...]:
         if module.tree.missing:
             lines.append(f"meshes of {len(module.tree.missing)} of {len(module.tree.sources)} objects, see below")
         if module.tree.lists is None:
-            lines.append("lists of the objects to train and test on: they are dealt by a hash of their names")
+            lines.append("lists of training and test objects: objects are assigned by a hash of their names")
     if not isinstance(whole, GraspStore) and any(clip.mesh is None for clip in whole):
         lines.append("meshes: nothing can be said of hand and object together")
     return tuple(lines)
@@ -218,5 +223,5 @@ def _absent(what: str, names: Sequence[str], here: set[str]) -> list[str]:
 
 
 def picture_path(folder: Path, dataset: DataSet) -> Path:
-    """Where the sheet of samples goes."""
+    """Path of the contact sheet."""
     return folder / f"doctor_{dataset.name}.png"

@@ -1,4 +1,4 @@
-"""One file from one URL: resumed, tried again, checked, and put in place whole."""
+"""Download of one file: resumed, retried, checked, and put in place atomically."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from .pages import Page
 
 CHUNK = 1 << 20
 MARGIN = 256 << 20
-"""Bytes of the disk that stay free."""
+"""Bytes of the disk to keep free."""
 Progress = Callable[[int, "int | None"], None]
-"""Called with the bytes that are there and the bytes of the whole file, None where the server does not say."""
+"""Called with the bytes received so far and the size of the file, None if the server does not say."""
 
 _PAGE = 1 << 20
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
@@ -33,26 +33,26 @@ _log = logging.getLogger(__name__)
 
 
 class DownloadError(DataError):
-    """A file can't be had; the message names it, and says what to do."""
+    """A file cannot be downloaded; the message names it, and says what to do."""
 
 
 class ChecksumError(DownloadError):
-    """A file arrived, and is not the one that was published; it is kept aside."""
+    """A downloaded file differs from the published one; it is kept aside."""
 
 
 class _TryAgain(Exception):
-    """The connection broke; what arrived is kept."""
+    """The connection broke; the bytes received are kept."""
 
 
 @dataclass
 class Fetcher:
-    """Gets files over http and https.
+    """Downloads files over http and https.
 
     Args:
-        timeout: seconds that the server may be silent.
-        tries: in a row that bring nothing, until it is given up.
-        pause: seconds before the second try; doubled for each further one, up to a minute.
-        progress: told of each piece.
+        timeout: seconds without data after which a try fails.
+        tries: number of consecutive tries without any data after which to give up.
+        pause: seconds before the second try; doubled for each further try, up to a minute.
+        progress: called for each chunk.
     """
 
     timeout: float = 60.0
@@ -62,7 +62,7 @@ class Fetcher:
     _opener: urllib.request.OpenerDirector = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        cookies = urllib.request.HTTPCookieProcessor(CookieJar())  # a confirmed download may be known by one
+        cookies = urllib.request.HTTPCookieProcessor(CookieJar())  # a confirmed download may be identified by one
         self._opener = urllib.request.build_opener(cookies)
         self._opener.addheaders = [("User-Agent", "dexzoo"), ("Accept-Encoding", "identity")]
 
@@ -71,16 +71,16 @@ class Fetcher:
         return self._persist(url, lambda: self._small(url, limit), lambda: 0)
 
     def fetch(self, url: str, target: Path, md5: str | None = None) -> Path:
-        """Gets a file; what is there of `<target>.part` is not got again.
+        """Downloads a file; the content of `<target>.part` is not downloaded again.
 
         Args:
             url: http or https.
-            target: appears when it is complete and checked, and not before.
+            target: appears only when it is complete and checked.
             md5: its checksum, 32 hexadecimal digits.
 
         Raises:
-            ChecksumError: another file than the one published; it is kept as `<target>.bad`.
-            DownloadError: no such file, a page in its place, no room on the disk, or no answer after `tries`.
+            ChecksumError: the file differs from the published one; it is kept as `<target>.bad`.
+            DownloadError: no such file, a web page instead, no space on the disk, or no answer after `tries`.
         """
         part = target.with_name(f"{target.name}.part")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ class Fetcher:
         return target
 
     def _persist(self, url: str, action: Callable[[], bytes], size: Callable[[], int]) -> bytes:
-        """Tries again as long as each of `tries` tries in a row brings more bytes."""
+        """Retries until `tries` consecutive tries bring no further bytes."""
         left, before = self.tries, size()
         while True:
             try:
@@ -103,8 +103,12 @@ class Fetcher:
                 grown, before = size() > before, size()
                 left = self.tries if grown else left - 1
                 if left <= 0:
-                    hint = "what arrived is kept: run it again to go on" if before else "is the network there?"
-                    found = f"{self.tries} tries in vain ({error or type(error).__name__})"
+                    hint = (
+                        "the bytes received are kept: run it again to continue"
+                        if before
+                        else "is there a network connection?"
+                    )
+                    found = f"{self.tries} failed tries ({error or type(error).__name__})"
                     raise DownloadError(f"{url}: expected a file, found {found}; {hint}") from error
                 _log.warning("%s: %s; trying again", url, error or type(error).__name__)
                 time.sleep(min(self.pause * 2 ** (self.tries - left), 60.0))
@@ -144,11 +148,11 @@ class Fetcher:
         return self._continue(following, part, confirmed=True)
 
     def _beyond(self, error: urllib.error.HTTPError, part: Path, start: int) -> bytes:
-        """The server has nothing after what is there: it is all, or it is of another file."""
+        """Handles a server that has no further bytes: the file is complete, or the part is of another file."""
         total = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
         if total is None or int(total[1]) != start:
             part.unlink()
-            raise _TryAgain("what was there is longer than the file, begun anew")
+            raise _TryAgain("the part is longer than the file; starting over")
         return b""
 
     def _receive(self, answer: http.client.HTTPResponse, part: Path, start: int) -> None:
@@ -174,11 +178,13 @@ class Fetcher:
 
 
 def check_room(folder: Path, needed: int, what: Path) -> None:
-    """Raises DownloadError unless the disk of `folder` has room for `needed` bytes more."""
+    """Raises DownloadError unless the disk of `folder` has space for `needed` more bytes."""
     free = shutil.disk_usage(folder).free
     if needed + MARGIN > free:
         found = f"{free / 1e9:.2f} GB"
-        raise DownloadError(f"{what}: expected {(needed + MARGIN) / 1e9:.2f} GB of free disk, found {found}; make room")
+        raise DownloadError(
+            f"{what}: expected {(needed + MARGIN) / 1e9:.2f} GB of free disk, found {found}; free some space"
+        )
 
 
 def file_md5(path: Path) -> str:
@@ -194,11 +200,11 @@ def set_aside(path: Path, target: Path) -> str:
     """Moves a file that is not what it should be to `<target>.bad`, and says so."""
     bad = target.with_name(f"{target.name}.bad")
     os.replace(path, bad)
-    return f"kept aside as {bad.name}; run it again to get it anew, or ask its publisher"
+    return f"kept aside as {bad.name}; run it again to download it again, or ask its publisher"
 
 
 def _checked_start(answer: http.client.HTTPResponse, start: int) -> int:
-    """Where the answer begins: a server that knows no ranges sends all of it."""
+    """Offset at which the response begins: a server that does not support ranges sends the whole file."""
     if answer.status != 206:
         return 0
     found = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
@@ -209,12 +215,14 @@ def _checked_start(answer: http.client.HTTPResponse, start: int) -> int:
 
 
 def _check_final(url: str, error: Exception) -> None:
-    """Raises DownloadError for answers that another try would not change."""
+    """Raises DownloadError for errors that another try would not change."""
     if isinstance(error, urllib.error.HTTPError) and error.code not in _AGAIN:
-        hint = "has the publisher moved it?" if error.code in (404, 410) else "is it open to everybody?"
+        hint = "has the publisher moved it?" if error.code in (404, 410) else "is it public?"
         raise DownloadError(f"{url}: expected a file, found {error.code} {error.reason}; {hint}") from error
     if isinstance(error, OSError) and error.errno == 28:
-        raise DownloadError(f"{url}: expected room for the file, found a full disk; make room, and go on") from error
+        raise DownloadError(
+            f"{url}: expected space for the file, found a full disk; free some space and run it again"
+        ) from error
 
 
 def _page(answer: http.client.HTTPResponse) -> Page | None:
@@ -225,7 +233,7 @@ def _page(answer: http.client.HTTPResponse) -> Page | None:
 
 def _page_message(url: str, page: Page) -> str:
     return (
-        f"{url}: expected a file, found a web page, {page.title or 'without title'!r}; its server may have a limit a "
-        "day (Google Drive has) or want you to sign in: open the URL in a browser, save the file in the folder given "
-        "with --out under its own name, and run this again, which checks it; or try again tomorrow"
+        f"{url}: expected a file, found a web page, {page.title or 'without title'!r}; its server may have a daily "
+        "limit (Google Drive has) or require you to sign in: open the URL in a browser, save the file in the "
+        "folder given with --out under its own name, and run this again, which checks it; or try again tomorrow"
     )

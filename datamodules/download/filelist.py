@@ -1,4 +1,4 @@
-"""The list of RealDex's files, as its authors keep it: a JSON array of {filename, url}, and `md5.txt`."""
+"""The list of RealDex's files, as kept by its authors: a JSON array of {filename, url}, and `md5.txt`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _FORBIDDEN = re.compile(r"[/\\:\0]|^\.")
 
 @dataclass(frozen=True)
 class FileList:
-    """What there is to get.
+    """Files available for download.
 
     Attributes:
-        urls: by file name.
+        urls: URLs by file name.
     """
 
     urls: dict[str, str]
@@ -34,7 +34,7 @@ class FileList:
         """File names: the checksums, all other small files, and the zips of `objects`; None takes every object.
 
         Raises:
-            UnknownName: there is no zip of that name.
+            UnknownName: no zip has that name.
         """
         names = self.objects if objects is None else list(dict.fromkeys(objects))
         for name in names:
@@ -49,11 +49,11 @@ def read_list(source: str, fetcher: Fetcher) -> FileList:
 
     Args:
         source: URL or path.
-        fetcher: gets it where it is a URL.
+        fetcher: downloads it if it is a URL.
 
     Raises:
-        BadFile: no JSON array of {filename, url}, or a name that would leave the folder.
-        DownloadError: it can't be had.
+        BadFile: not a JSON array of {filename, url}, or a name that would leave the folder.
+        DownloadError: it cannot be downloaded.
     """
     is_url = source.startswith(("http://", "https://"))
     content = fetcher.text(source) if is_url else _read(Path(source))
@@ -71,7 +71,7 @@ def read_checksums(path: Path) -> dict[str, str]:
     """Checksums by file name, from rows "<md5> [*]<path>".
 
     Raises:
-        BadFile: a row is none of that kind.
+        BadFile: a malformed row.
     """
     found = {}
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines()):
@@ -96,5 +96,5 @@ def _entry(source: str, number: int, entry: object) -> tuple[str, str]:
     if not isinstance(name, str) or not isinstance(url, str) or not name or not url:
         raise BadFile(source, "{filename, url}", repr(entry)[:80], key=f"entry {number}")
     if _FORBIDDEN.search(name) or not url.startswith(("http://", "https://")):
-        raise BadFile(source, "a plain file name and a http URL", f"{name!r}, {url!r}", key=f"entry {number}")
+        raise BadFile(source, "a plain file name and an http URL", f"{name!r}, {url!r}", key=f"entry {number}")
     return name, url

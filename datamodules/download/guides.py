@@ -1,4 +1,4 @@
-"""What a user has to do for data that only their publishers may hand out."""
+"""Instructions for data that only their publishers may distribute."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class Guide:
 
     Attributes:
         title: its name.
-        url: where to begin.
+        url: where to start.
         licence: one line on what it allows.
-        steps: in their order.
-        tree: what must be there in the end.
-        setting: what to set then.
+        steps: in order.
+        tree: expected files at the end.
+        setting: what to set afterwards.
     """
 
     title: str
@@ -28,11 +28,11 @@ class Guide:
     setting: str
 
     def text(self) -> str:
-        """For the terminal."""
+        """Text for the terminal."""
         steps = "\n".join(f"  {number}. {step}" for number, step in enumerate(self.steps, 1))
         tree = "\n".join(f"    {line}" for line in self.tree.strip("\n").splitlines())
         return (
-            f"{self.title} can't be downloaded by a program: its publisher asks for your own registration or click.\n"
+            f"{self.title} cannot be downloaded by a program: its publisher requires you to register or confirm.\n"
             f"  begin at   {self.url}\n  licence    {self.licence}\n{steps}\n"
             f"  then set   {self.setting}\n  expected tree:\n{tree}"
         )
@@ -47,7 +47,7 @@ GUIDES = {
     "grab": Guide(
         "GRAB",
         "https://grab.is.tue.mpg.de",
-        "non-commercial research, not to be passed on",
+        "non-commercial research, no redistribution",
         (
             "register, accept the licence and sign in",
             "download the zips of the sequences and of the tools (object and subject meshes)",
@@ -59,7 +59,7 @@ GUIDES = {
     "mano": Guide(
         "MANO",
         "https://mano.is.tue.mpg.de",
-        "non-commercial research, not to be passed on",
+        "non-commercial research, no redistribution",
         (
             "register, accept the licence and sign in",
             "download the models and code",

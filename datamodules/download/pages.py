@@ -1,4 +1,4 @@
-"""Pages that a server sends in place of a file: the form that asks to confirm a large download, or a refusal."""
+"""Web pages that a server sends instead of a file: a form to confirm a large download, or an error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class _Form:
 
 
 class Page(HTMLParser):
-    """A page, read for its title and its forms and links.
+    """Parses a page for its title, forms and links.
 
     Args:
         text: HTML.
@@ -31,9 +31,9 @@ class Page(HTMLParser):
         self.feed(text)
 
     def confirmed(self) -> str | None:
-        """Where to get the file from, once the question "download anyway?" is answered; None where none is asked.
+        """URL of the file after confirming "download anyway?"; None if the page does not ask.
 
-        The form, or the link in older pages, is known by its part `confirm`.
+        The form, or the link in older pages, is recognised by its parameter `confirm`.
         """
         for form in self._forms:
             if "confirm" in form.fields:

@@ -1,4 +1,4 @@
-"""RealDex: gets the files of its list, one after the other."""
+"""Download of RealDex: the files of its list, one after the other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Outcome:
-    """Names of files: `got` now, `kept` from before, `unchecked` without a checksum; `failed` are messages."""
+    """Names of files: `got` now, `kept` from before, `unchecked` without a checksum; `failed` has messages."""
 
     got: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
@@ -26,11 +26,11 @@ class Outcome:
 
 
 def download_realdex(files: FileList, out: Path, objects: Iterable[str] | None, fetcher: Fetcher) -> Outcome:
-    """Gets the zips of `objects`, None for all, and the small files, into `out`. One that fails stops no other.
+    """Downloads the zips of `objects` (None for all) and the small files to `out`. A failure does not stop the others.
 
     Raises:
-        UnknownName: there is no such object.
-        BadFile: `md5.txt` holds something else.
+        UnknownName: unknown object.
+        BadFile: `md5.txt` is malformed.
     """
     names, outcome = files.chosen(objects), Outcome()
     checksums: dict[str, str] = {}
@@ -63,8 +63,10 @@ def _one(url: str, target: Path, md5: str | None, fetcher: Fetcher, outcome: Out
 
 
 def report(outcome: Outcome, out: Path) -> None:
-    """Prints what was got, and how it is read."""
-    print(f"{out}: {len(outcome.got)} files got, {len(outcome.kept)} were there, {len(outcome.failed)} failed")
+    """Prints what was downloaded, and how to read it."""
+    print(
+        f"{out}: {len(outcome.got)} files downloaded, {len(outcome.kept)} already present, {len(outcome.failed)} failed"
+    )
     if outcome.unchecked:
         print(f"  without a checksum in md5.txt, so not checked: {', '.join(outcome.unchecked)}")
     for message in outcome.failed:

@@ -1,4 +1,4 @@
-"""GRAB: reaches and grasps of people's hands, from the released sequences and from GrabNet's release."""
+"""GRAB: reaches and grasps of human hands, from the released sequences and from GrabNet's release."""
 
 from .files import GrabTree, find_tree
 from .frames import GRASP_RULES, MOTION_RULES, Selection, Signals

@@ -1,4 +1,4 @@
-"""Where GRAB's files are: the tree, and the paths that sequences give relative to its root."""
+"""Locating GRAB's files: the tree, and the paths in sequences, relative to its root."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class GrabTree:
     """The unpacked download.
 
     Attributes:
-        root: folder that holds `grab` and `tools`.
+        root: folder with `grab` and `tools`.
         sequences: the npz files, in natural order.
     """
 
@@ -31,12 +31,12 @@ class GrabTree:
     sequences: tuple[Path, ...]
 
     def inside(self, name: str, source: Path, key: str) -> Path:
-        """The file that a sequence names relative to the root.
+        """A file that a sequence names relative to the root.
 
         Args:
-            name: what the sequence says, "tools/object_meshes/contact_meshes/mug.ply".
+            name: path in the sequence, e.g. "tools/object_meshes/contact_meshes/mug.ply".
             source: the sequence, for messages.
-            key: of `name` in it.
+            key: key of `name` in the sequence.
 
         Raises:
             BadFile: no such file, or a path or link that leaves the root.
@@ -51,11 +51,11 @@ class GrabTree:
         return path
 
     def check_inside(self, path: Path, source: Path, key: str = "") -> None:
-        """Refuses a path that leaves the root, by `..`, as an absolute one, or over a link."""
+        """Refuses a path that leaves the root: through `..`, as an absolute path, or through a link."""
         try:
             real = path.resolve()
             real.is_file()
-        except (OSError, RuntimeError, ValueError) as error:  # too long, a loop of links, no text
+        except (OSError, RuntimeError, ValueError) as error:  # too long, a loop of links, not text
             raise BadFile(source, "a path to a file of the data set", str(error)[:200], key=key) from error
         if not real.is_relative_to(self.root.resolve()):
             hint = "if a folder was moved and linked, copy it back or set data.root to the folder that holds all files"
@@ -63,10 +63,10 @@ class GrabTree:
 
 
 def find_tree(root: str | Path | None) -> GrabTree:
-    """Finds the sequences under `root`, the folder that holds `grab`, or under `grab` itself.
+    """Finds the sequences under `root`, which is the folder with `grab` or `grab` itself.
 
     Raises:
-        DatasetNotFound: there are none.
+        DatasetNotFound: no sequences found.
     """
     if root is None:
         raise _not_found(None, "data.root is not set")
@@ -95,7 +95,7 @@ def _not_found(root: Path | None, found: str) -> DatasetNotFound:
         root,
         found=found,
         url="https://grab.is.tue.mpg.de (register, download, unpack with the authors' unzip_grab.py)",
-        licence="non-commercial research, not to be passed on",
+        licence="non-commercial research, no redistribution",
         tree=TREE,
         setting="data.root=/path/to/GRAB, the folder that holds `grab` and `tools`, or DEXZOO_GRAB; data.root=demo is "
         "a generated tree",

@@ -1,7 +1,7 @@
-"""Which frames of a sequence count: the rules of GRAB, GOAL and SAGA, and ours, as functions of a few signals.
+"""Rules that select frames of a sequence: those of GRAB, GOAL and SAGA, and ours, as functions of a few signals.
 
 All see the sequence at 120 fps from its frame 0. Rules for motions (`MOTION_RULES`) end in clips of 30 fps, rules for
-single frames (`GRASP_RULES`) keep every frame that fits. Where the sources leave something open, it is said.
+single frames (`GRASP_RULES`) keep every frame that qualifies. Docstrings say where sources are ambiguous.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .objects import LEFT_FINGERS, RIGHT_FINGERS_NO_THUMB, RIGHT_HAND, bits
 from .sequence import FPS
 
 STRIDE = 4
-"""Of a clip: 120 to 30 fps."""
+"""Step between frames of a clip: 120 to 30 fps."""
 LIFT = 0.004
-"""metres above its first height at which an object counts as lifted (GOAL)."""
+"""metres above its initial height at which an object counts as lifted (GOAL)."""
 ONSET = 0.02
-"""metres that the wrist moves before a reach has begun (ours)."""
+"""metres by which the wrist must move for a reach to begin (ours)."""
 ELBOW_SPEED = 0.6
 """1/s, entrywise norm of the change of a rotation matrix (GOAL)."""
 FPS_OUT = FPS / STRIDE
@@ -32,10 +32,10 @@ SAGA_FRAMES = 62
 
 @dataclass(frozen=True)
 class Signals:
-    """What the rules look at, for T frames at 120 fps.
+    """Inputs of the rules, for T frames at 120 fps.
 
     Attributes:
-        wrist: (T, 3), metres, world; any point that keeps its place relative to the wrist.
+        wrist: (T, 3), metres, world; any point fixed to the wrist.
         object: (T, 3), metres, world, z up.
         touch: (T,), uint64, set of the labels on the object, see `labels.touching`.
         elbow_speed: (T,), 1/s, see `rotation_speed`.
@@ -49,11 +49,11 @@ class Signals:
 
 @dataclass(frozen=True)
 class Selection:
-    """The frames that a rule picks, or why it picks none.
+    """The frames that a rule selects, or why it selects none.
 
     Attributes:
-        frames: (n,), int64, indices into the sequence; frames repeat where a clip is padded.
-        reason: why there are none; "" where there are some.
+        frames: (n,), int64, indices into the sequence; repeated where a clip is padded.
+        reason: why none were selected; "" otherwise.
     """
 
     frames: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -63,7 +63,7 @@ class Selection:
 def rotation_speed(rotvec: NDArray) -> NDArray:
     """Entrywise (Frobenius) norm of R_i - R_(i-1), times 120; 0 at frame 0.
 
-    GOAL's text leaves open whether a step belongs to its first or its second frame: here to its second.
+    GOAL's text does not say whether a step belongs to its first or second frame; here it is the second.
 
     Args:
         rotvec: (T, 3), radians.
@@ -82,7 +82,7 @@ def lift_off(signals: Signals) -> int | None:
 
 
 def onset(signals: Signals) -> int | None:
-    """First frame with the wrist more than 2 cm from where it was at frame 0, or None."""
+    """First frame with the wrist more than 2 cm from its position at frame 0, or None."""
     return _first(np.linalg.norm(signals.wrist - signals.wrist[0], axis=1) > ONSET)
 
 
@@ -98,13 +98,13 @@ def elbow_onset(signals: Signals) -> int | None:
 
 
 def reach(signals: Signals, goal: str = "lift_off") -> Selection:
-    """A reach from the moment that the hand sets out: start < i < end with i mod 4 = 0.
+    """A reach from the onset of the hand: start < i < end with i mod 4 = 0.
 
-    Steps 1, 2 and 4 of GOAL's rule with the hand's own onset instead of the elbow's.
+    Steps 1, 2 and 4 of GOAL's rule, with the onset of the hand instead of the elbow's.
 
     Args:
         signals: of the sequence.
-        goal: where it ends: "lift_off", when the grasp is closed, or "contact", when the right hand first touches.
+        goal: end of the reach: "lift_off", when the grasp is closed, or "contact", when the right hand first touches.
     """
     lifted, reason = _lifted_by_right_hand(signals)
     if reason:
@@ -122,10 +122,10 @@ def goal_reach(signals: Signals) -> Selection:
 
 
 def saga(signals: Signals) -> Selection:
-    """SAGA's second stage: 62 frames at 30 fps that end at the grasp, frame 0 repeated in front of a shorter one.
+    """SAGA's second stage: 62 frames at 30 fps that end at the grasp, padded in front with frame 0.
 
-    SAGA takes sequences that were cut at the grasp beforehand, by a script that was not released. Here the last frame
-    is the one before lift-off, and GOAL's filter on contact applies.
+    SAGA uses sequences that were cut at the grasp by an unreleased script. Here the last frame is the one before
+    lift-off, and GOAL's contact filter applies.
     """
     lifted, reason = _lifted_by_right_hand(signals)
     if reason or lifted is None:
@@ -140,11 +140,11 @@ def grab(signals: Signals) -> Selection:
 
 
 def goal_grasp(signals: Signals) -> Selection:
-    """GOAL's GNet: 5 mm < |z - z0| < 15 cm, under 10 cm from its place in x and y, held by the right fingers alone."""
+    """GOAL's GNet: 5 mm < |z - z0| < 15 cm, under 10 cm from its position in x and y, held by right fingers only."""
     moved = signals.object - signals.object[0]
     height, level = np.abs(moved[:, 2]), np.linalg.norm(moved[:, :2], axis=1)
     held = _touches(signals.touch, RIGHT_FINGERS_NO_THUMB) & ~_touches(signals.touch, LEFT_FINGERS)
-    return _chosen((height > 0.005) & (height < 0.15) & (level < 0.10) & held, "never held near its place")
+    return _chosen((height > 0.005) & (height < 0.15) & (level < 0.10) & held, "never held near its initial position")
 
 
 MOTION_RULES: dict[str, Callable[..., Selection]] = {"reach": reach, "goal_reach": goal_reach, "saga": saga}
@@ -160,7 +160,7 @@ def _touches(touch: NDArray[np.uint64], labels: tuple[int, ...] | range) -> NDAr
 
 
 def _lifted_by_right_hand(signals: Signals) -> tuple[int | None, str]:
-    """Lift-off, and why the sequence is no reach of the right hand: at lift-off right fingers and no left ones."""
+    """Lift-off, or why the sequence is not a reach of the right hand: at lift-off only right fingers must touch."""
     lifted = lift_off(signals)
     if lifted is None:
         return None, "the object is never lifted"

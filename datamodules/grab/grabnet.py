@@ -1,4 +1,4 @@
-"""GrabNet's release: single right-hand grasps taken from GRAB, as rotation matrices, the object at the origin."""
+"""GrabNet's release: single right-hand grasps from GRAB, as rotation matrices, with the object at the origin."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def read_grabnet(
     Args:
         root: folder of `obj_info.npy`, or the one above it, `data`.
         part: "train", "val" or "test".
-        hand: name or YAML of a hand with MANO's joints; see `GrabMotion` for what depends on it.
-        perturbed: reads the disturbed hands that GrabNet's refinement starts from (keys ending in `_f`).
+        hand: name or YAML of a hand with MANO's joints; see `GrabMotion`.
+        perturbed: reads the perturbed hands that GrabNet's refinement starts from (keys ending in `_f`).
         n_object_points: points in each object's cloud.
 
     Raises:
-        DatasetNotFound: no such folder, or files of the release are absent.
-        BadFile: a damaged file, a missing key, a wrong shape, no rotation, a number that is not finite.
-        UnknownName: another part.
+        DatasetNotFound: no such folder, or files of the release are missing.
+        BadFile: a damaged file, a missing key, a wrong shape, an invalid rotation, a number that is not finite.
+        UnknownName: unknown part.
     """
     if part not in ("train", "val", "test"):
         raise UnknownName("part", part, ("train", "val", "test"))
@@ -89,7 +89,7 @@ def _find(root: Path, part: str) -> tuple[Path, list[Path]]:
             root,
             found=f"no {', '.join(missing)}" if root.is_dir() else "no such folder",
             url="https://grab.is.tue.mpg.de (register, download the GrabNet data)",
-            licence="non-commercial research, not to be passed on",
+            licence="non-commercial research, no redistribution",
             tree=_TREE,
             setting="root=/path/to/grabnet/data",
         )
@@ -97,7 +97,7 @@ def _find(root: Path, part: str) -> tuple[Path, list[Path]]:
 
 
 def _pose(arrays: Mapping[str, NDArray], wrists: Tensor, hand: str) -> HandPose:
-    """The hands in the object's frame; what the release calls the object's rotation acts on row vectors."""
+    """The hands in the object frame; the release's object rotation acts on row vectors."""
     tensors = {key: torch.from_numpy(value) for key, value in arrays.items()}
     joints = rotmat_to_rotvec(tensors["fpose_rhand_rotmat"]).flatten(1)
     pose = HandPose(wrists + tensors["trans_rhand"], tensors["global_orient_rhand_rotmat"][:, 0], joints, hand)
@@ -190,7 +190,7 @@ def _person(file: Path, people: Mapping[str, Any], subject: str, body: Any) -> P
 
 
 def _cloud(file: Path, objects: Mapping[str, Any], stem: str, count: int) -> tuple[Tensor, Path]:
-    """Points and a mesh file, which is written to the cache: the release keeps meshes inside `obj_info.npy`."""
+    """Points and a mesh file, which is written to the cache, since the release stores meshes inside `obj_info.npy`."""
     vertices = _entry(file, objects, stem, "verts", (None, 3))
     faces = _entry(file, objects, stem, "faces", (None, 3))
     mesh = trimesh.Trimesh(vertices.astype(np.float64), faces.astype(np.int64), process=False)

@@ -1,4 +1,4 @@
-"""GRAB's grasps as a data module: single frames of the sequences, chosen by a published rule."""
+"""Data module of GRAB's grasps: single frames of the sequences, chosen by a published rule."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from .reader import GrabReader
 
 
 class GrabGrasps(GraspDataModule):
-    """Static grasps of GRAB in the object's frame; see `grasps.read_grasps`, and `GrabMotion` about hands.
+    """Static grasps of GRAB in the object frame; see `grasps.read_grasps`, and `GrabMotion` about hands.
 
     Grasps are named "<object>/<number>", the number counting the object's grasps in the order of the sequences.
 
     Args:
-        root: folder that holds `grab` and `tools`.
+        root: folder with `grab` and `tools`.
         hand: name or YAML of a hand with MANO's joints.
         split: "grab" or "goal", by object, aliases merged.
         frames: "goal_grasp" (GOAL's GNet) or "grab" (every frame with contact), see `frames`.
-        side: which hand, "right" or "left"; a left one comes as a right one with object and mesh mirrored.
-        every: keeps each n-th of the frames that fit, of neighbours 8 ms apart; 1 keeps all, as the sources do.
-        object_points: "mesh" draws the clouds from the meshes; "none" gives empty clouds and needs no mesh.
-        on_bad: "raise" stops at a bad sequence; "skip" logs it, leaves it out, and counts.
+        side: "right" or "left"; left hands are mirrored to right ones, with object and mesh.
+        every: keeps each n-th of the selected frames, which are 8 ms apart; 1 keeps all, as in the sources.
+        object_points: "mesh" samples the clouds from the meshes; "none" gives empty clouds and needs no mesh.
+        on_bad: "raise" stops at a bad sequence; "skip" skips, logs and counts it.
         **options: see `GraspDataModule`.
 
     Raises:
-        UnknownName: another setting.
+        UnknownName: unknown setting.
         DataError: `every` below 1.
     """
 
@@ -63,19 +63,19 @@ class GrabGrasps(GraspDataModule):
 
     @property
     def skipped(self) -> list[str]:
-        """Messages of the sequences left out by `on_bad="skip"`."""
+        """Messages about the sequences skipped by `on_bad="skip"`."""
         return self.reader.skipped
 
     def load(self) -> GraspStore:
-        """Reads all sequences and picks the frames.
+        """Reads all sequences and selects the frames.
 
         Raises:
             DatasetNotFound: no sequences under `root`.
             BadFile: a bad sequence, template or mesh.
-            DataError: another kind of hand, or no frame fits.
+            DataError: unsupported hand, or no frame selected.
         """
         grasps = grasps_of(self.reader, self.frames, self.every)
-        stems = list(grasps.clouds)  # one shape may have two names, each with its own file
+        stems = list(grasps.clouds)  # a shape may have two names, each with its own file
         of_recording = [stems.index(name.split("/")[1].split("_")[0]) for name in grasps.recordings]
         return GraspStore.of(
             pose=grasps.pose,
@@ -86,5 +86,5 @@ class GrabGrasps(GraspDataModule):
         )
 
     def split(self, store: GraspStore) -> GraspParts:
-        """By object; see the argument `split`."""
+        """Splits by object; see the argument `split`."""
         return GraspParts.by_object(store, **OBJECT_SPLITS[self.split_by])

@@ -1,4 +1,4 @@
-"""Static grasps of GRAB, in the object's frame: chosen from the sequences by a rule, or read from GrabNet's release."""
+"""Static grasps of GRAB, in the object frame: selected from the sequences by a rule, or read from GrabNet's release."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ Clouds = Mapping[str, tuple[Tensor, Path | None]]
 
 @dataclass(frozen=True)
 class GraspList(Sequence[GraspSample]):
-    """n grasps as one block of arrays; a `GraspSample` is made when it is asked for, so a million fit in memory.
+    """n grasps in flat arrays; each `GraspSample` is made on access, so that a million fit in memory.
 
     Attributes:
         pose: HandPose (n,), object frame, float32.
-        recordings: "s1/mug_lift" ..., of the sequences.
+        recordings: names of the sequences, e.g. "s1/mug_lift".
         recording: (n,), index into `recordings`.
-        frame: (n,), number or name of the frame.
+        frame: (n,), number or name of each frame.
         clouds: points and mesh of each recording's object, by the first part of its name.
-        flags: of every sample.
+        flags: flags of every sample.
         up: (n, 3), the world's z in the object's frame.
     """
 
@@ -81,7 +81,7 @@ class GraspList(Sequence[GraspSample]):
             split: "grab", "goal" or "saga_subjects", see `objects`.
 
         Raises:
-            UnknownName: another part or split.
+            UnknownName: unknown part or split.
         """
         for what, name, known in (("part", part, ("train", "val", "test")), ("split", split, SPLITS)):
             if name not in known:
@@ -102,29 +102,29 @@ def read_grasps(
     n_object_points: int = 1024,
     on_bad: str = "raise",
 ) -> GraspList:
-    """Single frames of GRAB's sequences, all splits together: see `GraspList.part`.
+    """Reads single frames of GRAB's sequences, all parts together: see `GraspList.part`.
 
     Args:
-        root: as in `GrabMotion`.
-        hand: as in `GrabMotion`.
+        root: see `GrabMotion`.
+        hand: see `GrabMotion`.
         frames: "goal_grasp" (GOAL's GNet) or "grab" (every frame with contact), see `frames`.
         side: "right" or "left", see `GrabMotion`.
-        every: keeps each n-th of the frames that fit, of neighbours 8 ms apart; 1 keeps all, as the sources do.
-        object_points: as in `GrabMotion`.
+        every: keeps each n-th of the selected frames, which are 8 ms apart; 1 keeps all, as in the sources.
+        object_points: see `GrabMotion`.
         n_object_points: points in each object's cloud.
-        on_bad: as in `GrabMotion`.
+        on_bad: see `GrabMotion`.
 
     Raises:
-        DatasetNotFound, BadFile: as `GrabMotion.load`.
-        UnknownName: another rule.
-        DataError: no frame fits, or `every` is not positive.
+        DatasetNotFound, BadFile: as for `GrabMotion.load`.
+        UnknownName: unknown rule.
+        DataError: no frame selected, or `every` is not positive.
     """
     check_rule(frames, every)
     return grasps_of(GrabReader(root, hand, side, object_points, n_object_points, on_bad), frames, every)
 
 
 def check_rule(frames: str, every: int) -> None:
-    """Raises UnknownName or DataError where these pick no frames; see `read_grasps`."""
+    """Raises UnknownName or DataError for an invalid rule; see `read_grasps`."""
     if frames not in GRASP_RULES:
         raise UnknownName("frames", frames, (*GRASP_RULES,))
     if every < 1:
@@ -132,7 +132,7 @@ def check_rule(frames: str, every: int) -> None:
 
 
 def grasps_of(reader: GrabReader, frames: str, every: int) -> GraspList:
-    """What `read_grasps` returns, by a reader that then knows what was left out."""
+    """Same as `read_grasps` but with a given reader, which then knows what was skipped."""
     poses, ups, recordings, chosen, without = [], [], [], [], Counter()
     clouds: dict[str, tuple[Tensor, Path | None]] = {}
     for tracks in reader.tracks():

@@ -1,4 +1,4 @@
-"""Contact labels: per vertex, and as the set of labels that touch the object in each frame."""
+"""Contact labels, per vertex and as sets of labels that touch the object in each frame."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _FRAMES_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class ContactLabels:
-    """Who touches whom in T frames; 0 = nobody, else the body part (see `objects.RIGHT_HAND`).
+    """Contact labels of T frames; 0 = no contact, otherwise the body part (see `objects.RIGHT_HAND`).
 
     Attributes:
-        object: (T, V), integers, one for each vertex of the full mesh of the object; a decimated one does not fit.
+        object: (T, V), integers, one for each vertex of the full mesh of the object, not of a decimated one.
         body: (T, 10475), integers, one for each vertex of SMPL-X.
     """
 
@@ -31,14 +31,14 @@ class ContactLabels:
 
 
 def read_labels(path: Path, n_frames: int | None = None) -> ContactLabels:
-    """Reads the labels of a sequence: some 30 MB to 1 GB, so they are read when asked for and not kept.
+    """Reads the labels of a sequence: about 30 MB to 1 GB, so they are read on request and not kept.
 
     Args:
         path: the npz of the sequence.
-        n_frames: of the sequence, to be held against; None asks the file.
+        n_frames: expected number of frames; None takes it from the file.
 
     Raises:
-        BadFile: the labels are absent, of another shape, no integers, or not 0 to 55.
+        BadFile: the labels are missing, of the wrong shape, not integers, or not within 0 to 55.
     """
     items = read_items(path, ("contact", "n_frames"))
     contact = items["contact"]
@@ -51,7 +51,7 @@ def read_labels(path: Path, n_frames: int | None = None) -> ContactLabels:
 
 
 def touching(labels: NDArray) -> NDArray[np.uint64]:
-    """The set of labels in each frame as a number: bit k is set where some vertex carries label k.
+    """The set of labels in each frame as a bit mask: bit k is set if some vertex has label k.
 
     Args:
         labels: (T, V), integers 0 to 55.
@@ -61,14 +61,16 @@ def touching(labels: NDArray) -> NDArray[np.uint64]:
     """
     power = np.uint64(1) << np.arange(NUM_LABELS, dtype=np.uint64)
     parts = [
-        np.bitwise_or.reduce(power[labels[first : first + _FRAMES_AT_ONCE]], axis=1)  # all at once would be 8 T V bytes
+        np.bitwise_or.reduce(
+            power[labels[first : first + _FRAMES_AT_ONCE]], axis=1
+        )  # all at once would take 8 T V bytes
         for first in range(0, len(labels), _FRAMES_AT_ONCE)
     ]
     return np.concatenate(parts)
 
 
 def mirrored(touch: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The sets of labels with left and right hand exchanged: fingers 26 to 40 and 41 to 55, hands 21 and 22."""
+    """The sets of labels with left and right hand swapped: fingers 26 to 40 and 41 to 55, hands 21 and 22."""
     fingers = np.uint64((1 << 15) - 1)
     one, left, right = np.uint64(1), np.uint64(26), np.uint64(41)
     kept = touch & ~((fingers << left) | (fingers << right) | (one << np.uint64(21)) | (one << np.uint64(22)))

@@ -1,4 +1,4 @@
-"""GRAB: people grasp and use objects (Taheri et al., ECCV 2020), one hand of theirs, read from its own layout."""
+"""GRAB: people grasp and use objects (Taheri et al., ECCV 2020); one of their hands, read from the original layout."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ _log = logging.getLogger(__name__)
 
 
 class GrabMotion(MotionDataModule):
-    """Reaches of GRAB: one clip for each sequence in which the hand lifts the object, 30 fps, world z up.
+    """Reaches of GRAB: one clip per sequence in which the hand lifts the object, 30 fps, world z up.
 
     Poses are of a hand with MANO's joints: the wrist (J_0 + transl) and 45 angles relative to the flat hand. With the
     model (`hand=mano`) the wrist is exact, and `person` gives exact joints and skin of the subject. Without it
-    (`hand=mano_skeleton`) angles, orientation, object and contact are as recorded, and the wrist's place and all joints
-    are those of a generic skeleton scaled to the subject's template: every clip is flagged `generic_skeleton`.
+    (`hand=mano_skeleton`) angles, orientation, object and contact are as recorded, but the wrist position and all
+    joints are those of a generic skeleton scaled to the subject's template: every clip is flagged `generic_skeleton`.
 
-    A left hand comes as a right one with its whole scene mirrored, object and mesh too, and flagged
-    `mirrored_left_hand`; frame rules then read the labels of the other hand.
+    Left hands are mirrored to right ones with the whole scene, including object and mesh, and flagged
+    `mirrored_left_hand`; frame rules then use the labels of the other hand.
 
     Args:
-        root: folder that holds `grab` and `tools`.
+        root: folder with `grab` and `tools`.
         hand: name or YAML of a hand with MANO's joints.
         split: "grab", "goal" (by object, aliases merged) or "saga_subjects" (tests on s9 and s10, no validation).
-        frames: which frames make a clip: "reach" (from the hand's onset), "goal_reach" (GOAL's MNet, which looks at the
-            left elbow) or "saga" (62 frames that end at the grasp); see `frames`.
-        goal: with "reach", where a clip ends: "lift_off" (the grasp is closed) or "contact" (the first touch).
-        side: which hand, "right" or "left".
-        object_points: "mesh" draws the clouds from the meshes; "none" gives clips an empty cloud and needs no mesh.
-        on_bad: "raise" stops at a bad sequence; "skip" logs it, leaves it out, and counts.
+        frames: rule that selects the frames of a clip: "reach" (from the hand's onset), "goal_reach" (GOAL's MNet,
+            which uses the left elbow) or "saga" (62 frames that end at the grasp); see `frames`.
+        goal: with "reach", the end of a clip: "lift_off" (the grasp is closed) or "contact" (the first touch).
+        side: "right" or "left".
+        object_points: "mesh" samples the clouds from the meshes; "none" gives empty clouds and needs no mesh.
+        on_bad: "raise" stops at a bad sequence; "skip" skips, logs and counts it.
         **options: see `MotionDataModule`.
     """
 
@@ -83,16 +83,16 @@ class GrabMotion(MotionDataModule):
 
     @property
     def skipped(self) -> list[str]:
-        """Messages of the sequences left out by `on_bad="skip"`."""
+        """Messages about the sequences skipped by `on_bad="skip"`."""
         return self.reader.skipped
 
     def load(self) -> list[MotionSample]:
-        """Reads all sequences and cuts the clips; counts and logs those that hold no reach, by reason.
+        """Reads all sequences and cuts the clips; counts and logs those without a reach, by reason.
 
         Raises:
             DatasetNotFound: no sequences under `root`.
             BadFile: a bad sequence, template or mesh.
-            DataError: another kind of hand, or no clip at all.
+            DataError: unsupported hand, or no clip at all.
         """
         clips: list[MotionSample] = []
         self.without_clip = Counter()
@@ -116,18 +116,18 @@ class GrabMotion(MotionDataModule):
         """Splits by object or by subject; see the argument `split`.
 
         Raises:
-            DataError: train or test ends empty.
+            DataError: train or test is empty.
         """
         if self.split_by in OBJECT_SPLITS:
             return by_object(samples, **OBJECT_SPLITS[self.split_by])
         return by_subject(samples, self.split_by)
 
     def person(self, clip: MotionSample) -> Person:
-        """The hand of the person in a clip: rest joints, template, and with the MANO model the skin."""
+        """The hand of the person in a clip: rest joints, template, and, with the MANO model, the skin."""
         return self.reader.person(self._tracks(clip))
 
     def labels(self, clip: MotionSample) -> ContactLabels:
-        """Contact labels of the whole sequence that a clip was cut from, at 120 fps; large, so read when asked for."""
+        """Contact labels of the whole sequence from which a clip was cut, at 120 fps; large, so read on request."""
         return self.reader.labels(self._tracks(clip))
 
     def _tracks(self, clip: MotionSample) -> Tracks:
@@ -158,10 +158,10 @@ class GrabMotion(MotionDataModule):
 
 
 def by_subject(samples: Sequence[MotionSample], split: str) -> Split:
-    """Deals clips by who made them, the first part of `recording`.
+    """Splits clips by subject, the first part of `recording`.
 
     Raises:
-        DataError: train or test ends empty.
+        DataError: train or test is empty.
     """
     parts: dict[str, list[MotionSample]] = {"train": [], "val": [], "test": []}
     for sample in samples:

@@ -1,4 +1,4 @@
-"""GRAB's objects, subjects and contact labels: the one spelling of each name, and the published splits."""
+"""GRAB's objects, subjects and contact labels: canonical names, and the published splits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OBJECTS = (
     *("spherelarge", "spheremedium", "spheresmall", "stamp", "stanfordbunny", "stapler", "teapot", "toothbrush"),
     *("toothpaste", "toruslarge", "torusmedium", "torussmall", "train", "watch", "waterbottle", "wineglass"),
 )
-"""The 51 objects, as the files are named."""
+"""The 51 objects, by file name."""
 ALIASES = {
     "coffeemug": "mug",
     "cubemiddle": "cubemedium",
@@ -22,7 +22,7 @@ ALIASES = {
     "wristwatch": "watch",
     "doorknob": "stamp",
 }
-"""Second names of one shape (meshes of equal extents). Splits made without them test on what was trained on."""
+"""Duplicate names of one shape (meshes of equal extents). Splits that ignore them test on training objects."""
 SUBJECTS = tuple(f"s{number}" for number in range(1, 11))
 
 OBJECT_SPLITS = {
@@ -35,17 +35,17 @@ OBJECT_SPLITS = {
         "test": ("mug", "camera", "binoculars", "apple", "toothpaste"),
     },
 }
-"""Objects held out: `grab` is GRAB's own split and GrabNet's, `goal` that of both networks of GOAL."""
+"""Held-out objects: `grab` is the split of GRAB and GrabNet, `goal` that of both networks of GOAL."""
 SUBJECT_SPLITS = {"saga_subjects": {"val": (), "test": ("s9", "s10")}}
-"""Subjects held out: that of SAGA's second stage, which has no validation part."""
+"""Held-out subjects of SAGA's second stage, which has no validation part."""
 SPLITS = (*OBJECT_SPLITS, *SUBJECT_SPLITS)
 
 
 def object_of(sequence: str) -> str:
-    """The object that a sequence is about: the part of its name before the first "_", aliases merged.
+    """The object of a sequence: the part of its name before the first "_", aliases merged.
 
     Raises:
-        DataError: none of GRAB's objects.
+        DataError: not one of GRAB's objects.
     """
     name = sequence.split("_")[0].lower()
     if name not in OBJECTS and name not in ALIASES:
@@ -56,12 +56,12 @@ def object_of(sequence: str) -> str:
 
 
 def intent_of(sequence: str) -> str:
-    """What the person does: "lift", "pass", "offhand", else "use"."""
+    """The person's action: "lift", "pass", "offhand", or else "use"."""
     return next((intent for intent in ("offhand", "lift", "pass") if intent in sequence), "use")
 
 
 def part_of(name: str, split: str) -> str:
-    """The part, "train", "val" or "test", that an object (or for `saga_subjects` a subject) belongs to."""
+    """The part, "train", "val" or "test", of an object (or for `saga_subjects` a subject)."""
     held_out = (OBJECT_SPLITS | SUBJECT_SPLITS)[split]
     return next((part for part, names in held_out.items() if ALIASES.get(name, name) in names), "train")
 
@@ -77,5 +77,5 @@ NUM_LABELS = 56
 
 
 def bits(labels: Iterable[int]) -> int:
-    """The set of labels as a number: bit k stands for label k."""
+    """A set of labels as a bit mask: bit k for label k."""
     return sum(1 << label for label in set(labels))

@@ -1,4 +1,4 @@
-"""Sequences, subjects and objects of one side of GRAB, read with one policy on bad files."""
+"""Reader of GRAB's sequences, subjects and objects for one hand, with one policy on bad files."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _log = logging.getLogger(__name__)
 
 
 class GrabReader:
-    """Reads sequences, subjects and objects of one side; the data module and `read_grasps` share it.
+    """Reads sequences, subjects and objects for one hand; shared by the data modules and `read_grasps`.
 
     Args:
-        root: folder that holds `grab` and `tools`.
+        root: folder with `grab` and `tools`.
         hand: name or YAML of a hand with MANO's joints.
         side: "right" or "left".
         object_points: "mesh" or "none", see `GrabMotion`.
@@ -38,7 +38,7 @@ class GrabReader:
         on_bad: "raise" or "skip".
 
     Raises:
-        UnknownName: another side, `object_points` or `on_bad`.
+        UnknownName: unknown side, `object_points` or `on_bad`.
     """
 
     def __init__(
@@ -70,12 +70,12 @@ class GrabReader:
 
     @cached_property
     def hand(self) -> ManoHand:
-        """The hand that poses are of."""
+        """The hand of the poses."""
         return mano_hand(self.hand_name)
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What a user must know of every sample."""
+        """Flags of every sample: caveats that a user must know."""
         flags = {
             "generic_skeleton": is_generic(self.hand),
             "mano_stand_in": self.hand.stand_in and not is_generic(self.hand),
@@ -85,16 +85,16 @@ class GrabReader:
         return tuple(name for name, here in flags.items() if here)
 
     def tracks(self) -> Iterator[Tracks]:
-        """All sequences, each read once into the cache, so that a killed run goes on where it was.
+        """All sequences, each read once into the cache, so that an interrupted run continues where it stopped.
 
-        With `on_bad="skip"` a bad one is logged, noted in `skipped` and left out; a file that asks to execute code
-        stops the run in any case.
+        With `on_bad="skip"` a bad one is logged, noted in `skipped` and skipped; a file that would execute code stops
+        the run in any case.
         """
         self.skipped = []
         for path in tracked(self.tree.sequences, "reading GRAB"):
             try:
                 tracks = read_tracks(self.tree, path, self.side)
-                self.person(tracks)  # a bad template or mesh is one of the sequence
+                self.person(tracks)  # a bad template or mesh makes the sequence bad
                 self.object(tracks)
                 yield tracks
             except BadFile as error:
@@ -126,10 +126,10 @@ class GrabReader:
         return self._objects[tracks.mesh]
 
     def labels(self, tracks: Tracks) -> ContactLabels:
-        """Contact labels of every vertex, read now.
+        """Reads the contact labels of every vertex.
 
         Raises:
-            BadFile: also where they are not of the object's mesh, which happens when the mesh was decimated.
+            BadFile: also if they do not match the object's mesh, which happens if the mesh was decimated.
         """
         labels = read_labels(tracks.path, len(tracks.touch))
         mesh = load_mesh(self.tree.inside(tracks.mesh, tracks.path, "object['object_mesh']"))
@@ -142,10 +142,10 @@ class GrabReader:
 
 
 def mirrored_mesh(file: Path) -> Path:
-    """The mesh reflected, x -> -x, as a file in the cache: for scenes of a left hand."""
+    """The mesh reflected, x -> -x, as a file in the cache, for scenes of left hands."""
     path = cache_dir() / "grab_mirrored" / content_key(file) / file.name
     if not path.exists():
         mesh = load_mesh(file)
-        mesh.apply_transform(np.diag([-1.0, 1.0, 1.0, 1.0]))  # turns the faces too
+        mesh.apply_transform(np.diag([-1.0, 1.0, 1.0, 1.0]))  # also flips the faces
         write_whole(path, lambda out: mesh.export(out, file_type=path.suffix[1:]))
     return path

@@ -1,4 +1,4 @@
-"""One sequence of GRAB as released: an npz whose every key is a 0-d object array, its arrays checked one by one."""
+"""One released sequence of GRAB: an npz in which every key is a 0-d object array; its arrays are checked one by one."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from .objects import intent_of, object_of
 
 FPS = 120.0
 ELBOWS = {"right": 17, "left": 18}
-"""Slot of `body_pose` that GOAL watches to find the start of a reach: it holds the *left* elbow (SMPL-X joint 18). For
-the left hand the mirrored slot."""
+"""Slot of `body_pose` that GOAL uses to find the start of a reach: it is the *left* elbow (SMPL-X joint 18).
+
+For the left hand, the mirrored slot.
+"""
 LARGEST = 100.0
-"""Metres or radians: what is larger is in another unit or damaged."""
+"""Metres or radians: larger values are in another unit or damaged."""
 _KEYS = ("framerate", "n_frames", "body", "object")
 
 
@@ -29,8 +31,9 @@ class HandTrack:
 
     Attributes:
         transl: (T, 3), metres; the wrist is J_0 + transl, J_0 of the subject's template.
-        global_orient: (T, 3), rotation vector, ordinary column convention.
-        fullpose: (T, 45), radians, axis-angle of the 15 finger joints (`hand_pose` holds PCA coefficients: not read).
+        global_orient: (T, 3), rotation vector, usual column convention.
+        fullpose: (T, 45), radians, axis-angle of the 15 finger joints (`hand_pose` has PCA coefficients and is not
+            read).
         vtemp: path of the subject's template, relative to the root of the data set.
     """
 
@@ -49,9 +52,9 @@ class GrabSequence:
         subject: "s1" to "s10", from the folder.
         object: name of the object, aliases merged.
         intent: "lift", "pass", "offhand" or "use".
-        side: which hand `hand` is.
-        hand: the hand.
-        object_rotvec: (T, 3), radians, of world_from_object in the column convention: not as stored.
+        side: side of `hand`.
+        hand: track of that hand.
+        object_rotvec: (T, 3), radians, of world_from_object in the column convention, unlike as stored.
         object_translation: (T, 3).
         object_mesh: path of the full mesh, relative to the root of the data set.
         elbow: (T, 3), rotation vector, see `ELBOWS`.
@@ -80,8 +83,9 @@ def read_sequence(path: Path, side: str = "right") -> GrabSequence:
         side: "right" or "left".
 
     Raises:
-        BadFile: a damaged file, a missing key, a wrong shape or type, a number that is not finite; naming the key.
-        UnsafePickleError: the file asks to execute code.
+        BadFile: a damaged file, a missing key, a wrong shape or type, a number that is not finite; the message names
+            the key.
+        UnsafePickleError: the file would execute code.
     """
     block = f"{side[0]}hand"
     items = read_items(path, (*_KEYS, block))
@@ -111,7 +115,7 @@ def read_sequence(path: Path, side: str = "right") -> GrabSequence:
 def column_rotvec(global_orient: NDArray) -> NDArray:
     """Rotation vector of world_from_object, for x_world = R x + t.
 
-    GRAB poses objects with row vectors, v R + t, so what it stores is the inverse of the usual rotation.
+    GRAB poses objects with row vectors, v R + t, so it stores the inverse of the usual rotation.
 
     Args:
         global_orient: (..., 3), radians, as stored.
@@ -126,8 +130,8 @@ def read_items(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     """The values of some keys of an npz of 0-d object arrays.
 
     Raises:
-        BadFile: the file is damaged, or a key is missing or no 0-d array.
-        UnsafePickleError: the file asks to execute code.
+        BadFile: the file is damaged, or a key is missing or not a 0-d array.
+        UnsafePickleError: the file would execute code.
     """
     try:
         arrays = load_npz(path, keys)
@@ -151,7 +155,7 @@ def _object(path: Path) -> str:
 
 
 def number_of(path: Path, items: Mapping[str, Any], key: str) -> float:
-    """`items[key]` as a number; raises BadFile where it is none."""
+    """`items[key]` as a number; raises BadFile if it is not a number."""
     value = items[key]
     number = np.asarray(value if isinstance(value, int | float | np.number | np.ndarray) else None)
     if number.shape not in ((), (1,)) or number.dtype.kind not in "iuf" or not np.isfinite(number).all():
@@ -169,7 +173,7 @@ def _text(path: Path, items: Mapping[str, Any], block: str, key: str) -> str:
 def _params(
     path: Path, items: Mapping[str, Any], block: str, n_frames: int, widths: Mapping[str, int]
 ) -> dict[str, NDArray]:
-    """`items[block]["params"]`: for each key (n_frames, width) finite numbers, as float64."""
+    """`items[block]["params"]`: finite numbers (n_frames, width) for each key, as float64."""
     content = items[block]
     params = content.get("params") if isinstance(content, dict) else None
     if not isinstance(params, dict):
@@ -189,7 +193,7 @@ def _checked(path: Path, where: str, value: Any, shape: tuple[int, int]) -> NDAr
     if array.shape != shape or array.dtype.kind not in "fiu":
         found = f"{array.shape} of {array.dtype}" if array is value else type(value).__name__
         raise BadFile(path, f"{shape} numbers (frames by values)", found, key=where)
-    bad = np.argwhere(~(np.abs(array.astype(np.float64)) < LARGEST))  # NaN as well
+    bad = np.argwhere(~(np.abs(array.astype(np.float64)) < LARGEST))  # also catches NaN
     if len(bad):
         frame, column = bad[0]
         found = f"{array[frame, column]} at frame {frame}, column {column}"

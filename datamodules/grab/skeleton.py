@@ -1,4 +1,4 @@
-"""The hand of a subject: exact joints with the MANO model, else a generic skeleton scaled to the subject's template."""
+"""A subject's hand: exact joints with the MANO model, otherwise a generic skeleton scaled to the subject's template."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ GENERIC = "mano_skeleton"
 
 @dataclass(frozen=True)
 class Person:
-    """The right hand of a subject; a left one mirrored.
+    """The right hand of a subject, or the mirrored left one.
 
     Attributes:
         rest: (16, 3), metres, float64, joints of the flat hand in MANO's order; rest[0] is J_0.
         template: (778, 3), metres, vertices of the flat hand.
         faces: (1538, 3), of MANO's mesh.
-        hand: the subject's own hand, with its skin; None where the MANO model is not used and `rest` is approximate.
+        hand: the subject's own hand, with its skin; None without the MANO model, in which case `rest` is approximate.
     """
 
     rest: NDArray
@@ -41,7 +41,7 @@ class Person:
 
     @property
     def exact(self) -> bool:
-        """Whether the joints follow from the MANO model."""
+        """Whether the joints come from the MANO model."""
         return self.hand is not None
 
     def links(self, pose: HandPose) -> Links:
@@ -50,42 +50,42 @@ class Person:
         return kinematics.to(pose.joints.dtype)(pose.rotation, pose.translation, pose.joints)
 
     def joints(self, pose: HandPose) -> Tensor:
-        """(..., 16, 3), metres, world: p_k = p_parent + G_parent (J_k - J_parent), from the rest joints alone."""
+        """(..., 16, 3), metres, world: p_k = p_parent + G_parent (J_k - J_parent), from the rest joints only."""
         return self.links(pose).translation
 
 
 def mano_hand(name: str) -> ManoHand:
-    """The hand by name.
+    """Loads a hand with MANO's joints by name.
 
     Raises:
         DataError: a hand without MANO's joints.
-        ManoModelNotFound: `mano` without the licensed model; the message gives the alternative.
+        ManoModelNotFound: `mano` without the licensed model; the message names the alternative.
     """
     hand: Hand = load_hand(name)
     if not isinstance(hand, ManoHand):
         raise DataError(
-            f"hand: expected a hand with MANO's joints for data of people's hands, found {name!r}; set hand=mano, or "
+            f"hand: expected a hand with MANO's joints for data of human hands, found {name!r}; set hand=mano, or "
             f"hand={GENERIC}, which needs no licensed model. Retargeting to robot hands is not part of this reader"
         )
     return hand
 
 
 def is_generic(hand: ManoHand) -> bool:
-    """Whether bone lengths of this hand are made up by us, not those of a MANO model file."""
+    """Whether the bone lengths of this hand are invented, not those of a MANO model file."""
     return (hand.spec.content or {}).get("model") == "stand-in"
 
 
 def person_of(hand: ManoHand, file: Path, left: bool = False) -> Person:
-    """The hand of the person whose template lies in `file`.
+    """The hand of the person whose template is in `file`.
 
     Args:
         hand: MANO, or the generic skeleton.
         file: a mesh of 778 vertices in MANO's order, metres.
-        left: it is a left hand's template, and is mirrored, x -> -x: MANO's left model has its vertices in the order of
-            the right one.
+        left: the template is a left hand's and is mirrored, x -> -x: MANO's left and right models have the same vertex
+            order.
 
     Raises:
-        BadFile: another mesh.
+        BadFile: a different mesh.
     """
     try:
         mesh = load_mesh(file)
@@ -95,13 +95,13 @@ def person_of(hand: ManoHand, file: Path, left: bool = False) -> Person:
 
 
 def person_from_vertices(hand: ManoHand, vertices: NDArray, file: Path, left: bool = False) -> Person:
-    """As `person_of`, from the vertices, (778, 3), metres; `file` is for messages."""
+    """Like `person_of`, but from the vertices, (778, 3), metres; `file` is for messages."""
     if vertices.shape != (_VERTICES, 3):
         raise BadFile(file, f"the template of a hand, {_VERTICES} vertices", f"{len(vertices)}")
     own = vertices * [-1, 1, 1] if left else vertices
     if own[TIPS["thumb"], 2] < own[TIPS["pinky"], 2] or own[TIPS["middle"], 0] > own[:, 0].mean():
         side = "left" if left else "right"
-        raise BadFile(file, f"a {side} hand in MANO's flat pose", "fingers or thumb that point the other way")
+        raise BadFile(file, f"a {side} hand in MANO's flat pose", "fingers or thumb pointing the other way")
     if is_generic(hand):
         return Person(generic_joints(hand, own), own, hand.faces)
     personal = hand.with_template(own)
@@ -112,15 +112,15 @@ def rest_joints(hand: ManoHand) -> NDArray:
     """(16, 3), metres, float64: joints of the flat hand."""
     model = hand.spec.model
     if model is None:
-        raise HandError(f"{hand.name}: expected a hand made from a model")
+        raise HandError(f"{hand.name}: expected a hand with a model")
     return model.regressor @ model.template
 
 
 def generic_joints(hand: ManoHand, template: NDArray) -> NDArray:
-    """Rest joints for a template whose joint regressor is not at hand; approximate, some millimetres.
+    """Rest joints for a template without a joint regressor; approximate, to a few millimetres.
 
-    The generic skeleton is moved and scaled as a whole so that the end of the mesh at the wrist and the distance from
-    there to the fingertips fit; then each finger's joints are put on the line from its knuckle to its true fingertip.
+    The generic skeleton is moved and scaled as a whole to fit the wrist end of the mesh and the distance from there to
+    the fingertips; then each finger's joints are placed on the line from its knuckle to its true fingertip.
 
     Args:
         hand: the generic hand.
@@ -151,10 +151,10 @@ def _fingers() -> list[str]:
 
 
 def _wrist_end(vertices: NDArray) -> NDArray:
-    """Middle of the 16 vertices farthest from the fingers: MANO's mesh ends there in an open rim of 16."""
+    """Centroid of the 16 vertices farthest from the fingers, where MANO's mesh ends in an open rim of 16."""
     return vertices[np.argsort(vertices[:, 0], kind="stable")[-16:]].mean(axis=0)
 
 
 def _above(k: int) -> list[int]:
-    """Parent and joint; the wrist is its own."""
+    """Parent and joint; the wrist is its own parent."""
     return [max(PARENTS[k], 0), k]

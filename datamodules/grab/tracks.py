@@ -1,7 +1,7 @@
-"""What is kept of a sequence: hand, object and touch in single precision, in the cache, for every frame rule.
+"""Cached part of a sequence: hand, object and touch in single precision, enough for every frame rule.
 
-A pass over the release reads tens of GB, nearly all of it contact labels. Kept are 240 bytes of a frame, 390 MB for all
-1,334 sequences, at the full 120 fps, so that another rule for frames needs no second pass.
+A pass over the release reads tens of GB, mostly contact labels. The cache keeps 240 bytes per frame, 390 MB for all
+1,334 sequences, at the full 120 fps, so that another frame rule needs no second pass.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from .objects import intent_of, object_of
 from .sequence import read_sequence
 
 CACHE = "grab_tracks_1"
-"""Folder in the cache; goes up when its content changes."""
+"""Folder in the cache; its number is incremented when the content changes."""
 
 
 @dataclass(frozen=True)
 class Tracks:
-    """A sequence of T frames, with `side` as a right hand: a left one comes with all its scene mirrored, x -> -x.
+    """A sequence of T frames with the hand `side` as a right hand: a left one is mirrored with its scene, x -> -x.
 
     Attributes:
         path: the npz.
         hand: (T, 51), float32: transl 3, global_orient 3, fullpose 45, as in `HandTrack`.
         object: (T, 6), float32: rotation vector of world_from_object (column convention), translation.
-        touch: (T,), uint64, as `labels.touching`.
-        elbow_speed: (T,), float32, as `frames.rotation_speed`.
-        template: of the subject's hand, relative to the root.
-        mesh: of the object, relative to the root.
+        touch: (T,), uint64, see `labels.touching`.
+        elbow_speed: (T,), float32, see `frames.rotation_speed`.
+        template: path of the template of the subject's hand, relative to the root.
+        mesh: path of the object's mesh, relative to the root.
         side: the hand that was recorded.
     """
 
@@ -54,7 +54,7 @@ class Tracks:
 
     @property
     def recording(self) -> str:
-        """ "s1/mug_lift", unique in the data set."""
+        """Name such as "s1/mug_lift", unique in the data set."""
         return f"{self.path.parent.name}/{self.path.stem}"
 
     @property
@@ -74,16 +74,16 @@ class Tracks:
 
     @property
     def signals(self) -> Signals:
-        """For the rules of `frames`."""
+        """Signals for the rules of `frames`."""
         return Signals(self.hand[:, :3], self.object[:, 3:], self.touch, self.elbow_speed)
 
     def pose(self, frames: NDArray[np.int64], rest_wrist: NDArray, hand: str) -> HandPose:
-        """The hand in some frames.
+        """Poses of the hand in the given frames.
 
         Args:
             frames: (n,), indices.
             rest_wrist: (3,), metres, J_0 of the subject: the wrist is J_0 + transl.
-            hand: name of the hand that the poses are of.
+            hand: name of the hand of the poses.
 
         Returns:
             HandPose (n,), float32, world frame.
@@ -93,16 +93,16 @@ class Tracks:
         return HandPose(values[:, :3] + torch.from_numpy(rest_wrist).float(), rotation, values[:, 6:], hand)
 
     def object_pose(self, frames: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        """(n, 3, 3) and (n, 3), float32, metres: world_from_object in some frames, column convention."""
+        """(n, 3, 3) and (n, 3), float32, metres: world_from_object in the given frames, column convention."""
         values = torch.from_numpy(self.object[frames])
         return rotvec_to_rotmat(values[:, :3].double()).float(), values[:, 3:]
 
 
 def read_tracks(tree: GrabTree, path: Path, side: str = "right") -> Tracks:
-    """A sequence from the cache, or read now.
+    """Reads a sequence from the cache, or from its file.
 
-    The cache is keyed by the checksums in the directory of the zip file: a copy elsewhere is known again, and the
-    labels are not read to find out.
+    The cache is keyed by the checksums in the zip directory, so a copy elsewhere is recognised without reading the
+    labels.
 
     Raises:
         BadFile: see `read_sequence` and `read_labels`.
@@ -146,6 +146,6 @@ def _arrays(path: Path, side: str) -> Arrays:
 
 
 _POINT, _ROTVEC = (-1.0, 1.0, 1.0), (1.0, -1.0, -1.0)
-"""A reflection x -> -x turns the rotation vector (x, y, z) into (x, -y, -z)."""
+"""A reflection x -> -x maps the rotation vector (x, y, z) to (x, -y, -z)."""
 _MIRROR_HAND = np.array([*_POINT, *_ROTVEC, *(15 * _ROTVEC)])
 _MIRROR_OBJECT = np.array([*_ROTVEC, *_POINT])

@@ -1,4 +1,4 @@
-"""RealDex as its authors publish it: zips or folders, TF files or `final_data.npy`, to clips and grasps."""
+"""RealDex as published by its authors: zips or folders with TF files or `final_data.npy`, read to clips and grasps."""
 
 from .contact import grasp_samples, surface_distance
 from .grasps import RealDexGrasps

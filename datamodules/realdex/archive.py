@@ -1,4 +1,4 @@
-"""One way to read files from unpacked folders and from inside zips, which are never unpacked."""
+"""One interface to files in unpacked folders and in zips, which are never unpacked."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from typing import IO
 from ...files.errors import BadFile
 
 IMAGES = (".png", ".jpg", ".jpeg")
-"""Suffixes that listings leave out: a recording holds thousands of pictures. They are opened by name."""
+"""Suffixes omitted from listings, because a recording has thousands of pictures; they are opened by name."""
 MAX_BYTES = 64 << 20
-"""Of one file, unless the caller allows more; those of RealDex have a few MB."""
+"""Largest size of a file, unless the caller allows more; RealDex's have a few MB."""
 
 _log = logging.getLogger(__name__)
 
@@ -27,20 +27,20 @@ class Folder(ABC):
     """A folder of a data set, on disk or in a zip.
 
     Attributes:
-        path: for messages and names; inside a zip it goes on behind the zip's own path.
+        path: for messages and names; inside a zip, appended to the zip's path.
     """
 
     path: Path
 
     @abstractmethod
     def exists(self, name: str) -> bool:
-        """Whether there is a file `name`, "final_data.npy" or "TF/world-rh_palm.txt"."""
+        """Whether there is a file `name`, such as "final_data.npy" or "TF/world-rh_palm.txt"."""
 
     @abstractmethod
     def list(self, name: str = "") -> list[str]:
-        """Sorted names in this folder or in its folder `name`; folders end in "/", pictures are left out.
+        """Sorted names in this folder or in its folder `name`; folders end in "/", pictures are omitted.
 
-        It is empty where there is no such folder.
+        Empty if there is no such folder.
         """
 
     @abstractmethod
@@ -52,17 +52,17 @@ class Folder(ABC):
         """Content of a file of at most `limit` bytes.
 
         Raises:
-            BadFile: it is absent, damaged, longer, or a link out of the data set.
+            BadFile: it is absent, damaged, longer, or a link that leaves the data set.
         """
 
     @abstractmethod
     def digest(self, name: str) -> str:
-        """Changes with the content of a file; for a zip it is taken from its table of contents."""
+        """Digest that changes with the content of a file; for a zip it is taken from its table of contents."""
 
     @property
     @abstractmethod
     def identity(self) -> str:
-        """Tells two folders apart, links resolved."""
+        """Identifier of the folder, with links resolved."""
 
     @property
     def name(self) -> str:
@@ -70,7 +70,7 @@ class Folder(ABC):
         return self.path.name
 
     def open(self, name: str) -> IO[bytes]:
-        """A file, opened for reading; raises BadFile as `read`."""
+        """Opens a file for reading; raises BadFile like `read`."""
         return io.BytesIO(self.read(name))
 
     def _too_long(self, name: str, size: int, limit: int) -> BadFile:
@@ -82,7 +82,7 @@ class DiskFolder(Folder):
 
     Args:
         path: the folder.
-        root: of the data set; the folder itself by default.
+        root: root of the data set; the folder itself by default.
     """
 
     def __init__(self, path: Path, root: Path | None = None) -> None:
@@ -135,7 +135,7 @@ class ZipFolder(Folder):
 
     Args:
         zip: the archive, opened by `open_zip`.
-        inside: path of the folder in it, "" for all of it.
+        inside: path of the folder in it, "" for the whole archive.
     """
 
     def __init__(self, zip: ZipIndex, inside: str = "") -> None:
@@ -166,7 +166,7 @@ class ZipFolder(Folder):
         try:
             return self.zip.archive.read(info)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
-            hint = "the zip is damaged: get it again"
+            hint = "the zip is damaged: download it again"
             raise BadFile(self.path / name, "a complete member of the zip", str(error), hint=hint) from error
 
     def digest(self, name: str) -> str:
@@ -179,13 +179,13 @@ class ZipFolder(Folder):
 
 
 class ZipIndex:
-    """What lies where in a zip; it stays open, for the table of contents of 18 GB reads slowly.
+    """Table of contents of a zip, which stays open, because reading the table of an 18 GB zip is slow.
 
     Args:
         path: the zip.
 
     Raises:
-        BadFile: it is no zip, is truncated, or has a member whose path leaves it.
+        BadFile: it is not a zip, is truncated, or has a member whose path leaves it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -193,7 +193,7 @@ class ZipIndex:
         try:
             self.archive = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            raise BadFile(path, "a complete zip", str(error), hint="get it again") from error
+            raise BadFile(path, "a complete zip", str(error), hint="download it again") from error
         self.files: dict[str, zipfile.ZipInfo] = {}
         self.folders: dict[str, set[str]] = {}
         for info in self.archive.infolist():
@@ -214,9 +214,9 @@ class ZipIndex:
 
 
 def open_folder(path: Path) -> Folder:
-    """A folder, or a zip taken as one.
+    """A folder, or a zip treated as one.
 
     Raises:
-        BadFile: a zip that can't be read.
+        BadFile: a zip that cannot be read.
     """
     return ZipFolder(ZipIndex(path)) if path.is_file() else DiskFolder(path)

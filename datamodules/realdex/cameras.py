@@ -1,4 +1,4 @@
-"""What `prepare` takes from the cameras, given their calibration: the robot's clock, and clouds of the object."""
+"""Data that `prepare` derives from calibrated cameras: the robot's clock offset, and clouds of the object."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from .tables import read_stamps
 from .tf import RobotMotion, hinges, read_robot
 
 SIDE = 3
-"""Camera that the robot's clock is searched with, as RealDex does."""
+"""Camera used to find the robot's clock, as in RealDex."""
 ON_OBJECT = 0.01
-"""Metres from the mesh within which a point of the scene belongs to the object. RealDex takes the mesh's bounding box,
-table and hand included."""
+"""Metres from the mesh within which a scene point belongs to the object. RealDex uses the mesh's bounding box,
+which includes table and hand."""
 
 MARGIN = 0.15
-"""Metres around the object that are taken along until the cameras are aligned. Of all that a camera sees, a million
-points, finding the hidden ones takes a quarter of a minute."""
+"""Metres around the object that are kept until the cameras are aligned. Hidden-point removal on everything that a
+camera sees, a million points, takes a quarter of a minute."""
 
-_STATE = 10_000_000  # nanoseconds between the states of the robot that are tried
-_LONGEST = 3_600_000_000_000  # nanoseconds of a recording
-_LEAST = 200_000_000  # nanoseconds of states before the first frame and behind the last one
+_STATE = 10_000_000  # nanoseconds between the robot states that are tried
+_LONGEST = 3_600_000_000_000  # nanoseconds, longest recording
+_LEAST = 200_000_000  # nanoseconds of states required before the first and after the last frame
 
 
 @dataclass(frozen=True)
 class _States:
-    """Points of the hand in each state of the robot; the arm has no mesh here, so it is left out."""
+    """Points of the hand in each state of the robot; without the arm, for which there is no mesh."""
 
     motion: RobotMotion
     n_points: int = 1000
@@ -58,7 +58,7 @@ class _States:
 def find_clock(
     folder: Folder, calibration: Folder, rule: SyncRule | None = None, settings: CloudSettings | None = None
 ) -> int:
-    """Nanoseconds by which the robot's clock is ahead of the cameras', by the shape of the hand; see `sync`.
+    """Nanoseconds by which the robot's clock is ahead of the cameras', found by the shape of the hand; see `sync`.
 
     Args:
         folder: of the recording, with TF files and the depth pictures of camera 3.
@@ -67,7 +67,7 @@ def find_clock(
         settings: of the clouds.
 
     Raises:
-        BadFile: a file is absent or holds something else.
+        BadFile: a file is absent or malformed.
         DataError: no frame shows the hand.
     """
     settings = settings or CloudSettings()
@@ -92,19 +92,19 @@ def object_clouds(
     mesh: trimesh.Trimesh,
     settings: CloudSettings | None = None,
 ) -> tuple[NDArray, ...]:
-    """What the cameras see of the object at the start of each segment, (n, 3), metres, object frame.
+    """Views of the object at the start of each segment, (n, 3), metres, object frame.
 
-    In the object's frame a cloud is carried along: p_t = R_t R_0^T (p_0 - t_0) + t_t is the pose at t applied to it.
+    In the object frame a cloud moves along: p_t = R_t R_0^T (p_0 - t_0) + t_t is the pose at t applied to it.
 
     Args:
         folder: of the recording.
         calibration: the folder `calibration_data`.
         recording: with its segments.
         mesh: of the object, metres, object frame.
-        settings: of the clouds; its boxes give way to one around the object.
+        settings: of the clouds; its boxes are replaced by one around the object.
 
     Raises:
-        BadFile: a picture, a list of stamps or a calibration is absent or holds something else.
+        BadFile: a picture, a list of stamps or a calibration is absent or malformed.
     """
     stamps, distance, clouds = read_stamps(folder, STAMPS), SignedDistance(mesh), []
     for start, _ in recording.segments:
@@ -119,6 +119,6 @@ def object_clouds(
 
 
 def _around(vertices: NDArray) -> Box:
-    """The box of an object in the world and MARGIN on all sides."""
+    """The world bounding box of an object, with MARGIN on all sides."""
     (x, y, z), (far_x, far_y, far_z) = vertices.min(axis=0) - MARGIN, vertices.max(axis=0) + MARGIN
     return (x, y, z), (far_x, far_y, far_z)

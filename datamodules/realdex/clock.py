@@ -1,4 +1,4 @@
-"""The cameras' clock and the robot's: frame rate, and what the time synchronisation of RealDex found."""
+"""Clocks of cameras and robot: the frame rate, and the result of RealDex's time synchronisation."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ STAMPS = "rgbimage_timestamp.txt"
 SYNCHRONISED = "scene_to_mesh.json"
 
 _SHORTEST_STEP = 1e6
-"""Nanoseconds between two frames; a smaller step means that the stamps are in another unit."""
+"""Least nanoseconds between two frames; a smaller step means that the stamps are in another unit."""
 
 
 def read_fps(folder: Folder) -> float:
-    """Frames per second, from the median step of the stamps; raises BadFile where they say none."""
+    """Frames per second, from the median step of the stamps; raises BadFile without valid stamps."""
     path, expected, hint = folder.path / STAMPS, "one increasing time stamp in nanoseconds a row", "or set data.fps"
     if not folder.exists(STAMPS):
         raise BadFile(path, expected, "no such file", hint=hint)
@@ -35,14 +35,14 @@ def read_fps(folder: Folder) -> float:
 
 
 def read_clock(folder: Folder, frame_stamps: NDArray[np.int64]) -> int | None:
-    """Nanoseconds by which the robot's clock is ahead of the cameras'; None where `scene_to_mesh.json` is absent.
+    """Nanoseconds by which the robot's clock is ahead of the cameras'; None if `scene_to_mesh.json` is absent.
 
-    That file, the result of RealDex's time synchronisation, gives some frames the stamp of the nearest state of the
-    robot. The offset between the clocks is constant, so its median over these frames is taken; that leaves out the
-    rounding to states.
+    That file, the result of RealDex's time synchronisation, gives the stamp of the nearest robot state for some frames.
+    The offset between the clocks is constant, so the median over these frames is taken, which removes the rounding to
+    states.
 
     Raises:
-        BadFile: the file is no JSON object of "<stamp>.ply" by frame.
+        BadFile: the file is not a JSON object of "<stamp>.ply" by frame.
     """
     if not folder.exists(SYNCHRONISED):
         return None

@@ -1,4 +1,4 @@
-"""Clouds of points in space: carried with an object, cropped, thinned out, aligned, cleaned. numpy and scipy only."""
+"""Point cloud operations: moving with an object, cropping, downsampling, alignment, outliers. Only numpy and scipy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy.spatial import KDTree
 def carry(points: NDArray, rotation: NDArray, translation: NDArray) -> NDArray:
     """The cloud of frame 0 moved with its object: p_t = R_t R_0^T (p_0 - t_0) + t_t.
 
-    RealDex leaves it where it was at the start of a segment while the object moves on.
+    RealDex leaves it at its position at the start of a segment while the object moves.
 
     Args:
         points: (N, 3), metres, world frame, at frame 0.
@@ -25,7 +25,7 @@ def carry(points: NDArray, rotation: NDArray, translation: NDArray) -> NDArray:
 
 
 def crop(points: NDArray, box: ArrayLike) -> NDArray[np.bool_]:
-    """(N,), whether points (N, 3) lie in the box (2, 3) of lower and upper corner, borders included."""
+    """(N,), whether points (N, 3) lie in the box (2, 3) of lower and upper corner, including its border."""
     lower, upper = np.asarray(box, np.float64)
     return ((points >= lower) & (points <= upper)).all(axis=1)
 
@@ -46,10 +46,10 @@ def icp(source: NDArray, target: NDArray, distance: float, steps: int) -> tuple[
     Args:
         source: (N, 3), any unit, roughly aligned.
         target: (M, 3).
-        distance: pairs farther apart than this are left out.
-        steps: pairs and motion are found anew this often; it ends early where nothing changes or fewer than 3 pair up.
+        distance: pairs farther apart than this are ignored.
+        steps: number of iterations; stops early if nothing changes or fewer than 3 points have a pair.
 
-    Source: Besl and McKay (1992); the motion of pairs by Kabsch (1976).
+    Source: Besl and McKay (1992); the rigid fit is Kabsch's (1976).
     """
     rotation, translation = np.eye(3), np.zeros(3)
     if len(source) < 3 or len(target) < 3:
@@ -67,7 +67,7 @@ def icp(source: NDArray, target: NDArray, distance: float, steps: int) -> tuple[
 
 
 def fit_rigid(source: NDArray, target: NDArray) -> tuple[NDArray, NDArray]:
-    """Rotation and translation that move points (N, 3) onto their partners with the least sum of squares (Kabsch)."""
+    """Rotation and translation that move points (N, 3) onto their counterparts with least squares (Kabsch)."""
     centre, goal = source.mean(axis=0), target.mean(axis=0)
     u, _, vt = np.linalg.svd((source - centre).T @ (target - goal))
     flip = np.diag([1.0, 1.0, np.sign(np.linalg.det(vt.T @ u.T))])
@@ -76,12 +76,12 @@ def fit_rigid(source: NDArray, target: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def remove_outliers(points: NDArray, neighbours: int = 20, deviations: float = 2.0) -> NDArray[np.bool_]:
-    """(N,), whether the mean distance to the nearest others is within the mean over the cloud plus deviations.
+    """(N,), whether the mean distance to the nearest neighbours is at most `deviations` above the mean over the cloud.
 
     Args:
         points: (N, 3), any unit.
-        neighbours: others, the point itself not counted.
-        deviations: standard deviations above the mean of all points that are still kept.
+        neighbours: number of neighbours, excluding the point itself.
+        deviations: largest number of standard deviations above the mean of all points.
     """
     if len(points) <= neighbours:
         return np.ones(len(points), bool)

@@ -1,4 +1,4 @@
-"""How near the hand's surface comes to the object's mesh, and the static grasps that follow from it."""
+"""Distance of the hand's surface to the object's mesh, and the static grasps derived from it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from .recording import Recording, check_covered
 from .segments import SegmentRule, find_segments, moving, no_segments
 
 CONTACT = 0.01
-"""Metres between hand and object that count as contact. RealDex means 1 mm and applies 31.6 (a squared distance)."""
+"""Metres between hand and object that count as contact. RealDex intends 1 mm but applies 31.6 (a squared distance)."""
 HAND_POINTS = 1000
-"""On the surface of hand without forearm, as RealDex takes them."""
+"""Points on the surface of the hand without the forearm, as in RealDex."""
 
-_FAR = 0.05  # metres from palm's reach to the object's bounding sphere beyond which nothing is measured
+_FAR = 0.05  # metres between the hand's reach and the object's bounding sphere beyond which nothing is measured
 _REACH = 0.25  # metres from the palm's origin to the farthest point of the hand
-_CHUNK = 64  # frames at once
+_CHUNK = 64  # frames per chunk
 
 
 def surface_distance(
@@ -50,7 +50,7 @@ def surface_distance(
         object_rotation: (T, 3, 3), world_from_object.
         object_translation: (T, 3), metres.
         mesh: of the object, metres, object frame.
-        frames: those to measure; all where None.
+        frames: frames to measure; None for all.
         n_points: on the hand's surface.
 
     Returns:
@@ -73,15 +73,15 @@ def surface_distance(
 
 
 def grasp_samples(clips: Sequence[MotionSample], last: int = 5, threshold: float = CONTACT) -> list[GraspSample]:
-    """Static grasps at the end of clips: of the last frames, those with contact; never the approach.
+    """Static grasps at the end of clips: those of the last frames that have contact, never the approach.
 
     Args:
-        clips: with meshes; those without are left out.
+        clips: with meshes; those without are skipped.
         last: frames at the end of each clip.
         threshold: metres between hand and object, 5 to 10 mm.
 
     Returns:
-        Grasps in the object's frame, called "<clip>/<frame of the clip>"; flags are those of the clip.
+        Grasps in the object frame, called "<clip>/<frame of the clip>"; flags are those of the clip.
     """
     grasps = []
     for clip in clips:
@@ -95,25 +95,25 @@ def grasp_samples(clips: Sequence[MotionSample], last: int = 5, threshold: float
         for k in np.flatnonzero(distance <= threshold).tolist():
             name = f"{clip.name}/{tail.start + k}"
             obj = (clip.object, local[k], clip.object_points, clip.mesh)
-            grasps.append(GraspSample(name, *obj, flags=clip.flags, up=rotation[k, 2]))  # z of the world
+            grasps.append(GraspSample(name, *obj, flags=clip.flags, up=rotation[k, 2]))  # world z
     return grasps
 
 
 def with_segments(
     folder: Folder, recording: Recording, mesh: Path | None, threshold: float = CONTACT, rule: SegmentRule | None = None
 ) -> Recording:
-    """The recording with its reaches found, flagged `segments_found`, where it has no `segment.txt`.
+    """The recording with reaches found by contact and flagged `segments_found`, if it has no `segment.txt`.
 
     Args:
         folder: of the recording, for messages.
         recording: as read.
-        mesh: of the object; None takes motion of the object for contact.
+        mesh: of the object; None uses motion of the object instead of contact.
         threshold: metres between hand and object that count as contact.
         rule: see `SegmentRule`.
 
     Raises:
-        BadFile: no reach is found.
-        MeshError: the mesh can't be used.
+        BadFile: no reach was found.
+        MeshError: the mesh cannot be used.
     """
     if recording.segments:
         return recording

@@ -1,4 +1,4 @@
-"""`final_data.npy`: the poses that RealDex computed from its TF files, without the wrist."""
+"""`final_data.npy`: poses that RealDex computed from its TF files, without the wrist."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JOINTS = (
     *("LFJ5", "LFJ4", "LFJ3", "LFJ2", "LFJ1"),
     *("THJ5", "THJ4", "THJ3", "THJ2", "THJ1"),
 )
-"""Columns of `qpos`: the robot's joints, called rh_FFJ4 to rh_THJ1 in its URDF; the release leaves out the wrist."""
+"""Columns of `qpos`: the robot's joints, rh_FFJ4 to rh_THJ1 in its URDF; the release omits the wrist."""
 PALM_FROM_FOREARM = np.array([0.0, -0.010, 0.24701])
 """Origin of the palm in the forearm's frame, metres, at zero wrist, where the two frames are parallel."""
 
@@ -34,18 +34,18 @@ _SHAPES = {
     "object_transl": (3,),
     "object_orient": (3, 3),
 }
-_HINTS = {"qpos": "the columns are the 22 finger joints FFJ4 to THJ1 of the robot, coupled joints included"}
+_HINTS = {"qpos": "the columns are the 22 finger joints FFJ4 to THJ1 of the robot, including coupled joints"}
 
 _log = logging.getLogger(__name__)
 
 
 def read_final(folder: Folder) -> Arrays:
     """Reads the dict: `qpos` (T, 22) radians; `global_transl` (T, 3) metres and `global_orient` (T, 3, 3) of the
-    forearm; `object_transl` (T', 3) and `object_orient` (T', 3, 3), cut to one length. World frame.
+    forearm; `object_transl` (T', 3) and `object_orient` (T', 3, 3), truncated to one length. World frame.
 
     Raises:
-        BadFile: a key is absent or holds something else.
-        PickleFileError: it is truncated, or asks to execute code.
+        BadFile: a key is missing or malformed.
+        PickleFileError: it is truncated, or would execute code.
     """
     path = folder.path / "final_data.npy"
     content = read_npy(folder.open("final_data.npy"), path)
@@ -65,9 +65,9 @@ def read_final(folder: Folder) -> Arrays:
 
 
 def common_length(path: Path, n_hand: int, n_object: int) -> int:
-    """Frames with hand and object; a shorter track drops the tail of the other, and says so."""
+    """Number of frames with hand and object; logs if the tail of the longer track is dropped."""
     if n_hand != n_object:
-        _log.warning("%s: hand has %d frames, object %d; aligned by index, the tail dropped", path, n_hand, n_object)
+        _log.warning("%s: hand has %d frames, object %d; aligned by index, dropping the tail", path, n_hand, n_object)
     return min(n_hand, n_object)
 
 
@@ -75,7 +75,7 @@ def _checked(path: Path, key: str, value: Any, shape: tuple[int, ...]) -> NDArra
     expected = f"({', '.join(['T', *map(str, shape)])}{',' * (not shape)}) numbers"
     try:
         array = np.asarray(value)
-    except (TypeError, ValueError, OverflowError) as error:  # lists within lists
+    except (TypeError, ValueError, OverflowError) as error:  # nested lists
         raise BadFile(path, expected, str(error), key=key) from error
     if array.dtype.kind not in "fiu" or array.ndim != len(shape) + 1 or array.shape[1:] != shape or not len(array):
         found = f"{array.shape} of {array.dtype}"
@@ -84,7 +84,7 @@ def _checked(path: Path, key: str, value: Any, shape: tuple[int, ...]) -> NDArra
     if len(bad):
         frame, *rest = bad[0]
         column = JOINTS[rest[0]] if key == "qpos" else rest
-        at = f"frame {frame}, {column}" + (f" and {len(bad) - 1} more places" if len(bad) > 1 else "")
+        at = f"frame {frame}, {column}" + (f" and {len(bad) - 1} other places" if len(bad) > 1 else "")
         value = array[tuple(bad[0])]
         expected = "finite numbers" if not np.isfinite(value) else f"numbers below {LARGEST:g}"
         raise BadFile(path, expected, f"{value:g} at {at}", key=key)

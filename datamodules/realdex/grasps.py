@@ -1,4 +1,4 @@
-"""RealDex's grasps as static grasps: the last frames of its clips, where hand and object touch."""
+"""RealDex's grasps as static grasps: the last frames of its clips in which hand and object touch."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ _SPLITS = ("auto", "paper", "objects")
 
 
 class RealDexGrasps(GraspDataModule):
-    """Static grasps of RealDex in the object's frame; see `contact.grasp_samples` and `RealDexMotion`.
+    """Static grasps of RealDex in the object frame; see `contact.grasp_samples` and `RealDexMotion`.
 
     Grasps are named "<object>/<number>", the number counting the object's grasps in the order of its clips.
 
     Args:
         root: see `RealDexMotion`.
         hand: name or YAML of the hand to convert to. "shadow_e3m5" is the robot that was recorded.
-        last: frames at the end of each clip that are taken where they touch.
+        last: frames at the end of each clip, of which those with contact are taken.
         contact_threshold: metres between hand and object that count as contact.
-        split: "paper" (its objects), "objects" (folds), or "auto", the paper's where its test objects are there.
-        fold: which fold, from 0; "all" is for run.py, which goes through them.
-        n_folds: how many folds.
-        n_val: objects, of those that a fold trains on, that are held out for validation.
+        split: "paper" (its objects), "objects" (folds), or "auto": the paper's if its test objects are present.
+        fold: fold number, from 0; "all" is for run.py, which runs all folds.
+        n_folds: number of folds.
+        n_val: number of a fold's training objects that are held out for validation.
         models: folder or zip of `<object>.obj`; None means `<root>/models` or `<root>/models.zip`.
-        object_points: "mesh" draws the clouds from the meshes; "scene" takes what the cameras saw at the start of each
-            clip, see `RealDexMotion`. Contact is measured at the meshes in either case.
+        object_points: "mesh" samples the clouds from the meshes; "scene" takes the cameras' view at the start of each
+            clip, see `RealDexMotion`. Contact is measured on the meshes in either case.
         fps: frames per second of the recordings; None reads `rgbimage_timestamp.txt`.
-        on_bad: "raise" stops at a bad recording; "skip" logs it, leaves it out, and counts.
-        limit_tolerance: radians that the last frame of a clip may exceed the robot's joint limits by.
+        on_bad: "raise" stops at a bad recording; "skip" skips, logs and counts it.
+        limit_tolerance: radians by which the last frame of a clip may exceed the robot's joint limits.
         poses: "tf", "final_data" or "auto", see `RealDexMotion`.
         **options: see `GraspDataModule`.
 
     Raises:
-        UnknownName: another setting.
+        UnknownName: unknown setting.
         DataError: `last` below 1.
     """
 
@@ -100,18 +100,18 @@ class RealDexGrasps(GraspDataModule):
 
     @property
     def skipped(self) -> list[str]:
-        """Why each bad recording, or zip, was left out."""
+        """Why each bad recording or zip was skipped."""
         return self.motion.skipped
 
     def fold_ids(self) -> list[int | None]:
-        """[0, ..., n_folds - 1] where the split has folds, [None] for the paper's; reads folder names only."""
+        """[0, ..., n_folds - 1] if the split has folds, [None] for the paper's; only reads folder names."""
         return self.motion.fold_ids()
 
     def load(self) -> GraspStore:
         """Reads all recordings and takes the grasps at the end of their clips.
 
         Raises:
-            DatasetNotFound, DataError, PickleFileError, MeshError, UnsafePickleError: as `RealDexMotion.load`.
+            DatasetNotFound, DataError, PickleFileError, MeshError, UnsafePickleError: as for `RealDexMotion.load`.
             DataError: no clip ends in contact.
         """
         self._clips = self.motion.load()
@@ -138,11 +138,13 @@ class RealDexGrasps(GraspDataModule):
         """Splits by object; see the argument `split`.
 
         Raises:
-            DataError: there is one object only, or train or test ends empty.
+            DataError: there is only one object, or train or test is empty.
         """
         objects = {clip.object for clip in self._clips}
         if len(objects) < 2:
-            raise DataError(f"split: expected two objects or more, since parts share none, found {', '.join(objects)}")
+            raise DataError(
+                f"split: expected at least two objects, since parts must not share any, found {', '.join(objects)}"
+            )
         parts = self.motion.split(self._clips)
         val, test = (sorted({clip.object for clip in part}) for part in (parts.val, parts.test))
         return GraspParts.by_object(store, val, test)

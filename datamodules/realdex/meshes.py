@@ -1,4 +1,4 @@
-"""Where the mesh of each object lies: in a folder, or in a zip, from which the cache takes a copy."""
+"""Locating the mesh of each object: in a folder, or in a zip, from which it is copied to the cache."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ..splits import object_name
 from .archive import DiskFolder, Folder, open_folder
 
 _LARGEST = 512 << 20
-"""Bytes of a mesh."""
+"""Largest size of a mesh in bytes."""
 
 
 def find_meshes(root: Path, models: Path | None) -> dict[str, tuple[Folder, str]]:
     """Folder and file of each object's mesh.
 
     Args:
-        root: of the data set.
+        root: root of the data set.
         models: folder or zip of `<object>.obj`, at any depth in a zip; None means `<root>/models` or
             `<root>/models.zip`.
     """
@@ -32,7 +32,7 @@ def mesh_file(root: Path, models: Path | None, name: str) -> Path:
     """The mesh of an object as a file on disk.
 
     Raises:
-        BadFile: there is none.
+        BadFile: no mesh found.
     """
     meshes = find_meshes(root, models)
     if name not in meshes:

@@ -1,4 +1,4 @@
-"""RealDex: a person drives a real Shadow hand to grasp objects (Liu et al., IJCAI 2024), read from its own layout."""
+"""RealDex: a teleoperated real Shadow hand grasps objects (Liu et al., IJCAI 2024), read from the original layout."""
 
 from __future__ import annotations
 
@@ -45,29 +45,29 @@ _log = logging.getLogger(__name__)
 class RealDexMotion(MotionDataModule):
     """Clips of RealDex, one for each row of a recording's `segment.txt`; the goal is the last frame.
 
-    Palm and joints come from the TF files, wrist included. `final_data.npy` drops the two wrist joints: where only it
-    is there, the palm is taken from the forearm at zero wrist and the clip is flagged `palm_from_forearm`. Where
-    `segment.txt` is absent, reaches are found by contact (see `SegmentRule`) and flagged `segments_found`.
+    Palm and joints come from the TF files, including the wrist. `final_data.npy` lacks the two wrist joints: if only
+    that is available, the palm is computed from the forearm at zero wrist and the clip is flagged `palm_from_forearm`.
+    Without `segment.txt`, reaches are found by contact (see `SegmentRule`) and flagged `segments_found`.
 
     Args:
-        root: folder that holds the recordings, at any depth, in zips or unpacked: the whole data set, one object, one
-            recording, or what `dexzoo prepare` wrote.
+        root: folder with the recordings, at any depth, in zips or unpacked: the whole data set, one object, one
+            recording, or the output of `dexzoo prepare`.
         hand: name or YAML of the hand to convert to. "shadow_e3m5" is the robot that was recorded.
         split: "paper" (40/6/6 objects, as in the paper's tools with the misspelt names mended); "objects" and
-            "recordings" (folds: fold k tests on every n_folds-th one in natural order, beginning with number k);
-            "auto" takes "recordings" for a single object, "paper" where its test objects are there, else "objects".
-        fold: which fold, from 0; "all" is for run.py, which goes through them.
-        n_folds: how many folds.
-        n_val: objects or recordings, of those that a fold trains on, that are held out for validation.
+            "recordings" (folds: fold k tests on every n_folds-th one in natural order, starting with number k); "auto"
+            takes "recordings" for a single object, "paper" if its test objects are present, otherwise "objects".
+        fold: fold number, from 0; "all" is for run.py, which runs all folds.
+        n_folds: number of folds.
+        n_val: number of a fold's training objects or recordings that are held out for validation.
         models: folder or zip of `<object>.obj`; None means `<root>/models` or `<root>/models.zip`.
-        object_points: "mesh" draws the clouds from the meshes; "scene" takes what the cameras saw at the start of each
-            clip, which `prepare --calibration` made; "none" gives clips an empty cloud and needs no mesh.
+        object_points: "mesh" samples the clouds from the meshes; "scene" takes the cameras' view at the start of each
+            clip, made by `prepare --calibration`; "none" gives empty clouds and needs no mesh.
         fps: frames per second; None reads `rgbimage_timestamp.txt`.
-        on_bad: "raise" stops at a bad recording; "skip" logs it, leaves it out, and counts.
-        whole_recordings: takes a recording without `segment.txt` as one clip.
-        limit_tolerance: radians that a goal may exceed the robot's joint limits by.
-        poses: "tf" reads hand poses from the TF files, "final_data" from `final_data.npy`; "auto" takes the TF files
-            where they are complete.
+        on_bad: "raise" stops at a bad recording; "skip" skips, logs and counts it.
+        whole_recordings: treats a recording without `segment.txt` as one clip.
+        limit_tolerance: radians by which a goal may exceed the robot's joint limits.
+        poses: "tf" reads hand poses from the TF files, "final_data" from `final_data.npy`; "auto" takes the TF files if
+            they are complete.
         contact_threshold: metres between hand and object that count as contact, for `segments_found` and `grasps`.
         **options: see `MotionDataModule`.
     """
@@ -111,7 +111,7 @@ class RealDexMotion(MotionDataModule):
         self.whole_recordings, self.limit_tolerance = whole_recordings, limit_tolerance
         self.poses, self.contact_threshold = poses, contact_threshold
         self.skipped: list[str] = []
-        """Why each bad recording, or zip, was left out."""
+        """Why each bad recording or zip was skipped."""
         self._folders: list[Folder] | None = None
         self._bad_zips: list[str] = []
 
@@ -119,9 +119,9 @@ class RealDexMotion(MotionDataModule):
         """Reads all recordings.
 
         Raises:
-            DatasetNotFound: there is no root, or no recording in it.
-            DataError, PickleFileError, MeshError: a bad recording and `on_bad` is "raise", or none is good.
-            UnsafePickleError: a file asks to execute code; it is never skipped.
+            DatasetNotFound: no root, or no recording in it.
+            DataError, PickleFileError, MeshError: a bad recording with `on_bad="raise"`, or no good one.
+            UnsafePickleError: a file would execute code; never skipped.
         """
         clips: list[MotionSample] = []
         folders = self._recordings()
@@ -157,7 +157,7 @@ class RealDexMotion(MotionDataModule):
         return by_fold(samples, self.split_group, self.fold, self.n_folds, self.n_val)
 
     def fold_ids(self) -> list[int | None]:
-        """[0, ..., n_folds - 1] where the split has folds, [None] for the paper's; reads folder names only."""
+        """[0, ..., n_folds - 1] if the split has folds, [None] for the paper's; only reads folder names."""
         return [None] if self._how() == "paper" else list(range(self.n_folds))
 
     def _how(self) -> str:
@@ -169,7 +169,7 @@ class RealDexMotion(MotionDataModule):
         return "paper" if objects & set(REALDEX_TEST) else "objects"
 
     def grasps(self, last: int = 5) -> list[GraspSample]:
-        """Static grasps: of the last frames of each clip, those in which hand and object touch; see `grasp_samples`."""
+        """Static grasps: those of the last frames of each clip in which hand and object touch; see `grasp_samples`."""
         return grasp_samples(self.load(), last, self.contact_threshold)
 
     def _recordings(self) -> list[Folder]:
@@ -201,7 +201,7 @@ class RealDexMotion(MotionDataModule):
             root,
             found=found,
             url="https://github.com/4DVLab/RealDex (recordings and meshes: links in its README)",
-            licence="none stated by its authors: ask them before you use it for more than research",
+            licence="none stated by its authors: ask them before any use beyond research",
             tree=_TREE,
             setting="data.root=/path/to/realdex, or DEXZOO_REALDEX; data.root=demo is a generated tree",
         )
@@ -253,7 +253,7 @@ class RealDexMotion(MotionDataModule):
         return [self._evened(recording, number) for number in range(n)], mesh
 
     def _evened(self, recording: Recording, number: int) -> Tensor:
-        """The scene's cloud of a clip brought to `n_object_points`: the farthest apart, or all and some twice."""
+        """The scene's cloud of a clip resampled to `n_object_points`: by farthest points, or all with some repeated."""
         assert recording.clouds is not None
         cloud = torch.from_numpy(recording.clouds[number]).float()
         if not len(cloud):

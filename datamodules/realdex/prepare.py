@@ -1,4 +1,4 @@
-"""Reads a whole download once and writes one small file for each recording; goes on where it was stopped."""
+"""Reads a whole download once and writes one small file per recording; continues where it was interrupted."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class _Settings:
 
 @dataclass
 class Outcome:
-    """What a run of `prepare` did.
+    """Result of `prepare`.
 
     Attributes:
-        made: files written now.
-        kept: files that were there already and are up to date.
-        skipped: (recording or zip, why) of those left out.
-        without_mesh: objects that have none.
+        made: new files.
+        kept: existing files that are up to date.
+        skipped: (recording or zip, reason) of those skipped.
+        without_mesh: objects without a mesh.
     """
 
     made: list[Path] = field(default_factory=list)
@@ -64,23 +64,22 @@ def prepare(
 ) -> Outcome:
     """Writes `<out>/<object>/<recording>/recording.npz` for each recording and `<out>/models/<object>.obj`.
 
-    `data.root=<out>` then reads them. Each file is written whole or not at all; started again, only those that are
-    absent, or made from other files or settings, are made.
+    `data.root=<out>` then reads them. Each file is written atomically; a second run only makes files that are missing,
+    or were made from other files or settings.
 
     Args:
         root: download: zips or folders, at any depth.
-        out: folder; made where it is absent.
+        out: folder; created if absent.
         models: folder or zip of the meshes; None means `<root>/models` or `<root>/models.zip`.
         poses: see `read_recording`.
-        threshold: metres between hand and object that count as contact, where there is no `segment.txt`.
-        only: names of objects; all where None.
+        threshold: metres between hand and object that count as contact, if there is no `segment.txt`.
+        only: names of objects; None for all.
         calibration: the folder or zip `calibration_data`. With it, depth pictures give the clouds for
-            `data.object_points=scene`, and the robot's clock where `scene_to_mesh.json` is absent. None leaves pictures
-            alone.
+            `data.object_points=scene`, and the robot's clock if `scene_to_mesh.json` is absent. None ignores pictures.
 
     Raises:
-        CacheError: `out` can't be written.
-        DataError: `out` lies in `root`, where results would be taken for recordings.
+        CacheError: `out` is not writable.
+        DataError: `out` is inside `root`, where results would be mistaken for recordings.
     """
     if out.resolve().is_relative_to(root.resolve()):
         raise DataError(f"--out: expected a folder outside of {root}, found {out}")
@@ -94,12 +93,12 @@ def prepare(
         _prepare_one(folder, meshes[object_of(folder.path)], out, settings, outcome)
     mark = mark_of(root)
     if mark is not None:
-        shutil.copyfile(mark, out / mark.name)  # what is made of demo data is demo data
+        shutil.copyfile(mark, out / mark.name)  # results of demo data are demo data
     return outcome
 
 
 def report(outcome: Outcome, out: Path, console: Console | None = None) -> None:
-    """Prints what was done, what was left out and why, and where the results are."""
+    """Prints what was done, what was skipped and why, and where the results are."""
     console = console or Console()
     if outcome.skipped:
         table = Table("left out", "why", title=f"{len(outcome.skipped)} left out")
@@ -139,7 +138,7 @@ def _read(folder: Folder, mesh: Path | None, settings: _Settings) -> Recording:
 
 
 def _key(folder: Folder, mesh: Path | None, settings: _Settings) -> str:
-    """Hash of everything that the result depends on; the mesh and the threshold only where reaches are searched."""
+    """Hash of everything that the result depends on; mesh and threshold only if reaches are searched."""
     names = [name for name in _FILES if folder.exists(name)]
     names += [f"TF/{name}" for name in folder.list("TF") if name.endswith(".txt")]
     digests = [(name, folder.digest(name)) for name in names]

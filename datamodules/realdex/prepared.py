@@ -17,7 +17,7 @@ from .tables import LARGEST
 
 PREPARED = "recording.npz"
 VERSION = 1
-"""Goes up when the content changes, so that older files are made again."""
+"""Incremented when the content changes, so that older files are made again."""
 
 _KINDS = {
     "object": "U",
@@ -30,7 +30,7 @@ _KINDS = {
     "cloud_sizes": "i",
 }
 _OPTIONAL = {"near", "wrist", "cloud_points", "cloud_sizes"}
-"""Kinds of the other arrays, some of which may be absent."""
+"""Kinds of the optional arrays."""
 _ARRAYS: dict[str, tuple[int, ...]] = {
     "joints": (22,),
     "palm_translation": (3,),
@@ -41,12 +41,12 @@ _ARRAYS: dict[str, tuple[int, ...]] = {
 
 
 def write_prepared(path: Path, recording: Any, key: str) -> None:
-    """Writes a `Recording` whole or not at all.
+    """Writes a `Recording` atomically.
 
     Args:
-        path: the file; its folder is made.
+        path: the file; its folder is created.
         recording: what to write.
-        key: of what it was made from; see `prepared_key`.
+        key: hash of its sources; see `prepared_key`.
     """
     arrays = {name: getattr(recording, name) for name in _ARRAYS}
     arrays |= {name: value for name in ("wrist", "near") if (value := getattr(recording, name)) is not None}
@@ -67,7 +67,7 @@ def write_prepared(path: Path, recording: Any, key: str) -> None:
 
 
 def prepared_key(path: Path) -> str | None:
-    """What a file was made from; None where it is absent, unreadable or of another version."""
+    """Hash of a file's sources; None if it is absent, unreadable or of another version."""
     try:
         arrays = load_npz(path, only=("key", "version"))
         return str(arrays["key"]) if int(arrays["version"]) == VERSION else None
@@ -79,7 +79,7 @@ def read_prepared(folder: Folder) -> dict[str, Any]:
     """The fields of a `Recording`.
 
     Raises:
-        BadFile: an array is absent, of another shape, or not finite; or the file is of another version.
+        BadFile: an array is missing, of the wrong shape, or not finite; or the file is of another version.
         PickleFileError: the file is damaged.
     """
     path = folder.path / PREPARED

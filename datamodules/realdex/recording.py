@@ -1,4 +1,4 @@
-"""One recording in RealDex's layout, in a folder or in a zip (spec: the public release and its tools)."""
+"""One recording in RealDex's layout, in a folder or in a zip."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .tf import MissingEdges, RobotMotion, hinges, read_robot
 
 SOURCES = ("auto", "tf", "final_data")
 _DISAGREE = 0.05
-"""Radians, or metres, in the median, between TF files and final_data.npy that are worth a warning."""
+"""Median difference between TF files and final_data.npy that triggers a warning, radians or metres."""
 
 _log = logging.getLogger(__name__)
 
@@ -34,8 +34,8 @@ class Recording:
     """One recording of T frames, in the joints of the real robot.
 
     Attributes:
-        path: what it was read from, for messages: its `final_data.npy`, or its folder TF.
-        name: of the folder.
+        path: source, for messages: its `final_data.npy`, or its folder TF.
+        name: name of the folder.
         object: name of the object.
         joints: (T, 22), radians, in the order of `JOINTS`, URDF signs.
         palm_translation: (T, 3), metres, world frame.
@@ -43,12 +43,12 @@ class Recording:
         object_translation: (T, 3), metres.
         object_rotation: (T, 3, 3), world_from_object.
         fps: frames per second.
-        segments: (start, end) frames of each reach, half-open; empty where there is no `segment.txt`.
-        wrist: (T, 2), radians, WRJ2 and WRJ1; None where they are not known.
-        near: frames in which hand and object are at most 31.6 mm apart, from `contact.txt`; None where there is none.
-        flags: what a user must know of it ("palm_from_forearm").
-        covered: (T,), bool, False where TF files say nothing of the robot; None where it was not read from them.
-        clouds: of each segment, (n, 3), metres, object frame, what the cameras saw at its start; None where not made.
+        segments: (start, end) frames of each reach, half-open; empty without `segment.txt`.
+        wrist: (T, 2), radians, WRJ2 and WRJ1; None if unknown.
+        near: frames in which hand and object are at most 31.6 mm apart, from `contact.txt`; None without that file.
+        flags: caveats for the user ("palm_from_forearm").
+        covered: (T,), bool, False where the TF files have no data; None if not read from them.
+        clouds: cameras' view at the start of each segment, (n, 3), metres, object frame; None if not made.
     """
 
     path: Path
@@ -69,17 +69,17 @@ class Recording:
 
 
 def find_recordings(root: Path, skipped: list[str] | None = None) -> list[Folder]:
-    """Folders with the files of a recording at any depth under `root`, zips included, in natural order by object.
+    """Folders with the files of a recording at any depth under `root`, including zips, in natural order by object.
 
-    Links inside of `root` are followed. A recording holds thousands of pictures, so its subfolders are not searched.
-    Of a recording that is there twice, say in a zip and unpacked, the first one counts: a folder before a zip.
+    Links inside `root` are followed. A recording has thousands of pictures, so its subfolders are not searched. If a
+    recording exists twice, e.g. in a zip and unpacked, the first one counts: folders come before zips.
 
     Args:
         root: folder, or a zip.
-        skipped: takes what is wrong with zips that can't be read, which are left out; None raises it.
+        skipped: collects messages about unreadable zips, which are skipped; None raises them.
 
     Raises:
-        BadFile: a zip can't be read and `skipped` is None.
+        BadFile: a zip cannot be read and `skipped` is None.
     """
     folders = _walk(open_folder(root), set(), skipped)
     found = sorted(folders, key=lambda folder: (isinstance(folder, ZipFolder), natural_key(str(folder.path))))
@@ -92,7 +92,7 @@ def find_recordings(root: Path, skipped: list[str] | None = None) -> list[Folder
 
 
 def object_of(folder: Path) -> str:
-    """Name of the object that a recording's folder, `<object>/<object>_<n>[_<date>]`, is about."""
+    """Name of the object of a recording's folder, `<object>/<object>_<n>[_<date>]`."""
     parent = folder.parent.name
     if folder.name.startswith(f"{parent}_"):
         return object_name(parent)
@@ -112,16 +112,16 @@ def read_recording(
     Args:
         folder: of the recording.
         fps: frames per second; None takes the median step of `rgbimage_timestamp.txt`.
-        whole: takes a recording without `segment.txt` as one segment.
-        source: of hand poses. "tf": the TF files, which hold the wrist; "final_data": `final_data.npy`, which does
-            not, so that the palm follows from the forearm at zero wrist, flagged `palm_from_forearm`; "auto": TF files
-            where they are complete, else `final_data.npy`.
-        clock: finds the nanoseconds by which the robot's clock is ahead, called where `scene_to_mesh.json` is absent;
-            None takes the clocks as one, flagged `clock_assumed`.
+        whole: treats a recording without `segment.txt` as one segment.
+        source: of hand poses. "tf": the TF files, which include the wrist; "final_data": `final_data.npy`, which does
+            not, so that the palm is computed from the forearm at zero wrist, flagged `palm_from_forearm`; "auto": TF
+            files if they are complete, otherwise `final_data.npy`.
+        clock: finds the nanoseconds by which the robot's clock is ahead, called if `scene_to_mesh.json` is absent; None
+            assumes equal clocks, flagged `clock_assumed`.
 
     Raises:
-        BadFile: a file is absent or holds something else; the message names it, and the key and frame within it.
-        PickleFileError: `final_data.npy` is truncated, or asks to execute code.
+        BadFile: a file is absent or malformed; the message names the file, key and frame.
+        PickleFileError: `final_data.npy` is truncated, or would execute code.
     """
     if folder.exists(PREPARED):
         kept = Recording(**read_prepared(folder))
@@ -144,7 +144,7 @@ def read_recording(
 
 
 def check_covered(recording: Recording) -> None:
-    """Raises BadFile where the TF files say nothing of the robot in a frame of a segment."""
+    """Raises BadFile if the TF files have no data of the robot in a frame of a segment."""
     if recording.covered is None:
         return
     for number, (start, end) in enumerate(recording.segments):
@@ -247,11 +247,11 @@ def _read_object(folder: Folder, final: Arrays | None) -> tuple[NDArray, NDArray
 
 
 def _compare(folder: Folder, robot: RobotMotion, final: Arrays) -> None:
-    """Both hold the same robot: where they differ, one of them is read at the wrong time or in the wrong order."""
+    """Compares the two sources: if they differ, one of them is read at the wrong time or in the wrong order."""
     n = min(len(robot.joints), len(final["qpos"]))
     angles = _fingers(robot)[:n] - final["qpos"][:n]
     places = np.linalg.norm(robot.forearm_translation[:n] - final["global_transl"][:n], axis=1)
     for what, error, unit in (("joint angles", np.abs(angles).max(axis=1), "rad"), ("forearm", places, "m")):
         if np.median(error) > _DISAGREE:
-            text = "%s: TF files and final_data.npy disagree on the %s by %.2g %s in the median; is the clock right?"
+            text = "%s: TF files and final_data.npy disagree on the %s by a median %.2g %s; is the clock right?"
             _log.warning(text, folder.path, what, float(np.median(error)), unit)

@@ -1,9 +1,9 @@
-"""From pictures of RealDex's depth cameras to one cloud of the scene (spec 3.3 and 3.6).
+"""From pictures of RealDex's depth cameras to one cloud of the scene.
 
-Per camera: undistort, lift to points, move to the world, crop, drop hidden points, thin out; then all cameras are
-aligned with the first one, merged and cleaned. Two errors of RealDex's own tool are mended. It removes hidden points as
-seen from the world's origin, which keeps backs and drops fronts: here they are removed as seen from the camera. And it
-compares squared distances with its contact threshold, 31.6 mm instead of 1 mm: see `contact`.
+Per camera: undistort, unproject, transform to the world, crop, drop hidden points, downsample; then all cameras are
+aligned with the first one, merged and cleaned. Two errors of RealDex's own tool are fixed. It removes points hidden
+from the world's origin, which keeps backs and drops fronts: here, those hidden from the camera are removed. And it
+compares squared distances with its contact threshold, so 31.6 mm instead of 1 mm: see `contact`.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ class Camera:
 
 @dataclass(frozen=True)
 class CloudSettings:
-    """Steps from depth to cloud; metres, world frame (z up, table top at about 0.73 to 0.75).
+    """Settings of the steps from depth to cloud; metres, world frame (z up, table top at about 0.73 to 0.75).
 
     Attributes:
-        truncate: depth from which on a pixel is left out.
-        camera_box: kept of each camera's points.
-        merged_box: kept for the merged cloud: table top and objects.
-        voxel: edge of the cubes that leave one point each.
-        icp_distance, icp_steps: of the alignment with the first camera.
-        neighbours, deviations: a point whose mean distance to its neighbours is that many standard deviations above
-            the mean is an outlier.
-        hidden_radius: of the flipping sphere, in multiples of the largest distance from the camera.
+        truncate: largest depth of a pixel.
+        camera_box: box that crops each camera's points.
+        merged_box: box that crops the merged cloud: table top and objects.
+        voxel: edge of the cubes that keep one point each.
+        icp_distance, icp_steps: parameters of the alignment with the first camera.
+        neighbours, deviations: a point whose mean distance to its neighbours is more than this many standard deviations
+        above the mean is an outlier.
+        hidden_radius: radius of the flipping sphere, in multiples of the largest distance from the camera.
     """
 
     truncate: float = 3.0
@@ -77,7 +77,7 @@ def read_camera(folder: Folder, name: str) -> Camera:
     """Reads `calibration_data/cam<N>_rgb.txt`, a ROS CameraInfo as JSON.
 
     Raises:
-        BadFile: it holds something else.
+        BadFile: it is malformed.
     """
     path, content = folder.path / name, _json(folder, name)
     matrix = _numbers(path, content, "K", (3, 3))
@@ -91,10 +91,10 @@ def read_camera(folder: Folder, name: str) -> Camera:
 
 
 def read_extrinsics(recording: Folder, calibration: Folder) -> list[NDArray]:
-    """world_from_camera (4, 4) of each camera, deduced: (world <- cam0) of the recording, (cam0 <- camN) of the rig.
+    """world_from_camera (4, 4) of each camera: (world <- cam0) of the recording times (cam0 <- camN) of the rig.
 
     Raises:
-        BadFile: `global_name_position/0.txt` or `cali0<N>.json` is absent or holds something else.
+        BadFile: `global_name_position/0.txt` or `cali0<N>.json` is absent or malformed.
     """
     name, key = "global_name_position/0.txt", "cam0_rgb_camera_link"
     world_from_first = _numbers(recording.path / name, _json(recording, name), key, (4, 4))
@@ -105,11 +105,11 @@ def read_extrinsics(recording: Folder, calibration: Folder) -> list[NDArray]:
 
 
 def undistort(image: NDArray, camera: Camera) -> NDArray:
-    """The picture that a camera without distortion would take, by nearest pixels; 0 where it looks past the border.
+    """The picture of a camera without distortion, by nearest pixels; 0 outside the original picture.
 
     Args:
         image: (height, width, ...).
-        camera: whose `matrix` the result keeps.
+        camera: intrinsics; the result keeps its `matrix`.
     """
     v, u = np.mgrid[: camera.height, : camera.width]
     rays = np.stack([u, v, np.ones_like(u)], axis=-1) @ np.linalg.inv(camera.matrix).T
@@ -138,7 +138,7 @@ def depth_points(depth: NDArray[np.uint16], camera: Camera, truncate: float = 3.
     Args:
         depth: (height, width), millimetres, undistorted; 0 is unknown.
         camera: intrinsics.
-        truncate: metres from which on a pixel is left out.
+        truncate: largest depth of a pixel, metres.
     """
     row, column = np.nonzero((depth > 0) & (depth < truncate * 1000))
     rays = np.stack([column, row, np.ones_like(row)], axis=-1) @ np.linalg.inv(camera.matrix).T
@@ -148,13 +148,13 @@ def depth_points(depth: NDArray[np.uint16], camera: Camera, truncate: float = 3.
 def camera_cloud(
     depth: NDArray[np.uint16], camera: Camera, world_from_camera: NDArray, settings: CloudSettings | None = None
 ) -> NDArray:
-    """What one camera sees, (N, 3), metres, world frame: cropped, hidden points removed, thinned out.
+    """Cloud of one camera, (N, 3), metres, world frame: cropped, without hidden points, downsampled.
 
     Args:
-        depth: (height, width), millimetres, as the camera took it.
+        depth: (height, width), millimetres, the original picture.
         camera: intrinsics.
         world_from_camera: (4, 4).
-        settings: the defaults where None.
+        settings: None for the defaults.
     """
     settings = settings or CloudSettings()
     world = world_points(depth, camera, world_from_camera, settings)
@@ -170,11 +170,12 @@ def world_points(depth: NDArray[np.uint16], camera: Camera, pose: NDArray, setti
 
 
 def merged_cloud(clouds: Sequence[NDArray], settings: CloudSettings | None = None) -> NDArray:
-    """One cloud (N, 3) of all cameras, metres, world frame; each is moved onto the first one, then outliers go.
+    """One cloud (N, 3) of all cameras, metres, world frame; each is aligned with the first one, then outliers are
+    removed.
 
     Args:
         clouds: of the cameras, world frame, the first one first.
-        settings: the defaults where None.
+        settings: None for the defaults.
     """
     settings = settings or CloudSettings()
     cropped = [cloud[crop(cloud, settings.merged_box)] for cloud in clouds]
@@ -187,16 +188,16 @@ def merged_cloud(clouds: Sequence[NDArray], settings: CloudSettings | None = Non
 
 
 def scene_cloud(recording: Folder, calibration: Folder, stamp: int, settings: CloudSettings | None = None) -> NDArray:
-    """The scene at a time, (N, 3), metres, world frame, from the pictures of each camera nearest to it.
+    """The scene at a given time, (N, 3), metres, world frame, from the nearest picture of each camera.
 
     Args:
         recording: its folder.
         calibration: the folder `calibration_data`.
         stamp: nanoseconds of the cameras' clock.
-        settings: the defaults where None.
+        settings: None for the defaults.
 
     Raises:
-        BadFile: a picture, a list of stamps or a calibration is absent or holds something else.
+        BadFile: a picture, a list of stamps or a calibration is absent or malformed.
     """
     clouds = []
     for n, pose in enumerate(read_extrinsics(recording, calibration)):
@@ -208,10 +209,10 @@ def scene_cloud(recording: Folder, calibration: Folder, stamp: int, settings: Cl
 
 
 def picture_at(recording: Folder, camera: int, stamp: int) -> str:
-    """File of the depth picture nearest to a stamp; `info.txt` beside the pictures holds their stamps.
+    """File of the depth picture nearest to a stamp; `info.txt` next to the pictures has their stamps.
 
     Raises:
-        BadFile: there is no list of stamps.
+        BadFile: the list of stamps is missing.
     """
     depth, colour = (f"cam{camera}/{kind}/image_raw" for kind in ("depth_to_rgb", "rgb"))
     listed = depth if recording.exists(f"{depth}/info.txt") else colour
@@ -224,16 +225,19 @@ def read_depth(folder: Folder, name: str, camera: Camera) -> NDArray[np.uint16]:
     """(height, width) uint16, millimetres, of a 16-bit PNG.
 
     Raises:
-        BadFile: it is no such picture, or not of the camera's size.
+        BadFile: it is not such a picture, or not of the camera's size.
     """
     path, expected = folder.path / name, f"a 16-bit PNG of {camera.width}x{camera.height}"
     content = folder.read(name)
-    size = int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")  # before memory is taken for it
+    size = (
+        int.from_bytes(content[16:20], "big"),
+        int.from_bytes(content[20:24], "big"),
+    )  # before memory is allocated for it
     if content[:8] != b"\x89PNG\r\n\x1a\n" or size != (camera.width, camera.height):
         raise BadFile(path, expected, f"{size[0]}x{size[1]}" if content[1:4] == b"PNG" else "no PNG")
     try:
         image = iio.imread(content, plugin="pillow", extension=".png")
-    except Exception as error:  # decoders raise whatever they stumble over
+    except Exception as error:  # decoders raise anything
         raise BadFile(path, expected, str(error)) from error
     if image.ndim != 2 or image.dtype not in (np.uint16, np.int32):
         raise BadFile(path, expected, f"{image.shape} of {image.dtype}")

@@ -1,4 +1,4 @@
-"""Reaches within a recording: from `segment.txt`, or found by the motion of the hand and by contact."""
+"""Reaches within a recording: from `segment.txt`, or found by hand motion and contact."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _HINT = "set data.whole_recordings=true to take a recording without it as one cl
 
 @dataclass(frozen=True)
 class SegmentRule:
-    """How reaches are found where `segment.txt` is absent. Seconds, metres, radians.
+    """Parameters for finding reaches without `segment.txt`. Seconds, metres, radians.
 
     A grasp begins where hand and object touch for `hold` or longer (interruptions up to `gap` are bridged). Its reach
-    starts at the last frame before it, at most `before` earlier and after the grasp before, at which the palm rests
-    (slower than `rest`); where it never rests, at the frame at which it is farthest from where it will touch. It ends
-    where the fingers are closed (after they close fastest, the first frame with no joint faster than `closed`), or the
-    object has moved by `carried`, at most `after` later. A reach shorter than `travel` of the palm is no reach.
+    starts at the last earlier frame, at most `before` earlier and after the previous grasp, at which the palm rests
+    (slower than `rest`); if it never rests, at the frame at which it is farthest from the place of contact. It ends
+    when the fingers are closed (the first frame after the fastest closing with no joint faster than `closed`), or when
+    the object has moved by `carried`, at most `after` later. The palm must travel at least `travel`.
     """
 
     hold: float = 0.3
@@ -41,12 +41,12 @@ class SegmentRule:
 
 
 def read_segments(folder: Folder, n_frames: int, n_hand: int, whole: bool) -> Segments:
-    """(start, end) of each row of `segment.txt`, half-open; () where it is absent, all frames with `whole`.
+    """(start, end) of each row of `segment.txt`, half-open; if it is absent, () or all frames with `whole`.
 
     Args:
         folder: of the recording.
-        n_frames: with hand and object.
-        n_hand: with the hand; a segment may end there, and is cut.
+        n_frames: number of frames with hand and object.
+        n_hand: number of frames with the hand; a segment may end there, and is truncated to `n_frames`.
         whole: see above.
 
     Raises:
@@ -68,15 +68,15 @@ def read_segments(folder: Folder, n_frames: int, n_hand: int, whole: bool) -> Se
 
 
 def no_segments(folder: Folder) -> BadFile:
-    """What to raise where there is no `segment.txt` and no reach was found."""
+    """The error for a recording without `segment.txt` in which no reach was found."""
     return BadFile(folder.path / _FILE, _EXPECTED, "no such file", hint=f"{_HINT}; no reach was found by contact")
 
 
 def read_contact(folder: Folder, n_frames: int) -> NDArray[np.int64] | None:
-    """Frames in `contact.txt`, or None where it is absent.
+    """Frames in `contact.txt`, or None if it is absent.
 
-    RealDex wrote it with a *squared* distance below 1e-3, so its frames are those within 31.6 mm, not 1 mm. They hold
-    all frames of real contact, and save measuring the others; they are no contact themselves.
+    RealDex wrote it for *squared* distances below 1e-3, so its frames are those within 31.6 mm, not 1 mm. They include
+    all frames of real contact, so the others need not be measured, but do not imply contact.
 
     Raises:
         BadFile: it holds something else.
@@ -110,7 +110,7 @@ def find_segments(
         joints: (T, 22), radians, in the order of `JOINTS`.
         object_translation: (T, 3), metres, world frame.
         fps: frames per second.
-        rule: its numbers; the defaults where None.
+        rule: parameters; None for the defaults.
 
     Returns:
         (start, end) of each reach, half-open.
@@ -128,14 +128,14 @@ def find_segments(
 
 
 def moving(object_translation: NDArray, object_rotation: NDArray, fps: float) -> NDArray[np.bool_]:
-    """(T,), whether the object moves faster than 5 cm/s or 0.5 rad/s: stands for contact where there is no mesh."""
+    """(T,), whether the object moves faster than 5 cm/s or 0.5 rad/s: a substitute for contact without a mesh."""
     slide = np.linalg.norm(np.gradient(object_translation, axis=0), axis=1) * fps
     spin = np.linalg.norm(np.gradient(object_rotation, axis=0), axis=(1, 2)) * fps / np.sqrt(2)
     return (slide > 0.05) | (spin > 0.5)
 
 
 def _runs(touching: NDArray[np.bool_], rule: SegmentRule, fps: float) -> list[tuple[int, int]]:
-    """(first, end) of the times of contact, short interruptions bridged and short contacts left out."""
+    """(first, end) of each contact, with short interruptions bridged and short contacts dropped."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], touching, [False]]).astype(int)))
     runs: list[tuple[int, int]] = []
     for first, end in edges.reshape(-1, 2).tolist():
@@ -149,7 +149,7 @@ def _runs(touching: NDArray[np.bool_], rule: SegmentRule, fps: float) -> list[tu
 def _start(palm: NDArray, speed: NDArray, earliest: int, first: int, rule: SegmentRule) -> int:
     resting = earliest + np.flatnonzero(speed[earliest:first] < rule.rest)
     away = np.linalg.norm(palm[earliest : first + 1] - palm[first], axis=1)
-    resting = resting[away[resting - earliest] >= rule.travel]  # slowing down at the object is no rest
+    resting = resting[away[resting - earliest] >= rule.travel]  # slowing down at the object is not rest
     return int(resting[-1]) if len(resting) else earliest + int(away.argmax())
 
 

@@ -1,7 +1,7 @@
-"""Which state of the robot belongs to which frame of the cameras, whose clocks differ (spec 3.4).
+"""Time synchronisation: the robot state that belongs to each camera frame, whose clocks differ.
 
-The first frame is aligned by shape: near the state of the same stamp, the one whose arm and hand fit the camera's cloud
-best is searched. All other frames follow by the offset found.
+The first frame is aligned by shape: among the states near the same stamp, the one whose arm and hand fit the camera's
+cloud best. All other frames use the offset found.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ from scipy.spatial import KDTree
 from ...files.errors import DataError
 
 Points = Callable[[int], NDArray | None]
-"""Index -> (N, 3) points, metres, world frame; None where they are not known."""
+"""Index -> (N, 3) points, metres, world frame; None if unknown."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class SyncRule:
-    """How the first frame is aligned. The numbers are RealDex's, but `hits`: it takes the best of the first 3 only.
+    """Parameters for aligning the first frame. The values are RealDex's, except `hits`: RealDex takes the best of the
+    first 3.
 
     Attributes:
         lead: nanoseconds before the frame's stamp at which the search starts (its comment says 0.5 s; it is 0.05 s).
-        states: of the robot that are tried for a frame, from there on.
+        states: number of robot states tried for a frame, from there on.
         within: metres between a point of the robot and the cloud that count as a fit.
-        share: of the robot's points that have to fit.
-        weight: of the mean distance, per metre, that is taken off the share.
-        hits: states that fit, after which the search ends.
+        share: least share of the robot's points that fit.
+        weight: weight of the mean distance, per metre, subtracted from the share.
+        hits: number of fitting states after which the search ends.
         retry_states, retry_share: likewise for a frame whose nearest state is incomplete.
     """
 
@@ -48,7 +49,7 @@ class SyncRule:
 
 @dataclass(frozen=True)
 class Fit:
-    """A frame, the state that fits it best, and how well: the share of points that fit less their mean distance."""
+    """A frame, the state that fits it best, and its score: the share of fitting points minus their mean distance."""
 
     frame: int
     state: int
@@ -56,7 +57,7 @@ class Fit:
 
 
 def nearest(stamps: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Index into `stamps`, sorted, of the one nearest to each of `wanted`; the earlier of two equally near ones."""
+    """Index into the sorted `stamps` of the one nearest to each of `wanted`; the earlier one of a tie."""
     after = np.clip(np.searchsorted(stamps, wanted), 1, max(len(stamps) - 1, 1))
     if len(stamps) == 1:
         return np.zeros(len(wanted), np.int64)
@@ -83,7 +84,7 @@ def first_fit(
     Args:
         frame_stamps: (T,), nanoseconds of the cameras' clock.
         robot_stamps: (S,), nanoseconds of the robot's clock, increasing.
-        robot: points of arm and hand in each of the S states; None where not all joints are known.
+        robot: points of arm and hand in each of the S states; None if some joints are unknown.
         cloud: points that a camera sees in each of the T frames.
         rule: its numbers; the defaults where None.
 
@@ -109,10 +110,10 @@ def synchronise(
     cloud: Points,
     rule: SyncRule | None = None,
 ) -> NDArray[np.int64]:
-    """State of the robot for each frame: nearest to robot(s0) + (t - t_s0), where s0 is the first frame aligned.
+    """Robot state for each frame: nearest to robot(s0) + (t - t_s0), where s0 is the first aligned frame.
 
-    A frame whose nearest state is incomplete is searched like the first one; where nothing fits, it gets -1 and a line
-    in the log (RealDex writes "None.ply").
+    A frame whose nearest state is incomplete is searched like the first one; if nothing fits, it gets -1 and a log line
+    (RealDex writes "None.ply").
 
     Args:
         frame_stamps, robot_stamps, robot, cloud, rule: as for `first_fit`.
@@ -140,7 +141,7 @@ def synchronise(
 def local_search(
     frame: int, states: range, robot: Points, cloud: Points, rule: SyncRule, share: float, n_states: int
 ) -> Fit | None:
-    """The best of the states tried: from the first that fits on, until one doesn't or `rule.hits` do."""
+    """The best of the states tried: from the first that fits, until one does not or `rule.hits` do."""
     seen = cloud(frame)
     if seen is None or not len(seen):
         return None

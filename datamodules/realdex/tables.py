@@ -1,4 +1,4 @@
-"""Tables of numbers in text files, with blanks or commas between them."""
+"""Tables of numbers in text files, separated by blanks or commas."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from ...files.errors import BadFile
 from .archive import Folder
 
 LARGEST = 1000.0
-"""Metres or radians; what is beyond is damage, and may not fit float32."""
+"""Metres or radians; larger values are damaged, and may not fit float32."""
 LATEST = 1 << 62
-"""Nanoseconds, the year 2116: the difference of two stamps still fits."""
+"""Nanoseconds, the year 2116, so that the difference of two stamps still fits."""
 
 
 def read_table(folder: Folder, name: str, columns: int, stamped: bool) -> tuple[NDArray[np.int64], NDArray]:
     """Reads rows of numbers.
 
     Args:
-        folder: where the file lies.
+        folder: folder of the file.
         name: of the file.
-        columns: numbers in a row, the stamp not counted.
-        stamped: each row begins with a time stamp in nanoseconds; float64 would round it to 256 ns.
+        columns: numbers per row, excluding the stamp.
+        stamped: whether each row begins with a time stamp in nanoseconds, which float64 would round to 256 ns.
 
     Returns:
-        Stamps (N,), int64, zeros where there are none; numbers (N, columns), finite.
+        Stamps (N,), int64, zeros without stamps; numbers (N, columns), finite.
 
     Raises:
         BadFile: absent, empty, another number of columns, or a number that is not finite or beyond LARGEST.
@@ -51,7 +51,7 @@ def read_table(folder: Folder, name: str, columns: int, stamped: bool) -> tuple[
 
 
 def read_stamps(folder: Folder, name: str) -> NDArray[np.int64]:
-    """(T,) time stamps in nanoseconds, the first number of each row; raises BadFile where there is none."""
+    """(T,) time stamps in nanoseconds, the first number of each row; raises BadFile if one is missing."""
     lines = [line.replace(",", " ").split() for line in folder.read(name).decode("ascii", "replace").splitlines()]
     try:
         stamps = np.array([_nanoseconds(words[0]) for words in lines if words], dtype=np.int64)
@@ -76,7 +76,7 @@ def _check_stamps(stamps: NDArray) -> None:
 def _parse(text: str, columns: int, stamped: bool) -> NDArray:
     kind = np.dtype([("stamp", np.int64), ("values", np.float64, (columns,))])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that the file is empty: the caller says so
+        warnings.simplefilter("ignore", UserWarning)  # about an empty file, which the caller reports
         if not stamped:
             plain = np.loadtxt(io.StringIO(text), dtype=np.float64, ndmin=2)
             if plain.size and plain.shape[1] != columns:

@@ -1,8 +1,8 @@
 """Palm poses and all 24 joint angles of the robot from the text files of its TF tree, vectorised.
 
 Each edge of the tree is one file `TF/<parent>-<child>.txt` with rows `stamp_ns tx ty tz qx qy qz qw`, the child in the
-parent's frame. An edge is interpolated at the stamps asked for; the edges are then chained. (RealDex's own tool
-computes the whole tree anew for each row of each file and takes the nearest.)
+parent's frame. Each edge is interpolated at the requested stamps; the edges are then chained. (RealDex's own tool
+recomputes the whole tree for each row of each file and takes the nearest.)
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ WORLD, FOREARM, PALM, PREFIX = "world", "rh_forearm", "rh_palm", "rh_"
 MAX_GAP = 0.2
 """Seconds between two rows, or beyond the first and last, over which an edge that moves is still interpolated."""
 MAX_RESIDUAL = 1e-2
-"""Radians that a joint's turn may lie off its axis."""
+"""Radians by which a joint's rotation may be off its axis."""
 
-_VERSION = 1  # goes up when the same files would give other numbers
+_VERSION = 1  # incremented when the same files would give other numbers
 _STILL = 1e-6  # metres, and about radians, that rows of a constant edge differ by
 
 
 @dataclass(frozen=True)
 class Hinge:
-    """A joint of the robot: the turn of `child` about `axis` after the fixed rotation `origin` in `parent`."""
+    """A joint of the robot: the rotation of `child` about `axis` after the fixed rotation `origin` in `parent`."""
 
     joint: str
     parent: str
@@ -66,7 +66,7 @@ class Edge:
     quaternion: NDArray
 
     def at(self, stamps: NDArray[np.int64]) -> tuple[NDArray, Rotation]:
-        """Translation (T, 3), linear, and rotation (T), slerp; beyond the ends it is that of the end."""
+        """Translation (T, 3), linear, and rotation (T), slerp; constant beyond the ends."""
         if len(self.stamp) == 1:
             first = np.zeros(len(stamps), int)
             return self.translation[first], Rotation.from_quat(self.quaternion[first])
@@ -77,7 +77,7 @@ class Edge:
         return start + share[:, None] * step, first * Rotation.from_rotvec(turn)
 
     def covers(self, stamps: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """(T,), whether rows within MAX_GAP say where the frame was; always for an edge that never moves."""
+        """(T,), whether there are rows within MAX_GAP; always true for an edge that never moves."""
         if self._constant():
             return np.ones(len(stamps), bool)
         gap = int(MAX_GAP * 1e9)
@@ -86,7 +86,7 @@ class Edge:
         return bridged & (stamps >= self.stamp[0] - gap) & (stamps <= self.stamp[-1] + gap)
 
     def _place(self, stamps: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray]:
-        """The row before each stamp, at most the last but one, and the share of the way to the next."""
+        """The row before each stamp, at most the last but one, and the fraction of the interval to the next."""
         before = np.clip(np.searchsorted(self.stamp, stamps, side="right") - 1, 0, len(self.stamp) - 2)
         way = (stamps - self.stamp[before]) / (self.stamp[before + 1] - self.stamp[before])
         return before, np.clip(way, 0.0, 1.0)
@@ -105,10 +105,10 @@ class RobotMotion:
 
     Attributes:
         joints: (T, 24), radians, URDF signs, in the order of `hinges()`: WRJ2, WRJ1, then FFJ4 to THJ1.
-        palm_translation: (T, 3), metres, world frame, wrist included.
+        palm_translation: (T, 3), metres, world frame, including the wrist.
         palm_rotation: (T, 3, 3), world_from_palm.
         forearm_translation, forearm_rotation: likewise of `rh_forearm`.
-        covered: (T,), bool, False where a frame's place is a guess; see `Edge.covers`.
+        covered: (T,), bool, False where a frame's position is a guess; see `Edge.covers`.
     """
 
     joints: NDArray
@@ -120,7 +120,7 @@ class RobotMotion:
 
 
 class MissingEdges(BadFile):
-    """Files of the TF tree are absent; the message names them."""
+    """Files of the TF tree are missing; the message names them."""
 
 
 @lru_cache(maxsize=1)
@@ -138,15 +138,15 @@ def hinges() -> tuple[Hinge, ...]:
 
 
 def read_robot(folder: Folder, stamps: NDArray[np.int64]) -> RobotMotion:
-    """Reads the robot's motion at the stamps given; kept in the cache.
+    """Reads the robot's motion at the given stamps; cached.
 
     Args:
         folder: of the recording, with the folder TF in it.
         stamps: (T,), int64, nanoseconds of the robot's clock.
 
     Raises:
-        MissingEdges: files of the hand, or of the way from it to the world, are absent.
-        BadFile: a file holds something else, or a joint turns off its axis.
+        MissingEdges: files of the hand, or of the chain from it to the world, are missing.
+        BadFile: a file is malformed, or a joint rotates off its axis.
     """
     arm = find_chain(folder)
     names = sorted({*arm, *(hinge.edge for hinge in hinges())})
@@ -168,7 +168,7 @@ def robot_motion(edges: Mapping[str, Edge], arm: Iterable[str], stamps: NDArray[
         stamps: (T,), int64, nanoseconds.
 
     Raises:
-        BadFile: a joint turns off its axis.
+        BadFile: a joint rotates off its axis.
     """
     poses = {name: edge.at(stamps) for name, edge in edges.items()}
     covered = np.all([edge.covers(stamps) for edge in edges.values()], axis=0)
@@ -194,7 +194,7 @@ def joint_angle(hinge: Hinge, turn: Rotation, edge: Edge, covered: NDArray[np.bo
     """(T,) radians: the rotation vector of origin^-1 `turn`, along the axis.
 
     Raises:
-        BadFile: where it is covered, it lies off the axis by more than MAX_RESIDUAL.
+        BadFile: it is off the axis by more than MAX_RESIDUAL in a covered frame.
     """
     vector = (Rotation.from_matrix(hinge.origin).inv() * turn).as_rotvec()
     angle = vector @ hinge.axis
@@ -209,10 +209,10 @@ def joint_angle(hinge: Hinge, turn: Rotation, edge: Edge, covered: NDArray[np.bo
 
 
 def find_chain(folder: Folder) -> list[str]:
-    """Names of the edges from the world to the palm, in this order, by the files that there are.
+    """Names of the edges from the world to the palm, in this order, from the files present.
 
     Raises:
-        MissingEdges: an edge of the hand is absent, or the way up from the forearm ends before the world.
+        MissingEdges: an edge of the hand is missing, or the chain up from the forearm ends before the world.
     """
     names = {name.removesuffix(".txt") for name in folder.list("TF") if name.endswith(".txt")}
     missing = [f"{hinge.edge}.txt" for hinge in hinges() if hinge.edge not in names]
@@ -230,10 +230,10 @@ def find_chain(folder: Folder) -> list[str]:
 
 
 def read_edge(folder: Folder, name: str) -> Edge:
-    """Reads one file of the tree; of rows with the same stamp the last one counts.
+    """Reads one file of the tree; the last one of rows with the same stamp counts.
 
     Raises:
-        BadFile: it holds no rows of eight numbers, or a quaternion that is not of length 1.
+        BadFile: it has no rows of eight numbers, or a quaternion that is not of length 1.
     """
     stamps, rows = read_table(folder, f"TF/{name}.txt", 7, stamped=True)
     path = folder.path / "TF" / f"{name}.txt"
@@ -247,7 +247,7 @@ def read_edge(folder: Folder, name: str) -> Edge:
 
 
 def _climb(above: Mapping[str, list[str]]) -> tuple[list[str] | None, list[str]]:
-    """The shortest way down from the world to the forearm, or None and the frames where all ways up end."""
+    """The shortest path from the world to the forearm, or None and the frames where all paths up end."""
     paths, seen, tops = [[FOREARM]], {FOREARM}, []
     while paths:
         path = paths.pop(0)

@@ -1,1 +1,1 @@
-"""How `functional.penetration` finds depths: branch and bound on exact shapes, and the scripts of the field."""
+"""Implementation of `functional.penetration`: branch and bound on exact shapes, and the field's scripts."""

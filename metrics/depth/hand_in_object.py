@@ -18,12 +18,12 @@ _FIELDS = ("origin", "across", "along", "normal", "turn_across", "turn_along")
 
 @dataclass(frozen=True)
 class Frames:
-    """Where the links are in the frame and unit in which the object's distance is searched.
+    """World transforms of the links in the frame and unit of the object's distance search.
 
     Attributes:
         rotation: (B, L, 3, 3).
         translation: (B, L, 3), unit of the search.
-        unit: (B,), units of the search per metre.
+        unit: (B,), search units per metre.
     """
 
     rotation: Tensor
@@ -32,13 +32,13 @@ class Frames:
 
     @classmethod
     def of(cls, grasps: PosedGrasps) -> Frames:
-        """Of grasps whose poses are finite, float64."""
+        """Frames of grasps whose poses are finite, float64."""
         centre, scale = grasps.object.distance.frame
         moved = grasps.links.translation / grasps.scales[:, None, None] - torch.from_numpy(centre)
         return cls(grasps.links.rotation, moved / scale, 1 / (grasps.scales * scale))
 
     def place(self, link: Tensor, points: Tensor) -> Tensor:
-        """(B, n, 3), unit of the search, of points (n, 3), metres, frame of `link` (n,)."""
+        """(B, n, 3), search unit, positions of points (n, 3), metres, frame of `link` (n,)."""
         turned = (self.rotation[:, link] @ points.unsqueeze(-1)).squeeze(-1)
         return turned * self.unit[:, None, None] + self.translation[:, link]
 
@@ -47,11 +47,11 @@ def hand_in_object(grasps: PosedGrasps, certify: bool) -> Tensor:
     """Depth of the deepest point of the hand's surface in the object.
 
     The value is the depth at a point of the surface, so never above the largest depth. With `certify` it is at most
-    `TOLERANCE` below it. Without, parts are also left out on the assumption that the object bulges where it is nearest,
-    as it does at the contacts of a grasp, which is three times as fast.
+    `TOLERANCE` below it. Without, parts are also pruned by assuming that the object is convex where it is nearest, as
+    it is at the contacts of a grasp, which is three times as fast.
 
     Returns:
-        (B,), metres, float64; 0 where no point is inside. The poses have to be finite.
+        (B,), metres, float64; 0 where no point is inside. The poses must be finite.
     """
     charts, frames = _charts(grasps.hand), Frames.of(grasps)
     best = torch.zeros_like(frames.unit)
@@ -67,7 +67,7 @@ def _charts(hand: Hand) -> Charts:
 
 
 def _search(grasps: PosedGrasps, charts: Charts, frames: Frames, start: Tensor, certify: bool) -> Tensor:
-    """(B,) metres: the deepest point, or `start` (B,) where none is deeper by more than the tolerance."""
+    """(B,) metres: the deepest point, or `start` (B,) if none is deeper by more than the tolerance."""
     from .penetration_kernel import deepest, wp
 
     bounds, order = _bounds(grasps, charts, frames).sort(1, descending=True)
@@ -96,7 +96,7 @@ def _held(charts: Charts) -> object:
 
 
 def _bounds(grasps: PosedGrasps, charts: Charts, frames: Frames) -> Tensor:
-    """(B, K), unit of the search: what the depth exceeds nowhere on a chart, from the node nearest to its middle."""
+    """(B, K), search unit: upper bound of the depth on each chart, from the node nearest to its middle."""
     centre, scale = grasps.object.distance.frame
     middle = frames.place(charts.link, charts.point(charts.centre)) * scale + torch.from_numpy(centre)
     grid = grasps.object.grid
@@ -108,7 +108,7 @@ def _bounds(grasps: PosedGrasps, charts: Charts, frames: Frames) -> Tensor:
 
 
 def _depth_at(grasps: PosedGrasps, charts: Charts, place: Tensor) -> Tensor:
-    """(B,) metres, float64: depth at the places (B, 3) that the kernel found, 0 for none."""
+    """(B,) metres, float64: depth at the points (B, 3) that the kernel found, 0 for none."""
     found = place[:, 0] >= 0
     chart, depth = place[found, 0].long(), torch.zeros(len(place), dtype=torch.float64)
     part = charts[chart]

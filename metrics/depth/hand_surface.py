@@ -1,8 +1,8 @@
-"""The surface of a hand's capsules and boxes as charts, maps of rectangles of which every part has a known size.
+"""The surface of a hand's capsules and boxes as charts: maps from rectangles with known bounds on the size of any part.
 
 A chart maps (u, v) to o + u A + v B + R n with n = (N + u C + v D) / |N + u C + v D|, which is the outward normal too:
 a face of a box has R = 0, a quarter of a cylinder A along its axis and D around it, and a part of a sphere C and D, as
-a face of a cube blown up to the sphere. N has length 1; C and D are 0 or orthonormal to each other and to N.
+a face of a cube projected onto the sphere. N has length 1; C and D are 0 or orthonormal to each other and to N.
 """
 
 from __future__ import annotations
@@ -61,11 +61,11 @@ class Charts:
         return self.origin + u * self.across + v * self.along + self.radius[:, None] * normal
 
     def reach(self) -> Tensor:
-        """(K,) metres: no point of a chart is farther from its middle."""
+        """(K,) metres: bound of the distance of a chart's points from its middle."""
         return torch.linalg.vector_norm(self._sizes(), dim=1)
 
     def squared(self) -> Charts:
-        """The same surface in charts that are about as wide as they are long."""
+        """The same surface in charts that are about square."""
         sizes = self._sizes()
         across, along = ((sizes / sizes.flip(1)).round().clamp(1, 32).long()).unbind(1)
         index = torch.repeat_interleave(torch.arange(len(self)), across * along)
@@ -76,7 +76,7 @@ class Charts:
         return replace(parts, centre=parts.centre - parts.half + half * (2 * place + 1), half=half)
 
     def _sizes(self) -> Tensor:
-        """(K, 2): bounds of how far the surface goes from the middle to the sides of the rectangle, metres."""
+        """(K, 2): bounds of the surface's extent from the middle to the sides of the rectangle, metres."""
         straight = torch.stack([self.across.square().sum(1), self.along.square().sum(1)], dim=1)
         round_ = torch.stack([self.turn_across.square().sum(1), self.turn_along.square().sum(1)], dim=1)
         return (straight + round_ * self.radius[:, None] ** 2).sqrt() * self.half
@@ -132,7 +132,7 @@ def _chart(
     radius: Tensor | None = None,
     rectangle: tuple[float, float, float, float] = (0, 0, 1, 1),
 ) -> Charts:
-    """Charts whose parameters that are not given vanish; `rectangle` is centre and half sizes."""
+    """Charts with all other parameters zero; `rectangle` is centre and half sizes."""
     zero = torch.zeros_like(origin)
     vectors = [zero if x is None else x for x in (across, along, turn_across, turn_along)]
     bounds = origin.new_tensor(rectangle).expand(len(link), 4)

@@ -1,4 +1,4 @@
-"""Mean depth over the points of one surface that are inside the other, on samples that are the same in every run."""
+"""Mean depth over the points of one surface that are inside the other, on fixed samples."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ OBJECT_POINTS = 20000
 
 
 def mean_depth_in_object(grasps: PosedGrasps) -> Tensor:
-    """Mean depth of the hand's surface where it is in the object, on 2048 points spread by area.
+    """Mean depth of the hand's surface where it is inside the object, on 2048 points spread by area.
 
     Returns:
-        (B,), metres, float64; 0 where no point is inside. The poses have to be finite.
+        (B,), metres, float64; 0 where no point is inside. The poses must be finite.
     """
     points = grasps.hand.place(grasps.links, grasps.hand.surface(HAND_POINTS).to("cpu", torch.float64))
     points = points / grasps.scales[:, None, None]
-    near = grasps.object.grid(points) < 2 * grasps.object.grid.spacing  # it is off by less than one
+    near = grasps.object.grid(points) < 2 * grasps.object.grid.spacing  # the grid's error is below one spacing
     depth = torch.zeros_like(points[..., 0])
     depth[near] = -grasps.object.distance(points[near])
     return _mean_of_positive(depth) * grasps.scales
 
 
 def mean_depth_in_hand(grasps: PosedGrasps) -> Tensor:
-    """Mean depth of the object's surface where it is in the hand, on 20000 points spread by area.
+    """Mean depth of the object's surface where it is inside the hand, on 20000 points spread by area.
 
     Returns:
-        (B,), metres, float64; 0 where no point is inside. The poses have to be finite.
+        (B,), metres, float64; 0 where no point is inside. The poses must be finite.
     """
     hand, (points, tree) = grasps.hand, _object_points(grasps.object)
     capsules, boxes = hand.capsules.to("cpu", torch.float64), hand.boxes.to("cpu", torch.float64)

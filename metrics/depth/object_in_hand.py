@@ -1,4 +1,4 @@
-"""The deepest point of an object's surface in a hand's capsules and boxes."""
+"""Depth of an object's surface in a hand's capsules and boxes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .hand_in_object import TOLERANCE, Frames
 
 
 def object_in_hand(grasps: PosedGrasps) -> Tensor:
-    """Depth of the deepest point of the object's surface in the hand, in the primitive in which it is deepest.
+    """Depth of the deepest point of the object's surface in the hand, within any single primitive.
 
-    In a capsule it is the radius less the least distance of the axis from the surface; in a box it is found for every
-    triangle in closed form.
+    In a capsule it is the radius minus the least distance of the axis from the surface; in a box it has a closed form
+    for every triangle.
 
     Returns:
-        (B,), metres, float64, at most `TOLERANCE` below the largest depth; 0 where no point is inside. The poses have
-        to be finite.
+        (B,), metres, float64, at most `TOLERANCE` below the largest depth; 0 where no point is inside. The poses must
+        be finite.
     """
     from .object_in_hand_kernel import deepest, wp
 

@@ -2,8 +2,8 @@
 # ruff: noqa: UP018, RUF046 (for warp a literal is a constant, float(0.0) a variable)
 """The deepest point of an object's surface in a hand's primitives, one grasp per thread.
 
-Lengths are in the unit of the search (`SignedDistance.frame`). Import this module only where it is used: importing warp
-takes half a second. warp reads the annotations as types, so they must not become strings here.
+Lengths are in the search unit (`SignedDistance.frame`). Import this module only where it is used: importing warp
+takes half a second. warp reads annotations as types, so they must not become strings here.
 """
 
 from ...geometry.warp_kernels import Solid, wp
@@ -15,8 +15,8 @@ __all__ = ["deepest", "wp"]
 def in_capsule(solid: Solid, start: wp.vec3, end: wp.vec3, radius: float, best: float, tolerance: float) -> float:
     """The larger of `best` and the depth of the surface in a capsule, within the tolerance.
 
-    That depth is the radius less the least distance of the axis from the surface, which is walked along in steps that
-    the distance allows, as it changes no faster than the place does.
+    That depth is the radius minus the least distance of the axis from the surface. The axis is traversed in steps that
+    the distance allows, since it is 1-Lipschitz.
     """
     length = wp.length(end - start)
     at = float(0.0)
@@ -31,7 +31,7 @@ def in_capsule(solid: Solid, start: wp.vec3, end: wp.vec3, radius: float, best: 
 
 @wp.func
 def along_axis(axis: wp.vec3, a: wp.vec3, b: wp.vec3, c: wp.vec3, half: wp.vec3) -> float:
-    """By how much a box may shrink on every side until this axis separates it from the triangle."""
+    """How much a box must shrink on every side until this axis separates it from the triangle."""
     size = wp.abs(axis[0]) + wp.abs(axis[1]) + wp.abs(axis[2])
     if size < 1.0e-12:
         return half[0]
@@ -44,9 +44,9 @@ def along_axis(axis: wp.vec3, a: wp.vec3, b: wp.vec3, c: wp.vec3, half: wp.vec3)
 
 @wp.func
 def triangle_in_box(a: wp.vec3, b: wp.vec3, c: wp.vec3, half: wp.vec3) -> float:
-    """Depth of the deepest point of a triangle in a box about the origin: how far the box shrinks until they part.
+    """Depth of the deepest point of a triangle in a box about the origin: how much the box shrinks until they separate.
 
-    Two convex bodies are apart if one of the faces' normals or of the cross products of their edges separates them
+    Two convex bodies are disjoint if a face normal or a cross product of their edges separates them
     (Gottschalk et al., "OBBTree", SIGGRAPH 1996), and each of these bounds the shrinking in closed form.
     """
     depth = wp.min(half[0], wp.min(half[1], half[2]))
@@ -67,7 +67,7 @@ def triangle_in_box(a: wp.vec3, b: wp.vec3, c: wp.vec3, half: wp.vec3) -> float:
 @wp.func
 def in_box(solid: Solid, centre: wp.vec3, rotation: wp.mat33, half: wp.vec3, best: float) -> float:
     """The larger of `best` and the depth of the surface in a box."""
-    # A point that is deeper than `best` lies in the box that is smaller by `best` on every side.
+    # A point deeper than `best` lies in the box that is smaller by `best` on every side.
     core = half - wp.vec3(best, best, best)
     if wp.min(core[0], wp.min(core[1], core[2])) <= 0.0:
         return best

@@ -1,20 +1,20 @@
 # type: ignore  (kernels are written in the subset of Python that warp compiles, with its types)
 """Branch and bound over the hand's surface, one grasp per thread: the kernel of the penetration depth.
 
-Lengths are in the unit of the search (`SignedDistance.frame`). Import this module only where it is used: importing warp
-takes half a second. warp reads the annotations as types, so they must not become strings here.
+Lengths are in the search unit (`SignedDistance.frame`). Import this module only where it is used: importing warp
+takes half a second. warp reads annotations as types, so they must not become strings here.
 """
 
 from ...geometry.warp_kernels import Solid, is_inside, wp
 
 __all__ = ["Charts", "deepest", "wp"]
 
-_LEVELS = wp.constant(16)  # of halving: 2 cm to less than a micrometre
+_LEVELS = wp.constant(16)  # of bisection: from 2 cm to less than a micrometre
 
 
 @wp.struct
 class Charts:
-    """`hand_surface.Charts`, each with its link, vectors o, A, B, N, C, D and centre, half sizes, R."""
+    """`hand_surface.Charts`: link, vectors o, A, B, N, C, D, and centre, half sizes, R of each."""
 
     link: wp.array(dtype=wp.int32)
     vectors: wp.array2d(dtype=wp.vec3)
@@ -23,7 +23,7 @@ class Charts:
 
 @wp.struct
 class Chart:
-    """One chart, placed."""
+    """One chart in the search frame."""
 
     origin: wp.vec3
     across: wp.vec3
@@ -40,8 +40,8 @@ class Chart:
 class Patch:
     """Part of a chart.
 
-    Its points are within `reach` of `point`, at most `sag` below the tangent plane there and none above it; `sides` is
-    how far they go along `side` and across it, `reach` both times where the chart bends both ways.
+    Its points are within `reach` of `point`, at most `sag` below the tangent plane there and never above it; `sides` is
+    their extent along `side` and across it, both `reach` if the chart is curved in both directions.
     """
 
     u: wp.float32
@@ -57,7 +57,7 @@ class Patch:
 
 @wp.struct
 class Probe:
-    """Depth of a point in the solid, positive inside; unit vector outwards; how far the foot lies inside its face."""
+    """Depth of a point in the solid, positive inside; outward unit vector; margin of the foot in its face."""
 
     depth: wp.float32
     outward: wp.vec3
@@ -66,7 +66,7 @@ class Probe:
 
 @wp.func
 def placed(charts: Charts, k: int, rotation: wp.mat33, translation: wp.vec3, unit: float) -> Chart:
-    """Chart `k` in the frame and unit of the search."""
+    """Chart `k` in the search frame and unit."""
     chart = Chart()
     chart.origin = rotation * charts.vectors[k, 0] * unit + translation
     chart.across = rotation * charts.vectors[k, 1] * unit
@@ -82,7 +82,7 @@ def placed(charts: Charts, k: int, rotation: wp.mat33, translation: wp.vec3, uni
 
 @wp.func
 def patch_of(chart: Chart, level: int, i: int, j: int) -> Patch:
-    """Cell (i, j) of the 2^level x 2^level into which the chart's rectangle is cut."""
+    """Cell (i, j) of the 2^level x 2^level cells of the chart's rectangle."""
     cells = float(1 << level)
     du = chart.half[0] / cells
     dv = chart.half[1] / cells
@@ -112,7 +112,7 @@ def patch_of(chart: Chart, level: int, i: int, j: int) -> Patch:
 
 @wp.func
 def depth_at_most(solid: Solid, p: wp.vec3) -> float:
-    """An upper bound of the depth of `p`: what the nearest node has, and the way there."""
+    """An upper bound of the depth of `p`: the nearest node's depth plus the distance to it."""
     at = (p - solid.origin) / solid.spacing
     x = wp.clamp(int(wp.floor(at[0] + 0.5)), 0, solid.nodes.shape[0] - 1)
     y = wp.clamp(int(wp.floor(at[1] + 0.5)), 0, solid.nodes.shape[1] - 1)
@@ -123,7 +123,7 @@ def depth_at_most(solid: Solid, p: wp.vec3) -> float:
 
 @wp.func
 def margin_of(mesh: wp.uint64, face: int, foot: wp.vec3, normal: wp.vec3) -> float:
-    """Distance of a place on a face from the face's border."""
+    """Distance of a point on a face from the border of the face."""
     a = wp.mesh_get_point(mesh, 3 * face)
     b = wp.mesh_get_point(mesh, 3 * face + 1)
     c = wp.mesh_get_point(mesh, 3 * face + 2)
@@ -154,8 +154,8 @@ def probe(solid: Solid, p: wp.vec3) -> Probe:
 
 @wp.func
 def bound_of(patch: Patch, at: Probe, certify: bool) -> float:
-    """What the depth exceeds nowhere in the patch; without `certify`, if the object bulges where it is nearest."""
-    # How far the patch may come nearer to, or farther from, the plane that the nearest face lies in.
+    """Upper bound of the depth in the patch; without `certify`, if the object is convex where it is nearest."""
+    # How much the patch may approach or leave the plane of the nearest face.
     facing = -wp.dot(at.outward, patch.normal)
     across = wp.max(1.0 - facing * facing, 0.0)
     tilt = wp.sqrt(across) * patch.reach
@@ -163,7 +163,7 @@ def bound_of(patch: Patch, at: Probe, certify: bool) -> float:
         share = wp.dot(at.outward, patch.side)
         tilt = wp.abs(share) * patch.sides[0] + wp.sqrt(wp.max(across - share * share, 0.0)) * patch.sides[1]
     lowest = at.depth + tilt + wp.max(-facing, 0.0) * patch.sag
-    if certify:  # no point inside is deeper than it is away from this one face
+    if certify:  # a point inside is at most as deep as its distance from this one face
         highest = tilt + wp.max(facing, 0.0) * patch.sag - at.depth
         beside = wp.max(patch.reach - at.margin, 0.0)
         lowest = wp.length(wp.vec2(wp.max(lowest, highest), beside))
@@ -172,7 +172,7 @@ def bound_of(patch: Patch, at: Probe, certify: bool) -> float:
 
 @wp.func
 def after(cell: wp.vec3i) -> wp.vec3i:
-    """The next cell (level, i, j) of a walk through the tree of cells that goes no deeper here; level -1 at the end."""
+    """The next cell (level, i, j) of a walk through the tree of cells without descending here; level -1 at the end."""
     level = cell[0]
     i = cell[1]
     j = cell[2]
@@ -193,13 +193,13 @@ def deepest(
     charts: Charts,
     rotation: wp.array2d(dtype=wp.mat33),  # (B, L)
     translation: wp.array2d(dtype=wp.vec3),  # (B, L)
-    unit: wp.array(dtype=wp.float32),  # (B,), of the search per metre
+    unit: wp.array(dtype=wp.float32),  # (B,), search units per metre
     order: wp.array2d(dtype=wp.int32),  # (B, K), charts
-    bounds: wp.array2d(dtype=wp.float32),  # (B, K), of their depth, in that order, falling
+    bounds: wp.array2d(dtype=wp.float32),  # (B, K), of their depth, in that order, descending
     tolerance: wp.array(dtype=wp.float32),  # (B,)
     certify: wp.bool,
     best: wp.array(dtype=wp.float32),  # (B,), depth to start from, then found
-    place: wp.array2d(dtype=wp.float32),  # (B, 3): chart, u, v of the deepest point; unchanged where none is deeper
+    place: wp.array2d(dtype=wp.float32),  # (B, 3): chart, u, v of the deepest point; unchanged if none is deeper
 ):
     """Deepest point of each hand's surface in the solid, within the tolerance."""
     b = wp.tid()

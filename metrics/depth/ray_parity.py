@@ -1,4 +1,4 @@
-"""Penetration as GraspTTA and ObMan script it: vertices inside by ray parity, with an absolute test of parallelism."""
+"""Penetration as in the scripts of GraspTTA and ObMan: vertices inside by ray parity, with a flawed test."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from ...hands.drawing import primitive_mesh
 from ...hands.hand import Hand
 
 _RAY = np.array([0.4395, 0.6176, 0.6522])
-_PARALLEL = 1e-7  # of the doubled area that a triangle shows to the ray, in whatever unit: the flaw
-_GUARD = 0.1 * _PARALLEL  # those scripts add this to it against division by zero, which moves hits of small triangles
+_PARALLEL = 1e-7  # of twice the area that a triangle shows to the ray, whatever the unit: this is the flaw
+_GUARD = 0.1 * _PARALLEL  # those scripts add this against division by zero, which moves hits of small triangles
 _SECTIONS = 16  # of a capsule: 3894 vertices for the Shadow hand
-_PAIRS = 1 << 22  # of a vertex and a triangle held at once
+_PAIRS = 1 << 22  # of a vertex and a triangle per chunk
 
 
 def vertex_depth(grasps: PosedGrasps, per_metre: float) -> Tensor:
-    """Largest distance from the object's surface of a vertex of the hand that ray parity calls inside.
+    """Largest distance to the object's surface among the hand's vertices that are inside according to ray parity.
 
-    The rule calls a triangle parallel to the ray if it shows it less than 1e-7 / 2 square units, and shifts the hits of
-    those not much larger. In metres that is 0.05 mm^2: hits of small and of sliver triangles are lost, the parity
-    flips, and vertices far outside count as inside.
+    The test treats a triangle as parallel to the ray if its projection is smaller than 1e-7 / 2 square units, and
+    shifts the hits of slightly larger ones. In metres that is 0.05 mm^2: hits of small triangles and slivers are lost,
+    the parity flips, and vertices far outside count as inside.
 
     Args:
-        grasps: whose poses are finite.
+        grasps: with finite poses.
         per_metre: 1 computes in metres as GraspTTA does, 1000 in millimetres as ObMan does.
 
     Returns:
@@ -41,14 +41,14 @@ def vertex_depth(grasps: PosedGrasps, per_metre: float) -> Tensor:
     for hand, scale in zip(placed, grasps.scales.tolist(), strict=True):
         object_ = trimesh.Trimesh(mesh.vertices * (scale * per_metre), mesh.faces, process=False)
         inside = hand[ray_parity(hand * per_metre, object_.triangles)] * per_metre
-        with np.errstate(divide="ignore", invalid="ignore"):  # trimesh, at triangles without an area
+        with np.errstate(divide="ignore", invalid="ignore"):  # trimesh, at triangles of zero area
             distance = trimesh.proximity.closest_point(object_, inside)[1] if len(inside) else np.zeros(1)
         depths.append(distance.max() / per_metre)
     return torch.tensor(depths, dtype=torch.float64)
 
 
 def ray_parity(points: NDArray[np.float64], triangles: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether a ray from each point (N, 3) hits an odd number of triangles (F, 3, 3), by Moeller and Trumbore's test.
+    """Whether a ray from each point (N, 3) hits an odd number of triangles (F, 3, 3), by the Moeller-Trumbore test.
 
     All points share the ray's direction, so the coordinates of a hit are affine in the point.
     """

@@ -1,4 +1,4 @@
-"""Contact between hand and object: where each link touches, and how much of the hand does."""
+"""Contact between hand and object: contact points of each link, and the part of the hand that touches."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .nearest import NearestPoints, nearest_points
 
 @dataclass(frozen=True)
 class GraspContacts(NearestPoints):
-    """One contact per link, at the link's deepest or nearest point; fields as `NearestPoints` and one more.
+    """One contact per link, at its deepest or nearest point; the fields of `NearestPoints` and one more.
 
     Attributes:
-        mask: (B, L'), bool, the link is within the threshold of the object, or inside.
+        mask: (B, L'), bool, whether the link is within the threshold of the object, or inside.
     """
 
     mask: Tensor
@@ -24,14 +24,14 @@ class GraspContacts(NearestPoints):
 
 @dataclass(frozen=True)
 class Contact:
-    """How a hand touches an object; NaN, and False, for a pose that is not finite.
+    """Contact of a hand with an object; NaN or False for a pose that is not finite.
 
     Attributes:
         distance: (B,), metres, least distance of the hand's surface to the object's, negative where they overlap.
-        in_contact: (B,), bool, the distance is within the threshold; the contact ratio is its mean.
-        link_fraction: (B,), fraction of the links that have a shape that are within the threshold.
+        in_contact: (B,), bool, whether the distance is within the threshold; the contact ratio is its mean.
+        link_fraction: (B,), fraction of the links with a shape that are within the threshold.
         link: (L',), int64, index of those links in the hand.
-        link_distance: (B, L'), metres, as `distance` for each.
+        link_distance: (B, L'), metres, like `distance` for each.
     """
 
     distance: Tensor
@@ -42,14 +42,15 @@ class Contact:
 
 
 def grasp_contacts(grasps: PosedGrasps, threshold: float = 0.01) -> GraspContacts:
-    """The contact of each link: its point nearest to the object or deepest in it, and the object's there.
+    """The contact of each link: its point nearest to the object or deepest in it, and the corresponding point on the
+    object.
 
     Args:
         grasps: B grasps.
-        threshold: of the distance, metres, for a link to count as a contact.
+        threshold: largest distance of a link that counts as contact, metres.
 
     Raises:
-        ValueError: the threshold is not a number of at least 0.
+        ValueError: the threshold is negative or not a number.
     """
     _check_threshold(threshold)
     found = nearest_points(grasps)
@@ -59,15 +60,15 @@ def grasp_contacts(grasps: PosedGrasps, threshold: float = 0.01) -> GraspContact
 def contact(grasps: PosedGrasps, threshold: float = 0.005) -> Contact:
     """Whether, and with how many links, a hand touches an object.
 
-    In contact as GraspTTA has it, within 5 mm or inside (Jiang et al., "Hand-Object Contact Consistency Reasoning for
-    Human Grasps Generation", ICCV 2021), with the surface of the hand in place of the vertices of its mesh.
+    Contact as defined by GraspTTA, within 5 mm or inside (Jiang et al., "Hand-Object Contact Consistency Reasoning for
+    Human Grasps Generation", ICCV 2021), but for the surface of the hand instead of the vertices of its mesh.
 
     Args:
         grasps: B grasps.
         threshold: metres.
 
     Raises:
-        ValueError: the threshold is not a number of at least 0.
+        ValueError: the threshold is negative or not a number.
     """
     found = grasp_contacts(grasps, threshold)
     distance = found.distance.amin(1)

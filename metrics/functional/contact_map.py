@@ -1,4 +1,4 @@
-"""How well a predicted contact map fits the true one."""
+"""Agreement of predicted contact maps with the true ones."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from torch import Tensor
 
 
 def contact_f1(predicted: Tensor, target: Tensor) -> Tensor:
-    """F1 of the points that touch: harmonic mean of precision and recall.
+    """F1 score of the touching points: harmonic mean of precision and recall.
 
     Args:
         predicted: (B, N), bool.
         target: (B, N), bool.
 
     Returns:
-        (B,); NaN where no point touches in either map.
+        (B,); NaN if no point touches in either map.
     """
     both = (predicted & target).sum(1)
     return 2 * both / (predicted.sum(1) + target.sum(1)).double()
 
 
 def calibration_error(logits: Tensor, target: Tensor, intervals: int = 10) -> Tensor:
-    """Expected calibration error: how far the probability given to the most likely bin is from how often it is right.
+    """Expected calibration error: difference between the probability of the most likely bin and how often it is right.
 
-    Points are put in equal intervals of that probability; the gaps between its mean and the share of hits are averaged,
-    weighted by the number of points (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017).
+    Points are grouped into equal intervals of that probability; the gaps between its mean and the accuracy are
+    averaged, weighted by the number of points (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017).
 
     Args:
         logits: (B, N, bins), of the bins of contact, equally wide over [0, 1].
@@ -32,7 +32,7 @@ def calibration_error(logits: Tensor, target: Tensor, intervals: int = 10) -> Te
         intervals: number of them.
 
     Returns:
-        (B,), in [0, 1]; NaN where there is one bin, as for a regression.
+        (B,), in [0, 1]; NaN for a single bin, that is, for a regression.
     """
     bins = logits.shape[-1]
     if bins == 1:

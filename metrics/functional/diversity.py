@@ -1,4 +1,4 @@
-"""How different the grasps of one object are from one another."""
+"""Diversity of the grasps of one object."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ...hands.pose import HandPose
 
 @dataclass(frozen=True)
 class Diversity:
-    """Spread of the grasps of one object; higher is more diverse, but for `explained`.
+    """Spread of the grasps of one object; higher is more diverse, except for `explained`.
 
-    Standard deviations are of the sample, with n - 1. Fewer than two grasps have none: NaN.
+    Standard deviations are those of the sample, with n - 1; NaN for fewer than two grasps.
 
     Attributes:
         translation: (), metres, root of the sum of the variances of the three coordinates: the root mean square
-            distance from the mean place, whichever way the axes point.
+            distance from the mean position, independent of the axes.
         rotation: (), radians, root mean square angle to the mean rotation.
         joints: (), radians (metres for slides), mean over the joints of their standard deviations.
         explained: (components,), cumulative fraction of the variance of [translation, axis-angle, joints], metres and
-            radians as they are, that its first principal components explain; lower is more diverse. NaN where all
-            grasps are equal.
-        n: how many grasps there were.
-        n_missing: how many more were not finite and are not in any of the numbers.
+            radians unscaled, that its first principal components explain; lower is more diverse. NaN if all grasps are
+            equal.
+        n: number of grasps.
+        n_missing: number of further grasps that were not finite and are not included.
     """
 
     translation: Tensor
@@ -39,18 +39,18 @@ class Diversity:
 
 
 def diversity(hand: Hand, pose: HandPose, components: int = 5) -> Diversity:
-    """Spread of grasps, which have to be of one object and in its frame: pooled objects would count as diversity.
+    """Spread of grasps of one object, in its frame: different objects would count as diversity.
 
-    The mean rotation is the chordal one, the matrix nearest to the mean of the matrices. Axis-angle vectors jump at
-    half a turn, so `explained` depends on the frame, as in DexGraspBench, where it is from; the others do not.
+    The mean rotation is the chordal one, the rotation nearest to the mean of the matrices. Axis-angle vectors jump at
+    half a turn, so `explained` depends on the frame, as in DexGraspBench, from which it is taken; the others do not.
 
     Args:
-        hand: whose poses these are.
+        hand: the hand of the poses.
         pose: (N,), object frame.
-        components: how many principal components to count.
+        components: number of principal components.
 
     Raises:
-        ValueError: the pose has another hand or batch shape, or `components` is more than the pose has numbers.
+        ValueError: the pose has another hand or batch shape, or `components` exceeds the length of the pose vector.
     """
     if pose.hand != hand.name or len(pose.shape) != 1:
         raise ValueError(
@@ -87,7 +87,7 @@ def mean_rotation(rotation: Tensor) -> Tensor:
 
 
 def explained_variance(vectors: Tensor) -> Tensor:
-    """Cumulative fraction of the variance along the principal axes, from the largest; (N, D) -> (D,), 1 at the end."""
+    """Cumulative fraction of the variance along the principal axes, largest first; (N, D) -> (D,), ending at 1."""
     square = torch.linalg.svdvals(vectors - vectors.mean(0)).square()
     square = torch.cat([square, square.new_zeros(vectors.shape[1] - len(square))])
     return square.cumsum(0) / square.sum()

@@ -1,7 +1,7 @@
-"""Errors of hand motions: one value per clip, SI units, and a mask that says which frames exist.
+"""Errors of hand motions: one value per clip, in SI units, with a mask of valid frames.
 
-What a padded frame holds never matters, NaN included. A valid frame that holds NaN gives NaN, and so does a clip with
-too few valid frames for the number to exist: the caller counts those, nothing here drops them.
+The content of padded frames never matters, even NaN. A valid frame that contains NaN gives NaN, and so does a clip with
+too few valid frames: the caller counts those, nothing here drops them.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from ...geometry.rotations import geodesic_distance
 
 
 def mpjpe(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Mean per-joint position error: the mean over valid frames and key points of |p - p*|, without any alignment.
+    """Mean per-joint position error: the mean over valid frames and key points of |p - p*|, without alignment.
 
     A data set's value is the mean over its clips, so that a long clip weighs as much as a short one (RealDex, Table 4).
 
     Args:
         pred: (B, T, K, 3), metres, key points in any one frame of reference.
         target: (B, T, K, 3), likewise.
-        mask: (B, T), bool, True for the frames that exist.
+        mask: (B, T), bool, True for valid frames.
 
     Returns:
         (B,), metres; NaN for a clip without a valid frame.
@@ -45,16 +45,16 @@ def mpjpe(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 def average_variance_error(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Mean over key points of | var_t(p) - var_t(p*) |_2, with the unbiased variance of each coordinate over time.
 
-    It compares how far and in which directions the points travel, not when they are where: the order of the frames is
-    of no consequence (Ghosh et al., "Synthesis of Compositional Animations from Textual Descriptions", ICCV 2021).
+    It compares how far and in which directions the points travel, but not when: the order of the frames does not matter
+    (Ghosh et al., "Synthesis of Compositional Animations from Textual Descriptions", ICCV 2021).
 
     Args:
         pred: (B, T, K, 3), metres, world frame.
         target: (B, T, K, 3), likewise.
-        mask: (B, T), bool, True for the frames that exist.
+        mask: (B, T), bool, True for valid frames.
 
     Returns:
-        (B,), square metres; NaN for a clip of fewer than two valid frames, which has no variance.
+        (B,), square metres; NaN for a clip with fewer than two valid frames, which has no variance.
 
     Raises:
         ValueError: the shapes differ, or the mask is not a bool of shape (B, T).
@@ -72,10 +72,10 @@ def average_variance_error(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor
 def vertex_offset(pred: Tensor, target: Tensor, reduce: Literal["mean", "max"] = "mean") -> Tensor:
     """Distance between corresponding points of the predicted and the true final hand (RealDex, Table 4).
 
-    The literature's points are the vertices of the hand's mesh, which crowd where it is fine: the number depends on the
-    mesh. Against points spread evenly, the vertices of the Shadow hand's visual meshes give 0.90 times the number where
-    only joints differ and 1.08 times where only the palm is turned; those of its capsules and boxes, which crowd at the
-    fingertips, 2.2 and 1.5 times.
+    The literature uses the vertices of the hand's mesh, which are dense where it is fine, so the number depends on the
+    mesh. Compared with evenly spread points, the vertices of the Shadow hand's visual meshes give 0.90 times the number
+    if only joints differ and 1.08 times if only the palm is rotated; those of its capsules and boxes, which are dense
+    at the fingertips, 2.2 and 1.5 times.
 
     Args:
         pred: (B, V, 3), metres, points fixed to the hand's links.
@@ -100,20 +100,19 @@ def vertex_offset(pred: Tensor, target: Tensor, reduce: Literal["mean", "max"] =
 def min_distance(points: Tensor, sdf: Callable[[Tensor], Tensor]) -> Tensor:
     """Gap between a hand and an object: the least max(sdf, 0) over points of the hand's surface.
 
-    The value is that over all points, but few are asked for. A distance changes by at most the length of a step, so
-    sdf(x) >= sdf(a) - |x - a|: the distances of every n-th point rule out nearly all others, 94 % of 2048 on a hand.
+    The value is that over all points, but few are evaluated. A distance is 1-Lipschitz, so sdf(x) >= sdf(a) - |x - a|:
+    the distances of every n-th point rule out nearly all others, 94 % of 2048 on a hand.
 
     Args:
         points: (B, H, 3), metres.
-        sdf: takes (B, H', 3), in which NaN stands for a point that is not asked for, and returns (B, H'), metres,
-            positive outside the object. It has to be a distance: a value that grows faster than one metre per metre
-            breaks the bound.
+        sdf: takes (B, H', 3), with NaN for points that are not needed, and returns (B, H'), metres, positive outside
+            the object. It must be a distance: a value that grows faster than one metre per metre breaks the bound.
 
     Returns:
         (B,), metres, 0 where hand and object touch or overlap, NaN where a point is not finite.
 
     Raises:
-        ValueError: `points` is not (B, H, 3) with a point at least, or `sdf` did not return one value per point.
+        ValueError: `points` is not (B, H, 3) with at least one point, or `sdf` did not return one value per point.
     """
     _check_last(points, "points", "(B, H, 3)")
     if not points.shape[1]:
@@ -121,7 +120,7 @@ def min_distance(points: Tensor, sdf: Callable[[Tensor], Tensor]) -> Tensor:
     anchors = points[:, :: max(1, math.isqrt(points.shape[1] // 2))]
     known = _gaps(anchors, sdf)
     best = known.clamp(min=0).amin(1, keepdim=True)
-    # not by matrix products, which lose half the digits of the distance of near points
+    # not by matrix products, which lose half the digits of the distance between close points
     step = torch.cdist(points, anchors, compute_mode="donot_use_mm_for_euclid_dist")
     asked = ((known.unsqueeze(1) - step).amax(-1) < best) & (best > 0)
     found = _gaps(torch.where(asked.unsqueeze(-1), points, torch.nan), sdf).clamp(min=0)
@@ -135,7 +134,7 @@ def rotation_error(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     Args:
         pred: (B, T, 3, 3), world_from_hand.
         target: (B, T, 3, 3), likewise.
-        mask: (B, T), bool, True for the frames that exist.
+        mask: (B, T), bool, True for valid frames.
 
     Returns:
         (B,), radians; NaN for a clip without a valid frame.
@@ -153,18 +152,18 @@ def rotation_error(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
 
 def acceleration_error(pred: Tensor, target: Tensor, mask: Tensor, fps: Tensor) -> Tensor:
-    """Mean of |a - a*|, with a the second difference of a key point over three valid frames in a row.
+    """Mean of |a - a*|, with a the second difference of a key point over three consecutive valid frames.
 
-    It sees jitter that MPJPE does not (Kanazawa et al., "Learning 3D Human Dynamics from Video", CVPR 2019).
+    It detects jitter that MPJPE does not (Kanazawa et al., "Learning 3D Human Dynamics from Video", CVPR 2019).
 
     Args:
         pred: (B, T, K, 3), metres, world frame.
         target: (B, T, K, 3), likewise.
-        mask: (B, T), bool, True for the frames that exist.
+        mask: (B, T), bool, True for valid frames.
         fps: (B,), frames per second.
 
     Returns:
-        (B,), m/s^2; NaN for a clip without three valid frames in a row.
+        (B,), m/s^2; NaN for a clip without three consecutive valid frames.
 
     Raises:
         ValueError: the shapes differ, or the mask is not a bool of shape (B, T), or `fps` is not (B,).
@@ -179,7 +178,7 @@ def acceleration_error(pred: Tensor, target: Tensor, mask: Tensor, fps: Tensor) 
 
 
 def local_keypoints(keypoints: Tensor, rotation: Tensor, translation: Tensor) -> Tensor:
-    """Key points seen from their own palm, so that an error in them is an error of the fingers alone.
+    """Key points in the frame of their own palm, so that their errors are those of the fingers alone.
 
     Args:
         keypoints: (..., K, 3), metres, world frame.
@@ -208,7 +207,7 @@ def last_valid_frame(mask: Tensor) -> Tensor:
         mask: (B, T), bool.
 
     Returns:
-        (B,), int64; T - 1 for a clip without a valid frame, whose value the caller has to replace by NaN.
+        (B,), int64; T - 1 for a clip without a valid frame, whose value the caller must replace by NaN.
 
     Raises:
         ValueError: T is 0.
@@ -219,7 +218,7 @@ def last_valid_frame(mask: Tensor) -> Tensor:
 
 
 def _length(vectors: Tensor) -> Tensor:
-    """(..., 3) to (...). Kinematics puts the batch last in memory, where torch's norm takes fifty times as long."""
+    """(..., 3) to (...). Kinematics puts the batch last in memory, for which torch's norm is fifty times slower."""
     return torch.linalg.vector_norm(vectors.contiguous(), dim=-1)
 
 
@@ -233,12 +232,12 @@ def _gaps(points: Tensor, sdf: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 def _mean_over_frames(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of (B, T) over the valid frames; 0 / 0 = NaN where there is none."""
+    """Mean of (B, T) over the valid frames; 0 / 0 = NaN if there are none."""
     return torch.where(mask, values, 0).sum(1) / mask.sum(1)
 
 
 def _variance_over_frames(points: Tensor, mask: Tensor) -> Tensor:
-    """Unbiased variance (B, K, 3) over the valid frames; in two passes, or float32 would cancel far from the origin."""
+    """Unbiased variance (B, K, 3) over the valid frames; in two passes, since float32 cancels far from the origin."""
     valid, count = mask[..., None, None], mask.sum(1)[:, None, None]
     mean = torch.where(valid, points, 0).sum(1) / count
     square = torch.where(valid, points - mean.unsqueeze(1), 0).square().sum(1)

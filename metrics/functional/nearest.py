@@ -1,13 +1,13 @@
-"""The point of each link of a hand that is nearest to an object, or deepest in it.
+"""The point of each hand link that is nearest to an object, or deepest in it.
 
-The surface of every capsule and box is sampled, the asset's grid ranks the samples, and descent on the surface, first
-in the grid, then in the exact distance, moves the best of them to their local minima. On DexGraspNet's grasps the
-distance is 2 um above that of a search with 25 times as many starts in the mean, and 0.1 mm above it in one link of
-200: deep in a polyhedron the distance has kinks, where descent gets slow.
+The surface of every capsule and box is sampled, the samples are ranked by the asset's grid, and descent on the surface,
+first in the grid, then in the exact distance, moves the best of them to local minima. On DexGraspNet's grasps the
+distance is on average 2 um above that of a search with 25 times as many starts, and 0.1 mm above it for one link in
+200: deep in a polyhedron the distance has kinks, which slow down the descent.
 
-At such a kink two faces of the object are equally near, and which of their normals comes out is an accident. At a
-nearest or deepest point the surfaces of hand and object face each other, so the normal is taken from the hand where
-that is smooth: a finer search then changes Q1 of a grasp by 0.4 %, where the face's normal made it 4 %.
+At such a kink two faces of the object are equally near, and the choice between their normals is arbitrary. At a nearest
+or deepest point the surfaces of hand and object face each other, so the normal is taken from the hand where it is
+smooth: a finer search then changes Q1 of a grasp by 0.4 %, instead of 4 % with the face's normal.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from .rounded_boxes import RoundedBoxes, project
 STEP = 0.004  # metres between samples on the surface
 _STARTS = 12  # samples per link that descend in the grid
 _GRID_ROUNDS, _EXACT_ROUNDS, _LAST_ROUNDS = 5, 3, 6
-_FACTORS = (0.3, 1.0, 4.0)  # of the step length, all tried in every round
-_APART, _WORSE = 0.001, 0.0005  # metres: a second start is exact only if it is a place of its own and may yet win
-_CHUNK = 128  # grasps at a time
+_FACTORS = (0.3, 1.0, 4.0)  # factors on the step length, all tried in every round
+_APART, _WORSE = 0.001, 0.0005  # metres: a second start is refined exactly only if it is elsewhere and may still win
+_CHUNK = 128  # grasps per chunk
 
 Query = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
 class NearestPoints:
-    """For each grasp and each of the L' links that have a shape.
+    """Nearest or deepest points of each grasp and each of the L' links with a shape.
 
     Attributes:
         link: (L',), int64, index of the link in the hand.
-        distance: (B, L'), metres, of the link's surface to the object's, negative inside.
+        distance: (B, L'), metres, from the link's surface to the object's, negative inside.
         hand_point: (B, L', 3), metres, object frame, on the link.
-        point: (B, L', 3), metres, object frame, the nearest on the object, up to a kink's share of the distance.
-        normal: (B, L', 3), unit, out of the object, along the line through both points; see the module.
+        point: (B, L', 3), metres, object frame, the nearest point on the object, except near kinks of the distance.
+        normal: (B, L', 3), unit, outward from the object, along the line through both points; see the module docstring.
     """
 
     link: Tensor
@@ -53,10 +53,10 @@ class NearestPoints:
 
 
 def nearest_points(grasps: PosedGrasps) -> NearestPoints:
-    """Nearest or deepest surface point of each link; see the module. A pose that is not finite gives NaN.
+    """Nearest or deepest surface point of each link; see the module docstring. A pose that is not finite gives NaN.
 
-    A link's surface is that of its own shapes, parts that lie inside other links included. It is searched once for a
-    `PosedGrasps`, whichever metrics ask.
+    A link's surface is that of its own shapes, including parts inside other links. The search runs once for a
+    `PosedGrasps`, however many metrics need it.
     """
     return grasps.once("nearest_points", _nearest_points)
 
@@ -74,14 +74,14 @@ def _nearest_points(grasps: PosedGrasps) -> NearestPoints:
 
 @dataclass
 class _Descent:
-    """M points that walk on the surfaces of shapes.
+    """M points that move on the surfaces of shapes.
 
     Attributes:
         group: (M,), grasp times L' plus link: the points that compete.
         grasp: (M,).
         rotation, translation: object_from_box, metres.
         half, radius: of the shape.
-        at: (M, 3), where the point is, box frame.
+        at: (M, 3), position of the point, box frame.
         value: (M,), metres, its distance to the object.
         slope: (M, 3), unit, gradient of the distance, object frame.
     """
@@ -101,11 +101,12 @@ class _Descent:
         return rotate(self.rotation, self.at) + self.translation
 
     def normals(self) -> Tensor:
-        """(M, 3): out of the object; where the hand's surface is smooth the reverse of its own if that points outwards.
+        """(M, 3): outward from the object; minus the hand's normal where the hand is smooth, if that points outwards.
 
-        At an edge of the object its own may be anywhere between those of the two faces, up to a right angle from each.
+        At an edge of the object its normal may be anywhere between those of the two faces, up to a right angle from
+        each.
 
-        A box is smooth within its faces, where one coordinate alone is at its limit.
+        A box is smooth within its faces, where only one coordinate is at its limit.
         """
         core = torch.minimum(torch.maximum(self.at, -self.half), self.half)
         at_limit = self.at.abs() >= self.half
@@ -121,15 +122,15 @@ class _Descent:
         return _Descent(*(getattr(self, f.name)[index] for f in fields(self)))
 
     def run(self, query: Query, rounds: int) -> None:
-        """Moves every point downhill: along the slope by several lengths, and to where the slope's plane would touch.
+        """Moves every point downhill: along the slope by several lengths, and to where the tangent plane would touch.
 
         Args:
-            query: of points (N, 3), object frame, and their grasps (N,), to distances and gradients.
-            rounds: how often.
+            query: maps points (N, 3), object frame, and their grasps (N,) to distances and gradients.
+            rounds: number of steps.
         """
         self.value, self.slope = query(self.placed(), self.grasp)
         length = torch.full_like(self.value, STEP)
-        factors = length.new_tensor([*_FACTORS, 1.0])  # the last is the step to the touching point
+        factors = length.new_tensor([*_FACTORS, 1.0])  # the last one is the step to the touching point
         for _ in range(rounds):
             tried = self._candidates(length, factors[:-1])
             value, slope = query(rotate(self.rotation[:, None], tried) + self.translation[:, None], self.grasp)
@@ -175,7 +176,7 @@ def _search(grasps: PosedGrasps, shapes: RoundedBoxes, link: Tensor, position: T
 def _starts(
     grasps: PosedGrasps, rotation: Tensor, translation: Tensor, place: Tensor, position: Tensor, owner: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The samples of each link at which the grid is lowest: shapes (B, L', K) and points (B, L', K, 3), box frame."""
+    """The samples of each link with the lowest grid values: shapes (B, L', K) and points (B, L', K, 3), box frame."""
     shapes, points = [], []
     counts = torch.bincount(owner).tolist()
     turned = [p @ rotation[:, i].mT + translation[:, i, None] for i, p in enumerate(position.split(counts))]
@@ -204,7 +205,7 @@ def _query(grasps: PosedGrasps, distance: Callable[[Tensor], Tensor]) -> Query:
 
 
 def _ranked(points: _Descent) -> tuple[_Descent, Tensor]:
-    """The points by group and then by value, and the position of each one's group's best."""
+    """The points sorted by group and value, and for each the index of the best of its group."""
     order = torch.from_numpy(np.lexsort((points.value.numpy(), points.group.numpy())))
     points = points.select(order)
     return points, torch.searchsorted(points.group, points.group)
@@ -217,7 +218,7 @@ def _first(points: _Descent) -> _Descent:
 
 
 def _distinct(points: _Descent) -> _Descent:
-    """The best of each group, and the next best that is elsewhere and nearly as good."""
+    """The best of each group, and the next best if it is elsewhere and nearly as good."""
     points, first = _ranked(points)
     place = points.placed()
     apart = torch.linalg.vector_norm(place - place[first], dim=-1) > _APART

@@ -1,4 +1,4 @@
-"""How deep hand and object are in one another."""
+"""Penetration depth of hand and object."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Reduce = Literal["max", "mean"]
 Engine = Literal["distance", "contact"]
 Mode = Literal["exact", "legacy_gtta", "legacy_obman"]
 
-_BATCH = 256  # grasps at once: bounds the memory
+_BATCH = 256  # grasps per batch: bounds the memory
 
 
 def penetration_depth(
@@ -33,33 +33,33 @@ def penetration_depth(
 ) -> Tensor:
     """Depth of the deepest point of the hand's surface in the object (p.dist).
 
-    The hand's surface is that of its collision capsules and boxes, exact and without samples, each by itself: what lies
-    inside another link counts. The object is its asset's solid. The search is a branch and bound over patches of that
+    The hand's surface is that of its collision capsules and boxes, exact and without sampling, each on its own: parts
+    inside another link count. The object is its asset's solid. The search is a branch and bound over patches of that
     surface. It returns the depth of a point that it found, so never more than the largest depth; see `certify`.
 
-    Depth ends at the object's middle: a finger right through a plate of 4 mm is 2 mm deep, and its
-    volume goes on growing.
+    Depth is limited by the object's thickness: a finger right through a plate of 4 mm is 2 mm deep, whereas its volume
+    keeps growing.
 
     Args:
         grasps: B grasps.
-        direction: "object_to_hand" measures the object's surface in the hand, where it is deepest in one primitive
-            (UniDexGrasp's `pen`), at most 0.02 mm less than the largest; "max" is the larger of both.
-        reduce: "mean" takes the mean depth of the points that are inside, of 2048 on the hand or 20000 on the object.
-        certify: the result is at most 0.02 mm less than the largest depth, proven. Otherwise it is so if the object
-            bulges near its contacts, which takes a third of the time. Never less than without.
+        direction: "object_to_hand" measures the object's surface in the hand, by its depth in a single primitive
+            (UniDexGrasp's `pen`), at most 0.02 mm less than the largest; "max" is the larger of the two.
+        reduce: "mean" takes the mean depth of the points inside, out of 2048 on the hand or 20000 on the object.
+        certify: guarantee that the result is at most 0.02 mm less than the largest depth. Otherwise this holds if the
+            object is convex near its contacts, which takes a third of the time. Never less than without.
         engine: "contact" takes the deepest contact of MuJoCo between the hand and the object's convex pieces instead,
-            the shortest way to part the two (see `simulation.contact_depth`).
-        mode: "legacy_gtta" is the number that GraspTTA's script gives, and papers after it: the vertices of the hand's
-            primitives, inside by ray parity in the object's mesh as it was given, in metres. An absolute threshold in
-            its ray test loses hits of triangles that show the ray less than 0.05 mm^2, vertices centimetres outside
-            count as inside, and the mean over good grasps is over 1 cm. "legacy_obman" is the same script in
-            millimetres, as it was written, where the threshold does no harm. Neither belongs in a column with "exact".
+            the shortest translation that separates the two (see `simulation.contact_depth`).
+        mode: "legacy_gtta" is the number of GraspTTA's script and later papers: the vertices of the hand's primitives
+            that are inside the original mesh of the object by ray parity, in metres. An absolute threshold in its ray
+            test loses hits of triangles whose projection is below 0.05 mm^2, so vertices centimetres outside count as
+            inside, and the mean over good grasps exceeds 1 cm. "legacy_obman" is the same script in millimetres, as
+            originally written, where the threshold is harmless. Neither belongs in a column with "exact".
 
     Returns:
         (B,), metres, float64, CPU; 0 where nothing is inside, NaN where the pose is not finite.
 
     Raises:
-        ValueError: an option has an unknown value, or one that the mode or engine does not have.
+        ValueError: an option has an unknown value, or one that the mode or engine does not support.
     """
     depth = _depth(direction, reduce, certify, engine, mode)
     found = torch.full((len(grasps),), torch.nan, dtype=torch.float64)
@@ -70,7 +70,7 @@ def penetration_depth(
 
 
 def _depth(direction: str, reduce: str, certify: bool, engine: str, mode: str) -> Callable[[PosedGrasps], Tensor]:
-    """The function of valid grasps that the options ask for."""
+    """The function of valid grasps selected by the options."""
     given = {"direction": direction, "reduce": reduce, "engine": engine, "mode": mode}
     for (name, value), known in zip(given.items(), (Direction, Reduce, Engine, Mode), strict=True):
         if value not in get_args(known):
@@ -81,7 +81,7 @@ def _depth(direction: str, reduce: str, certify: bool, engine: str, mode: str) -
     if len(changed) > 1 or certify:
         alone = f"{changed[-1]}={given[changed[-1]]!r}"
         others = [*changed[:-1], *(["certify"] if certify else [])]
-        raise ValueError(f"{others[0]}: expected its default with {alone}, which is one definition of its own")
+        raise ValueError(f"{others[0]}: expected its default with {alone}, which has no such option")
     if engine == "contact":
         from .simulation import contact_depth
 

@@ -1,5 +1,6 @@
-"""Q1, the epsilon quality of Ferrari and Canny ("Planning Optimal Grasps", ICRA 1992): the largest wrench, in the
-worst direction, that contact forces of unit normal force resist."""
+"""Q1, the epsilon quality of Ferrari and Canny ("Planning Optimal Grasps", ICRA 1992): the largest wrench that
+contacts of unit normal force resist in the worst direction.
+"""
 
 from __future__ import annotations
 
@@ -30,29 +31,29 @@ def q1(
     """Q1 with the parameters of UniDexGrasp (Xu et al., CVPR 2023), torques about the object's centre of mass.
 
     Every link within the threshold of the object, or inside, is one contact, at its nearest or deepest point. The hull
-    is that of the wrenches of the contacts' friction cones (`cone_wrenches`) and of no wrench. Q1 is the distance from
-    0 to its nearest facet, at most 1; it is 0 where the hull is flat or has 0 on its boundary, which is to say without
-    force closure, and without contacts.
+    is that of the wrenches of the contacts' friction cones (`cone_wrenches`) and the zero wrench. Q1 is the distance
+    from 0 to its nearest facet, at most 1; it is 0 if the hull is flat or has 0 on its boundary, that is, without force
+    closure, and without contacts.
 
-    The cones have m sides, of which the first is level with the z axis of the hand's root frame, so that it makes no
-    difference where hand and object are together. UniDexGrasp takes torques about the origin of the object's frame, and
-    cones from its z axis; "legacy_origin" does too. The value then depends on where the mesh has its origin: 5 cm off
-    costs a quarter, and a metre nearly all. Compare it only between objects whose frames were chosen alike.
+    The cones have m sides, the first of which is aligned with the z axis of the hand's root frame, so that Q1 is
+    invariant to moving hand and object together. UniDexGrasp takes torques about the origin of the object frame, and
+    aligns cones with its z axis, as does "legacy_origin". The value then depends on the origin of the mesh: an offset
+    of 5 cm costs a quarter, a metre nearly all. Compare it only between objects whose frames were chosen alike.
 
     Args:
         grasps: B grasps.
         m: sides of the friction cones.
         mu: friction coefficient.
-        torque_scale: of torques in newton metres against forces in newtons, 1 / metres.
+        torque_scale: factor on torques in newton metres relative to forces in newtons, 1 / metres.
         threshold: metres between a link and the object.
-        torque_about: the centre of mass of the object's solid, or the origin of the object's frame.
-        whole_hull: make the whole hull, for comparison: the same value, more slowly.
+        torque_about: the centre of mass of the object's solid, or the origin of the object frame.
+        whole_hull: build the whole hull, for comparison: the same value, but slower.
 
     Returns:
         (B,), higher is better; NaN for a pose that is not finite.
 
     Raises:
-        ValueError: a parameter is out of its range.
+        ValueError: a parameter is out of range.
     """
     if torque_about not in ("centre_of_mass", "legacy_origin"):
         raise ValueError(f"torque_about: expected 'centre_of_mass' or 'legacy_origin', found {torque_about!r}")
@@ -72,12 +73,12 @@ def contact_q1(points: Array, normals: Array, m: int = 8, mu: float = 1.0, torqu
     """Q1 of given contacts.
 
     Args:
-        points: (K, 3), metres, from the point that torques are about.
+        points: (K, 3), metres, relative to the reference point of the torques.
         normals: (K, 3), unit; all outward or all inward, which makes no difference for even m.
-        m, mu, torque_scale: as `q1`.
+        m, mu, torque_scale: as for `q1`.
 
     Raises:
-        ValueError: the shapes differ, or a parameter is out of its range.
+        ValueError: the shapes differ, or a parameter is out of range.
 
     Example:
         >>> axes = np.vstack([np.eye(3), -np.eye(3)])
@@ -90,17 +91,16 @@ def contact_q1(points: Array, normals: Array, m: int = 8, mu: float = 1.0, torqu
 def cone_wrenches(points: Array, normals: Array, m: int = 8, mu: float = 1.0, torque_scale: float = 10.0) -> Array:
     """The edges of the friction cones as wrenches (f, torque_scale * p x f), with f = n + mu (cos t u + sin t v).
 
-    The angles t are 0 and m - 1 equal steps further, u is (-n_y, n_x, 0) made unit, or x where n is along z to 1e-4,
-    and v is u x n.
+    The angles t are m equal steps from 0, u is (-n_y, n_x, 0) normalised, or x if n is along z to 1e-4, and v is u x n.
 
     Args:
-        points, normals, m, mu, torque_scale: as `contact_q1`.
+        points, normals, m, mu, torque_scale: as for `contact_q1`.
 
     Returns:
         (K * m, 6).
 
     Raises:
-        ValueError: the shapes differ, or a parameter is out of its range.
+        ValueError: the shapes differ, or a parameter is out of range.
     """
     points, normals = np.asarray(points, np.float64), np.asarray(normals, np.float64)
     if points.shape != normals.shape or points.ndim != 2 or points.shape[1] != 3:
@@ -109,7 +109,7 @@ def cone_wrenches(points: Array, normals: Array, m: int = 8, mu: float = 1.0, to
     u = np.stack([-normals[:, 1], normals[:, 0], np.zeros(len(normals))], 1)
     length = np.linalg.norm(u, axis=1, keepdims=True)
     level = np.array([1.0, 0.0, 0.0]) - normals[:, :1] * normals
-    # wider than rounding, or the search's last digits would turn the cones of contacts on flat tops
+    # wider than rounding, otherwise the search's last digits would rotate the cones of contacts on flat tops
     u = np.where(length > _ALONG_Z, u / np.maximum(length, _ALONG_Z), level)
     v = np.cross(u, normals)
     angle = 2 * np.pi * np.arange(m)[:, None] / m
@@ -124,13 +124,13 @@ def valid_q1(
     max_penetration: float = 0.005,
     max_table_penetration: float = 0.01,
 ) -> Tensor:
-    """Q1 of the grasps that hardly penetrate, 0 for the others: what UniDexGrasp calls valid Q1.
+    """Q1 of grasps with little penetration, 0 for the others: UniDexGrasp's valid Q1.
 
     Args:
         q1: (B,).
         penetration: (B,), metres, of hand and object.
-        table_penetration: (B,), metres, of hand and table; None where there is no table.
-        max_penetration: metres; the penetration has to be less.
+        table_penetration: (B,), metres, of hand and table; None without a table.
+        max_penetration: metres; the penetration must be less.
         max_table_penetration: metres, likewise.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Which parts of a hand may reach into the object, found by few distances instead of many booleans or voxels."""
+"""Parts of a hand that may reach into the object, found by few distances instead of many booleans or voxels."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from ...hands.solids import HandSolids, hand_solids
 
 @dataclass(frozen=True, eq=False)
 class Reach:
-    """The balls that cover the hand's primitives (`HandSolids.balls`) at their places, object frame, unit of the mesh.
+    """The balls that cover the hand's primitives (`HandSolids.balls`), posed, object frame, unit of the mesh.
 
     Attributes:
         solids: the hand's primitives.
-        frames: (B, L, 3, 4), transforms [R | t] of the links, whose R shrinks metres to the unit of the mesh.
+        frames: (B, L, 3, 4), transforms [R | t] of the links, whose R includes the scale from metres to the unit of the
+            mesh.
         centre: (B, n, 3).
         radius: (B, n).
-        near: (B, n), the ball reaches into the object; where none of a primitive's does, the primitive does not.
+        near: (B, n), whether the ball reaches into the object; if none of a primitive's balls does, the primitive does
+            not.
     """
 
     solids: HandSolids
@@ -32,7 +34,7 @@ class Reach:
 
     @classmethod
     def of(cls, grasps: PosedGrasps) -> Reach:
-        """Of grasps with finite poses: by the distance to the object's box, then by the exact distance."""
+        """For grasps with finite poses: by the distance to the object's box, then by the exact distance."""
         solids, scale = hand_solids(grasps.hand), grasps.scales.numpy()
         frames = torch.cat([grasps.links.rotation, grasps.links.translation.unsqueeze(-1)], dim=-1).numpy()
         frames = frames / scale[:, None, None, None]

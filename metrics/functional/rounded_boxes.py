@@ -1,4 +1,4 @@
-"""The collision shapes of a hand in one form, for what is done to all of them at once."""
+"""The collision shapes of a hand in one form, so that all can be processed at once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RoundedBoxes:
 
     @classmethod
     def of(cls, hand: Hand) -> RoundedBoxes:
-        """The capsules, along z, then the boxes of a hand, float64."""
+        """The capsules of a hand (along z), then its boxes, float64."""
         capsules, boxes = (x.to("cpu", torch.float64) for x in (hand.capsules, hand.boxes))
         along = capsules.end - capsules.start
         half = torch.zeros_like(along)
@@ -44,7 +44,7 @@ class RoundedBoxes:
         )
 
     def samples(self, step: float) -> tuple[Tensor, Tensor]:
-        """Points on the surfaces, about `step` apart, corners among them: (N, 3), box frame, and their boxes (N,)."""
+        """Points on the surfaces, about `step` apart, including corners: (N, 3), box frame, and their boxes (N,)."""
         points, owner = [], []
         for i, (half, radius) in enumerate(zip(self.half, self.radius, strict=True)):
             counts = ((half + radius) * (2 / step)).ceil().clamp(min=2).long().tolist()
@@ -64,7 +64,7 @@ def project(points: Tensor, half: Tensor, radius: Tensor) -> Tensor:
     length = torch.linalg.vector_norm(out, dim=-1, keepdim=True)
     radius = radius.unsqueeze(-1)
     rounded = core + radius * out / length.clamp(min=1e-300)
-    # Inside a box, to its nearest face; on the axis of a capsule, which runs along z, to any side.
+    # From inside a box, to its nearest face; from the axis of a capsule (along z), to any side.
     axis = torch.where(radius > 0, 0, (half - core.abs()).argmin(-1, keepdim=True))
     reach = torch.where(radius > 0, radius, half.take_along_dim(axis, -1))
     side = torch.where(core.take_along_dim(axis, -1) < 0, -reach, reach)

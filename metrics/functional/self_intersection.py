@@ -1,4 +1,4 @@
-"""How far a hand runs through itself: volume and depth of what its links share though they are no neighbours."""
+"""Self-intersection of a hand: volume and depth of overlaps between links that are not neighbours."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ Reduce = Literal["union", "sum_pairs"]
 
 
 def self_intersection_volume(hand: Hand, pose: HandPose, reduce: Reduce = "union") -> Tensor:
-    """Volume of the region that at least two links cover which are no neighbours.
+    """Volume of the region covered by at least two links that are not neighbours.
 
-    Neighbours, links without a shape not counted, overlap by design, and so may the pairs that the hand's YAML lists
-    as `overlaps`; all others are apart at rest in every shipped hand, so no baseline is subtracted. Which pairs overlap
-    is decided in closed form; only those are intersected, as solids of exactly their primitives' volumes.
+    Neighbours (skipping links without a shape) overlap by design, and so may the pairs listed as `overlaps` in the
+    hand's YAML; all others are apart at rest in every shipped hand, so no baseline is subtracted. Overlapping pairs are
+    found in closed form; only those are intersected, as solids of exactly their primitives' volumes.
 
     Args:
-        hand: its collision shapes are what is measured.
+        hand: its collision shapes are measured.
         pose: HandPose (B,).
-        reduce: "union" counts every place once; "sum_pairs" once for every pair that covers it.
+        reduce: "union" counts every point once; "sum_pairs" once for every pair that covers it.
 
     Returns:
         (B,) float64, m^3, exactly 0 where no pair overlaps, NaN for a pose that is not finite.
 
     Raises:
         ValueError: unknown `reduce`, or another batch shape.
-        HandError: the pose is one of another hand, or the hand has no collision shapes.
+        HandError: the pose is of another hand, or the hand has no collision shapes.
     """
     if reduce not in get_args(Reduce):
         raise ValueError(f"reduce: expected 'union' or 'sum_pairs', found {reduce!r}")
@@ -52,10 +52,10 @@ def self_intersection_volume(hand: Hand, pose: HandPose, reduce: Reduce = "union
 
 
 def self_intersection_depth(hand: Hand, pose: HandPose) -> Tensor:
-    """Deepest overlap of two links that are no neighbours: the least translation that parts their two primitives.
+    """Deepest overlap of two links that are not neighbours: the least translation that separates their two primitives.
 
     Args:
-        hand: its collision shapes are what is measured.
+        hand: its collision shapes are measured.
         pose: HandPose (B,).
 
     Returns:
@@ -63,7 +63,7 @@ def self_intersection_depth(hand: Hand, pose: HandPose) -> Tensor:
 
     Raises:
         ValueError: another batch shape.
-        HandError: the pose is one of another hand, or the hand has no collision shapes.
+        HandError: the pose is of another hand, or the hand has no collision shapes.
     """
     _, gaps = _gaps(hand, pose)
     depth = np.max(-gaps, axis=1, initial=0.0)

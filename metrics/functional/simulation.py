@@ -1,8 +1,8 @@
-"""Does an object stay in a hand that stands still? Rigid-body simulation in MuJoCo.
+"""Simulation of an object in a hand that holds still, with rigid bodies in MuJoCo.
 
-The hand is a rigid obstacle at the given pose: it doesn't squeeze, and friction acts only through the load that gravity
-makes and the push of a residual penetration. The displacement of an object that isn't held is that of a free fall, so a
-mean over grasps is close to a success rate in disguise: report the fraction below 1, 2 and 3 cm as well, and name the
+The hand is a rigid obstacle at the given pose: it does not squeeze, and friction only arises from the object's weight
+and the push of a residual penetration. The displacement of an object that is not held is that of a free fall, so a mean
+over grasps is close to a success rate in disguise: report the fraction below 1, 2 and 3 cm as well, and name the
 engine, because no two engines agree within 0.1 cm.
 """
 
@@ -26,28 +26,28 @@ Gravity = Sequence[float] | Tensor | np.ndarray | Literal["six"]
 G = 9.8
 """m/s^2, of the six directions and of the default gravity."""
 DURATION = 35 / 240
-"""Seconds that the peers simulate."""
+"""Seconds simulated in related work."""
 FIXED_DURATION = 5 / 3
 """Seconds of the six directions with a fixed hand, as in DexGraspNet's validator."""
-_LEGACY_GRAVITY = (0.0, G, 0.0)  # of scripts whose objects are in the frame of a camera, y down
+_LEGACY_GRAVITY = (0.0, G, 0.0)  # of scripts whose objects are in a camera frame, y down
 EJECTED = 1.05
-"""An object that moved further than this many free falls was pushed out by an overlap."""
+"""An object that moved farther than this many free falls was pushed out by an overlap."""
 
 
 @dataclass(frozen=True)
 class Simulation:
-    """What an object did in each hand; (B,) CPU tensors, NaN or False where the pose is not finite.
+    """Motion of an object in each hand; (B,) CPU tensors, NaN or False where the pose is not finite.
 
     With `gravity="six"` displacement and rotation are means over the directions, the speed is the largest, and a flag
     is set if it is in any direction (`contact_at_end`: in all).
 
     Attributes:
-        displacement: metres, of the centre of mass between start and end; the free fall where the simulation failed.
-        rotation: radians, between start and end; NaN where the simulation failed.
-        peak_speed: m/s, the largest of the centre of mass at any step; NaN where the simulation failed.
-        initial_depth: metres, deepest contact before the first step, 0 without one.
+        displacement: metres, of the centre of mass between start and end; the free fall if the simulation failed.
+        rotation: radians, between start and end; NaN if the simulation failed.
+        peak_speed: m/s, the largest of the centre of mass at any step; NaN if the simulation failed.
+        initial_depth: metres, deepest contact before the first step, 0 without contact.
         contact_at_end: the hand touches the object in its last pose.
-        ejected: moved further than 1.05 free falls, pushed out by an overlap.
+        ejected: moved farther than 1.05 free falls, pushed out by an overlap.
         failed: the simulation diverged.
     """
 
@@ -70,28 +70,28 @@ def sim_displacement(
     threads: int | None = None,
     mode: Literal["exact", "legacy_bullet"] = "exact",
 ) -> Simulation:
-    """How far the object moves under gravity within `duration`, the hand standing still.
+    """Displacement of the object under gravity within `duration` while the hand holds still.
 
     Args:
         grasps: B grasps.
         gravity: (3,), m/s^2, object frame; or "six": mean over 9.8 m/s^2 along the six half axes of that frame. None is
-            9.8 m/s^2 against `PosedGrasps.up`, and "six" for those of which that is not known; in the legacy mode along
-            +y, whatever is up, as the peers have it.
+            9.8 m/s^2 against `PosedGrasps.up`, or "six" for grasps whose up direction is unknown; in the legacy mode
+            along +y, whatever is up, as in related work.
         duration: seconds.
         timestep: seconds; 1/240 has not converged.
-        friction: sliding friction of hand and object (the larger of two counts, both have this one).
-        mass: kilograms; the result doesn't depend on it.
-        threads: of MuJoCo, None for as many as torch uses; the result doesn't depend on it.
-        mode: "legacy_bullet" is what GraspTTA and ObMan do, in PyBullet: triangle-mesh hand, V-HACD, vertex mean as
-            centre of mass, 1/240 s. `timestep`, `friction` and `threads` mean nothing there.
+        friction: sliding friction of hand and object (MuJoCo takes the larger of the two; both have this one).
+        mass: kilograms; the result does not depend on it.
+        threads: of MuJoCo, None for as many as torch uses; the result does not depend on it.
+        mode: "legacy_bullet" is the protocol of GraspTTA and ObMan, in PyBullet: triangle-mesh hand, V-HACD, vertex
+            mean as centre of mass, 1/240 s. It ignores `timestep`, `friction` and `threads`.
 
     Returns:
-        See `Simulation`; a pose that is not finite gives NaN, a simulation that diverged its free fall and `failed`.
+        See `Simulation`; a pose that is not finite gives NaN, a diverged simulation the free fall and `failed`.
 
     Raises:
-        ValueError: a setting that is no finite number, or not positive; an unknown mode.
+        ValueError: a setting that is not a positive, finite number; an unknown mode.
         MeshError: the object's pieces have no volume.
-        ImportError: PyBullet is needed and not installed.
+        ImportError: PyBullet is needed but not installed.
     """
     _check_positive(duration=duration, timestep=timestep, friction=friction, mass=mass)
     if mode == "legacy_bullet":
@@ -119,14 +119,14 @@ def sim_displacement(
 
 @dataclass(frozen=True)
 class SixDirections:
-    """What became of the object under a pull along +x, -x, +y, -y, +z, -z of its frame; CPU tensors.
+    """Motion of the object under a pull along +x, -x, +y, -y, +z, -z of its frame; CPU tensors.
 
-    A pose that is not finite has NaN (False for a flag) everywhere, and so no success.
+    A pose that is not finite has NaN (False for flags) everywhere, and so no success.
 
     Attributes:
-        displacement: (B, 6), metres, of the centre of mass; NaN where the simulation failed.
+        displacement: (B, 6), metres, of the centre of mass; NaN if the simulation failed.
         rotation: (B, 6), radians; NaN likewise.
-        contact_left: (B, 6), bool, the hand touches the object at the end, DexGraspNet's rule of success.
+        contact_left: (B, 6), bool, the hand touches the object at the end, DexGraspNet's success criterion.
         failed: (B,), bool, a simulation diverged.
         initial_depth: (B,), metres, deepest contact in the given pose.
         limits: displacement (metres), rotation (radians) and initial depth (metres) of the protocol.
@@ -143,11 +143,11 @@ class SixDirections:
         """Whether the object stayed in all six directions.
 
         Args:
-            distance: metres, that it may move; None for the protocol's: 0.02 fixed, 0.05 actuated.
-            angle: radians, that it may turn; None for the protocol's: any angle fixed, 15 degrees actuated.
+            distance: metres, largest displacement; None for the protocol's: 0.02 fixed, 0.05 actuated.
+            angle: radians, largest rotation; None for the protocol's: any angle fixed, 15 degrees actuated.
 
         Returns:
-            (B,), bool; False where a simulation failed, or the initial depth is above the protocol's (1 cm actuated).
+            (B,), bool; False if a simulation failed, or the initial depth exceeds the protocol's limit (1 cm actuated).
         """
         distance = self.limits[0] if distance is None else distance
         angle = self.limits[1] if angle is None else angle
@@ -155,8 +155,9 @@ class SixDirections:
         return stayed.all(1) & ~self.failed & (self.initial_depth <= self.limits[2])
 
     def success_contact(self) -> Tensor:
-        """(B,), bool: the hand still touches the object at the end of all six, DexGraspNet's rule; False where a
-        simulation failed."""
+        """(B,), bool: the hand still touches the object at the end of all six, DexGraspNet's criterion; False if a
+        simulation failed.
+        """
         return self.contact_left.all(1) & ~self.failed
 
 
@@ -172,23 +173,23 @@ def success_six_directions(
 ) -> SixDirections:
     """Pulls the object along the six half axes of its frame, one at a time.
 
-    "fixed" is the simulation of `sim_displacement` for 1.667 s: the hand is rigid and doesn't squeeze, which is hard on
-    grasps that need it. "actuated" is DexGraspBench's test: a hand with servos closes from `pregrasp` to the grasp and
-    squeezes towards `squeeze` (0.4 s each), then the object (0.1 kg, friction 0.6 and 0.02) is pulled with its weight
-    for 2 s; displacement and rotation count from the given pose. Most data sets hold the grasp alone: without the two
-    postures every joint opens and goes on closing along `actuated.closing_direction`, the one that moves furthest by
-    0.1 radians each way.
+    "fixed" is the simulation of `sim_displacement` for 1.667 s: the hand is rigid and does not squeeze, which is unfair
+    to grasps that need it. "actuated" is DexGraspBench's test: a hand with servos closes from `pregrasp` to the grasp
+    and squeezes towards `squeeze` (0.4 s each), then the object (0.1 kg, friction 0.6 and 0.02) is pulled with its
+    weight for 2 s; displacement and rotation are relative to the given pose. Most data sets contain only the grasp:
+    without the two postures every joint opens and closes further along `actuated.closing_direction`, the one that moves
+    most by 0.1 radians each way.
 
     Args:
         grasps: B grasps.
         protocol: "fixed" or "actuated".
         duration: seconds; None for the protocol's, 1.667 fixed and 2 actuated.
-        timestep, friction: of the fixed protocol; the actuated one has 4 ms and 0.6.
+        timestep, friction: of the fixed protocol; the actuated one uses 4 ms and 0.6.
         threads: of MuJoCo, None for as many as torch uses.
         pregrasp, squeeze: (B, J), radians, postures of the actuated protocol.
 
     Raises:
-        ValueError: unknown protocol, postures that don't fit, or a setting that is not positive.
+        ValueError: unknown protocol, postures of the wrong shape, or a setting that is not positive.
         HandError: the hand of the actuated protocol has ball joints.
     """
     _check_positive(duration=1.0 if duration is None else duration, timestep=timestep, friction=friction)
@@ -232,11 +233,11 @@ def _postures(grasps: PosedGrasps, pregrasp: Tensor | None, squeeze: Tensor | No
 def contact_depth(grasps: PosedGrasps) -> Tensor:
     """Depth of the deepest contact that MuJoCo finds between the hand's shapes and the object's convex pieces.
 
-    It is the least translation that separates the two convex shapes: for a shallow overlap the depth of penetration,
-    in a thin wall up to half its thickness.
+    It is the least translation that separates the two convex shapes: the penetration depth for a shallow overlap, at
+    most half the thickness in a thin wall.
 
     Returns:
-        (B,), metres, 0 without a contact, NaN for a pose that is not finite.
+        (B,), metres, 0 without contact, NaN for a pose that is not finite.
     """
     return _spread(Scene(_known(grasps), Physics()).depth(), grasps.valid)
 
@@ -256,7 +257,7 @@ def _summary(fallen: Fall, valid: Tensor) -> Simulation:
 
 
 def _merged(parts: Sequence[tuple[Tensor, Simulation]], count: int) -> Simulation:
-    """One of `count` grasps, out of parts with the masks (count,) of those that they are of."""
+    """One result of `count` grasps from parts, each with the mask (count,) of its grasps."""
     merged = {}
     for name in (field.name for field in fields(Simulation)):
         merged[name] = torch.empty(count, dtype=getattr(parts[0][1], name).dtype)
@@ -266,12 +267,12 @@ def _merged(parts: Sequence[tuple[Tensor, Simulation]], count: int) -> Simulatio
 
 
 def _known(grasps: PosedGrasps) -> PosedGrasps:
-    """Those with a finite pose; the same object, with its forward kinematics, if all are."""
+    """The grasps with a finite pose; the same instance, with its cached forward kinematics, if all are."""
     return grasps if grasps.valid.all() else grasps[grasps.valid]
 
 
 def _spread(values: np.ndarray, valid: Tensor) -> Tensor:
-    """Values of the valid grasps at their places among all; NaN, or False, at the others."""
+    """Scatters the values of the valid grasps to all grasps; NaN or False at the others."""
     known = torch.from_numpy(np.ascontiguousarray(values))
     empty = False if known.dtype == torch.bool else float("nan")
     out = torch.full((len(valid), *known.shape[1:]), empty, dtype=known.dtype)
@@ -280,7 +281,7 @@ def _spread(values: np.ndarray, valid: Tensor) -> Tensor:
 
 
 def _directions(gravity: Gravity) -> Array:
-    """(D, 3), m/s^2."""
+    """Gravity directions (D, 3), m/s^2."""
     if isinstance(gravity, str):
         if gravity != "six":
             raise ValueError(f"gravity: expected three numbers or 'six', found {gravity!r}")

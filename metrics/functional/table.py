@@ -1,4 +1,4 @@
-"""How deep a hand is in the table that its object lies on."""
+"""Penetration of a hand into the table on which the object lies."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def table_penetration(grasps: PosedGrasps, plane: Tensor) -> Tensor:
 
     Args:
         grasps: B grasps.
-        plane: (B, 4) or (4,), the upward unit normal n and the offset b, metres, object frame: a point x is n . x + b
-            above the table.
+        plane: (B, 4) or (4,), the upward unit normal n and the offset b, metres, object frame: the height of a point x
+            above the table is n . x + b.
 
     Returns:
         (B,), metres, 0 for a hand above the table; NaN for a pose that is not finite.
 
     Raises:
-        ValueError: the plane has another shape, or a normal is not of length 1.
+        ValueError: the plane has the wrong shape, or a normal is not of length 1.
     """
     if plane.shape not in ((4,), (len(grasps), 4)):
         raise ValueError(f"plane: expected (4,) or ({len(grasps)}, 4), found {tuple(plane.shape)}")

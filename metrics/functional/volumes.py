@@ -1,6 +1,6 @@
-"""Volumes that should be empty: of the hand inside the object, and of the hand inside itself (m^3).
+"""Volume of the hand inside the object (m^3), which should be 0.
 
-The literature's "intersection volume" counts the object's surface voxels inside the hand; it is here as "legacy_vox5".
+The literature's "intersection volume" counts the object's surface voxels inside the hand: mode "legacy_vox5".
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def hand_object_volume(
     Args:
         grasps: B grasps of one object.
         mode: "exact" is the volume of the union of the links' intersections with the solid;
-            "voxel_solid" counts the voxels whose centres are inside of both; "legacy_vox5" is the number that the
-            literature calls so, about 50 times the volume on good grasps: see `surface_voxel_volume`.
-        pitch: side of a voxel, metres; "exact" has none.
+            "voxel_solid" counts the voxels whose centres are inside both; "legacy_vox5" is what the literature calls
+            intersection volume, about 50 times the volume on good grasps: see `surface_voxel_volume`.
+        pitch: side of a voxel, metres; unused by "exact".
 
     Returns:
-        (B,) float64, m^3, NaN for a grasp whose pose or scale is not finite. Where hand and object are apart by 1 %
-        of a link's length it is exactly 0; nearer than that the tessellation of a capsule may touch.
+        (B,) float64, m^3, NaN for a grasp whose pose or scale is not finite. Exactly 0 if hand and object are apart by
+        1 % of a link's length; closer than that, the tessellation of a capsule may touch.
 
     Raises:
         ValueError: unknown mode, or a pitch that is not positive.
@@ -56,7 +56,7 @@ def hand_object_volume(
 
 
 def _exact(grasps: PosedGrasps) -> NDArray[np.float64]:
-    """Booleans of those links that may reach into the object with the blocks that they reach.
+    """Booleans of the links that may reach into the object with the blocks that they reach.
 
     Everything is in the object's unit, so the blocks serve every scale.
     """

@@ -1,4 +1,4 @@
-"""Shared volume of hand and object by counting voxels: in both solids, or as the literature does."""
+"""Shared volume of hand and object by counting voxels: in both solids, or as in the literature."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ...grasps.posed import PosedGrasps
 from ...hands.points import primitive_distances
 from .reach import Reach
 
-_CHUNK = 1 << 15  # points at a time
+_CHUNK = 1 << 15  # points per chunk
 
 
 def solid_voxel_volume(grasps: PosedGrasps, pitch: float) -> NDArray[np.float64]:
-    """Number of voxels with centres inside hand and object, times their volume.
+    """Number of voxels with centres inside hand and object, times the volume of a voxel.
 
     Args:
         grasps: with finite poses.
-        pitch: metres; the centres are at (k + 1/2) pitch along the axes of the object's frame.
+        pitch: metres; the centres are at (k + 1/2) pitch along the axes of the object frame.
 
     Returns:
         (B,), m^3.
@@ -44,12 +44,12 @@ def solid_voxel_volume(grasps: PosedGrasps, pitch: float) -> NDArray[np.float64]
 def surface_voxel_volume(grasps: PosedGrasps, pitch: float) -> NDArray[np.float64]:
     """The literature's "intersection volume": surface voxels of the object with centres inside the hand.
 
-    It is no volume. trimesh's `voxelized` marks the cells that the *surface* meets and does not fill the inside (602
-    of the 1331 cells of a cube ten cells wide), and a cell counts fully when its centre is inside the hand, which it
-    may be without any contact; on good grasps the result is about 50 times the volume shared. It is here so that
-    numbers can be put beside published ones (the definition of obman, Hasson et al., CVPR 2019, and of GraspTTA). The
-    hand is one mesh of all links and inside is what rays say, so where two links overlap a cell does not count. The
-    object is the mesh as given, inner walls included.
+    This is not a volume. trimesh's `voxelized` marks the cells that the *surface* meets and does not fill the inside
+    (602 of the 1331 cells of a cube ten cells wide), and a cell counts fully if its centre is inside the hand, which is
+    possible without any contact; on good grasps the result is about 50 times the shared volume. It serves to compare
+    with published numbers (the definition of obman, Hasson et al., CVPR 2019, and of GraspTTA). The hand is one mesh of
+    all links, with inside decided by rays, so cells where two links overlap do not count. The object is the original
+    mesh, including inner walls.
 
     Args:
         grasps: with finite poses.

@@ -1,8 +1,8 @@
-"""How far a convex hull of wrenches reaches in its worst direction, without making the whole hull.
+"""Inner radius of a convex hull of wrenches, without building the whole hull.
 
-The hull of a few wrenches is grown where its nearest facet can still move out, as EPA does for distances of bodies;
-the answer is exact once no wrench lies beyond that facet (Zheng, "An Efficient Algorithm for a Grasp Quality Measure",
-IEEE Transactions on Robotics 29, 2013). About 20 of 120 wrenches are touched.
+The hull of a few wrenches is grown where its nearest facet can still move outwards, as EPA does for distances of
+bodies; the result is exact once no wrench lies beyond that facet (Zheng, "An Efficient Algorithm for a Grasp Quality
+Measure", IEEE Transactions on Robotics 29, 2013). About 20 of 120 wrenches are used.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from scipy.spatial import ConvexHull, QhullError
 
 Array = NDArray[np.float64]
 _JOGGLE = 1e-11
-"""Of the largest wrench. Friction cones have many wrenches in one plane, where qhull's incremental mode fails."""
+"""Relative to the largest wrench. Friction cones have many coplanar wrenches, where qhull's incremental mode fails."""
 _BEYOND = 1e-10
 _SINGULAR = 1e-9
 _ATTEMPTS = 4
-_FACETS = 4  # nearest facets that grow in a round
+_FACETS = 4  # nearest facets that grow in each round
 
 
 def inner_radius(wrenches: Array) -> float:
@@ -39,7 +39,7 @@ def inner_radius(wrenches: Array) -> float:
     largest = np.linalg.norm(wrenches, axis=1).max(initial=0.0)
     if not largest > 0 or np.linalg.matrix_rank(wrenches / largest, tol=_SINGULAR) < wrenches.shape[1]:
         return 0.0
-    for attempt in range(_ATTEMPTS):  # a degenerate start is a matter of the weights drawn
+    for attempt in range(_ATTEMPTS):  # a degenerate start depends on the random weights
         try:
             return largest * _grow(wrenches / largest, np.random.default_rng(attempt))
         except QhullError:
@@ -49,8 +49,10 @@ def inner_radius(wrenches: Array) -> float:
 
 
 def whole_hull_radius(wrenches: Array) -> float:
-    """As `inner_radius`, from all facets of the hull of the wrenches and 0, as the definition reads: 10 to 30 times as
-    slow. 0 where qhull finds the points flat."""
+    """Like `inner_radius`, but by definition: from all facets of the hull of the wrenches and 0, 10 to 30 times slower.
+
+    0 if qhull finds the points flat.
+    """
     try:
         hull = ConvexHull(np.vstack([wrenches, np.zeros(wrenches.shape[1])]))
     except QhullError:
@@ -65,7 +67,7 @@ def _grow(wrenches: Array, rng: np.random.Generator) -> float:
         return 0.0
     hull = ConvexHull(simplex, incremental=True)
     try:
-        for _ in range(len(points)):  # each round takes in one at least
+        for _ in range(len(points)):  # each round adds at least one
             normal, offset = hull.equations[:, :-1], -hull.equations[:, -1]
             nearest = np.argpartition(offset, min(_FACETS, len(offset)) - 1)[:_FACETS]
             beyond = normal[nearest] @ points.T - offset[nearest, None]
@@ -74,16 +76,16 @@ def _grow(wrenches: Array, rng: np.random.Generator) -> float:
             if not grows[offset[nearest].argmin()]:
                 return max(0.0, float(offset.min()))
             hull.add_points(points[np.unique(farthest[grows])])
-        raise QhullError("the hull does not take in the wrenches that lie beyond it")
+        raise QhullError("the hull does not grow to include the wrenches beyond it")
     finally:
         hull.close()
 
 
 def _simplex(points: Array, rng: np.random.Generator) -> Array | None:
-    """Corners, within the hull, of a simplex around 0; None where there is none.
+    """Corners, within the hull, of a simplex around 0; None if there is none.
 
-    0 is strictly inside the hull of points of full rank exactly if minus a positive sum of all of them is a positive
-    sum of some of them. NNLS finds d of those, and the sum itself is the last corner.
+    0 is strictly inside the hull of points of full rank if and only if minus a positive combination of all of them is a
+    positive combination of some of them. NNLS finds d of those; the combination itself is the last corner.
     """
     weights = rng.uniform(0.5, 1.5, len(points))
     mean = weights @ points / weights.sum()

@@ -37,15 +37,15 @@ _DEFAULT = Settings()
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found.
+    """Results of an evaluation.
 
     Attributes:
-        table: one row per grasp: object, row, scale, what is implausible about it, and the columns of the metrics.
+        table: one row per grasp: object, row, scale, reasons why it is implausible, and the columns of the metrics.
         overall: {column: mean, sd, median, n, n_nan} over all grasps.
         objects: the same for each object.
-        failures: objects that cannot be measured, with the reason; their grasps have NaN in all columns.
+        failures: objects that could not be measured, with the reason; their grasps have NaN in all columns.
         doubts: what is implausible about the grasps.
-        files: what was written.
+        files: files that were written.
     """
 
     table: pa.Table
@@ -68,22 +68,23 @@ def evaluate(
     pictures: bool = True,
     console: Console | None = None,
 ) -> Evaluation:
-    """Measures all grasps of a file or folder; run again after being stopped, it goes on with the next chunk.
+    """Measures all grasps of a file or folder; an interrupted run continues with the next chunk.
 
     Args:
         grasps: as for `grasps.load_grasps`.
         mesh: a mesh file for one object, or a folder, as for `meshes.find_mesh`.
         out: folder for shards/, settings.json, grasps.parquet, summary.json, histograms.png and worst.png.
-        settings: what the numbers depend on.
-        format: of the grasps; by default the one that the files have.
+        settings: everything that the numbers depend on.
+        format: of the grasps; guessed by default.
         workers: processes; 1 measures in this one. With Ray, CPUs of a cluster that it starts; None for all.
         runner: "ray" hands the chunks to a Ray cluster, whose nodes must share the file system.
-        worst: column whose worst grasps are drawn; by default the penetration, or else the first column.
+        worst: column whose worst grasps are drawn; by default the penetration if it is measured, otherwise the first
+            column.
         pictures: whether to draw histograms.png and worst.png.
-        console: where tables go.
+        console: where tables are printed.
 
     Raises:
-        ValueError: something of the input cannot be used; the message says what and why.
+        ValueError: invalid input; the message says what and why.
     """
     chosen, console, out = columns(settings.metrics, settings.legacy), console or wide_console(), Path(out).absolute()
     drawn, hand = _column_to_draw(chosen, worst), load_hand(settings.hand)
@@ -123,7 +124,7 @@ def _column_to_draw(chosen: Sequence[type[GraspMetric]], key: str | None) -> typ
 
 
 def _with_absolute_hand(settings: Settings) -> Settings:
-    """A worker has a working directory of its own."""
+    """Makes the hand's path absolute, because a worker has its own working directory."""
     is_path = Path(settings.hand).suffix in {".yaml", ".yml"}
     return replaced(settings, hand=str(Path(settings.hand).absolute())) if is_path else settings
 
@@ -136,24 +137,24 @@ def _say_what_there_is(sets: Sequence[GraspSet], chosen: Sequence[type[GraspMetr
     console.print(f"{_counted(sets)}; columns: {', '.join(column.key for column in chosen)}")
     unknown = sum(int((~part.finite).sum()) for part in sets)
     if unknown:
-        console.print(f"[yellow]note[/] {unknown} grasps hold numbers that are not finite: they count in n_nan")
+        console.print(f"[yellow]note[/] {unknown} grasps contain numbers that are not finite: they count in n_nan")
 
 
 def _said_up(sets: Sequence[GraspSet], axis: str | None) -> str:
-    """Against which directions gravity pulls, in words."""
+    """Describes the directions opposite to gravity."""
     up = torch.cat([part.upwards(axis) for part in sets])
     unknown = int(up.isnan().any(1).sum())
     counts = {name: int(((up - axis_vector(name)).norm(dim=1) < 1e-3).sum()) for name in AXES if name != "six"}
     counts["the normal of its table"] = len(up) - unknown - sum(counts.values())
     words = [f"{name} for {count} grasps" for name, count in counts.items() if count]
-    return "; ".join([*words, *[f"not known for {unknown} grasps, which fall along all six half axes"] * bool(unknown)])
+    return "; ".join([*words, *[f"unknown for {unknown} grasps, which fall along all six half axes"] * bool(unknown)])
 
 
 # -------------------------------------------------------------------------------------------------------- measuring it
 
 
 def _measure(chunks: Sequence[Chunk], workers: int | None, runner: str, console: Console) -> dict[str, str]:
-    """Measures what is not finished yet; returns the objects that cannot be measured, with the reason."""
+    """Measures unfinished chunks; returns the objects that cannot be measured, with the reason."""
     failures: dict[str, str] = {}
     repaired: set[str] = set()
     finished = [is_finished(chunk) for chunk in chunks]
@@ -186,7 +187,7 @@ def _run(chunks: Iterator[Chunk], left: Sequence[Chunk], workers: int | None, ru
 
 
 def _report(measured: Measured, repaired: set[str], failures: dict[str, str], console: Console) -> None:
-    """Says once per object what was done to its mesh, or that it cannot be used."""
+    """Reports once per object how its mesh was repaired, or that it cannot be used."""
     name = measured.object
     if measured.failure and name not in failures:
         failures[name] = measured.failure
@@ -233,7 +234,7 @@ def _write(
 
 
 def _implausible(table: pa.Table) -> dict[str, int]:
-    """How many of the grasps of each object are implausible, of those that have any."""
+    """Number of implausible grasps of each object that has any."""
     pairs = zip(table["object"].to_pylist(), table["implausible"].to_pylist(), strict=True)
     return dict(Counter(name for name, reason in pairs if reason))
 

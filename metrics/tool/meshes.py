@@ -1,4 +1,4 @@
-"""The mesh of an object, by the object's name."""
+"""Finding the meshes of objects by name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def find_meshes(root: str | Path, names: list[str]) -> dict[str, Path]:
         names: of the objects.
 
     Raises:
-        EvaluationError: nothing there, one file for several objects, or no mesh for an object.
+        EvaluationError: no such path, one file for several objects, or no mesh for an object.
     """
     root = Path(root).absolute()
     if not root.exists():
@@ -36,7 +36,7 @@ def find_mesh(root: Path, name: str) -> Path:
     """The mesh of one object in a folder, see `grasps.meshes.find_mesh`.
 
     Raises:
-        EvaluationError: none is there, or several are.
+        EvaluationError: no mesh, or several.
     """
     try:
         return grasp_meshes.find_mesh(root, name)

@@ -45,7 +45,7 @@ class Scene:
 
 
 def worst_rows(values: NDArray[np.float64], column: type[GraspMetric], count: int = 10) -> list[int]:
-    """Indices of the worst values, the worst first; grasps without a value are none of them."""
+    """Indices of the worst values, the worst first; grasps without a value are excluded."""
     known = np.flatnonzero(~np.isnan(values))
     key = values[known] if column.higher_is_better else -values[known]
     return known[np.argsort(key, kind="stable")][:count].tolist()
@@ -77,7 +77,7 @@ def _histogram(axes, values: NDArray[np.float64], column: type[GraspMetric]) -> 
     if column.unit == "share":
         axes.set_xlim(-0.1, 1.1)
     axes.hist(known, bins=_BINS, range=_range(known, column), color=_HAND)
-    if column.unit != "share":  # the median of ones and zeros says nothing
+    if column.unit != "share":  # the median of ones and zeros is meaningless
         axes.axvline(np.median(known), color="black", linewidth=1)
 
 
@@ -99,7 +99,7 @@ def draw_worst(path: Path, hand: Hand, scenes: Sequence[Scene], heading: str, si
 
 
 def caption(name: str, row: int, values: Mapping[str, float]) -> tuple[str, ...]:
-    """Lines that say which grasp it is and what its numbers are."""
+    """Lines with the name of the grasp and its numbers."""
     return f"{name}", f"grasp {row}", *(f"{key}  {format_spread(value)}" for key, value in values.items())
 
 
@@ -111,7 +111,7 @@ def _draw(hand: Hand, scene: Scene, size: int) -> Picture:
 
 
 def _beside(pose: HandPose) -> NDArray[np.float64]:
-    """Direction to the camera: across the line from object to hand, so that neither hides the other."""
+    """Direction to the camera: perpendicular to the line from object to hand, so that neither hides the other."""
     way = pose.translation.double().numpy()
     side = np.cross(way, [0.0, 0.0, 1.0])
     if np.linalg.norm(side) < 1e-3 * np.linalg.norm(way) or not np.linalg.norm(way):
@@ -120,7 +120,7 @@ def _beside(pose: HandPose) -> NDArray[np.float64]:
 
 
 def _text(lines: Sequence[str], width: int) -> Picture:
-    """Lines of text, cut where they are too long."""
+    """Lines of text, truncated if too long."""
     image = Image.new("RGB", (width, _LINE * len(lines) + 6), "white")
     font = ImageFont.load_default(11)
     for i, line in enumerate(lines):

@@ -1,4 +1,4 @@
-"""What is to be measured, cut into chunks; and the key that says which settings a chunk's result belongs to."""
+"""The work of an evaluation in chunks, each with a key that identifies settings, grasps and mesh."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ from ..columns import TABLE3
 
 
 class EvaluationError(ValueError):
-    """The evaluation cannot go on; the message says what to change."""
+    """The evaluation cannot continue; the message says what to change."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the numbers depend on, beside grasps and meshes.
+    """Settings that the numbers depend on, in addition to grasps and meshes.
 
     Attributes:
         hand: name of a hand or path of its YAML.
         metrics: names in `columns.METRICS`.
         legacy: add the columns of `columns.LEGACY`.
-        decompose: the solid of an object is the union of CoACD's pieces, for meshes that are not closed.
-        limit: at most so many grasps of each object, evenly spaced among them; None for all.
-        chunk: grasps measured at once.
-        up: which way is up in the objects' frames, one of `grasps.grasp_set.AXES`; None as the files say.
-        scale: metres per unit of the meshes, beside the scale of each grasp; None is 1, for objects of plausible size.
+        decompose: make the solid of an object the union of CoACD's pieces, for meshes that are not closed.
+        limit: largest number of grasps per object, evenly spaced among them; None for all.
+        chunk: grasps per chunk.
+        up: the up direction in the objects' frames, one of `grasps.grasp_set.AXES`; None uses that of the files.
+        scale: metres per unit of the meshes, on top of the scale of each grasp; None is 1, for objects of plausible
+            size.
     """
 
     hand: str = "shadow"
@@ -50,7 +51,7 @@ class Settings:
     scale: float | None = None
 
     def facts(self, hand: Hand) -> dict[str, object]:
-        """As written to settings.json: the hand by name and content, so that nothing depends on where files lie."""
+        """The content of settings.json: the hand by name and content, so that nothing depends on file locations."""
         return {
             **asdict(self),
             **{"metrics": list(self.metrics), "hand": hand.name, "hand_key": hand_key(hand), "version": __version__},
@@ -59,16 +60,16 @@ class Settings:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some grasps of one object, as numpy arrays: it travels to other processes.
+    """Some grasps of one object, as numpy arrays, to be sent to other processes.
 
     Attributes:
         object: name of the object.
         mesh: absolute path of its mesh.
         settings: of the evaluation.
-        shard: where the result goes.
-        key: of settings, grasps and mesh.
-        rows: (B,) which grasp of the file each one is.
-        scale, translation, rotation, joints, up: (B, ...), as in `GraspSet`.
+        shard: file of the result.
+        key: hash of settings, grasps and mesh.
+        rows: (B,) index of each grasp in the file.
+        scale, translation, rotation, joints, up: (B, ...), see `GraspSet`.
     """
 
     object: str
@@ -92,7 +93,7 @@ def plan_chunks(
 ) -> list[Chunk]:
     """Cuts the grasps of each object into chunks."""
     common = json.dumps(settings.facts(hand), sort_keys=True)
-    keys = cache(lambda files: content_key(*files))  # a file may hold many objects
+    keys = cache(lambda files: content_key(*files))  # a file may contain many objects
     chunks = []
     for part in grasps:
         mine = content_key(common, keys(part.files), meshes[part.object], part.object)
@@ -111,7 +112,7 @@ def limited(grasps: GraspSet, limit: int | None) -> GraspSet:
 
 
 def hand_key(hand: Hand) -> str:
-    """Hash of what a hand consists of: its tree, shapes and points, not the files that they come from."""
+    """Hash of a hand's content: its tree, shapes and points, not the files that they come from."""
     spec = hand.spec
     names = (hand.name, hand.joint_names, hand.link_names, spec.palm_links, spec.contact_links)
     constants = [(name, x.numpy().tobytes()) for name, x in sorted(hand.named_buffers())]
@@ -126,6 +127,6 @@ def _chunk(piece: GraspSet, mesh: Path, settings: Settings, shard: Path, key: st
 
 
 def _slug(name: str) -> str:
-    """The name as part of a file name; with a hash where that takes a change, so that no two names meet."""
+    """The name as part of a file name; with a hash if it had to be changed, so that names never collide."""
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:100]
     return plain if plain == name else f"{plain}-{content_key(name)[:8]}"

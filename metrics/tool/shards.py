@@ -1,4 +1,4 @@
-"""Results on disk: one parquet file per chunk, there as a whole or not at all, and the table made of them."""
+"""Results on disk: one parquet file per chunk, written atomically, and the table made of them."""
 
 from __future__ import annotations
 
@@ -20,20 +20,22 @@ _META = b"dexzoo"
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Has a file written under another name and renames it, so that a killed run leaves no half file.
+    """Writes a file under a temporary name and renames it, so that a killed run leaves no partial file.
 
     Raises:
-        EvaluationError: the folder cannot be written.
+        EvaluationError: the folder is not writable.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
         os.close(handle)
     except OSError as error:
-        raise EvaluationError(f"{path.parent}: cannot write there ({error.strerror}); give another --out") from error
+        raise EvaluationError(
+            f"{path.parent}: cannot write to this folder ({error.strerror}); choose another --out"
+        ) from error
     try:
         write(Path(name))
-        os.chmod(name, 0o644)  # mkstemp makes files that nobody else may read
+        os.chmod(name, 0o644)  # mkstemp creates files that only the owner may read
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -43,14 +45,14 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 def write_shard(
     chunk: Chunk, columns: Mapping[str, NDArray[np.float64]], repairs: Sequence[str], doubts: Doubts
 ) -> None:
-    """Writes a chunk's result: object, row and scale of each grasp, what is implausible about it, then the columns."""
+    """Writes a chunk's result: object, row and scale of each grasp, reasons why it is implausible, then the columns."""
     table = grasp_table(chunk, columns, doubts)
     meta = json.dumps({"key": chunk.key, "repairs": list(repairs)})
     write_whole(chunk.shard, lambda path: pq.write_table(table.replace_schema_metadata({_META: meta}), path))
 
 
 def grasp_table(chunk: Chunk, columns: Mapping[str, NDArray[np.float64]], doubts: Doubts | None = None) -> pa.Table:
-    """One row per grasp of a chunk; without doubts of an object that was not measured."""
+    """One row per grasp of a chunk; no doubts for an object that was not measured."""
     names, nothing = pa.array([chunk.object] * len(chunk), pa.string()), np.full(len(chunk), np.nan)
     doubts = Doubts(nothing, nothing, ("",) * len(chunk)) if doubts is None else doubts
     judged = {
@@ -62,28 +64,28 @@ def grasp_table(chunk: Chunk, columns: Mapping[str, NDArray[np.float64]], doubts
 
 
 def doubts_of(table: pa.Table) -> Doubts:
-    """What is implausible about the grasps of a table."""
+    """Reasons why grasps of a table are implausible."""
     distance, excess = (table[name].to_numpy() for name in ("hand_distance_m", "beyond_limits_rad"))
     return Doubts(distance, excess, tuple(table["implausible"].to_pylist()))
 
 
 def is_finished(chunk: Chunk) -> bool:
-    """Whether the chunk's shard is there and whole.
+    """Whether the chunk's shard exists and is complete.
 
     Raises:
-        EvaluationError: it is there, of other grasps or another mesh.
+        EvaluationError: it exists, but for other grasps or another mesh.
     """
     meta = _read_meta(chunk.shard)
     if meta and meta["key"] != chunk.key:
         raise EvaluationError(
             f"{chunk.shard.parent.parent}: holds results of other grasps, or of another mesh, of object "
-            f"{chunk.object!r}; give another --out, or delete {chunk.shard.parent} to measure again"
+            f"{chunk.object!r}; choose another --out, or delete {chunk.shard.parent} to measure again"
         )
     return bool(meta)
 
 
 def repairs_of(chunk: Chunk) -> tuple[str, ...]:
-    """What the finished chunk's shard says was done to the object's mesh."""
+    """Repairs of the object's mesh, as recorded in the finished chunk's shard."""
     return tuple(_read_meta(chunk.shard).get("repairs", ()))
 
 
@@ -108,14 +110,14 @@ def check_settings(out: Path, facts: Mapping[str, object]) -> None:
         changed = [f"{key} ({there.get(key)!r} there, {facts[key]!r} now)" for key in differ]
         if changed:
             raise EvaluationError(
-                f"{out}: holds results of other settings: {'; '.join(changed)}; give another --out, or delete {shards} "
-                "to measure again"
+                f"{out}: holds results of other settings: {'; '.join(changed)}; choose another --out, or delete "
+                f"{shards} to measure again"
             )
     write_whole(file, lambda path: path.write_text(json.dumps(facts, indent=1) + "\n"))
 
 
 def _read_meta(path: Path) -> dict:
-    """What was written beside a shard's table; nothing where there is no shard, or a damaged one."""
+    """Metadata of a shard's table; empty if the shard does not exist or is damaged."""
     try:
         return json.loads((pq.read_schema(path).metadata or {}).get(_META, b"{}"))
     except (OSError, pa.ArrowInvalid):

@@ -19,7 +19,7 @@ Columns = Mapping[str, NDArray[np.float64]]
 Stats = dict[str, float]
 
 _MOST_OBJECTS = 30
-"""Lines of the printed table of objects; summary.json has all of them."""
+"""Largest number of lines in the printed table of objects; summary.json has all of them."""
 _STYLE: dict[str, Any] = {
     **{"box": box.SIMPLE, "padding": (0, 1, 0, 0), "pad_edge": False},
     **{"title_justify": "left", "caption_justify": "left"},
@@ -27,9 +27,9 @@ _STYLE: dict[str, Any] = {
 
 
 def column_stats(values: NDArray[np.float64]) -> Stats:
-    """Mean, sample sd (n - 1), median and number of the values that are not NaN, and the number of those that are.
+    """Mean, sample sd (n - 1), median and number of the values that are not NaN, and the number of NaN.
 
-    Mean and median are NaN where there is no value, the sd where there are fewer than two.
+    Mean and median are NaN without values, the sd with fewer than two.
     """
     known = values[~np.isnan(values)]
     n = len(known)
@@ -44,7 +44,7 @@ def column_stats(values: NDArray[np.float64]) -> Stats:
 
 
 def summarise(objects: pa.ChunkedArray, columns: Columns) -> tuple[dict[str, Stats], dict[str, dict[str, Stats]]]:
-    """Statistics of each column over all grasps, so that an object counts by its grasps; and of each object.
+    """Statistics of each column over all grasps (objects weighted by their number of grasps), and for each object.
 
     Args:
         objects: (N,) names, the object of each grasp.
@@ -66,7 +66,7 @@ def summarise(objects: pa.ChunkedArray, columns: Columns) -> tuple[dict[str, Sta
 
 
 def overall_lines(stats: Mapping[str, Stats], chosen: Sequence[type[GraspMetric]]) -> tuple[list[str], list[list[str]]]:
-    """Headings and cells of `overall_table` as text."""
+    """Headings and cells of `overall_table`, as text."""
     cells = []
     for column in chosen:
         s = stats[column.key]
@@ -105,7 +105,7 @@ def object_table(each: Mapping[str, Mapping[str, Stats]], chosen: Sequence[type[
 
 
 def metric_table() -> Table:
-    """Every metric: its columns with unit, direction, definition and source."""
+    """Table of all metrics: columns with unit, direction, definition and source."""
     table = Table(**_STYLE)
     for heading in ("--metrics", "column", "unit", "better"):
         table.add_column(heading, no_wrap=True)
@@ -125,7 +125,7 @@ def better(column: type[GraspMetric]) -> str:
 
 
 def format_spread(mean: float, sd: float = float("nan")) -> str:
-    """`1.23 ± 0.45`; a dash where there is nothing."""
+    """`1.23 ± 0.45`; a dash for a missing value."""
     if np.isnan(mean):
         return "-"
     digits = 1 if abs(mean) >= 10 else 2 if abs(mean) >= 0.1 or mean == 0 else 3
@@ -133,13 +133,13 @@ def format_spread(mean: float, sd: float = float("nan")) -> str:
 
 
 def wide_console() -> Console:
-    """The terminal, or enough columns for all tables where the output goes to a file."""
+    """The terminal, or a console wide enough for all tables if the output goes to a file."""
     terminal = Console(highlight=False)
     return terminal if terminal.is_terminal else Console(highlight=False, width=250)
 
 
 def without_nan(value: Any) -> Any:
-    """The same with None for NaN, which JSON has not."""
+    """The same with None instead of NaN, which JSON lacks."""
     if isinstance(value, Mapping):
         return {key: without_nan(x) for key, x in value.items()}
     return None if isinstance(value, float) and np.isnan(value) else value

@@ -22,15 +22,15 @@ def write_table(
     data: str,
     seeds: Sequence[int | None] = (),
 ) -> Path:
-    """Writes a table, and the command and version that made it.
+    """Writes a table with the command and version that made it.
 
     Args:
-        folder: it is made.
+        folder: created if absent.
         title: of the table.
         headings: of the columns; line breaks become blanks.
-        cells: text, a row for each line of the table; an interval below a number is on a second line.
-        data: what was measured or tested on; it says "demo data" where it is.
-        seeds: of the runs, where there are any.
+        cells: text of each row; an interval goes below its number, on a second line.
+        data: the data measured or tested on; must contain "demo data" for demo data.
+        seeds: of the runs, if any.
 
     Returns:
         The file.
@@ -51,7 +51,7 @@ def write_table(
 
 
 def command_line(argv: Sequence[str]) -> str:
-    """The command as it is typed in the repository: `dexzoo table4 ...`, `python experiments/run.py ...`."""
+    """The command as typed in the repository: `dexzoo table4 ...`, `python experiments/run.py ...`."""
     program = Path(argv[0])
     if program.parts[-2:] == ("dexzoo", "__main__.py"):
         name = "dexzoo"
@@ -63,15 +63,15 @@ def command_line(argv: Sequence[str]) -> str:
 
 
 def version() -> str | None:
-    """The commit of the code, with "-dirty" where tracked files differ from it; None for an installed wheel."""
+    """The commit of the code, with "-dirty" if tracked files differ from it; None for an installed wheel."""
     code = source()
     return None if code["commit"] is None else f"{code['commit'][:7]}{'-dirty' * bool(code['dirty'])}"
 
 
 def source(file: Path = _HERE) -> dict[str, Any]:
-    """`commit` of the checkout that a file of the code is tracked in, and whether it has changes: `dirty`.
+    """`commit` of the checkout in which a source file is tracked, and `dirty`, whether it has changes.
 
-    Both are None for an installed wheel, also where that lies inside the checkout of something else.
+    Both are None for an installed wheel, even one inside another project's checkout.
     """
     tracked = _git(file, "ls-files", "--error-unmatch", file.name)
     commit = _git(file, "rev-parse", "HEAD") if tracked else None
@@ -80,7 +80,7 @@ def source(file: Path = _HERE) -> dict[str, Any]:
 
 
 def _git(file: Path, *command: str) -> str | None:
-    """What git says in the folder of a file; None where it fails or there is none."""
+    """Output of git in the folder of a file; None if it fails or git is not installed."""
     try:
         done = subprocess.run(["git", "-C", str(file.parent), *command], capture_output=True, text=True, check=False)
     except OSError:

@@ -1,4 +1,4 @@
-"""Measures chunks: in this process, in several, or on a Ray cluster. All write the same shards, bit for bit."""
+"""Measures chunks: in this process, in several, or on a Ray cluster. All write bitwise identical shards."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 @dataclass(frozen=True)
 class Measured:
-    """What became of a chunk.
+    """Outcome of a chunk.
 
     Attributes:
-        object: its object.
-        count: grasps in it.
-        repairs: what was done to the object's mesh.
-        failure: why the object cannot be measured; its shard is then not written.
+        object: name of its object.
+        count: number of grasps.
+        repairs: how the object's mesh was repaired.
+        failure: why the object cannot be measured; no shard is written then.
     """
 
     object: str
@@ -70,7 +70,7 @@ def measure_chunk(chunk: Chunk) -> Measured:
     return Measured(chunk.object, len(chunk), asset.repairs)
 
 
-@lru_cache(maxsize=1)  # chunks come object by object, and an asset's search structures are large
+@lru_cache(maxsize=1)  # chunks are ordered by object, and an asset's search structures are large
 def _asset(mesh: Path, name: str, decompose: bool) -> ObjectAsset:
     return ObjectAsset.from_file(mesh, name, decompose)
 
@@ -82,13 +82,13 @@ def _grasps(chunk: Chunk, asset: ObjectAsset) -> PosedGrasps:
 
 
 def _distance(grasps: PosedGrasps, points: Tensor, rows: Tensor) -> Tensor:
-    """(b, P), metres, of points (b, P, 3), metres, to the object of the grasps with these indices (b,)."""
+    """(b, P), metres, from points (b, P, 3), metres, to the object of the grasps with these indices (b,)."""
     scale = grasps.scales[rows, None]
     return grasps.object.distance(points / scale.unsqueeze(-1)) * scale
 
 
 def _size_problem(chunk: Chunk, asset: ObjectAsset) -> str:
-    """Why the object cannot be as large as that, unless the user says what the unit of its mesh is; else ""."""
+    """Reason why the object's size is implausible, unless the user stated the unit of its mesh; otherwise ""."""
     known = chunk.scale[np.isfinite(chunk.scale)]
     if chunk.settings.scale is not None or not len(known):
         return ""
@@ -99,7 +99,7 @@ def _size_problem(chunk: Chunk, asset: ObjectAsset) -> str:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums of several threads differ in the last bits from those of one."""
+    """Limits torch to one thread, because sums over several threads differ in the last bits."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -112,12 +112,12 @@ def _one_thread() -> Iterator[None]:
 
 
 def run_here(chunks: Iterable[Chunk]) -> Iterator[Measured]:
-    """One after the other, in this process."""
+    """Measures chunks one after the other in this process."""
     return map(measure_chunk, chunks)
 
 
 def run_processes(chunks: Iterable[Chunk], workers: int) -> Iterator[Measured]:
-    """In new processes of one thread each; in the order in which they finish.
+    """Measures chunks in new processes of one thread each; yields them in the order in which they finish.
 
     Raises:
         EvaluationError: a process died.
@@ -136,17 +136,17 @@ def run_processes(chunks: Iterable[Chunk], workers: int) -> Iterator[Measured]:
             )
         except BrokenProcessPool as error:
             raise EvaluationError(
-                "a worker process died, perhaps for lack of memory; finished chunks are kept: run the command again, "
+                "a worker process died, perhaps out of memory; finished chunks are kept: run the command again, "
                 "with fewer --workers"
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            for child in set(multiprocessing.active_children()) - before:  # where it was interrupted
+            for child in set(multiprocessing.active_children()) - before:  # if it was interrupted
                 child.terminate()
 
 
 def run_ray(chunks: Iterable[Chunk], workers: int | None) -> Iterator[Measured]:
-    """As tasks of the Ray cluster that is running, or else of one on this machine with `workers` CPUs.
+    """Measures chunks as tasks on the running Ray cluster, or on a new local one with `workers` CPUs.
 
     Raises:
         EvaluationError: Ray is not installed, or lost a task.
@@ -160,7 +160,7 @@ def run_ray(chunks: Iterable[Chunk], workers: int | None) -> Iterator[Measured]:
     try:
         yield from _bounded(chunks, task.remote, lambda jobs: ray.wait(list(jobs))[0], ray.get, room)
     except ray.exceptions.RayTaskError as error:
-        raise error.cause from None  # what measure_chunk raised, without Ray's trace around it
+        raise error.cause from None  # the error of measure_chunk, without Ray's traceback
     except ray.exceptions.RayError as error:
         raise EvaluationError(f"Ray lost a task; finished chunks are kept: run the command again. {error}") from error
     finally:
@@ -170,7 +170,7 @@ def run_ray(chunks: Iterable[Chunk], workers: int | None) -> Iterator[Measured]:
 
 def _import_ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a warning that means nothing to us
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # silences an irrelevant warning
     try:
         import ray
     except ImportError as error:
@@ -193,7 +193,7 @@ def _bounded(
     result: Callable[[Job], Measured],
     room: int,
 ) -> Iterator[Measured]:
-    """Results as they come, with at most `room` chunks under way."""
+    """Results as they arrive, with at most `room` chunks in flight."""
     jobs: set[Job] = set()
     waiting = iter(chunks)
     while True:
@@ -209,7 +209,7 @@ def _bounded(
 
 
 def _start_worker() -> None:
-    """Leaves Ctrl-C to the parent, and ends with it even where the parent is killed."""
+    """Leaves Ctrl-C to the parent, and ends with the parent even if that is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -223,7 +223,7 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Sets variables of the environment, for new processes."""
+    """Sets environment variables for new processes."""
     before = {key: os.environ.get(key) for key in values}
     os.environ.update(values)
     try:

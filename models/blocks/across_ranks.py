@@ -1,9 +1,9 @@
-"""What a training step of several processes needs to be that of one process with all their samples.
+"""Batch statistics across processes, so that a distributed training step equals that of one process with all samples.
 
-Lightning's DDP takes the mean of the processes' gradients. That is the gradient of the joint batch where a loss is a
-mean over samples; statistics of a batch inside the network or the loss have to be those of the joint batch first. With
-one process all of this does nothing. Losses exchange nothing outside a training step (no gradients), nor do networks in
-eval mode, so that processes may validate different numbers of batches.
+Lightning's DDP takes the mean of the processes' gradients. That is the gradient of the joint batch if the loss is a
+mean over samples; batch statistics inside the network or the loss must be those of the joint batch. With one process,
+none of this has any effect. Losses do not communicate outside a training step (without gradients), nor do networks in
+eval mode, so processes may validate different numbers of batches.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ...datamodules.base import n_ranks, this_rank
 
 
 class _Sum(torch.autograd.Function):
-    """Sum over all processes. Each has a loss of its own, so that its gradient is the sum of theirs."""
+    """Sum over all processes. Each process has its own loss, so the gradient is the sum of theirs."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ class _Sum(torch.autograd.Function):
 
 
 def step_ranks() -> int:
-    """Processes that share a training step; 1 outside one."""
+    """Number of processes that share a training step; 1 outside of it."""
     return n_ranks() if torch.is_grad_enabled() else 1
 
 
@@ -52,11 +52,11 @@ def sum_over_ranks(x: Tensor) -> Tensor:
 def joint_moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Count and mean per feature and sum of squares about it, over the batches of all processes, differentiable.
 
-    The batches may differ in size. The moments of each process are merged, which loses no digits where a mean is large
-    (Chan, Golub and LeVeque 1979), and takes one exchange.
+    The batches may differ in size. The moments of each process are merged, which loses no digits if a mean is large
+    (Chan, Golub and LeVeque 1979), and takes one communication.
 
     Args:
-        x: (B, C), a batch of this process.
+        x: (B, C), the batch of this process.
 
     Returns:
         Scalar, (C,) and (C,).
@@ -72,9 +72,9 @@ def joint_moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class BatchNorm1d(nn.BatchNorm1d):
-    """Batch norm over the joint batch of all processes, on any device; that of PyTorch where there is one process.
+    """Batch norm over the joint batch of all processes, on any device; PyTorch's if there is only one process.
 
-    PyTorch's `SyncBatchNorm` does the same on GPUs alone and has to be asked for.
+    PyTorch's `SyncBatchNorm` does the same but only on GPUs, and must be requested.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ class BatchNorm1d(nn.BatchNorm1d):
 
     @torch.no_grad()
     def _learn(self, count: Tensor, mean: Tensor, squares: Tensor) -> None:
-        """Moves the running statistics; the variance without bias, as PyTorch's."""
+        """Updates the running statistics, with the unbiased variance like PyTorch."""
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None

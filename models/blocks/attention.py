@@ -10,14 +10,14 @@ from .encoding import SinusoidalEncoding
 
 
 class JointAttention(nn.Module):
-    """F^J = Attn(Q, K, V), where Q, K and V are projections of the sinusoidal code of the joints' coordinates.
+    """F^J = Attn(Q, K, V), where Q, K and V are projections of the sinusoidal encoding of the joints' coordinates.
 
     Args:
         n_joints: key points K of the hand.
         width: channels of the attention.
         heads: attention heads.
         out_features: features of the returned summary.
-        attend: False replaces the attention by the value projection alone: the ablation with the same outputs.
+        attend: False replaces the attention with the value projection alone, an ablation with the same outputs.
     """
 
     def __init__(
@@ -31,14 +31,14 @@ class JointAttention(nn.Module):
         self.summary = nn.Linear(n_joints * width, out_features)
 
     def forward(self, joints: Tensor) -> Tensor:
-        """Turns joint coordinates (B, T, K, 3), metres, into one feature per frame, (B, T, out_features)."""
+        """Encodes joint coordinates (B, T, K, 3), metres, as one feature per frame, (B, T, out_features)."""
         projected = self.project(self.encoding(joints))
         if not self.attend:
             return self.summary(projected.flatten(-2))
         width = projected.shape[-1] // (3 * self.heads)
         parts = projected.flatten(0, 1).split(width, dim=-1)  # query, key and value, each with its heads
-        # Written out: for 30 joints the fused CPU kernel is several times slower than two batched products; and head
-        # by head, since products take such slices as they are, where heads in the batch would be copied first.
+        # Written out: for 30 joints the fused CPU kernel is several times slower than two batched products; and head by
+        # # head, since products take such slices directly, whereas heads in the batch would be copied first.
         attended = []
         for head in range(self.heads):
             query, key, value = parts[head :: self.heads]

@@ -1,4 +1,4 @@
-"""Eval mode for a while."""
+"""Temporary eval mode."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 @contextmanager
 def eval_mode(module: nn.Module) -> Iterator[None]:
-    """Eval mode, in which batch norm neither uses nor learns from the batch; then each part's own mode again."""
+    """Eval mode, in which batch norm neither uses nor learns from the batch; restores each submodule's mode."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Gate(nn.Module):
-    """MLP on a subset of the motion -> softmax over experts."""
+    """MLP on a subset of the motion features, followed by a softmax over experts."""
 
     def __init__(self, in_features: int, num_experts: int, width: int = 128) -> None:
         super().__init__()
@@ -18,7 +18,7 @@ class Gate(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Turns (B, in_features) into blending weights (B, K) that sum to 1."""
+        """Maps (B, in_features) to blending weights (B, K) that sum to 1."""
         return self.layers(features).softmax(-1)
 
 
@@ -39,4 +39,4 @@ class BlendedLinear(nn.Module):
     def forward(self, x: Tensor, blend: Tensor) -> Tensor:
         """Maps x (B, in_features) with blending weights (B, K) to (B, out_features)."""
         outputs = nn.functional.linear(x, self.weight, self.bias).unflatten(-1, (self.num_experts, -1))
-        return (blend.unsqueeze(-1) * outputs).sum(-2)  # batched products this thin are taken one by one
+        return (blend.unsqueeze(-1) * outputs).sum(-2)  # batched products this thin would be computed one by one

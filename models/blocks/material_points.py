@@ -1,4 +1,4 @@
-"""Points on the hand that belong to a model."""
+"""Points on the hand that are part of a model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...hands.points import LinkPoints
 
 
 class MaterialPoints(nn.Module):
-    """Keeps points with the weights: a checkpoint means the same points even if the sampling of a hand changes."""
+    """Keeps points with the weights, so that a checkpoint keeps its points even if the sampling of a hand changes."""
 
     def __init__(self, points: LinkPoints) -> None:
         super().__init__()

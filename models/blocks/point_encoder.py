@@ -1,4 +1,4 @@
-"""PointNet's encoder for training on few cores: its last layer is differentiated only at the points that win."""
+"""PointNet encoder for training on few cores: its last layer is differentiated only at the maximal points."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor, nn
 
 
 class PointEncoder(nn.Module):
-    """Shared MLP on points and a maximum over them (Qi et al. 2017), with the features of the single points at hand.
+    """Shared MLP on points and a maximum over them (Qi et al. 2017), which also returns the features of single points.
 
     The maximum over N points of a linear layer depends on at most one point per channel, its critical points. They are
-    found without a gradient, and the layer is applied once more to them alone: the same values and, unless two points
-    tie, the same gradients for half the time of a training step.
+    found without gradient, and the layer is applied again to them alone: the same values and, except for ties, the same
+    gradients in half the time per training step.
 
     Args:
-        in_features: features of a point.
-        widths: output width of each layer, two or more; the last one is the size of the summary.
+        in_features: number of features of a point.
+        widths: output width of each layer, at least two; the last one is the size of the global feature.
     """
 
     def __init__(self, in_features: int, widths: Sequence[int]) -> None:
@@ -32,7 +32,7 @@ class PointEncoder(nn.Module):
         self.n_point_features, self.n_features = widths[-2], widths[-1]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Features of each point, (B, N, n_point_features), and of all, (B, n_features), of x (B, N, in_features)."""
+        """Features of points, (B, N, n_point_features), and of clouds, (B, n_features), of x (B, N, in_features)."""
         points = self.layers(x)
         with torch.no_grad():
             winner = self.last(points).argmax(dim=1)

@@ -1,4 +1,4 @@
-"""PointNet (Qi et al. 2017), the set encoder."""
+"""PointNet (Qi et al. 2017), an encoder of sets."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 
 class PointNet(nn.Module):
-    """Shared MLP on points, then the maximum over them: a feature that does not depend on their order or number.
+    """Shared MLP on points, then the maximum over them: a feature that is independent of their order and number.
 
     Args:
         widths: output width of each layer; the last one is the size of the feature.
-        scale: coordinates are divided by it, metres, so that a hand or an object has size about 1.
+        scale: coordinates are divided by it, metres, so that hands and objects have size about 1.
     """
 
     def __init__(self, widths: Sequence[int] = (32, 64, 64), scale: float = 0.1) -> None:
@@ -26,5 +26,5 @@ class PointNet(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """Encodes (B, N, 3), metres, as (B, n_features)."""
-        # `amax` gives the same values; it shares gradients among ties, for which it compares all points backwards.
+        # `amax` gives the same values, but splits gradients among ties, for which its backward compares all points.
         return self.layers(points / self.scale).max(-2).values

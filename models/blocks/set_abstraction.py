@@ -1,7 +1,7 @@
-"""PointNet++ (Qi et al., NeurIPS 2017): a hierarchy of clouds, set abstraction up it and feature propagation down it.
+"""PointNet++ (Qi et al., NeurIPS 2017): a hierarchy of clouds with set abstraction and feature propagation.
 
-Layers keep the names and shapes of the widespread layout (`mlp_convs`, `mlp_bns`; kernels of size 1). Features lie
-channels last, (B, N, C), where neighbours are gathered.
+Layers keep the names and shapes of the common layout (`mlp_convs`, `mlp_bns`; kernels of size 1). Features are channels
+last, (B, N, C), when neighbours are gathered.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from .across_ranks import BatchNorm1d
 
 @dataclass(frozen=True)
 class Level:
-    """A cloud and how it hangs on the finer one below it.
+    """A cloud and its links to the next finer one.
 
     Attributes:
         points: (B, S, 3), metres.
         near: (B, S, K), int64, points of the finer cloud around each of these.
-        back: (B, N, 3), int64, points of this cloud around each of the finer one; fewer than 3 where S is.
-        share: (B, N, 3), their weights in an interpolation, which add up to 1.
+        back: (B, N, 3), int64, points of this cloud around each of the finer one; fewer than 3 if S is.
+        share: (B, N, 3), their interpolation weights, which sum to 1.
     """
 
     points: Tensor
@@ -35,14 +35,14 @@ class Level:
     share: Tensor
 
     def repeat(self, n: int) -> Level:
-        """Each of the batch n times, side by side."""
+        """Repeats each batch element n times, adjacently."""
         return Level(*(x.repeat_interleave(n, dim=0) for x in vars(self).values()))
 
 
 def coarser(points: Tensor, centres: int, radius: float, neighbours: int, start: int = 0) -> Level:
     """The next level: centres by farthest-point sampling, the nearest points within a radius around each.
 
-    The interpolation takes the three nearest centres by inverse squared distance. No gradient passes to the points.
+    Interpolation weighs the three nearest centres by inverse squared distance. The points get no gradient.
 
     Args:
         points: (B, N, 3), metres.
@@ -52,7 +52,7 @@ def coarser(points: Tensor, centres: int, radius: float, neighbours: int, start:
         start: index of the first centre.
 
     Raises:
-        ValueError: as `farthest_point_sampling` and `ball_query`.
+        ValueError: as for `farthest_point_sampling` and `ball_query`.
     """
     points, n = points.detach(), points.shape[1]
     chosen = gather_points(points, farthest_point_sampling(points, min(centres, n), start))
@@ -63,10 +63,10 @@ def coarser(points: Tensor, centres: int, radius: float, neighbours: int, start:
 
 
 class SetAbstraction(nn.Module):
-    """A small network on [place, feature] of each point around a centre, and the maximum over these points.
+    """A small network on [position, feature] of each point around a centre, and the maximum over these points.
 
     Args:
-        n_in: channels of the features of the points, without their place.
+        n_in: channels of the features of the points, without position.
         widths: channels of each layer.
     """
 
@@ -82,14 +82,14 @@ class SetAbstraction(nn.Module):
         Args:
             points: (B, N, 3), metres.
             features: (B, N, n_in).
-            level: the next level, around whose points places are relative; None takes all points as one set, whose
-                places stay as they are.
+            level: the next level, to whose points positions are relative; None takes all points as one set with
+                absolute positions.
 
         Returns:
             (B, S, widths[-1]); S is 1 without a level.
         """
-        # The first layer is linear in place and feature: once per point instead of once per neighbour. Rows of
-        # channels take half the time of convolutions on a CPU, whose weights keep their published shape.
+        # The first layer is linear in position and feature: once per point instead of once per neighbour. Channels last
+        # # take half the time of convolutions on a CPU; the weights keep their published shape.
         first, *convs = self.mlp_convs
         first_norm, *norms = self.mlp_bns
         each = _linear(first, torch.cat([points, features], dim=-1))
@@ -101,14 +101,14 @@ class SetAbstraction(nn.Module):
         sets, x = x.shape[:3], first_norm(x.flatten(0, 2))
         for conv, norm in zip(convs, norms, strict=True):
             x = norm(_linear(conv, relu(x)))
-        return relu(x.unflatten(0, sets).max(2).values)  # the maximum first: it leaves less to the ReLU
+        return relu(x.unflatten(0, sets).max(2).values)  # maximum first, which leaves less work for the ReLU
 
 
 class FeaturePropagation(nn.Module):
-    """Interpolates features of a coarse cloud at a finer one and mixes them with the features there.
+    """Interpolates features of a coarse cloud to a finer one and combines them with the features there.
 
     Args:
-        n_in: channels of both together.
+        n_in: total channels of both.
         widths: channels of each layer.
     """
 
@@ -122,7 +122,7 @@ class FeaturePropagation(nn.Module):
         """Features of the finer cloud.
 
         Args:
-            skip: (B, N, C), features there.
+            skip: (B, N, C), features of the finer cloud.
             coarse: (B, S, D) of the level, or (B, 1, D) of the whole cloud.
             level: the coarse level; None gives every point the feature of the whole cloud.
 
@@ -140,5 +140,5 @@ class FeaturePropagation(nn.Module):
 
 
 def _linear(conv: nn.Module, x: Tensor) -> Tensor:
-    """A convolution of size 1 on channels that lie last."""
+    """Applies a convolution of size 1 to channels-last features."""
     return linear(x, conv.get_parameter("weight").flatten(1), conv.get_parameter("bias"))

@@ -1,4 +1,4 @@
-"""Standardisation whose statistics are part of the model, so a checkpoint cannot be used with the wrong ones."""
+"""Standardisation with statistics that are part of the model, so a checkpoint cannot be used with the wrong ones."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Standardise(nn.Module):
 
         Args:
             samples: (S, *shape).
-            floor: smallest standard deviation used. A feature that hardly varies in the training data must not turn
-                into a huge number where it varies a little more.
+            floor: smallest standard deviation used. A feature that hardly varies in the training data must not become
+                huge if it varies slightly more elsewhere.
         """
         self.mean.copy_(samples.mean(0))
         self.sd.copy_(samples.std(0).clamp_min(floor))

@@ -1,4 +1,4 @@
-"""The network of the flow matching models (Lipman et al., ICLR 2023)."""
+"""Network of the flow matching models (Lipman et al., ICLR 2023)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class VelocityField(nn.Module):
 
     Args:
         size: dimensions D of the state.
-        feature: features F of the condition.
+        feature: number of features F of the condition.
         width: channels of a block.
         blocks: residual blocks.
         dropout: share of a block's output that is dropped in training.
@@ -23,7 +23,7 @@ class VelocityField(nn.Module):
         super().__init__()
         # Time runs from 0 to 1: a quarter of the longest wave does not repeat, the shortest resolves a step of 16.
         self.time = SinusoidalEncoding(6, longest=4.0, shortest=0.12)
-        n_time = self.time.n_features // 3  # of one number instead of three coordinates
+        n_time = self.time.n_features // 3  # for one number instead of three coordinates
         self.condition = nn.Sequential(nn.Linear(n_time + feature, width), nn.SiLU(), nn.Linear(width, width))
         self.enter = nn.Linear(size, width)
         self.blocks = nn.ModuleList(

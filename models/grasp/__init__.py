@@ -1,8 +1,11 @@
-"""Models of static grasps: contact predictor, cVAE, flow, SAGA, UniDexGrasp, and the refinement of what they draw.
+"""Models of static grasps: contact predictor, cVAE, flow, SAGA, UniDexGrasp, and the refinement of their samples.
 
-`UniDexGrasp` is imported from `grasp.unidexgrasp`: torch-geometric, which it is made of, takes two seconds to import.
+UniDexGrasp's classes are imported on first use, because torch-geometric takes two seconds to import.
 """
 
+from typing import TYPE_CHECKING
+
+from ...lazy import on_first_use
 from .base import GraspModel
 from .contact import ContactMap, ContactPrediction, ContactPredictor, OfficialContactMap
 from .cvae import GraspCVAE
@@ -12,6 +15,9 @@ from .refinement import GraspRefinement, Refiner
 from .saga import GraspFit, SagaGrasp
 from .task import GraspGeneration
 
+if TYPE_CHECKING:
+    from .unidexgrasp import GraspGlow, GraspIPDF, UniDexGrasp
+
 __all__ = [
     "ContactMap",
     "ContactPrediction",
@@ -20,10 +26,14 @@ __all__ = [
     "GraspFit",
     "GraspFlow",
     "GraspGeneration",
+    "GraspGlow",
+    "GraspIPDF",
     "GraspModel",
     "GraspRefinement",
     "OfficialContactMap",
     "OfficialGraspCVAE",
     "Refiner",
     "SagaGrasp",
+    "UniDexGrasp",
 ]
+__getattr__ = on_first_use(__name__, {"unidexgrasp": "GraspGlow GraspIPDF UniDexGrasp"})

@@ -1,4 +1,4 @@
-"""The contract of every model that proposes grasps of an object from its cloud."""
+"""Interface of models that propose grasps of an object from its cloud."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _SCALE = 0.1  # metres; coordinates are divided by it
 
 
 class GraspModel(nn.Module, ABC):
-    """Learns p(grasp | cloud); a subclass is a network, and the task around it trains and tests it.
+    """Base class of models of p(grasp | cloud); subclasses are networks, trained and tested by a task.
 
     Attributes:
-        hand: whose poses it proposes.
-        active: names of the terms that the task weighs; a model may leave out the others in `forward`.
+        hand: the hand of the proposed poses.
+        active: names of the loss terms that have a weight; a model may omit the others in `forward`.
     """
 
     active: frozenset[str] | None = None
@@ -34,36 +34,37 @@ class GraspModel(nn.Module, ABC):
         self.hand = hand
 
     def fit_statistics(self, grasps: GraspStore) -> None:
-        """Takes means and standard deviations from the training grasps; called once before training."""
+        """Computes means and standard deviations from the training grasps; called once before training."""
 
     @abstractmethod
     def forward(self, batch: GraspBatch) -> dict[str, Tensor]:
-        """The terms of the training loss by name: scalars without weights, in SI units."""
+        """Terms of the training loss by name: unweighted scalars in SI units."""
 
     @abstractmethod
     def sample(
         self, points: Tensor, n: int, generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> HandPose:
-        """Draws grasps.
+        """Samples grasps.
 
         Args:
-            points: (B, N, 3), metres, clouds of B objects, each in its own frame.
-            n: grasps of each object.
-            generator: the only source of random numbers; PyTorch's own by default.
+            points: (B, N, 3), metres, clouds of B objects, each in its own object frame.
+            n: grasps per object.
+            generator: the only source of random numbers; PyTorch's global one by default.
             temperature: of the latent distribution; 0 gives the most likely grasp n times.
 
         Returns:
-            HandPose (B, n), frame of the object, joints within their limits.
+            HandPose (B, n), object frame, joints within their limits.
         """
 
 
 class CentredGraspModel(GraspModel):
-    """What our models share: clouds and grasps relative to the cloud's centroid, translation and joints standardised.
+    """Base class of our models: clouds and grasps relative to the cloud's centroid, translation and joints
+    standardised.
 
     Args:
         hand: the hand.
-        n_object_points: points of the cloud that are used; the first ones, which are a farthest-point subset.
-        widths: layers of the encoder of clouds; the last one is the size of a cloud's feature.
+        n_object_points: number of cloud points used: the first ones, which are a farthest-point subset.
+        widths: layer widths of the cloud encoder; the last one is the size of a cloud's feature.
     """
 
     contact: ContactPredictor | None
@@ -77,14 +78,15 @@ class CentredGraspModel(GraspModel):
         self.contact = None
 
     def attach_contact_predictor(self, contact: Callable[[Hand], ContactPredictor] | None) -> None:
-        """Makes the contact predictor, which stays frozen; None does without."""
+        """Makes the contact predictor, which stays frozen; None for no predictor."""
         if contact is not None:
             self.contact = contact(self.hand)
             self.contact.freeze()
 
     @torch.no_grad()
     def fit_statistics(self, grasps: GraspStore) -> None:
-        """Takes the standardisation of translation (from the cloud's centroid) and joints from the training grasps.
+        """Computes the standardisation of translation (relative to the cloud's centroid) and joints from the training
+        grasps.
 
         Raises:
             ValueError: the objects have no clouds.
@@ -102,7 +104,7 @@ class CentredGraspModel(GraspModel):
         """Centroid (B, 3), metres, and feature (B, F) of clouds (B, N, 3), metres.
 
         Raises:
-            ValueError: a cloud is empty or has another shape.
+            ValueError: a cloud is empty or has the wrong shape.
         """
         check_request(points)
         centre = points.mean(dim=1)
@@ -111,7 +113,7 @@ class CentredGraspModel(GraspModel):
 
 
 def check_request(points: Tensor, n: int = 1) -> None:
-    """Refuses what no grasps can be drawn of.
+    """Checks the arguments of `sample`.
 
     Raises:
         ValueError: `points` are not clouds (B, N >= 1, 3), or `n` is less than 1.
@@ -122,4 +124,4 @@ def check_request(points: Tensor, n: int = 1) -> None:
             "a single cloud needs a batch dimension, points[None]"
         )
     if n < 1:
-        raise ValueError(f"n: expected 1 or more grasps of each object, found {n}")
+        raise ValueError(f"n: expected 1 or more grasps per object, found {n}")

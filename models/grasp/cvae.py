@@ -1,4 +1,4 @@
-"""GraspCVAE: grasp candidates from a contact-aware conditional autoencoder (RealDex, IJCAI-24, section 4.2)."""
+"""GraspCVAE: grasp candidates from a contact-aware conditional VAE (RealDex, IJCAI-24, section 4.2)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # the decoder's rotation is learned 
 
 @dataclass(frozen=True)
 class _Object:
-    """A cloud as the networks see it: `points` (B, N, 3) and `centre` (B, 3), metres, `feature` (B, F)."""
+    """Encoded cloud: `points` (B, N, 3) and `centre` (B, 3), metres, `feature` (B, F)."""
 
     points: Tensor
     centre: Tensor
@@ -36,18 +36,18 @@ class _Object:
 class GraspCVAE(CentredGraspModel):
     """q(z | surface points of the hand, cloud) and p(pose | z, cloud), everything relative to the cloud's centroid.
 
-    The paper's generator in small. Translation and joints are standardised by the training grasps, the rotation is
-    6-D, the latent variable is sampled, and the contact predictor is trained before and frozen.
+    A small version of the paper's generator. Translation and joints are standardised by the training grasps, the
+    rotation is 6-D, the latent variable is sampled, and the contact predictor is trained beforehand and frozen.
 
     Args:
-        hand: the hand; its joint order, limits and surface points are those of the model.
-        latent: latent variables.
-        n_object_points: points of the cloud that are used; the first ones, which are a farthest-point subset.
-        n_hand_points: points on the hand's surface.
-        widths: layers of the encoders of clouds; the last one is the size of a cloud's feature.
-        hidden: layers of the posterior, and in reverse order of the decoder.
-        free_bits: nats per latent variable without cost, see `kl_divergence`.
-        contact: makes the trained predictor of contact for the term `contact`; without it there is no such term.
+        hand: the hand; the model keeps its joint order, limits and surface points.
+        latent: number of latent variables.
+        n_object_points: number of cloud points used: the first ones, which are a farthest-point subset.
+        n_hand_points: number of points on the hand's surface.
+        widths: layer widths of the cloud encoders; the last one is the size of a cloud's feature.
+        hidden: layer widths of the posterior, and in reverse order of the decoder.
+        free_bits: free nats per latent variable, see `kl_divergence`.
+        contact: makes the trained contact predictor for the term `contact`; None omits that term.
     """
 
     identity: Tensor
@@ -75,7 +75,7 @@ class GraspCVAE(CentredGraspModel):
         self.attach_contact_predictor(contact)
 
     def forward(self, batch: GraspBatch) -> dict[str, Tensor]:
-        """The terms of the loss; those of `contact` and `penetration` only if `active` has them or is None.
+        """Terms of the loss; `contact` and `penetration` only if they are in `active` or it is None.
 
         Returns:
             translation (m), rotation (chordal, rad), joints (rad), points (mean distance of corresponding points on
@@ -110,10 +110,10 @@ class GraspCVAE(CentredGraspModel):
     def sample(
         self, points: Tensor, n: int, generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> HandPose:
-        """Draws z ~ N(0, temperature^2 I) for all objects and decodes it; see `GraspModel.sample`.
+        """Samples z ~ N(0, temperature^2 I) for all objects and decodes it; see `GraspModel.sample`.
 
         Raises:
-            ValueError: a cloud is empty or has another shape, or n is less than 1.
+            ValueError: a cloud is empty or has the wrong shape, or n is less than 1.
         """
         check_request(points, n)
         obj = self._see(points)
@@ -144,7 +144,7 @@ class GraspCVAE(CentredGraspModel):
 
     @torch.no_grad()
     def _expected_contact(self, pose: HandPose, obj: _Object) -> Tensor:
-        """(B, N): contact that the frozen predictor expects of the true hand."""
+        """(B, N): the frozen predictor's expected contact of the true hand."""
         assert self.contact is not None
         return self.contact.expected(self.contact(obj.points, self.contact.hand_points(pose)))
 

@@ -1,4 +1,4 @@
-"""From proposed grasps to rows of results: the metrics of each, what the filter says of it, and the grasp itself."""
+"""Result rows of proposed grasps: metrics, verdicts of the filter, and the grasps themselves."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from ...metrics.grasp import JointDiversity, RotationDiversity, TranslationDiver
 from ..selection.filter import Selection
 
 METRICS = (*TABLE3, "six_directions", "q1", "contact")
-"""What is measured of proposed grasps: RealDex, Table 3, and what says whether they hold (`metrics.columns`)."""
+"""Metrics of proposed grasps: those of RealDex, Table 3, and of stability (`metrics.columns`)."""
 
 GROUND_TRUTH = "ground truth"
-"""The method that the data set's own grasps are shown as: the floor of every error."""
+"""Method name of the data set's own grasps, the floor of every error."""
 
 NOTHING_FELT = "-"
-"""`refine_fields` of grasps that were not refined; of others it is what the refinement felt, "cloud" or "mesh"."""
+"""`refine_fields` of grasps that were not refined; otherwise the field used by the refinement, "cloud" or "mesh"."""
 
 KEPT = "kept_"
-"""Before the name of a column: the same among the candidates that the filter keeps."""
+"""Prefix of columns that only include the candidates that the filter keeps."""
 
 _DIVERSITY = (TranslationDiversity, RotationDiversity, JointDiversity)
 
@@ -34,21 +34,21 @@ _DIVERSITY = (TranslationDiversity, RotationDiversity, JointDiversity)
 def evaluate_candidates(
     grasps: PosedGrasps, metrics: Sequence[str] = METRICS, legacy: bool = False, kept: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """Metrics of B candidates for one object, and how much the candidates differ from one another.
+    """Metrics of B candidates for one object, and their diversity.
 
     Args:
         grasps: B candidates for one object.
         metrics: names in `metrics.columns.METRICS`.
-        legacy: add the columns as the field's scripts compute them, under keys of their own.
-        kept: (B,), bool, candidates that a filter keeps; adds their diversity, under keys that begin with "kept_".
+        legacy: add the columns as computed by the field's scripts, under separate keys.
+        kept: (B,), bool, candidates that a filter keeps; adds their diversity under keys that begin with "kept_".
 
     Returns:
-        Columns by key, (B,) float64, in the unit that the key says; NaN where a candidate has no value. The three
-        columns `diversity_*` say the same of every candidate, because they are about all of them; those of the kept
+        Columns by key, (B,) float64, in the unit given by the key; NaN where a candidate has no value. The three
+        columns `diversity_*` are the same for every candidate, because they describe the whole set; those of the kept
         ones are NaN for the others.
 
     Raises:
-        ValueError: an unknown metric, or `kept` of another shape.
+        ValueError: an unknown metric, or `kept` of the wrong shape.
     """
     values = grasp_errors(grasps, metrics, legacy)
     everyone = torch.ones(len(grasps), dtype=torch.bool)
@@ -74,12 +74,12 @@ def rows(
 
     Args:
         grasps: B candidates for one object at one scale.
-        selection: what the filter says of them; None keeps all.
-        labels: columns that say where the candidates come from, at least `method` and `refine` ("off", "tta", ...);
-            Table 3 wants `refine_fields` too.
-        metrics, legacy: as `evaluate_candidates`.
+        selection: verdicts of the filter; None keeps all.
+        labels: columns that describe the origin of the candidates, at least `method` and `refine` ("off", "tta", ...);
+            Table 3 needs `refine_fields` too.
+        metrics, legacy: as for `evaluate_candidates`.
         mesh: file of the object, for pictures.
-        scene: tells apart candidates for one object of one size, on several tables; it becomes part of `clip`.
+        scene: distinguishes candidates for one object at one scale on several tables; becomes part of `clip`.
 
     Returns:
         Rows with the labels; `hand`, `object` (the asset's name), `mesh`, `scale` (metres per unit of the mesh),
@@ -87,7 +87,7 @@ def rows(
         criterion of the filter, `pose` (see `pose_of_row`), and the metrics.
 
     Raises:
-        ValueError: a label is missing, an unknown metric, or a selection of other grasps.
+        ValueError: a missing label, an unknown metric, or a selection of other grasps.
     """
     missing = {"method", "refine"} - set(labels)
     if missing:
@@ -114,7 +114,7 @@ def rows(
 def pose_of_row(row: Mapping[str, Any]) -> HandPose:
     """The grasp of a row: a single HandPose, object frame, metres, float64.
 
-    `pose` in the row holds translation 3, rotation 9 (by rows) and joints J.
+    `pose` in the row contains translation 3, rotation 9 (by rows) and joints J.
     """
     numbers = torch.tensor(row["pose"], dtype=torch.float64)
     return HandPose(numbers[:3], numbers[3:12].unflatten(0, (3, 3)), numbers[12:], row["hand"])
@@ -123,5 +123,5 @@ def pose_of_row(row: Mapping[str, Any]) -> HandPose:
 def _diversity(grasps: PosedGrasps, among: Tensor) -> dict[str, Tensor]:
     """(B,) by key: the diversity of some of the grasps, NaN for the others."""
     nan = torch.full((len(grasps),), math.nan, dtype=torch.float64)
-    some = grasps if among.all() else grasps[among]  # the same grasps share their forward kinematics
+    some = grasps if among.all() else grasps[among]  # the same instance shares its forward kinematics
     return {column.key: torch.where(among, column().measure(some) * column.per_si, nan) for column in _DIVERSITY}

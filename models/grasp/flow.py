@@ -24,15 +24,15 @@ class GraspFlow(CentredGraspModel):
     straight line x_t = (1 - t) noise + t x_1 to a true grasp x_1, whose velocity is x_1 - noise.
 
     Args:
-        hand: the hand; its joint order and limits are those of the model.
-        n_object_points: points of the cloud that are used; the first ones, which are a farthest-point subset.
-        widths: layers of the encoder of clouds; the last one is the size of a cloud's feature.
+        hand: the hand; the model keeps its joint order and limits.
+        n_object_points: number of cloud points used: the first ones, which are a farthest-point subset.
+        widths: layer widths of the cloud encoder; the last one is the size of a cloud's feature.
         width: channels of the velocity network.
-        blocks: its residual blocks.
+        blocks: number of its residual blocks.
         dropout: share of a block's output that is dropped in training.
-        draws: pairs of noise and time for each grasp of a training batch; they share the encoded cloud.
+        draws: pairs of noise and time per grasp of a training batch; they share the encoded cloud.
         steps: midpoint steps from noise to grasp; each costs two evaluations of the velocity.
-        contact: makes the trained predictor of contact for the refinement; the training does not use it.
+        contact: makes the trained contact predictor for the refinement; not used in training.
 
     Raises:
         ValueError: `draws` or `steps` is less than 1.
@@ -61,7 +61,7 @@ class GraspFlow(CentredGraspModel):
         self.attach_contact_predictor(contact)
 
     def forward(self, batch: GraspBatch) -> dict[str, Tensor]:
-        """Terms of the loss, at fresh noise and uniform times.
+        """Terms of the loss, for fresh noise and uniform times.
 
         Returns:
             flow: squared error of the velocity, mean over dimensions, in units of the standardised state;
@@ -85,12 +85,12 @@ class GraspFlow(CentredGraspModel):
     def sample(
         self, points: Tensor, n: int, generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> HandPose:
-        """Draws noise ~ N(0, temperature^2 I) for all objects and carries it to grasps; see `GraspModel.sample`.
+        """Samples noise ~ N(0, temperature^2 I) for all objects and transports it to grasps; see `GraspModel.sample`.
 
         Temperature 0 starts at the mean of the noise, which is not exactly the most likely grasp.
 
         Raises:
-            ValueError: a cloud is empty or has another shape, or n is less than 1.
+            ValueError: a cloud is empty or has the wrong shape, or n is less than 1.
         """
         check_request(points, n)
         centre, feature = self.encode(points)
@@ -105,12 +105,12 @@ class GraspFlow(CentredGraspModel):
         )
 
     def _encode(self, pose: HandPose, centre: Tensor) -> Tensor:
-        """State (B, 9 + J) of poses (B,), seen from `centre` (B, 3)."""
+        """State (B, 9 + J) of poses (B,), relative to `centre` (B, 3)."""
         parts = self.translation(pose.translation - centre), rotmat_to_rot6d(pose.rotation), self.joints(pose.joints)
         return torch.cat(parts, dim=-1)
 
     def _integrate(self, x: Tensor, feature: Tensor) -> Tensor:
-        """Carries states (..., D) from time 0 to 1. The midpoint rule never asks for the velocity at time 1."""
+        """Integrates states (..., D) from time 0 to 1. The midpoint rule never evaluates the velocity at time 1."""
         length = 1 / self.steps
         for step in range(self.steps):
             time = x.new_full((*x.shape[:-1], 1), step * length)

@@ -26,19 +26,19 @@ from .contact.official import OfficialContactMap
 
 
 class OfficialGraspCVAE(GraspModel):
-    """The cVAE as it was published, on one hand convention.
+    """The cVAE as published, with one hand convention.
 
-    Kept because the weights are tuned to it: squared errors without standardisation, the axis-angle difference without
-    its wrap at pi, the cloud as it is (not centred), the KL summed over the batch, the chamfer distance divided by the
-    batch size twice, and contact that falls off inside the hand.
-    Not kept: the latent variable multiplied by zero at inference, and the random, training contact predictor.
+    Kept because the weights are tuned to it: squared errors without standardisation, axis-angle differences without
+    wrapping at pi, uncentred clouds, the KL summed over the batch, the chamfer distance divided by the batch size
+    twice, and contact that falls off inside the hand. Not kept: the latent variable multiplied by zero at inference,
+    and the random, training contact predictor.
 
     Args:
-        hand: the hand; its joint order, limits and surface points are those of the model.
-        latent: latent variables.
-        n_object_points: points of the cloud that are used; the first ones, which are a farthest-point subset.
-        n_hand_points: points on the hand's surface.
-        contact: makes the trained predictor of contact; it is frozen. Without it there is no term `contact`.
+        hand: the hand; the model keeps its joint order, limits and surface points.
+        latent: number of latent variables.
+        n_object_points: number of cloud points used: the first ones, which are a farthest-point subset.
+        n_hand_points: number of points on the hand's surface.
+        contact: makes the trained contact predictor, which is frozen; None omits the term `contact`.
     """
 
     contact: ContactPredictor | None
@@ -66,8 +66,8 @@ class OfficialGraspCVAE(GraspModel):
 
         Args:
             path: the file.
-            with_contact: load its contact network too, where this model has one of the same kind; it is left out
-                otherwise. That of the released training was never trained, so give the model one that was.
+            with_contact: also load its contact network, if this model has one of the same kind; otherwise that is
+                skipped. The released contact network was never trained, so use a trained one.
 
         Raises:
             CheckpointError: see `load_official`.
@@ -79,7 +79,7 @@ class OfficialGraspCVAE(GraspModel):
         return load_official(path, nn.ModuleDict({"net": self.net}), ignore=["contact_net."], name=name)
 
     def forward(self, batch: GraspBatch) -> dict[str, Tensor]:
-        """The terms of the loss; those of `contact` and `penetration` only if `active` has them or is None.
+        """Terms of the loss; `contact` and `penetration` only if they are in `active` or it is None.
 
         Returns:
             translation (m^2), rotation (rad^2) and joints (rad^2): mean squared differences; points: squared chamfer
@@ -114,7 +114,7 @@ class OfficialGraspCVAE(GraspModel):
     def sample(
         self, points: Tensor, n: int, generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> HandPose:
-        """Draws z ~ N(0, temperature^2 I) and decodes it; see `GraspModel.sample`. The release has temperature 0."""
+        """Samples z ~ N(0, temperature^2 I) and decodes it; see `GraspModel.sample`. The release uses temperature 0."""
         check_request(points, n)
         condition = self.net.condition(self._some(points)).unsqueeze(1).expand(-1, n, -1)
         z = draw_prior(len(points), n, self.latent, generator, temperature).to(points)
@@ -129,11 +129,11 @@ class OfficialGraspCVAE(GraspModel):
 
 
 def _chamfer(a: Tensor, b: Tensor) -> Tensor:
-    """Squared distance of each point to the nearest of the other cloud, summed, both ways, averaged over the batch."""
+    """Squared distance of points to the nearest of the other cloud, summed both ways, averaged over the batch."""
     return (knn(a, b, 1)[0].square().sum() + knn(b, a, 1)[0].square().sum()) / len(a)
 
 
 @torch.no_grad()
 def _expectation(contact: ContactPredictor, points: Tensor, surface: Tensor) -> Tensor:
-    """(B, N): contact that the predictor expects of hands with these surface points (B, H, 3), metres."""
+    """(B, N): the predictor's expected contact of hands with these surface points (B, H, 3), metres."""
     return contact.expected(contact(points, surface))

@@ -1,4 +1,4 @@
-"""The task around every model that proposes grasps: its loss, and candidates: refined, filtered and measured."""
+"""Task for all models that propose grasps: the loss, and candidates that are refined, filtered and measured."""
 
 from __future__ import annotations
 
@@ -30,32 +30,32 @@ from .refinement.refiner import Refiner
 
 
 class GraspGeneration(Task):
-    """Trains a grasp model and tests it by drawing grasps of unseen objects.
+    """Trains a grasp model and tests it by sampling grasps of unseen objects.
 
-    Every test object gets `n_samples` candidates; they are measured as drawn and, with `refine`, refined. The filter
-    drops none of the rows: the column `kept` says what it would keep. The data set's own grasps are measured beside.
+    Every test object gets `n_samples` candidates, which are measured as sampled and, with `refine`, after refinement.
+    The filter does not drop rows: the column `kept` says which ones it would keep. The data set's own grasps are
+    measured too.
 
     Args:
-        network: makes the model from a hand (a partial).
+        network: makes the model for a hand (a partial).
         hand: name or YAML of the hand.
-        loss: weight of each term of the model's `forward`; those of weight 0 are not computed.
-        warmup: term to (first, last), shares of the training between which its weight rises from 0; that of a term of
-            weight 0 is not used.
-        optimizer: makes the optimiser from parameters.
+        loss: weight of each term of the model's `forward`; terms of weight 0 are not computed.
+        warmup: (first, last) of each term, shares of the training between which its weight rises from 0; unused for
+            terms of weight 0.
+        optimizer: makes the optimiser for the parameters.
         scheduler: makes the learning-rate schedule, see `Task`.
-        refine: refines candidates towards the contact that the model's own predictor expects; None leaves them. It
-            feels the observed cloud, unless it is made with `fields="mesh"`.
-        select: says which candidates are worth keeping; None keeps all.
-        n_samples: candidates of each test object (RealDex, section 5.2: 10).
-        temperature: of the latent distribution in the test.
-        sample_seed: of the candidates in the test.
+        refine: refines candidates towards the contact predicted by the model's own predictor; None for no refinement.
+            It uses the observed cloud, unless it was made with `fields="mesh"`.
+        select: selects the candidates worth keeping; None keeps all.
+        n_samples: candidates per test object (RealDex, section 5.2: 10).
+        temperature: temperature of the latent distribution in the test.
+        sample_seed: seed of the candidates in the test.
         metrics: names in `dexzoo.metrics.METRICS`.
         legacy: measure the literature's own definitions too.
-        method: the name in tables.
+        method: name in tables.
 
     Raises:
-        ValueError: a warm-up that is not between two shares; a weight or warm-up of a term that the model does not
-            have, at the first batch.
+        ValueError: an invalid warm-up; at the first batch, a weight or warm-up of a term that the model does not have.
     """
 
     datamodule_type = GraspDataModule
@@ -81,7 +81,7 @@ class GraspGeneration(Task):
     ) -> None:
         super().__init__(network, hand, optimizer, scheduler, method)
         if n_samples < 1:
-            raise ValueError(f"n_samples: expected 1 or more candidates of each object, found {n_samples}")
+            raise ValueError(f"n_samples: expected 1 or more candidates per object, found {n_samples}")
         self.weights = {name: float(weight) for name, weight in (loss or {}).items() if weight}
         rising = {name: ends for name, ends in (warmup or {}).items() if (loss or {}).get(name) != 0}
         self.warmup = {name: Ramp(0.0, 1.0, *map(float, ends)) for name, ends in rising.items()}
@@ -96,7 +96,7 @@ class GraspGeneration(Task):
         return {"split_hash": self.data.split_hash, "object_radius_m": [float(radii.min()), float(radii.max())]}
 
     def fit_statistics(self) -> None:
-        """Statistics from the training grasps."""
+        """Computes statistics from the training grasps."""
         self.network.fit_statistics(self.data.train)
 
     def on_fit_start(self) -> None:
@@ -104,7 +104,7 @@ class GraspGeneration(Task):
         self.check_ready()
 
     def weights_at(self, progress: float) -> dict[str, float]:
-        """Weights of the terms that are not 0 at the end."""
+        """Weights of the terms whose final weight is not 0."""
         ramps = self.warmup
         return {name: w * (ramps[name].at(progress) if name in ramps else 1.0) for name, w in self.weights.items()}
 
@@ -113,20 +113,22 @@ class GraspGeneration(Task):
         return self._loss(batch, "train", self.progress, len(batch.names))
 
     def validation_step(self, batch: GraspBatch, batch_idx: int) -> None:
-        """The same terms with their final weights; a grasp that another process has too is left out."""
+        """The same terms with their final weights, without grasps that another process has too."""
         fresh = len(batch.names) - self.repeats(batch_idx)
         self._loss(batch.first(fresh or 1), "val", 1.0, fresh)
 
     def on_test_start(self) -> None:
-        """Empties the results of an earlier test."""
+        """Clears the results of an earlier test."""
         self.check_ready()
         self.results = []
 
     def test_step(self, batch: GraspBatch, batch_idx: int) -> None:
-        """Draws, refines, filters and measures grasps of the one object of a batch; and measures the true ones."""
+        """Samples, refines, filters and measures grasps of the batch's one object, and measures the true ones."""
         obj = _Object.of(batch)
-        generator = draw_generator(self.sample_seed, batch.names[0])  # of its first true grasp, which no other has
-        with torch.inference_mode(False):  # in which Lightning tests, and which forbids refinement its gradients
+        generator = draw_generator(self.sample_seed, batch.names[0])  # the name of its first true grasp is unique
+        with torch.inference_mode(
+            False
+        ):  # Lightning tests in inference mode, which would forbid the gradients of refinement
             points, plane = (None if x is None else x[:1].clone() for x in (batch.object_points, batch.plane))
             upwards = None if batch.up is None else batch.up[: self.n_samples]
             shown = replace(obj, up=obj.up if upwards is None else upwards)
@@ -137,7 +139,7 @@ class GraspGeneration(Task):
                 self._measure(self.method, mode, pose[0], obj)
 
     def on_test_epoch_end(self) -> None:
-        """Collects the rows of all ranks and logs the means."""
+        """Gathers the rows of all ranks and logs the means."""
         self.gather_results()
         for mode in dict.fromkeys(row["refine"] for row in self.results):
             mine = [row for row in self.results if row["refine"] == mode and row["method"] == self.method]
@@ -151,16 +153,16 @@ class GraspGeneration(Task):
         generator: torch.Generator | None = None,
         meshes: ObjectFields | None = None,
     ) -> dict[str, HandPose]:
-        """Draws `n_samples` grasps of each object, and refines them.
+        """Samples `n_samples` grasps per object, and refines them.
 
         Args:
-            points: (B, N, 3), metres, clouds of B objects, each in its own frame.
-            plane: (B, 4), unit normal and offset (metres) of the table, same frame; None where there is none.
+            points: (B, N, 3), metres, clouds of B objects, each in its own object frame.
+            plane: (B, 4), unit normal and offset (metres) of the table, same frame; None without a table.
             generator: the only source of random numbers.
-            meshes: distance grids of the B objects' meshes, for a refinement with `fields="mesh"` and not otherwise.
+            meshes: distance grids of the B objects' meshes, only for a refinement with `fields="mesh"`.
 
         Returns:
-            HandPose (B, n_samples) by mode: "off", and the one of the refiner where there is one.
+            HandPose (B, n_samples) by mode: "off", and that of the refiner if there is one.
         """
         drawn = self.network.sample(points, self.n_samples, generator, self.temperature)
         modes = {"off": drawn}
@@ -176,7 +178,7 @@ class GraspGeneration(Task):
 
     @cached_property
     def _measured_hand(self) -> Hand:
-        """A hand that stays on the CPU, where metrics are computed; no part of the module."""
+        """A hand that stays on the CPU, where metrics are computed; not a submodule."""
         return load_hand(self.hand.spec.file)
 
     @property
@@ -184,7 +186,7 @@ class GraspGeneration(Task):
         return getattr(self.network, "contact", None)
 
     def check_ready(self) -> None:
-        """Raises ValueError where the contact predictor was never trained."""
+        """Raises ValueError if the contact predictor was never trained."""
         if self._contact is not None and not self.has_contact:
             raise ValueError(
                 f"contact_from: expected a trained contact predictor for {self.method!r}, found none; train one with "
@@ -193,11 +195,11 @@ class GraspGeneration(Task):
             )
 
     def load_contact_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Fills the contact predictor with trained weights.
+        """Loads trained weights into the contact predictor.
 
         Raises:
-            ValueError: the network has none.
-            RuntimeError: the weights are of another one.
+            ValueError: the network has no contact predictor.
+            RuntimeError: the weights belong to a different predictor.
         """
         if self._contact is None:
             raise ValueError(f"contact_from: expected a model with a contact predictor, {self.method!r} has none")
@@ -205,9 +207,9 @@ class GraspGeneration(Task):
         self.has_contact.fill_(True)
 
     def _loss(self, batch: GraspBatch, part: str, progress: float, counts: int) -> Tensor:
-        """Weighted sum, logged as the mean over `counts` grasps; 0 leaves it out of the mean of all processes."""
+        """Weighted sum, logged as the mean over `counts` grasps; 0 excludes it from the mean of all processes."""
         weights = self.weights_at(progress)
-        if progress > 0:  # the first batch computes all terms, so that a wrong name is told at once
+        if progress > 0:  # the first batch computes all terms, so that a wrong name is reported at once
             weights = {name: weight for name, weight in weights.items() if weight}
         self.network.active = frozenset(weights)
         terms = self.network(batch)
@@ -223,7 +225,7 @@ class GraspGeneration(Task):
         return total
 
     def _measure(self, method: str, mode: str, pose: HandPose, obj: _Object) -> None:
-        """Adds a row for each of the grasps (n,) of an object."""
+        """Adds a row for each grasp (n,) of an object."""
         grasps = PosedGrasps(self._measured_hand, pose, obj.asset, torch.tensor(obj.scale), obj.up)
         chosen = None if self.select is None else self.select(grasps)
         felt = self.refine.fields if self.refine is not None and mode == self.refine.mode else NOTHING_FELT
@@ -233,13 +235,13 @@ class GraspGeneration(Task):
 
 @dataclass(frozen=True)
 class _Object:
-    """What the candidates of a test object are measured on; `up` as for `PosedGrasps`, that of the first grasp."""
+    """The test object on which candidates are measured; `up` as for `PosedGrasps`, that of the first grasp."""
 
     mesh: Path
     scale: float
     asset: ObjectAsset
     scene: str
-    """The table, where the data have tables."""
+    """The table, if the data have tables."""
     up: Tensor | None
 
     def fields(self, device: torch.device) -> ObjectFields:

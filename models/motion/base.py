@@ -1,4 +1,4 @@
-"""The contract of motion models, and the rollout that the autoregressive ones share."""
+"""Interface of motion models, and the autoregressive rollout."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from .goal_pull import GoalRefine, pull_to_goal
 
 
 class MotionModel(nn.Module, ABC):
-    """Predicts how a hand moves from where it is to a goal grasp.
+    """Base class of models that predict the motion of a hand to a goal grasp.
 
-    A subclass gives `forward`; it inherits the autoregressive `rollout`, or overrides it where the whole path is known
-    at once.
+    Subclasses implement `forward`; they inherit the autoregressive `rollout`, or override it if the whole path is
+    computed at once.
 
     Args:
         hand: the hand that moves.
-        n_points: surface points P^h.
+        n_points: number of surface points P^h.
 
     Attributes:
-        is_stochastic: whether a rollout with a generator is one of many possible motions.
-        supports_teacher_forcing: whether a rollout can be started anew from the truth; a model of whole paths cannot.
+        is_stochastic: whether rollouts with a generator are random samples.
+        supports_teacher_forcing: whether a rollout can restart from the truth at every chunk; models of whole paths
+            cannot.
     """
 
     is_stochastic = False
@@ -45,7 +46,7 @@ class MotionModel(nn.Module, ABC):
         return self.points()
 
     def fit_statistics(self, clips: Sequence[MotionSample], windows: Iterable[MotionBatch]) -> None:
-        """Takes what the model must know of the training clips, or of windows on them; by default nothing."""
+        """Computes statistics from training clips, or windows of them; by default none."""
 
     @abstractmethod
     def forward(self, state: MotionState) -> HandPose:
@@ -66,23 +67,23 @@ class MotionModel(nn.Module, ABC):
         """Synthesises clips in chunks of 10 frames.
 
         Args:
-            past: HandPose (B, H >= 1), the given frames; fewer than five are filled by repeating the first.
+            past: HandPose (B, H >= 1), the given frames; fewer than five are padded by repeating the first.
             goal: HandPose (B,).
-            n_frames: (B,), int64, frames to synthesise after the given ones.
+            n_frames: (B,), int64, number of frames to synthesise after the given ones.
             object_points: (B, N, 3), metres, world frame.
             fps: (B,).
-            generator: the only source of random numbers of a model that draws, one for all clips or one of each; None
-                takes its most likely motion.
+            generator: the only source of random numbers of a stochastic model, one for all clips or one for each; None
+                gives its most likely motion.
             goal_refine: see `pull_to_goal`.
-            truth: HandPose (B, >= max n_frames), the true frames after the given ones; where given, every chunk starts
+            truth: HandPose (B, >= max n_frames), the true frames after the given ones; if passed, every chunk starts
                 from the true history (teacher forcing).
 
         Returns:
-            HandPose (B, max n_frames), the frames after the given ones; what lies beyond a clip's own `n_frames` means
-            nothing.
+            HandPose (B, max n_frames), the frames after the given ones; frames beyond a clip's own `n_frames` are
+            undefined.
 
         Raises:
-            ValueError: `past` is empty or `goal` is of another hand than the model.
+            ValueError: `past` is empty, or `past` or `goal` is of another hand.
         """
         self._check(past, goal)
         frames, chunks = past, []
@@ -106,7 +107,7 @@ class MotionModel(nn.Module, ABC):
         return HandPose.cat(chunks, dim=1)[:, :total]
 
     def step(self, state: MotionState, generator: Source) -> HandPose:
-        """One chunk of a rollout, HandPose (B, 10); a model that draws does so where it has a generator."""
+        """One chunk of a rollout, HandPose (B, 10); stochastic models sample if there is a generator."""
         return self(state)
 
     def _check(self, past: HandPose, goal: HandPose) -> None:
@@ -120,7 +121,7 @@ class MotionModel(nn.Module, ABC):
 
 
 def _last(frames: HandPose) -> HandPose:
-    """The last five frames; the first one is repeated where there are fewer."""
+    """The last five frames; if there are fewer, the first one is repeated."""
     missing = PAST - frames.shape[1]
     if missing <= 0:
         return frames[:, -PAST:]
@@ -128,7 +129,7 @@ def _last(frames: HandPose) -> HandPose:
 
 
 def _clamp(hand: Hand, chunk: HandPose, current: HandPose, goal: HandPose) -> HandPose:
-    """Keeps joints in their limits, widened where the given poses themselves are beyond them (real hyperextension)."""
+    """Clamps joints to their limits, widened if the given poses themselves exceed them (real hyperextension)."""
     lower = torch.minimum(torch.minimum(current.joints, goal.joints), hand.lower)[:, None]
     upper = torch.maximum(torch.maximum(current.joints, goal.joints), hand.upper)[:, None]
     return HandPose(chunk.translation, chunk.rotation, chunk.joints.clamp(lower, upper), chunk.hand)

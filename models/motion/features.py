@@ -1,4 +1,4 @@
-"""What a motion model sees of a window, in the frame of the current palm, and how its output is read."""
+"""Input features of motion models, in the frame of the current palm, and decoding of their output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...hands.pose import HandPose
 
 @dataclass(frozen=True)
 class MotionFeatures:
-    """One window, every length in metres and every vector in the frame of the current palm (frame t).
+    """Features of windows, with lengths in metres and vectors in the frame of the current palm (frame t).
 
     Attributes:
         history: (B, 5, 9 + J): translation 3 | 6-D rotation 6 | joints J of the frames t-4..t.
@@ -43,7 +43,7 @@ class MotionFeatures:
 
 
 def pose_to_features(pose: HandPose, reference: HandPose) -> Tensor:
-    """(..., 9 + J): translation | 6-D rotation | joints of `pose`, seen from the root of `reference` (broadcasts)."""
+    """(..., 9 + J): translation | 6-D rotation | joints of `pose`, in the root frame of `reference` (broadcasts)."""
     relative = pose.relative_to(reference)
     return torch.cat([relative.translation, rotmat_to_rot6d(relative.rotation), relative.joints], dim=-1)
 
@@ -67,11 +67,11 @@ def offsets_to_pose(offsets: Tensor, current: HandPose) -> HandPose:
 
 
 def motion_features(hand: Hand, surface: LinkPoints, state: MotionState) -> MotionFeatures:
-    """Computes the features of a batch of windows by one forward kinematics of six poses each."""
+    """Computes the features of a batch of windows with one forward kinematics of six poses each."""
     current = state.past[:, -1]
     poses = HandPose.cat([state.past, state.goal[:, None]], dim=1).relative_to(current[:, None])
     links = hand.forward_kinematics(poses)
-    # Of frames t-1, t and the goal. As a hand gives them, batch last, lengths of these vectors take 30 times longer.
+    # Of frames t-1, t and the goal. In the hand's layout, batch last, norms of these vectors take 30 times longer.
     points = hand.place(links[:, -3:], surface).contiguous()
     previous, now, target = points.unbind(1)
     world_from_palm = current.rotation

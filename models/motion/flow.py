@@ -20,29 +20,28 @@ from .window_encoder import WindowEncoder
 
 
 class MotionFlow(WindowEncoder):
-    """Carries Gaussian noise to the offsets of ten frames; it sees what MotionNet sees.
+    """Transports Gaussian noise to the offsets of ten frames; it has the same inputs as MotionNet.
 
     A state x has the standardised offsets of all ten frames. In training it lies on the straight line
-    x_t = (1 - t) noise + t x_1 to the true offsets x_1. The network says where the line ends, E[x_1 | x_t], and not the
-    velocity: the two are the same field, v = (x_1 - x_t) / (1 - t), but an end is smooth in time and does not have to
+    x_t = (1 - t) noise + t x_1 to the true offsets x_1. The network predicts the end of the line, E[x_1 | x_t], instead
+    of the velocity: both define the same field, v = (x_1 - x_t) / (1 - t), but the end is smooth in time and need not
     carry the noise of all 10 x (9 + J) numbers through the layers.
 
-    A rollout draws new noise for every chunk: that is a sample of the motion of which each chunk is a sample given the
-    frames before it. One noise for a whole clip, reused in every chunk, was tried: it is as smooth and its errors add
-    up. Without a generator the noise is zero, its most likely value; what it is carried to need not be exactly the most
-    likely motion.
+    A rollout samples new noise for every chunk, so each chunk is a sample given the previous frames. One noise for a
+    whole clip, reused in every chunk, was tried: it is equally smooth, but its errors accumulate. Without a generator
+    the noise is zero, its most likely value, which does not necessarily give the most likely motion.
 
     Args:
-        hand: the hand; its joint order, limits and surface points are those of the model.
-        n_points: surface points P^h.
-        n_object_points: points of the object's cloud that are used; the first ones, which are a farthest-point subset.
-        width: channels of the network of the flow.
-        blocks: its residual blocks.
+        hand: the hand; the model keeps its joint order, limits and surface points.
+        n_points: number of surface points P^h.
+        n_object_points: number of cloud points used: the first ones, which are a farthest-point subset.
+        width: channels of the flow network.
+        blocks: number of its residual blocks.
         steps: Euler steps from noise to offsets; each costs one evaluation of the network.
-        joint_attention: see `WindowEncoder`, as for the three below.
-        object_feature: whether the object's cloud is seen.
-        gravity: whether the direction of the world's z axis is seen.
-        time_to_go: whether the time left until the last frame is seen.
+        joint_attention: see `WindowEncoder`, like the next three.
+        object_feature: whether the object's cloud is an input.
+        gravity: whether the direction of the world's z axis is an input.
+        time_to_go: whether the time left until the last frame is an input.
 
     Raises:
         ValueError: `steps` is less than 1.
@@ -70,14 +69,14 @@ class MotionFlow(WindowEncoder):
         self.end = VelocityField(self.size, self.n_features, width, blocks)
 
     def guess(self, batch: MotionBatch) -> tuple[HandPose, Tensor]:
-        """Guesses the end of the line from a point on it, at fresh noise and uniform times, for the training.
+        """Predicts the end of the line from a point on it, for fresh noise and uniform times, in training.
 
         Returns:
-            The guess as HandPose (B, 10), world frame, and its squared error, (B, 10 (9 + J)), in units of the
+            The predicted end as HandPose (B, 10), world frame, and its squared error, (B, 10 (9 + J)), in units of the
             standardised offsets: the error of the velocity times (1 - t)^2.
 
         Raises:
-            ValueError: the model sees the object, and there is no cloud.
+            ValueError: the model needs the object, but there is no cloud.
         """
         current = batch.past[:, -1]
         end = self.offsets(pose_to_offsets(batch.future, current)).flatten(1)
@@ -86,11 +85,11 @@ class MotionFlow(WindowEncoder):
         return self._pose(guess, current), (guess - end).square()
 
     def forward(self, state: MotionState) -> HandPose:
-        """Predicts the frames t+1..t+10 as HandPose (B, 10), world frame, from zero noise. Raises as `guess`."""
+        """Predicts the frames t+1..t+10 as HandPose (B, 10), world frame, from zero noise. Raises like `guess`."""
         return self.step(state, None)
 
     def step(self, state: MotionState, generator: Source) -> HandPose:
-        """One chunk, HandPose (B, 10), from fresh noise of the generator; from zero noise where there is none."""
+        """One chunk, HandPose (B, 10), from fresh noise of the generator, or from zero noise without one."""
         feature = self.encode(self.features(state))
         noise = feature.new_zeros(len(feature), self.size)
         if generator is not None:
@@ -98,7 +97,7 @@ class MotionFlow(WindowEncoder):
         return self._pose(self._carry(noise, feature), state.past[:, -1])
 
     def _carry(self, x: Tensor, feature: Tensor) -> Tensor:
-        """Carries states (B, D) from time 0 to 1. The last step ends where the network says that the line ends."""
+        """Integrates states (B, D) from time 0 to 1. The last step ends at the network's prediction."""
         for step in range(self.steps):
             time = x.new_full((len(x), 1), step / self.steps)
             x = x.lerp(self.end(x, time, feature), 1 / (self.steps - step))
@@ -109,18 +108,18 @@ class MotionFlow(WindowEncoder):
 
 
 class FlowSynthesis(MotionSynthesis):
-    """Trains `MotionFlow` on lines from noise to windows, by `flow` and by terms of `MotionLoss` on their guessed ends.
+    """Trains `MotionFlow` on lines from noise to windows, with `flow` and terms of `MotionLoss` on the predicted ends.
 
-    `flow` alone is flow matching. Every number of the standardised offsets counts the same in it; the other terms look
-    at what an error does to the hand. They are distances and not squares, so they draw the ends from the mean of the
-    possible motions to their median.
+    `flow` alone is flow matching. It weighs all numbers of the standardised offsets equally; the other terms measure
+    the effect of an error on the hand. They are distances, not squares, so they shift the ends from the mean of the
+    possible motions towards their median.
 
     Args:
         loss: weights of `flow` (squared error of the standardised offsets, mean over them) and of `MotionLoss`.
         **task: see `MotionSynthesis`; `network` makes a `MotionFlow`.
 
     Raises:
-        ValueError: as `MotionSynthesis`, or `loss` has no positive weight of `flow`.
+        ValueError: as for `MotionSynthesis`, or `loss` has no positive weight of `flow`.
     """
 
     def __init__(self, *, loss: Mapping[str, float], **task: Any) -> None:
@@ -132,7 +131,7 @@ class FlowSynthesis(MotionSynthesis):
         self.weights = {"flow": float(flow)} | self.loss.weights
 
     def losses(self, batch: MotionBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Weighted sum and unweighted terms of a batch of windows, at fresh noise."""
+        """Weighted sum and unweighted terms of a batch of windows, for fresh noise."""
         network: MotionFlow = self.network
         guess, error = network.guess(batch)
         terms = {"flow": error.mean()}

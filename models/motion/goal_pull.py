@@ -13,27 +13,28 @@ from ...hands.pose import HandPose
 
 GoalRefine = Literal["off", "linear", "opt"]
 CLOSE = 0.10
-"""Refinement acts only where a point of the hand comes this close to its place in the goal, metres (GOAL)."""
+"""metres: refinement only acts when a point of the hand is this close to its goal position (GOAL)."""
 WINDOW = FUTURE
-"""Frames before the last one in which the pull grows from 0 to 1."""
+"""Number of frames before the last one over which the pull grows from 0 to 1."""
 _STEPS = 200
-"""of Adam in the fit."""
+"""Adam steps of the fit."""
 
 
 def check_mode(mode: str) -> None:
-    """Raises ValueError where `mode` is none of `GoalRefine`."""
+    """Raises ValueError if `mode` is not one of `GoalRefine`."""
     if mode not in get_args(GoalRefine):
         raise ValueError(f"goal_refine: expected one of {get_args(GoalRefine)}, found {mode!r}")
 
 
 def arrival_weights(frames_left: Tensor) -> Tensor:
-    """Share of the way to the goal, 0 before the last WINDOW frames and 1 at the last one, evenly decelerating.
+    """Fraction of the path to the goal, 0 before the last WINDOW frames and 1 at the last one, with constant
+    deceleration.
 
     GOAL derives it from the speed of the hand, because it decides when to stop; here the number of frames is given
     (RealDex, section 5.3), so the pull is tied to the frames left and arrives exactly at the last one.
 
     Args:
-        frames_left: (...), frames from each frame to the clip's last one; below 0 after the end.
+        frames_left: (...), number of frames from each frame to the clip's last one; negative after the end.
     """
     return 1 - (frames_left.clamp(0, WINDOW) / WINDOW) ** 2
 
@@ -45,10 +46,10 @@ def pull_to_goal(
 
     Args:
         mode: `off` returns the chunk; `linear` blends each pose with the goal by its arrival weight (straight line in
-            translation and joints, slerp in rotation), so the network's path is kept; `opt` moves the surface points
-            likewise and fits poses to them by gradient descent.
+            translation and joints, slerp in rotation), so the network's path is preserved; `opt` blends the surface
+            points likewise and fits poses to them by gradient descent.
         hand: the hand.
-        surface: surface points that decide closeness and that `opt` fits.
+        surface: surface points that determine closeness and that `opt` fits.
         chunk: HandPose (B, F), world frame.
         goal: HandPose (B,).
         frames_left: (B, F), see `arrival_weights`.
@@ -71,7 +72,7 @@ def pull_to_goal(
             torch.where(near[..., None], pulled.joints, chunk.joints),
             chunk.hand,
         )
-    if not weights.any():  # the host waits for an accelerator here, which a fit is worth
+    if not weights.any():  # the host waits for an accelerator here, which a fit justifies
         return chunk
     return _fit(hand, surface, chunk, goal, points + weights[..., None, None] * (goal_points - points), weights)
 
@@ -81,13 +82,13 @@ def pull_to_goal(
 def _fit(
     hand: Hand, surface: LinkPoints, chunk: HandPose, goal: HandPose, targets: Tensor, weights: Tensor
 ) -> HandPose:
-    """Adam of rate 5e-3 on wrist and joints, with GOAL's weights where their referents exist for a hand.
+    """Adam with rate 5e-3 on wrist and joints, with those of GOAL's terms that exist for a hand.
 
-    20 x points + 0.1 x joints to the goal's + 20 x (wrist rotation + 0.02 x joints) to those of the blended poses that
-    it starts from. Body, left hand and gaze have no counterpart; GOAL's term on the offsets between hand and object
-    equals the points' for a still object.
+    20 x points + 0.1 x joints relative to the goal + 20 x (wrist rotation + 0.02 x joints) relative to the blended
+    poses that it starts from. Body, left hand and gaze have no counterpart; GOAL's term on the offsets between hand and
+    object equals that on points for a static object.
     """
-    # What a test hands over are inference tensors, which no gradient may pass; copies are not.
+    # In a test, inputs are inference tensors, which allow no gradient; their copies do.
     chunk, goal, targets, weights = chunk.map(torch.clone), goal.map(torch.clone), targets.clone(), weights.clone()
     start = chunk.interpolate(goal, weights)
     step = torch.zeros(*chunk.shape, 6 + chunk.joints.shape[-1], device=targets.device, dtype=targets.dtype)

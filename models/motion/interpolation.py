@@ -20,7 +20,7 @@ from .goal_pull import GoalRefine
 class Interpolation(MotionModel):
     """Moves from the current pose to the goal along the straight line (slerp in rotation) by a progress curve.
 
-    It knows the length of the clip, as every interpolation must, and all but `HoldStill` end exactly at the goal, so
+    It knows the length of the clip, as every interpolation must, and all except `HoldStill` end exactly at the goal, so
     errors of the last frame favour them by construction.
     """
 
@@ -31,10 +31,10 @@ class Interpolation(MotionModel):
 
     @abstractmethod
     def progress(self, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Share of the way of translation, rotation and joints at a share `time` of the duration, all (...)."""
+        """Progress of translation, rotation and joints at a share `time` of the duration, all (...)."""
 
     def forward(self, state: MotionState) -> HandPose:
-        """The next 10 frames, as if the motion started at the current one."""
+        """Predicts the next 10 frames as if the motion started at the current one."""
         return self._path(state.past[:, -1], state.goal, state.time_to_go, FUTURE)
 
     @torch.no_grad()
@@ -49,7 +49,7 @@ class Interpolation(MotionModel):
         goal_refine: GoalRefine = "off",
         truth: HandPose | None = None,
     ) -> HandPose:
-        """The whole path at once; only `past`, `goal` and `n_frames` matter. See `MotionModel.rollout`."""
+        """Computes the whole path at once; only uses `past`, `goal` and `n_frames`. See `MotionModel.rollout`."""
         self._check(past, goal)
         return self._path(past[:, -1], goal, n_frames, int(n_frames.max()))
 
@@ -67,7 +67,7 @@ class Interpolation(MotionModel):
 
 
 class HoldStill(Interpolation):
-    """Stays where it is: the size of the motion."""
+    """Does not move: its error is the size of the motion."""
 
     def progress(self, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """No progress."""
@@ -95,7 +95,7 @@ class MinimumJerk(Interpolation):
 class TimedInterpolation(Interpolation):
     """Follows the mean progress curve of the training clips, one each for translation, rotation and joints.
 
-    The baseline to beat: in a reach the wrist arrives before the fingers close, and this one knows it.
+    The baseline to beat: in a reach the wrist arrives before the fingers close, which this one models.
     """
 
     curves: Tensor
@@ -105,20 +105,20 @@ class TimedInterpolation(Interpolation):
         self.register_buffer("curves", torch.linspace(0, 1, n_nodes).repeat(3, 1))
 
     def fit_statistics(self, clips: Sequence[MotionSample], windows: Iterable[MotionBatch]) -> None:
-        """Averages the progress curves of the clips over normalised time; what moves in none has a straight one."""
+        """Averages the progress curves of the clips over normalised time; a part that never moves gets a line."""
         times = torch.linspace(0, 1, self.curves.shape[1])
         curves = torch.stack([_resample(_clip_progress(clip.pose), times) for clip in clips])
         mean = curves.nanmean(0)
         self.curves.copy_(torch.where(mean.isfinite(), mean, times))
 
     def progress(self, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Linear lookup in the fitted curves."""
+        """Linear interpolation of the fitted curves."""
         translation, rotation, joints = (_lookup(curve, time) for curve in self.curves)
         return translation, rotation, joints
 
 
 def _clip_progress(pose: HandPose) -> Tensor:
-    """Progress (3, T) of translation, rotation and joints of one clip; NaN where a part does not move at all."""
+    """Progress (3, T) of translation, rotation and joints of one clip; NaN for a part that does not move."""
     parts = []
     for x in (pose.translation, pose.joints):
         way = x[-1] - x[0]

@@ -19,20 +19,20 @@ from .window_encoder import WindowEncoder
 class MotionNet(WindowEncoder):
     """M_in = (F^J_{t-4:t}, phi_{t-4:t}, P^h_t, its velocity, F^h_tgt, d^h_t) -> offsets of phi_{t+1:t+10} from t.
 
-    Equations 1 to 3 of the paper; `WindowEncoder` is what it sees. A gate on velocity, displacement and distance to
-    the goal blends the weights of `num_experts` experts: the paper names a gating mechanism and gives no details, this
+    Equations 1 to 3 of the paper; `WindowEncoder` encodes the inputs. A gate on velocity, displacement and distance to
+    the goal blends the weights of `num_experts` experts: the paper mentions a gating mechanism without details; this
     one follows the Neural State Machine that it cites.
 
     Args:
-        hand: the hand; its joint order, limits and surface points are those of the model.
-        n_points: surface points P^h.
-        n_object_points: points of the object's cloud that are used; the first ones, which are a farthest-point subset.
+        hand: the hand; the model keeps its joint order, limits and surface points.
+        n_points: number of surface points P^h.
+        n_object_points: number of cloud points used: the first ones, which are a farthest-point subset.
         hidden: width of the trunk.
-        num_experts: experts K; 1 is the ablation without a gate.
-        joint_attention: see `WindowEncoder`, as for the three below.
-        object_feature: whether the object's cloud is seen.
-        gravity: whether the direction of the world's z axis is seen.
-        time_to_go: whether the time left until the last frame is seen.
+        num_experts: number of experts K; 1 is the ablation without a gate.
+        joint_attention: see `WindowEncoder`, like the next three.
+        object_feature: whether the object's cloud is an input.
+        gravity: whether the direction of the world's z axis is an input.
+        time_to_go: whether the time left until the last frame is an input.
         dropout: probability in the trunk.
     """
 
@@ -62,7 +62,7 @@ class MotionNet(WindowEncoder):
         """Predicts the frames t+1..t+10 of each window as HandPose (B, 10), world frame.
 
         Raises:
-            ValueError: the model sees the object, and there is no cloud.
+            ValueError: the model needs the object, but there is no cloud.
         """
         features = self.features(state)
         hidden = self.entry(self.encode(features))
@@ -73,7 +73,7 @@ class MotionNet(WindowEncoder):
         return offsets_to_pose(self.offsets.inverse(offsets), state.past[:, -1])
 
     def blend(self, features: MotionFeatures) -> Tensor:
-        """Blending weights (B, K) of the experts: the phase of the motion as the gate sees it."""
+        """Blending weights (B, K) of the experts: the gate's estimate of the phase of the motion."""
         if self.gate is None:
             return torch.ones(len(features.history), 1, device=features.history.device, dtype=features.history.dtype)
         return self.gate(self.gate_input(self._gate_vector(features)))
@@ -85,7 +85,7 @@ class MotionNet(WindowEncoder):
 
     @torch.no_grad()
     def fit_statistics(self, clips: Sequence[MotionSample], windows: Iterable[MotionBatch]) -> None:
-        """Takes the standardisation of inputs and outputs, and of what the gate sees, from training windows."""
+        """Computes the standardisation of inputs, outputs and gate inputs from training windows."""
         windows = list(windows)
         super().fit_statistics(clips, windows)
         gate = torch.cat([self._gate_vector(self.features(batch)) for batch in windows])

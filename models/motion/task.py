@@ -1,4 +1,4 @@
-"""The task around every motion model: loss, metrics, optimiser, rollouts."""
+"""Task for all motion models: loss, metrics, optimiser, rollouts."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ from .goal_pull import GoalRefine, check_mode
 
 _log = logging.getLogger(__name__)
 
-_BATCHES = 32  # of windows, that statistics are taken from
+_BATCHES = 32  # batches of windows for the statistics
 
 Mode = GoalRefine | Literal["teacher_forced", "most_likely"]
-"""What a test rollout is given, or done with at the end."""
+"""Modes of test rollouts."""
 
 
 class MotionSynthesis(Task):
-    """Trains a motion model on windows and evaluates it by rollouts of whole clips to their true goal and length.
+    """Trains a motion model on windows and evaluates it with rollouts of whole clips to their true goal and length.
 
     Args:
-        network: makes the model from a hand (a partial: `hand -> MotionModel`).
+        network: makes the model for a hand (a partial: `hand -> MotionModel`).
         hand: name or YAML of the hand.
         loss: weights of `MotionLoss`; None for a model without parameters.
-        optimizer: makes the optimiser from parameters.
+        optimizer: makes the optimiser for the parameters.
         scheduler: makes the learning-rate schedule, see `Task`.
-        goal_refine: the modes evaluated in the test; the first one is what validation uses.
-        given_frames: true frames at the start of a clip that a rollout is given; they are excluded from the errors.
-        n_draws: rollouts of each test clip by a model that draws; the errors are their mean, never the best.
-        sample_seed: of these draws.
-        clips_per_batch: makes training batches of that many whole clips; None trains on windows.
-        method: the name in tables.
+        goal_refine: modes evaluated in the test; validation uses the first one.
+        given_frames: number of true frames at the start of a clip given to a rollout; excluded from the errors.
+        n_draws: number of rollouts per test clip of a stochastic model; errors are their mean, never the best.
+        sample_seed: seed of these rollouts.
+        clips_per_batch: number of whole clips per training batch; None trains on windows.
+        method: name in tables.
 
     Raises:
         ValueError: an unknown mode, or a model with parameters without `loss` and `optimizer`.
@@ -90,11 +90,11 @@ class MotionSynthesis(Task):
         return {"fps": self.data.fps, "split_hash": self.data.split_hash}
 
     def fit_statistics(self) -> None:
-        """Statistics from the training clips and the first windows."""
+        """Computes statistics from the training clips and the first windows."""
         self.network.fit_statistics(self.data.train, self.data.first_batches(_BATCHES))
 
     def setup(self, stage: str) -> None:
-        """Tells the data what to train on, and takes statistics."""
+        """Sets what the data module trains on, and computes statistics."""
         self.data.clips_per_batch = self.clips_per_batch
         super().setup(stage)
 
@@ -112,7 +112,7 @@ class MotionSynthesis(Task):
         return self.loss(self.network(batch), batch.future, batch.past)
 
     def on_validation_start(self) -> None:
-        """Empties the rows of an earlier validation."""
+        """Clears the rows of an earlier validation."""
         self._validated: list[Row] = []
 
     def validation_step(self, batch: ClipBatch, batch_idx: int) -> None:
@@ -128,11 +128,11 @@ class MotionSynthesis(Task):
         self.log_means("val", self.gather(self._validated))
 
     def on_test_start(self) -> None:
-        """Empties the results of an earlier test."""
+        """Clears the results of an earlier test."""
         self.results, self.rollouts = [], {}
 
     def test_step(self, batch: ClipBatch, batch_idx: int) -> None:
-        """Rollouts in every mode of `goal_refine`, teacher-forced, and the most likely one of a model that draws."""
+        """Rollouts in every mode of `goal_refine`, teacher-forced, and the most likely one of a stochastic model."""
         modes: list[Mode] = [*self.goal_refine]
         if self.trainable and self.network.supports_teacher_forcing:
             modes.append("teacher_forced")
@@ -149,14 +149,14 @@ class MotionSynthesis(Task):
                     self.rollouts[name] = pose[i, : int(batch.length[i])].to("cpu")
 
     def on_test_epoch_end(self) -> None:
-        """Collects the rows of all ranks and logs the means."""
+        """Gathers the rows of all ranks and logs the means."""
         self.gather_results()
         for mode in dict.fromkeys(row["refine"] for row in self.results):
             rows = [row for row in self.results if row["refine"] == mode]
             self.log_means("test" if mode == self.goal_refine[0] else f"test_{mode}", rows)
 
     def evaluate_draws(self, batch: ClipBatch, mode: Mode) -> tuple[HandPose, dict[str, Tensor]]:
-        """The first of the rollouts of a batch of test clips, and the mean errors of all `n_draws`; see `evaluate`."""
+        """The first rollout of a batch of test clips, and the mean errors of all `n_draws`; see `evaluate`."""
         if not self.network.is_stochastic or mode == "most_likely":
             return self._evaluate_fully(batch, mode, None)
         generators = self.draw_generators(batch.names)
@@ -164,15 +164,15 @@ class MotionSynthesis(Task):
         return draws[0][0], {key: torch.stack([errors[key] for _, errors in draws]).mean(0) for key in draws[0][1]}
 
     def draw_generators(self, names: Sequence[str]) -> list[torch.Generator]:
-        """What the rollouts of test clips are drawn with, clip by clip."""
+        """Generators of the rollouts of test clips, one per clip."""
         return [draw_generator(self.sample_seed, name) for name in names]
 
     def penetration(self, batch: ClipBatch, pose: HandPose) -> dict[str, Tensor]:
-        """Depth of the hand in the objects of test clips, see `motion_penetration`; NaN where there is no solid mesh.
+        """Depth of the hand in the objects of test clips, see `motion_penetration`; NaN without a solid mesh.
 
         Args:
-            batch: of the test clips.
-            pose: HandPose (B, T) of the clips, given frames included; those are left out.
+            batch: the test clips.
+            pose: HandPose (B, T) of the clips, including the given frames, which are ignored.
         """
         samples: list[MotionSample] = [self.data.test[i] for i in batch.clip.tolist()]
         frames = [slice(self.given_frames, len(sample.pose.joints)) for sample in samples]
@@ -185,7 +185,7 @@ class MotionSynthesis(Task):
         )
 
     def _evaluate_fully(self, batch: ClipBatch, mode: Mode, generator: Source) -> tuple[HandPose, dict[str, Tensor]]:
-        """`evaluate` with all that a test measures."""
+        """`evaluate` with all measurements of a test."""
         pose, errors = self.evaluate(batch, mode, generator, self.distance)
         return pose, errors | self.penetration(batch, pose)
 
@@ -197,17 +197,17 @@ class MotionSynthesis(Task):
         generator: Source = None,
         distance: ObjectDistance | None = None,
     ) -> tuple[HandPose, dict[str, Tensor]]:
-        """Synthesises the clips and compares them with the truth.
+        """Rolls out the clips and compares them with the truth.
 
         Args:
             batch: whole clips.
-            mode: a mode of `goal_refine`; "teacher_forced" and "most_likely" refine nothing.
-            generator: for a model that draws, one for all clips or one of each; None takes its most likely motion.
-            distance: for the minimum distance between hand and object; without it that column is left out.
+            mode: a mode of `goal_refine`; "teacher_forced" and "most_likely" do not refine.
+            generator: for a stochastic model, one for all clips or one for each; None gives its most likely motion.
+            distance: for the minimum distance between hand and object; None omits that column.
 
         Returns:
-            The clips, HandPose (B, T), given frames included, and the errors of `motion_errors`, (B,) each, over the
-            frames after the given ones.
+            The clips, HandPose (B, T), including the given frames, and the errors of `motion_errors`, (B,) each, over
+            the frames after the given ones.
         """
         given = batch.pose[:, : self.given_frames]
         truth = batch.pose[:, self.given_frames :]
@@ -225,7 +225,7 @@ class MotionSynthesis(Task):
         mask = frame < (batch.length - self.given_frames)[:, None]
         to_object = None
         if distance is not None:
-            # An object without a mesh has its cloud where it stood at the first frame: right until it is moved.
+            # Without a mesh, the cloud is that of the first frame, which is right until the object moves.
             to_object = distance.at(
                 batch.object_rotation, batch.object_translation, batch.meshes, clouds=batch.object_points
             )
@@ -243,5 +243,5 @@ def _solid_of(mesh: Path, name: str, modified: int) -> ObjectAsset | None:
     try:
         return load_asset(mesh, name)
     except MeshError as error:
-        _log.warning("%s: penetration is left out: %s", name, error)
+        _log.warning("%s: penetration is not measured: %s", name, error)
         return None

@@ -1,4 +1,4 @@
-"""What MotionNet and MotionFlow see of a window (RealDex, IJCAI-24, equations 1 and 2), and what they predict."""
+"""Input encoder and output scaling of MotionNet and MotionFlow (RealDex, IJCAI-24, equations 1 and 2)."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from .features import MotionFeatures, motion_features, pose_to_offsets
 class WindowEncoder(MotionModel):
     """Encodes M_in = (F^J_{t-4:t}, phi_{t-4:t}, P^h_t, its velocity, F^h_tgt, d^h_t) in the frame of the current palm.
 
-    Joint coordinates of five frames pass a sinusoidal code and self-attention over the joints (F^J); the surface
-    points of the goal pose and the cloud of the object pass a PointNet each. Inputs and the offsets of the ten frames
-    to come (`motion_features.pose_to_offsets`) are standardised by statistics of the training windows.
+    Joint coordinates of five frames pass through a sinusoidal encoding and self-attention over the joints (F^J); the
+    surface points of the goal pose and the cloud of the object each pass through a PointNet. Inputs and the offsets of
+    the next ten frames (`features.pose_to_offsets`) are standardised by statistics of the training windows.
 
     Args:
-        hand: the hand; its joint order, limits and surface points are those of the model.
-        n_points: surface points P^h.
-        n_object_points: points of the object's cloud that are used; the first ones, which are a farthest-point subset.
-        joint_attention: False replaces the attention over joints by a per-joint projection.
-        object_feature: whether the object's cloud is seen (the text of section 4.3 has it, equation 2 does not).
-        gravity: whether the direction of the world's z axis is seen. Not in the paper: in the palm's frame a model
-            cannot know what is up, and reaches rise above a table.
-        time_to_go: whether the time left until the last frame is seen. Equation 2 does not have it, but the paper's
+        hand: the hand; the model keeps its joint order, limits and surface points.
+        n_points: number of surface points P^h.
+        n_object_points: number of cloud points used: the first ones, which are a farthest-point subset.
+        joint_attention: False replaces the attention over joints with a per-joint projection.
+        object_feature: whether the object's cloud is an input (the text of section 4.3 has it, equation 2 does not).
+        gravity: whether the direction of the world's z axis is an input. Not in the paper, but in the palm's frame a
+            model cannot know which way is up, and reaches rise above a table.
+        time_to_go: whether the time left until the last frame is an input. Equation 2 does not have it, but the paper's
             protocol gives the number of frames (section 5.3), every interpolation uses it, and without it a model
-            cannot know from a start pose how fast this reach will be.
+            cannot tell from a start pose how fast the reach will be.
 
     Attributes:
-        n_pose: numbers of one frame's offset, 9 + J.
-        n_features: numbers that `encode` gives.
+        n_pose: size of one frame's offset, 9 + J.
+        n_features: size of the output of `encode`.
         offsets: standardisation of the offsets (10, 9 + J).
     """
 
@@ -66,7 +66,7 @@ class WindowEncoder(MotionModel):
         self.n_features = n_motion + PAST * 64 + (1 + object_feature) * self.target_encoder.n_features
 
     def features(self, state: MotionState) -> MotionFeatures:
-        """The window in the frame of the current palm, of the object only the points that are used."""
+        """Features in the frame of the current palm, with only the object points that are used."""
         seen = replace(state, object_points=state.object_points[:, : self.n_object_points])
         return motion_features(self.hand, self.surface, seen)
 
@@ -74,7 +74,7 @@ class WindowEncoder(MotionModel):
         """Encodes windows as (B, n_features).
 
         Raises:
-            ValueError: the model sees the object, and there is no cloud.
+            ValueError: the model needs the object, but there is no cloud.
         """
         encoded = [
             self.motion(self._motion_vector(features)),
@@ -87,7 +87,7 @@ class WindowEncoder(MotionModel):
 
     @torch.no_grad()
     def fit_statistics(self, clips: Sequence[MotionSample], windows: Iterable[MotionBatch]) -> None:
-        """Takes the standardisation of inputs and outputs from training windows."""
+        """Computes the standardisation of inputs and outputs from training windows."""
         motion, offsets = [], []
         for batch in windows:
             motion.append(self._motion_vector(self.features(batch)))

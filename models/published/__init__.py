@@ -1,7 +1,7 @@
-"""Published networks with their names and shapes, so that files made by them load.
+"""Published networks with their original names and shapes, so that their files can be loaded.
 
 They follow the descriptions in the papers and the layout of the files, not anyone's code. Defects of the published
-training are not repeated unless a weight depends on them; each class says which.
+training are not reproduced unless a weight depends on them; each class says which.
 """
 
 from .affordance_cvae import AffordanceNetwork

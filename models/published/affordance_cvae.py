@@ -45,7 +45,7 @@ class AffordanceNetwork(nn.Module):
 
     Args:
         outputs: size of a pose vector, translation 3 | axis-angle 3 | joints.
-        latent: latent variables.
+        latent: number of latent variables.
     """
 
     def __init__(self, outputs: int = 28, latent: int = 64) -> None:
@@ -63,7 +63,7 @@ class AffordanceNetwork(nn.Module):
         return self.cvae.encoder(torch.cat([self.hand_encoder(hand_points)[0], condition], dim=-1))
 
     def decode(self, z: Tensor, condition: Tensor) -> Tensor:
-        """Pose vectors (..., outputs), metres and radians, of latents (..., latent) and features (..., 1024)."""
+        """Pose vectors (..., outputs), metres and radians, from latents (..., latent) and features (..., 1024)."""
         return self.cvae.decoder(z, condition)
 
 

@@ -1,4 +1,4 @@
-"""Loads files of published networks, strictly, and says what was in them."""
+"""Loads files of published networks, strictly, and reports their content."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _SHOWN = 5
 
 
 class CheckpointError(ValueError):
-    """A file that is not a checkpoint of the network it should be loaded into."""
+    """A file is not a checkpoint of the network into which it should be loaded."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was loaded.
+    """Report of what was loaded.
 
     Attributes:
         path: the file.
-        epoch, iteration: as the file says, None where it does not.
+        epoch, iteration: from the file, None if not given.
         loaded: keys of the network whose tensors were loaded.
-        numbers: in these tensors.
+        numbers: count of numbers in these tensors.
         spelling: how the file's keys were read.
-        ignored: keys that were left out on request.
+        ignored: keys that were skipped on request.
     """
 
     path: Path
@@ -60,19 +60,19 @@ class Report:
 def load_official(path: str | Path, network: nn.Module, ignore: Sequence[str] = (), name: str | None = None) -> Report:
     """Loads all weights of a network from a file, or none.
 
-    The file holds a dict of tensors, or a dict with one under `model` (RealDex, UniDexGrasp), `network` (GraspTTA),
-    `state_dict` or `model_dict` (SAGA). Keys may have a leading `net.` or `module.` that the network's lack, and
-    `backbone.` in them as older files do.
+    The file contains a dict of tensors, or a dict with one under `model` (RealDex, UniDexGrasp), `network` (GraspTTA),
+    `state_dict` or `model_dict` (SAGA). Keys may have an extra leading `net.` or `module.`, and contain `backbone.` as
+    in older files.
 
     Args:
-        path: the file. Only tensors and plain values are read, so a file from a stranger runs no code.
-        network: gets the weights; unchanged if this raises.
-        ignore: beginnings of keys of the file that are left out.
-        name: of the network in messages; its class by default.
+        path: the file. Only tensors and plain values are read, so untrusted files cannot run code.
+        network: the network to load into; unchanged if this raises.
+        ignore: prefixes of keys in the file that are skipped.
+        name: name of the network in messages; its class by default.
 
     Raises:
         CheckpointError: the file cannot be read, has no tensors, or its tensors are not those of the network: the
-            message names what is missing, what is too much and whose shape differs.
+            message names missing and unexpected tensors and those of the wrong shape.
     """
     path = Path(path)
     content, tensors = read_tensors(path)
@@ -100,7 +100,7 @@ def load_official(path: str | Path, network: nn.Module, ignore: Sequence[str] = 
 
 
 def read_tensors(path: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
-    """All that a file holds, and the tensors in it by their keys.
+    """Content of a file, and its tensors by key.
 
     Raises:
         CheckpointError: the file cannot be read, or has no tensors.
@@ -140,14 +140,14 @@ def _tensors(path: Path, content: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def respell(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tuple[str, dict[str, Tensor]]:
-    """The spelling of the keys under which most of them are those of the network; the plainest of equals."""
+    """The spelling of the keys that matches most of the network's; the simplest one of a tie."""
     read = {name: {spell(key): value for key, value in tensors.items()} for name, spell in _SPELLINGS.items()}
     best = max(read, key=lambda name: (len(read[name]) == len(tensors), len(read[name].keys() & expected.keys())))
     return best, read[best]
 
 
 def differences(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
-    """What is missing, too much or of another shape, a phrase each; empty where the tensors fit."""
+    """Missing tensors, unexpected ones and those of the wrong shape, a phrase each; empty if all match."""
     missing = [key for key in expected if key not in found]
     surplus = [key for key in found if key not in expected]
     shapes = [
@@ -160,7 +160,7 @@ def differences(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> 
 
 
 def _parts(keys: Sequence[str]) -> str:
-    """The parts of a network and how many tensors each has: "obj_encoder (44), cvae (14)"."""
+    """The parts of a network and their numbers of tensors: "obj_encoder (44), cvae (14)"."""
     counts = Counter(key.removeprefix("net.").split(".")[0] for key in keys)
     return ", ".join(f"{part} ({count})" for part, count in counts.items())
 

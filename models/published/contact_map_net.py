@@ -11,12 +11,12 @@ from .pointnet import ReferencePointNet
 
 
 class ContactMapNet(nn.Module):
-    """Object and hand through a PointNet each, their features summed, and a class of contact for each object point.
+    """PointNets of object and hand, whose features are summed to predict a contact class for each object point.
 
-    3.11 million parameters, of which 2.10 million (`convfuse`, `bnfuse`) are in the files and used by nothing.
+    3.11 million parameters, of which 2.10 million (`convfuse`, `bnfuse`) are in the files but unused.
 
     Args:
-        outputs: classes of contact; 1 is the regression.
+        outputs: number of contact classes; 1 for regression.
     """
 
     def __init__(self, outputs: int = 10) -> None:
@@ -27,10 +27,10 @@ class ContactMapNet(nn.Module):
         self.bn1, self.bn2, self.bn3 = BatchNorm1d(512), BatchNorm1d(256), BatchNorm1d(128)
         self.convfuse, self.bnfuse = nn.Conv1d(2048, 1024, 1), BatchNorm1d(1024)
         for dead in (self.convfuse, self.bnfuse):
-            dead.requires_grad_(False)  # they get no gradient, and an optimiser with weight decay would shrink them
+            dead.requires_grad_(False)  # without gradient, but an optimiser with weight decay would shrink them
 
     def forward(self, object_points: Tensor, hand_points: Tensor) -> Tensor:
-        """Logits (B, N, outputs) of the points (B, N, 3) beside a hand (B, H, 3), metres, one frame.
+        """Logits (B, N, outputs) of the points (B, N, 3) near a hand (B, H, 3), metres, same frame.
 
         The published network ends in a log-softmax or a sigmoid; `models.grasp.OfficialContactMap` applies them.
         """

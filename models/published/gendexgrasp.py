@@ -14,7 +14,7 @@ from .checkpoints import load_official
 
 
 class _Encoder(nn.Module):
-    """4 -> 64 -> 128 -> 512, ReLU but after the last, then the maximum over the points."""
+    """4 -> 64 -> 128 -> 512, ReLU except after the last layer, then the maximum over the points."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class _Encoder(nn.Module):
 
 
 class _Decoder(nn.Module):
-    """Features of each point, 3 -> 64 -> 64, and of all, 64 -> 128 -> 512, to a contact value of each point."""
+    """Contact value of each point from its own features, 3 -> 64 -> 64, and global ones, 64 -> 128 -> 512."""
 
     def __init__(self, latent: int) -> None:
         super().__init__()
@@ -44,16 +44,16 @@ class _Decoder(nn.Module):
 class ContactMapVAE(nn.Module):
     """q(z | cloud with contact values) and p(contact | z, cloud): where any hand might touch an object.
 
-    81 tensors with 691,280 numbers, those of the batch normalisation included. Clouds have 2048 points and are
-    centred. Whether the global features end in a ReLU the published files cannot tell; here they do not.
+    81 tensors with 691,280 numbers, including those of the batch normalisation. Clouds have 2048 points and are
+    centred. The published files do not tell whether the global features end in a ReLU; here they do not.
 
-    Contact maps of clouds (B, 2048, 3), metres, by weights that GenDexGrasp published:
+    Contact maps of clouds (B, 2048, 3), metres, with GenDexGrasp's published weights:
 
         >>> network = ContactMapVAE.from_file(path)
         >>> contact = network.sample(points - points.mean(dim=1, keepdim=True))
 
     Args:
-        latent: latent variables.
+        latent: number of latent variables.
     """
 
     def __init__(self, latent: int = 128) -> None:
@@ -83,7 +83,7 @@ class ContactMapVAE(nn.Module):
         return self.decoder(points.mT, z)
 
     def sample(self, points: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Contact (B, N) in [0, 1] of the clouds (B, N, 3), metres, for latents drawn from N(0, I)."""
+        """Contact (B, N) in [0, 1] of the clouds (B, N, 3), metres, for latents sampled from N(0, I)."""
         device = "cpu" if generator is None else generator.device
         z = torch.randn(len(points), self.latent, generator=generator, device=device)
         return self.decode(z.to(points), points)
@@ -95,7 +95,7 @@ def _layers(*widths: int) -> tuple[nn.ModuleList, nn.ModuleList]:
 
 
 def _run(x: Tensor, convolutions: nn.ModuleList, norms: nn.ModuleList) -> Tensor:
-    """Each convolution with its normalisation; ReLU between them, none after the last."""
+    """Applies convolutions with their normalisation, with ReLU in between."""
     last = len(convolutions) - 1
     for k, (convolution, norm) in enumerate(zip(convolutions, norms, strict=True)):
         x = norm(convolution(x))

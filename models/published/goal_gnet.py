@@ -21,18 +21,18 @@ GNET_HEADS = {"pose": 55 * 6, "trans": 3, "dist": 99 * 3, "gaze": 3}
 
 
 class GNet(nn.Module):
-    """q(z | body with object) and p(body | z, object), of residual blocks as MNet has them.
+    """q(z | body with object) and p(body | z, object), made of MNet's residual blocks.
 
-    The defaults are those of the published network: 114 tensors, 5,915,975 trainable numbers. Its input and
-    output need SMPL-X and the vertex lists and bases that come with the weights, so here it is the network alone; the
-    published pipeline fits a body to what `sample` decodes.
+    The defaults are those of the published network: 114 tensors, 5,915,975 trainable numbers. Its input and output need
+    SMPL-X and the vertex lists and bases that come with the weights, so this is only the network; the published
+    pipeline fits a body to the output of `sample`.
 
     Args:
         n_input: width of the encoder's input.
         n_condition: width of the condition.
-        heads: name to width of each output.
-        width: of all blocks.
-        latent: latent variables.
+        heads: width of each output by name.
+        width: width of all blocks.
+        latent: number of latent variables.
         dropout: probability after the first block of the encoder and the first two of the decoder.
     """
 
@@ -69,14 +69,14 @@ class GNet(nn.Module):
         return self.enc_mu(hidden), softplus(self.enc_var(hidden))
 
     def decode(self, z: Tensor, condition: Tensor) -> dict[str, Tensor]:
-        """For each head its output (B, width of the head), of latents (B, latent) and conditions (B, n_condition)."""
+        """Output of each head (B, width of the head), from latents (B, latent) and conditions (B, n_condition)."""
         entry = self.dec_bn1(torch.cat([condition, z], dim=-1))
         hidden = self.dropout(self.dec_rb1(entry))
         hidden = self.dec_rb3(self.dropout(self.dec_rb2(torch.cat([entry, hidden], dim=-1))))
         return {name: self.get_submodule(f"dec_{name}")(hidden) for name in self.heads}
 
     def sample(self, condition: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """Decodes one latent drawn from N(0, I) for each condition (B, n_condition); see `decode`."""
+        """Decodes one latent sampled from N(0, I) for each condition (B, n_condition); see `decode`."""
         device = "cpu" if generator is None else generator.device
         z = torch.randn(len(condition), self.latent, generator=generator, device=device)
         return self.decode(z.to(condition), condition)

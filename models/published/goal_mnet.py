@@ -20,7 +20,7 @@ OFFICIAL_HEADS = {"pose": 10 * 55 * 6, "trans": 10 * 3, "xyz": 10 * 400 * 3, "di
 
 
 class ResidualBlock(nn.Module):
-    """Two linear layers with batch norm beside a skip; the skip is linear where the widths differ.
+    """Two linear layers with batch norm and a skip connection, which is linear if the widths differ.
 
     Args:
         n_in: width of the input.
@@ -45,13 +45,13 @@ class MNet(nn.Module):
     """Input batch norm, four residual blocks, one linear head per output.
 
     The defaults are those of the published whole-body network: 75 tensors, 71,388,266 trainable numbers. Its input and
-    output need SMPL-X and the vertex lists and bases that come with the weights, so here it is the network alone;
+    output need SMPL-X and the vertex lists and bases that come with the weights, so this is only the network;
     `models.motion.GoalHand` moves a hand with the same blocks.
 
     Args:
         n_input: width of the input.
-        heads: name to width of each output.
-        width: of the first and the last block; the two between have half of it.
+        heads: width of each output by name.
+        width: width of the first and the last block; the two in between have half of it.
         bottleneck: width within a block.
         dropout: probability after each of the first three blocks.
     """
@@ -83,7 +83,7 @@ class MNet(nn.Module):
             x: (B, n_input).
 
         Returns:
-            For each head its output (B, width of the head).
+            Output of each head, (B, width of the head).
         """
         entry = self.dec_bn1(x)
         hidden = self.dropout(self.dec_rb1(entry))

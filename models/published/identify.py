@@ -1,4 +1,4 @@
-"""Says which published network a file of weights is."""
+"""Identifies the published network of a weights file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ NETWORKS: Mapping[str, Callable[[], nn.Module]] = {
     "UniDexGraspGlow, the translations and joints of UniDexGrasp": UniDexGraspGlow,
     "ContactMapVAE, the contact maps of GenDexGrasp": ContactMapVAE,
 }
-"""What makes each published network that is known here, by what it is called."""
+"""Constructors of all known published networks, by name."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class Match:
     Attributes:
         path: the file.
         name: key in `NETWORKS`.
-        agreeing: tensors that file and network have in common, name and shape.
-        found, expected: tensors in the file, and in the network.
-        differences: what is missing, too much or of another shape, a phrase each; empty where the file is the network.
+        agreeing: number of tensors that file and network share by name and shape.
+        found, expected: numbers of tensors in the file and in the network.
+        differences: missing tensors, unexpected ones and those of the wrong shape, a phrase each; empty if all match.
     """
 
     path: Path
@@ -76,12 +76,12 @@ class Match:
 
 
 def identify(path: str | Path) -> Match:
-    """Finds the published network whose tensors are those of a file, or the one with most of them.
+    """Finds the published network whose tensors match those of a file, or the one with most of them.
 
     Names and shapes decide: only networks of the published sizes are recognised.
 
     Args:
-        path: the file. Only tensors and plain values are read, so a file from a stranger runs no code.
+        path: the file. Only tensors and plain values are read, so untrusted files cannot run code.
 
     Raises:
         CheckpointError: the file cannot be read, has no tensors, or has no tensor of any of these networks.
@@ -99,7 +99,7 @@ def identify(path: str | Path) -> Match:
 
 
 def show(path: Path) -> bool:
-    """Prints which network a file is and what was loaded of it, or what is wrong; returns whether all is well."""
+    """Prints the network of a file and what was loaded, or what is wrong; returns whether it matched."""
     try:
         match = identify(path)
         if match.differences:
@@ -121,6 +121,6 @@ def _compare(path: Path, tensors: Mapping[str, Tensor], name: str) -> Match:
 
 @cache
 def _tensors_of(name: str) -> Mapping[str, Tensor]:
-    """Names and shapes of a network's tensors, without memory for them."""
+    """Names and shapes of a network's tensors, without allocating them."""
     with torch.device("meta"):
         return NETWORKS[name]().state_dict()

@@ -1,4 +1,4 @@
-"""PointNet with batch normalisation as RealDex and UniDexGrasp use it (Qi et al. 2017), coordinates in metres."""
+"""PointNet with batch normalisation as used by RealDex and UniDexGrasp (Qi et al. 2017), coordinates in metres."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..blocks.across_ranks import BatchNorm1d
 
 
 class SpatialTransform(nn.Module):
-    """The input transform T-Net: a 3 x 3 matrix from the cloud, the identity plus what the layers say."""
+    """The input transform T-Net: a 3 x 3 matrix from the cloud, the identity plus the output of the layers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class SpatialTransform(nn.Module):
         self.bn4, self.bn5 = BatchNorm1d(512), BatchNorm1d(256)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Turns channels-first points (B, 3, N) into matrices (B, 3, 3)."""
+        """Maps channels-first points (B, 3, N) to matrices (B, 3, 3)."""
         x = relu(self.bn1(self.conv1(x)))
         x = relu(self.bn2(self.conv2(x)))
         x = relu(self.bn3(self.conv3(x))).amax(-1)
@@ -56,7 +56,7 @@ class ReferencePointNet(nn.Module):
 
 
 def initialise(network: nn.Module) -> None:
-    """Xavier's normal initialisation with gain sqrt(2) and zero bias on every convolution and linear layer."""
+    """Xavier normal initialisation with gain sqrt(2), and zero bias, of every convolution and linear layer."""
     for module in network.modules():
         if isinstance(module, nn.Conv1d | nn.Linear):
             nn.init.xavier_normal_(module.weight, gain=math.sqrt(2))

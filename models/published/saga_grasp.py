@@ -18,11 +18,11 @@ from .goal_mnet import ResidualBlock
 
 @dataclass(frozen=True)
 class SeenObject:
-    """A cloud and what the condition network says of it.
+    """A cloud and its encoding by the condition network.
 
     Attributes:
         points: (B, N, 3), metres.
-        features: (B, N, F), given with the points.
+        features: (B, N, F), input features of the points.
         levels: the two coarser clouds.
         fine, coarse: (B, S, C), features of their points.
         condition: (B, width), feature of the whole cloud.
@@ -36,14 +36,14 @@ class SeenObject:
     condition: Tensor
 
     def repeat(self, n: int) -> SeenObject:
-        """Each object n times, side by side."""
+        """Repeats each object n times, adjacently."""
         kept = {k: v.repeat_interleave(n, dim=0) for k, v in vars(self).items() if isinstance(v, Tensor)}
         return SeenObject(**kept, levels=(self.levels[0].repeat(n), self.levels[1].repeat(n)))
 
 
 @dataclass(frozen=True)
 class DecodedGrasp:
-    """What the decoder says.
+    """Output of the decoder.
 
     Attributes:
         points: (B, P, 3), metres, points of the hand or markers of the body.
@@ -61,20 +61,20 @@ class WholeGraspPose(nn.Module):
 
     The defaults are those of the published whole-body network of one gender: 272 tensors, 7,635,065 numbers, 168,576 of
     which (`contact_net.dec_fc1..3`, `dec_bn1..3`) are never used and so not trained. Its input and output need SMPL-X
-    and its marker set, so here it is the network alone; `SagaGrasp` draws grasps of a hand with it.
+    and its marker set, so this is only the network; `SagaGrasp` samples hand grasps with it.
 
-    Two things differ from the published code: the neighbourhoods of the condition network serve the contact encoder
-    too, and they hold the nearest points within the radius, not the first ones by index.
+    There are two differences from the published code: the contact encoder shares the neighbourhoods of the condition
+    network, and they contain the nearest points within the radius, not the first ones by index.
 
     Args:
-        n_points: markers; points of the hand.
-        n_features: of each point of the object, beside its place: normal 3 and rotation 6.
-        height: give the network the height of the object above the floor.
-        latent: latent variables.
-        width: of the features; the others follow from it.
-        centres: points of the two coarser clouds.
-        neighbours: points around each of them.
-        radii: metres, within which they are.
+        n_points: number of markers, or points of the hand.
+        n_features: features of each object point in addition to its position: normal 3 and rotation 6.
+        height: whether the height of the object above the floor is an input.
+        latent: number of latent variables.
+        width: width of the features, from which the others are derived.
+        centres: numbers of points of the two coarser clouds.
+        neighbours: numbers of points around each of them.
+        radii: radii of these neighbourhoods, metres.
         dropout: probability in the decoder of the object's contact.
     """
 
@@ -100,7 +100,7 @@ class WholeGraspPose(nn.Module):
         self.enc_mu, self.enc_var = nn.Linear(width, latent), nn.Linear(width, latent)
 
     def see(self, points: Tensor, features: Tensor) -> SeenObject:
-        """Encodes clouds; in training the farthest-point sampling starts at a random point, in a test at the first.
+        """Encodes clouds; farthest-point sampling starts at a random point in training, at the first one in eval mode.
 
         Args:
             points: (B, N, 3), metres, object-centred.
@@ -120,15 +120,15 @@ class WholeGraspPose(nn.Module):
         Args:
             seen: the objects.
             points: (B, P, 3), metres, of the true hands.
-            contact: (B, P), 1 where they touch, else 0.
+            contact: (B, P), 1 for touching points, otherwise 0.
             object_contact: (B, N), likewise, of the objects' points.
-            height: (B, 1), metres, of the objects; only where the network takes it.
+            height: (B, 1), metres, of the objects; only if the network takes it.
 
         Returns:
             Mean and standard deviation (B, latent).
 
         Raises:
-            ValueError: the network takes a height and there is none, or the other way round.
+            ValueError: the network takes a height but there is none, or vice versa.
         """
         self._check(height)
         hand = self.marker_net.encode(_with(points.flatten(1), height), contact, seen.condition)
@@ -138,7 +138,7 @@ class WholeGraspPose(nn.Module):
         return self.enc_mu(both), softplus(self.enc_var(both))
 
     def decode(self, z: Tensor, seen: SeenObject, height: Tensor | None = None) -> DecodedGrasp:
-        """Hands and contacts of latent variables (B, latent); `height` as for `encode`."""
+        """Decodes latent variables (B, latent) to hands and contacts; `height` as for `encode`."""
         self._check(height)
         points, contact = self.marker_net.decode(z, seen.condition, height)
         return DecodedGrasp(points, contact, self.contact_net.decode(z, seen))
@@ -190,8 +190,8 @@ class _ContactNet(nn.Module):
     def __init__(self, n_features: int, latent: int, width: int, dropout: float) -> None:
         super().__init__()
         self.enc_pointnet = _PointNet2(n_features + 1, width)
-        # The first three are in the published files, which are loaded strictly, but nothing calls them; DDP would wait
-        # for their gradients for ever.
+        # The first three are in the published files, which are loaded strictly, but are never called; DDP would wait #
+        # for their gradients forever.
         sizes = [(latent, width // 4), (width // 4, width // 2), (width // 2, width), (width + latent, width)]
         for k, (n_in, n_out) in enumerate(sizes, start=1):
             self.add_module(f"dec_fc{k}", nn.Linear(n_in, n_out))
@@ -217,13 +217,13 @@ class _ContactNet(nn.Module):
 
 
 def steps_down(optimizer: Optimizer, total_steps: int, at: Sequence[float], factor: float) -> MultiStepLR:
-    """Multiplies the learning rate by a factor after some shares of the training.
+    """Multiplies the learning rate by a factor after given shares of the training.
 
     Args:
-        optimizer: whose learning rates are scaled.
-        total_steps: of the training.
+        optimizer: the optimiser whose learning rates are scaled.
+        total_steps: number of steps of the training.
         at: shares, in (0, 1).
-        factor: by which.
+        factor: the factor.
 
     Raises:
         ValueError: a share is not within (0, 1).

@@ -14,7 +14,7 @@ from .goal_mnet import ResidualBlock
 _SLOPE = 0.2
 
 OFFICIAL_TRAJECTORY = 4 * 62
-"""Width of a body's trajectory: place and facing on the floor, two numbers each, of 62 frames."""
+"""Width of a body's trajectory: position and heading on the floor, two numbers each, of 62 frames."""
 OFFICIAL_IMAGE = (4, 244, 61)
 """Channels, rows and columns of a body's motion image: positions and three velocities, of 80 points and 4 foot contacts
 in 61 frames."""
@@ -23,13 +23,13 @@ OFFICIAL_CHANNELS = (32, 64, 128, 256, 256)
 
 
 class TrajFill(nn.Module):
-    """A cVAE that fills in a trajectory: its output is what has to be added to the condition, a straight path.
+    """A cVAE that fills in a trajectory: its output is added to the condition, a straight path.
 
     The defaults are those of the published network: 64 tensors, 2,934,616 trainable numbers.
 
     Args:
         n_values: F, frames times values of a frame, flattened.
-        latent: latent variables.
+        latent: number of latent variables.
     """
 
     def __init__(self, n_values: int = OFFICIAL_TRAJECTORY, latent: int = 512) -> None:
@@ -47,7 +47,7 @@ class TrajFill(nn.Module):
         return self.enc_mu(hidden), self.enc_var(hidden)
 
     def decode(self, z: Tensor, condition: Tensor) -> Tensor:
-        """Trajectories (B, F) of latents (B, latent) and conditions (B, F)."""
+        """Trajectories (B, F) from latents (B, latent) and conditions (B, F)."""
         hidden = self.dec1(torch.cat([z, condition], dim=-1))
         return condition + self.dec2(torch.cat([hidden, condition], dim=-1))
 
@@ -55,16 +55,16 @@ class TrajFill(nn.Module):
 class LocalMotionFill(nn.Module):
     """A convolutional cVAE that fills in a motion image (rows: coordinates, columns: frames) from its two end columns.
 
-    One encoder sees the image to fill in, another one the true image; there are no skips to the decoder. The defaults
+    One encoder takes the image to fill in, another one the true image; there are no skips to the decoder. The defaults
     are those of the published network: 68 tensors, 19,907,435 trainable numbers. The size of the code follows from
     that of the image.
 
     Args:
-        n_channels: of an image; the first one is filled in, the others are only seen.
+        n_channels: channels of an image; the first one is filled in, the others are only inputs.
         n_rows: rows of an image.
         n_columns: columns of an image.
         channels: after each block of the encoders; the decoder has them in reverse.
-        latent: latent variables.
+        latent: number of latent variables.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class LocalMotionFill(nn.Module):
         return self.enc_mu(hidden), self.enc_logvar(hidden)
 
     def decode(self, z: Tensor, condition: Tensor) -> Tensor:
-        """First channel (B, 1, n_rows, n_columns) of the filled images, of latents (B, latent) and codes."""
+        """First channel (B, 1, n_rows, n_columns) of the filled images, from latents (B, latent) and codes."""
         hidden = self.dec_dense(z).unflatten(-1, self.code)
         return self.dec_conv(torch.cat([hidden, condition], dim=1))
 

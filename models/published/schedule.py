@@ -1,4 +1,4 @@
-"""Learning-rate schedules whose lengths are shares of the training, so that they fit one of any length."""
+"""Learning-rate schedules whose lengths are shares of the training, so that they fit any length."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, ReduceLROnPlat
 
 
 def halving(optimizer: Optimizer, total_steps: int, every: float = 0.142, lowest: float = 1e-5) -> LambdaLR:
-    """Halves the learning rate at equal distances until it is no longer above `lowest`.
+    """Halves the learning rate at regular intervals until it is at most `lowest`.
 
-    The published training checks and halves every 40 of its "epochs", which are 100 steps each: 5e-4 ends as 7.8e-6
-    after 24,000 steps, 1e-3 as the same after 28,000. A training of 28,170 steps does so with the default `every`.
+    The published training checks and halves every 40 of its "epochs", which are 100 steps each: 5e-4 ends at 7.8e-6
+    after 24,000 steps, 1e-3 at the same value after 28,000. So does a training of 28,170 steps with the default
+    `every`.
 
     Args:
-        optimizer: whose learning rates are scaled, of each group by its own.
+        optimizer: the optimiser whose learning rates are scaled, each group separately.
         total_steps: of the training.
         every: share of the training between halvings, in (0, 1).
-        lowest: a rate of this or less is kept.
+        lowest: rates of at most this value are kept.
 
     Raises:
         ValueError: `every` is not within (0, 1) or `lowest` not positive.
@@ -34,20 +35,20 @@ def cosine(optimizer: Optimizer, epochs: int) -> CosineAnnealingLR:
     """Lowers the learning rate to zero along a cosine, epoch by epoch.
 
     Args:
-        optimizer: whose learning rates are scaled.
-        epochs: of the training.
+        optimizer: the optimiser whose learning rates are scaled.
+        epochs: number of epochs of the training.
     """
     return CosineAnnealingLR(optimizer, epochs)
 
 
 def plateau(optimizer: Optimizer, validations: int, patience: float, factor: float) -> ReduceLROnPlateau:
-    """Lowers the learning rate where a validation no longer improves.
+    """Lowers the learning rate when validation no longer improves.
 
     Args:
-        optimizer: whose learning rates are scaled.
-        validations: of the training.
-        patience: share of them without improvement before that, in [0, 1).
-        factor: by which.
+        optimizer: the optimiser whose learning rates are scaled.
+        validations: number of validations of the training.
+        patience: share of validations without improvement before that, in [0, 1).
+        factor: the factor.
 
     Raises:
         ValueError: `patience` is not within [0, 1).

@@ -1,7 +1,7 @@
 """GraspGlow of UniDexGrasp (Xu et al., CVPR 2023) with the names and shapes of its files.
 
-A Glow (Kingma and Dhariwal, NeurIPS 2018) whose couplings only shift: the determinant of no layer depends on its input,
-so the whole flow changes volume by one number, and of several samples the one with the least noise is the most likely.
+A Glow (Kingma and Dhariwal, NeurIPS 2018) with additive couplings: no layer's determinant depends on its input, so the
+flow changes volume by a constant factor, and of several samples the one with the least noise is the most likely.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn.functional import dropout, linear, relu, softplus
 from ..blocks.across_ranks import BatchNorm1d, joint_moments
 from .pointnet import ReferencePointNet, initialise
 
-_LEAST = 1e-3  # of standard deviations at the start, and of the diagonal of U
+_LEAST = 1e-3  # lower bound of initial standard deviations, and of the diagonal of U
 
 
 class Transform(nn.Module, ABC):
@@ -28,11 +28,11 @@ class Transform(nn.Module, ABC):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("dummy_buffer", torch.zeros(1))  # in the files, used by nothing
+        self.register_buffer("dummy_buffer", torch.zeros(1))  # in the files, but unused
 
     @abstractmethod
     def forward(self, x: Tensor, feature: Tensor) -> Tensor:
-        """Maps states (B, D) with condition (B, F) towards the noise, (B, D)."""
+        """Maps states (B, D) with condition (B, F) towards noise, (B, D)."""
 
     @abstractmethod
     def inverse(self, y: Tensor, feature: Tensor) -> Tensor:
@@ -44,8 +44,8 @@ class Transform(nn.Module, ABC):
 
 
 class ActNorm(Transform):
-    """A scale and a shift for each dimension; the first batch of the training is standardised by them, in a
-    distributed run that of all processes together.
+    """A scale and a shift for each dimension, initialised to standardise the first training batch (in a distributed
+    run, that of all processes together).
 
     Args:
         size: dimensions D.
@@ -57,7 +57,7 @@ class ActNorm(Transform):
         super().__init__()
         self.log_scale, self.shift = nn.Parameter(torch.zeros(size)), nn.Parameter(torch.zeros(size))
         self.register_buffer("initialized", torch.tensor(False))
-        self._known = False  # to be initialized: a look at the buffer at every step would wait for an accelerator
+        self._known = False  # initialized: reading the buffer at every step would wait for an accelerator
         self.register_load_state_dict_pre_hook(_forget)
 
     def forward(self, x: Tensor, feature: Tensor) -> Tensor:
@@ -86,7 +86,7 @@ class ActNorm(Transform):
 
 
 def _forget(norm: ActNorm, *state: Any) -> None:
-    """Other weights may be those of an `ActNorm` before its first batch."""
+    """Loaded weights may be those of an `ActNorm` before its first batch."""
     norm._known = False
 
 
@@ -105,9 +105,9 @@ class LULinear(Transform):
         entries = size * (size - 1) // 2
         self.bias = nn.Parameter(torch.zeros(size))
         self.lower_entries, self.upper_entries = nn.Parameter(torch.zeros(entries)), nn.Parameter(torch.zeros(entries))
-        start = math.log(math.expm1(1 - _LEAST))  # whose softplus is 1 - _LEAST
+        start = math.log(math.expm1(1 - _LEAST))  # its softplus is 1 - _LEAST
         self.unconstrained_upper_diag = nn.Parameter(torch.full((size,), start))
-        # Row by row; the order in which the files hold the entries.
+        # Row by row, the order of the entries in the files.
         self.register_buffer("lower_index", torch.tril_indices(size, size, -1), persistent=False)
         self.register_buffer("upper_index", torch.triu_indices(size, size, 1), persistent=False)
 
@@ -144,7 +144,7 @@ class ResidualBlock(nn.Module):
 
     Args:
         width: channels.
-        drop: share of the channels that the dropout takes.
+        drop: share of the channels that are dropped out.
     """
 
     def __init__(self, width: int, drop: float) -> None:
@@ -154,18 +154,18 @@ class ResidualBlock(nn.Module):
         self.drop = drop
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps (B, width) to the same."""
+        """Maps (B, width) to (B, width)."""
         hidden = self.linear_layers[0](relu(self.batch_norm_layers[0](x)))
         hidden = dropout(relu(self.batch_norm_layers[1](hidden)), self.drop, self.training)
         return x + self.linear_layers[1](hidden)
 
 
 class CouplingNet(nn.Module):
-    """The shift of one part of a state, from the other part and the condition.
+    """Network that predicts the shift of one part of a state from the other part and the condition.
 
     Args:
-        n_in: dimensions of the part that it sees.
-        n_out: of the part that is shifted.
+        n_in: dimensions of the input part.
+        n_out: dimensions of the shifted part.
         feature: features F of the condition, which enters the first layer only.
         width: channels.
         drop: see `ResidualBlock`.
@@ -190,7 +190,7 @@ class AdditiveCoupling(Transform):
 
     Args:
         size: dimensions D.
-        first: 0 or 1, the first dimension that stays as it is.
+        first: 0 or 1, the first unchanged dimension.
         feature, width, drop: see `CouplingNet`.
     """
 
@@ -213,7 +213,7 @@ class AdditiveCoupling(Transform):
         return y.index_add(-1, self.transform_features, -self._shift(y, feature))
 
     def log_volume(self) -> Tensor:
-        """See `Transform.log_volume`; a shift keeps it."""
+        """See `Transform.log_volume`; a shift preserves volume."""
         return self.dummy_buffer.new_zeros(())
 
     def _shift(self, x: Tensor, feature: Tensor) -> Tensor:
@@ -224,7 +224,7 @@ class Composite(Transform):
     """Transforms one after the other.
 
     Args:
-        transforms: the first one is next to the data, the last one next to the noise.
+        transforms: from the data to the noise.
     """
 
     def __init__(self, transforms: list[Transform]) -> None:
@@ -253,7 +253,7 @@ class Composite(Transform):
 
 
 class _Transformed(nn.Module):
-    """A level of names in the files."""
+    """A level of the key hierarchy in the files."""
 
     def __init__(self, transform: Composite) -> None:
         super().__init__()
@@ -271,7 +271,7 @@ class ConditionalGlow(nn.Module):
     Args:
         size: dimensions D of a state.
         feature: features F of the condition.
-        steps: triples of transforms; the couplings take turns in what they shift.
+        steps: number of triples of transforms; the couplings alternate in what they shift.
         width: channels of a coupling's network.
         drop: its dropout.
 
@@ -279,7 +279,7 @@ class ConditionalGlow(nn.Module):
         initialized: whether the ActNorms have seen their first batch.
 
     Raises:
-        ValueError: a state of fewer than 2 dimensions, which no coupling can split, or `steps` below 1.
+        ValueError: a state of fewer than 2 dimensions, which cannot be split, or `steps` below 1.
     """
 
     initialized: Tensor
@@ -298,11 +298,12 @@ class ConditionalGlow(nn.Module):
         initialise(self)
         for module in self.modules():
             if isinstance(module, CouplingNet):
-                # Near the identity, as in the paper of Glow: 21 random couplings blow rounding up to any size.
+                # Near the identity, as in the paper of Glow: 21 random couplings would amplify rounding errors without
+                # bound.
                 nn.init.xavier_normal_(module.final_layer.weight, gain=0.01)
 
     def log_density(self, x: Tensor, feature: Tensor) -> Tensor:
-        """(B,), nats: log p of states (B, D) given (B, F). The first call in training sets the ActNorms."""
+        """(B,), nats: log p of states (B, D) given (B, F). The first call in training initialises the ActNorms."""
         transform = self.flow.transform
         noise = transform(x, feature)
         if self.training:
@@ -311,12 +312,13 @@ class ConditionalGlow(nn.Module):
         return base + transform.log_volume()
 
     def forward(self, noise: Tensor, feature: Tensor) -> Tensor:
-        """States (B, D) of noise (B, D), differentiable to both and to the weights; see `log_density`."""
+        """States (B, D) from noise (B, D), differentiable in noise, feature and weights; see `log_density`."""
         return self.flow.transform.inverse(noise, feature)
 
 
 class UniDexGraspGlow(nn.Module):
-    """Translation and joints of a hand, given the cloud in the hand's own orientation: 1.79 million parameters of flow.
+    """Translation and joints of a hand, given the cloud in the hand's orientation; the flow has 1.79 million
+    parameters.
 
     Args:
         size: dimensions D of a state: translation 3 (metres), joints J (radians).
@@ -332,5 +334,5 @@ class UniDexGraspGlow(nn.Module):
         initialise(self.encoder)
 
     def condition(self, points: Tensor) -> Tensor:
-        """Feature (B, 1024) of clouds (B, N, 3), metres, turned into the orientation of the hand."""
+        """Feature (B, 1024) of clouds (B, N, 3), metres, rotated to the orientation of the hand."""
         return self.encoder(points)[0]

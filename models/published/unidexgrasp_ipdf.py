@@ -15,11 +15,11 @@ from torch_geometric.nn.conv import PointNetConv
 from ...geometry.sampling import farthest_point_sampling
 from ..blocks.across_ranks import BatchNorm1d
 
-_NEIGHBOURS = 64  # at most, of each centre
+_NEIGHBOURS = 64  # at most, per centre
 
 
 class _SortedMax(Aggregation):
-    """Maximum over edges in order of their targets, each of which has one; a third of the time of the default."""
+    """Maximum over edges sorted by target, each with at least one edge; takes a third of the time of the default."""
 
     def forward(
         self,
@@ -40,23 +40,23 @@ class SetAbstraction(nn.Module):
     """One level of PointNet++: a PointNet over the points in a ball around each centre.
 
     Args:
-        radius: of the ball, metres.
-        widths: of the layers, from the features of a point with its offset from the centre (+ 3) to the output.
+        radius: radius of the ball, metres.
+        widths: layer widths, from the features of a point with its offset from the centre (+ 3) to the output.
     """
 
     def __init__(self, radius: float, widths: Sequence[int]) -> None:
         super().__init__()
         self.radius = radius
-        # The layer's own loops would join the k-th centre to the k-th point, which is another one.
+        # The layer's self-loops would connect the k-th centre to the k-th point, which is a different one.
         self.conv = PointNetConv(_layers(widths), add_self_loops=False, aggr=_SortedMax())
 
     def forward(self, features: Tensor, points: Tensor, centres: Tensor) -> Tensor:
-        """Describes the neighbourhood of each centre.
+        """Encodes the neighbourhood of each centre.
 
         Args:
             features: (B, N, F) of the points.
             points: (B, N, 3), metres.
-            centres: (B, M, 3), metres, some of the points.
+            centres: (B, M, 3), metres, a subset of the points.
 
         Returns:
             (B, M, widths[-1]).
@@ -67,10 +67,10 @@ class SetAbstraction(nn.Module):
 
 
 class GlobalAbstraction(nn.Module):
-    """The last level of PointNet++: one PointNet over all points with their features.
+    """Last level of PointNet++: one PointNet over all points with their features.
 
     Args:
-        widths: of the layers, from the features of a point with its position (+ 3) to the output.
+        widths: layer widths, from the features of a point with its position (+ 3) to the output.
     """
 
     def __init__(self, widths: Sequence[int]) -> None:
@@ -84,7 +84,7 @@ class GlobalAbstraction(nn.Module):
 
 
 class PointNet2(nn.Module):
-    """PointNet++ (Qi et al. 2017) with two levels of balls of 0.1 m and 0.2 m; a cloud as 128 features."""
+    """PointNet++ (Qi et al. 2017) with two levels of balls of 0.1 m and 0.2 m; encodes a cloud as 128 features."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class PointNet2(nn.Module):
 
         The published code starts the farthest-point sampling at random, ours at the first point.
         """
-        # What is picked from picked points is a prefix of them, so that one sampling serves both levels.
+        # Farthest points of a farthest-point sample are its prefix, so one sampling serves both levels.
         half = math.ceil(points.shape[1] / 2)
         index = farthest_point_sampling(points, half).unsqueeze(-1).expand(-1, -1, 3)
         centres = points.gather(1, index)
@@ -114,7 +114,7 @@ class PointNet2(nn.Module):
 
 
 class Backbone(nn.Module):
-    """A level of names in the published file, nothing more."""
+    """A level of the key hierarchy in the published file."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,10 +143,10 @@ class ImplicitModel(nn.Module):
 
         Args:
             feature: (B, 128) of clouds.
-            query: (B, R, 3, 3), or (1, R, 3, 3) for all clouds alike.
+            query: (B, R, 3, 3), or (1, R, 3, 3) for all clouds.
 
         Returns:
-            (B, R), logarithm of a density up to a constant of the cloud.
+            (B, R), logarithm of a density up to a constant per cloud.
         """
         entries = query.flatten(-2).mT
         encoded = self.query_mlp(torch.cat([entries.sin(), entries.cos()], dim=1))
@@ -156,7 +156,7 @@ class ImplicitModel(nn.Module):
 class IPDFNetwork(nn.Module):
     """The density over rotations of a cloud, up to a constant: 1,669,121 trainable numbers.
 
-    Its query is Q, which takes the frame of the cloud to that of the hand.
+    Its query Q maps the frame of the cloud to that of the hand.
     """
 
     def __init__(self) -> None:
@@ -165,26 +165,26 @@ class IPDFNetwork(nn.Module):
         self.implicit_model = ImplicitModel()
 
     def forward(self, points: Tensor, query: Tensor) -> Tensor:
-        """Scores (B, R) of queries (B, R, 3, 3) or (1, R, 3, 3) for clouds (B, N, 3), metres; each is seen once."""
+        """Scores (B, R) of queries (B, R, 3, 3) or (1, R, 3, 3) for clouds (B, N, 3), metres; each is encoded once."""
         return self.implicit_model(self.backbone(points), query)
 
 
 def ball_edges(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor:
-    """Edges from points to centres: the first k points of the cloud within the radius, as PointNet++ takes them.
+    """Edges from points to centres: the first k points of the cloud within the radius, as in PointNet++.
 
-    `geometry.neighbours.ball_query` takes the nearest k, a smaller neighbourhood than the published weights have seen:
-    the first of a cloud in farthest-point order are spread over the ball.
+    `geometry.neighbours.ball_query` takes the nearest k, a smaller neighbourhood than the published weights were
+    trained with: the first points of a cloud in farthest-point order are spread over the ball.
 
     Args:
         centres: (B, M, 3), metres.
         points: (B, N, 3), metres.
-        radius: metres; a point at exactly this distance is in.
-        k: at most so many points of a centre.
+        radius: metres; a point at exactly this distance is included.
+        k: largest number of points per centre.
 
     Returns:
         (2, E) int64: indices into the points of the whole batch (B N) and into its centres (B M).
     """
-    # The product form of the distance cancels for near points.
+    # The product form of the distance suffers cancellation for close points.
     distance = torch.cdist(centres, points, compute_mode="donot_use_mm_for_euclid_dist")
     inside = distance <= radius
     chosen = inside & (inside.cumsum(-1, dtype=torch.int32) <= k)
@@ -193,6 +193,6 @@ def ball_edges(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor
 
 
 def _layers(widths: Sequence[int]) -> nn.Sequential:
-    """Linear, ReLU, batch norm for each step between two widths."""
+    """Linear, ReLU and batch norm between each two widths."""
     steps = (nn.Sequential(nn.Linear(a, b), nn.ReLU(inplace=True), BatchNorm1d(b)) for a, b in pairwise(widths))
     return nn.Sequential(*steps)

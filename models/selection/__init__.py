@@ -1,4 +1,4 @@
-"""Selection among proposed grasps."""
+"""Selection of proposed grasps."""
 
 from .filter import GraspFilter
 

@@ -1,7 +1,7 @@
-"""Keeps the grasps that touch the object with enough of the hand, hardly penetrate and can resist a push.
+"""Filter of grasps: keeps those that touch the object with enough of the hand, hardly penetrate, and resist pushes.
 
-RealDex (Liu et al., IJCAI 2024, section 4.2) drops "unstable grasps with insufficient contact" and gives no numbers;
-the limits here are ours, each can be changed or switched off, and each reports how many grasps it drops by itself.
+RealDex (Liu et al., IJCAI 2024, section 4.2) drops "unstable grasps with insufficient contact" without numbers; the
+limits here are ours. Each can be changed or switched off, and reports how many grasps it drops.
 """
 
 from __future__ import annotations
@@ -20,44 +20,44 @@ from ...metrics.functional.contact import contact
 from ...metrics.grasp import Q1, PenetrationDepth, SelfIntersectionDepth, SimDisplacement
 
 PALM = "palm"
-"""Name of the palm among the parts of a hand."""
+"""Name of the palm as a part of a hand."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which of B grasps a filter keeps, and why not the others.
+    """Result of a filter on B grasps, and why grasps were dropped.
 
     Attributes:
-        kept: (B,), bool, the grasp meets every criterion that is on.
-        drops: (B,), bool, by criterion, True where the grasp fails it, whatever the other criteria say.
+        kept: (B,), bool, whether the grasp meets all active criteria.
+        drops: (B,), bool, by criterion, True if the grasp fails it, regardless of the other criteria.
     """
 
     kept: Tensor
     drops: Mapping[str, Tensor]
 
     def rates(self) -> dict[str, float]:
-        """Share of the grasps that are dropped: by the filter ("all") and by each criterion alone; NaN of none."""
+        """Share of grasps that are dropped, by the filter ("all") and by each criterion alone; NaN without grasps."""
         flags = {"all": ~self.kept, **self.drops}
         return {name: float(dropped.double().mean()) for name, dropped in flags.items()}
 
 
 @dataclass(frozen=True)
 class GraspFilter:
-    """Criteria of a usable grasp; None switches one off. A pose that is not finite fails all that are on.
+    """Criteria of a usable grasp; None switches one off. A pose that is not finite fails all active ones.
 
     Attributes:
-        min_fingers: parts of the hand, of the other fingers and the palm, that have to touch the object beside the
-            thumb, which has to as well ("contact").
-        contact_threshold: metres, largest distance at which a part touches.
+        min_fingers: number of other fingers and palm that have to touch the object in addition to the thumb, which also
+            has to ("contact").
+        contact_threshold: metres, largest distance at which a part counts as touching.
         max_penetration: metres, largest depth of the hand in the object ("penetration").
-        min_q1: what Q1 has to exceed ("q1"); 0 asks for force closure.
-        max_self_penetration: metres, largest overlap of two links that are no neighbours ("self_penetration").
+        min_q1: value that Q1 has to exceed ("q1"); 0 requires force closure.
+        max_self_penetration: metres, largest overlap of two links that are not neighbours ("self_penetration").
         max_displacement: metres, largest distance that the object moves in `metrics.SimDisplacement`
             ("displacement").
         thumb: name of the thumb's fingertip in the hand's YAML; None takes the digit that points away from the others.
 
     Raises:
-        ValueError: a setting is negative or no number.
+        ValueError: a setting is negative or not a number.
     """
 
     min_fingers: int | None = 2
@@ -74,12 +74,13 @@ class GraspFilter:
                 raise ValueError(f"{name}: expected a number of at least 0, or null for no such limit, found {value}")
 
     def __call__(self, grasps: PosedGrasps) -> Selection:
-        """Measures B grasps of one object against every criterion that is on.
+        """Checks B grasps of one object against all active criteria.
 
-        Contacts, Q1 and the simulation are made once, for `metrics.columns.grasp_errors` of the same grasps too.
+        Contacts, Q1 and the simulation are computed once and shared with `metrics.columns.grasp_errors` of the same
+        grasps.
 
         Raises:
-            ValueError: `thumb` is no fingertip of the hand, or `min_fingers` more than it has.
+            ValueError: `thumb` is not a fingertip of the hand, or `min_fingers` exceeds the number of parts.
         """
         drops: dict[str, Tensor] = {}  # `~(... <= limit)` and not `... > limit`: a missing value fails
         if self.min_fingers is not None:
@@ -96,7 +97,7 @@ class GraspFilter:
         return Selection(kept, drops)
 
     def _enough_contact(self, grasps: PosedGrasps, fingers: int) -> Tensor:
-        """(B,), bool: the thumb and enough of the other fingers and the palm are near the object."""
+        """(B,), bool: whether the thumb and enough of the other fingers and the palm are near the object."""
         touching = parts_in_contact(grasps, self.contact_threshold)
         thumb = find_thumb(grasps.hand) if self.thumb is None else self.thumb
         if thumb not in touching or thumb == PALM:
@@ -105,14 +106,14 @@ class GraspFilter:
         others = [touches for name, touches in touching.items() if name != thumb]
         if fingers > len(others):
             raise ValueError(
-                f"min_fingers: expected at most {len(others)}, the parts that {grasps.hand.name!r} has beside its "
+                f"min_fingers: expected at most {len(others)}, the parts of {grasps.hand.name!r} other than its "
                 f"thumb, found {fingers}"
             )
         return touching[thumb] & (torch.stack(others).sum(0) >= fingers)
 
 
 def parts_in_contact(grasps: PosedGrasps, threshold: float = 0.005) -> dict[str, Tensor]:
-    """Which parts of the hand touch the object: within the threshold of its surface, or inside.
+    """Whether each part of the hand touches the object: within the threshold of its surface, or inside.
 
     Args:
         grasps: B grasps.
@@ -121,7 +122,7 @@ def parts_in_contact(grasps: PosedGrasps, threshold: float = 0.005) -> dict[str,
     Returns:
         (B,), bool, by name: each fingertip's digit, and `PALM` for the palm links.
     """
-    found = grasps.once("contact", contact)  # as `metrics.grasp` makes it; the distances know no threshold
+    found = grasps.once("contact", contact)  # shared with `metrics.grasp`; the distances do not depend on the threshold
     return {
         name: (found.link_distance[:, torch.isin(found.link, torch.tensor(links))] <= threshold).any(1)
         for name, links in parts(grasps.hand).items()
@@ -129,9 +130,9 @@ def parts_in_contact(grasps: PosedGrasps, threshold: float = 0.005) -> dict[str,
 
 
 def parts(hand: Hand) -> dict[str, tuple[int, ...]]:
-    """Links of each part of a hand: by fingertip the links from it up to the palm, and by `PALM` the palm links.
+    """Links of each part of a hand: for each fingertip the links from it up to the palm, and for `PALM` the palm links.
 
-    A link that two digits share, or the root, belongs to no digit.
+    Links shared by two digits, and the root, belong to no digit.
     """
     tree, palm = hand.spec.tree, hand.spec.palm_links
     chains: dict[str, list[str]] = {}

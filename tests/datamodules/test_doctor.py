@@ -98,7 +98,7 @@ class TestMeasure:
         for wrong, words in ((far, "translations in millimetres"), (bent, "joints in degrees")):
             doubts = measure(wrong).doubts
             assert doubts.count == 3
-            assert f"did you mean {words}? Read so, 3 of them" in doubts.messages()[-1]
+            assert f"did you mean {words}? If so, 3 of them" in doubts.messages()[-1]
             assert judge_doubts(doubts).level is Level.BAD
 
     def test_excess_is_counted_joint_by_joint(self, tmp_path: Path) -> None:

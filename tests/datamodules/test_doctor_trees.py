@@ -216,7 +216,7 @@ class TestRealDex:
         status, text = doctor("data=realdex", f"data.root={realdex}")
         assert status == 1
         assert verdicts(text)["conventions"] == "BAD"
-        assert "the likeliest first\n  the object's quaternions are w x y z and were read as x y z w" in text
+        assert "the likeliest first\n  the object's quaternions are w x y z but were read as x y z w" in text
         assert f"  {bad}" in text
 
     def test_the_demo_tree_is_not_taken_for_a_part_of_the_data(self, doctor: Doctor, realdex: Path) -> None:

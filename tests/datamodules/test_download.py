@@ -188,7 +188,7 @@ def test_only_the_rest_is_asked_for(server, fetcher, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("extra", [b"", b"more"])
 def test_a_part_that_is_all_or_more(server, fetcher, tmp_path: Path, extra: bytes) -> None:
-    """All of it, killed before it was renamed; or longer than the file, as of an older one: begun anew."""
+    """All of it, killed before it was renamed; or longer than the file, as of an older one: started over."""
     (tmp_path / "mug.zip.part").write_bytes(FILES["mug.zip"] + extra)
     fetcher.fetch(f"{server.url}/good/mug.zip", tmp_path / "mug.zip", MD5["mug.zip"])
     assert (tmp_path / "mug.zip").read_bytes() == FILES["mug.zip"]
@@ -198,7 +198,7 @@ def test_a_part_that_is_all_or_more(server, fetcher, tmp_path: Path, extra: byte
 def test_what_arrived_is_kept_when_it_is_given_up(server, fetcher, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(Handler, "answer_cut", lambda self, content, _: self.ranged(content, 100 * self.fresh()))
     monkeypatch.setattr(Handler, "fresh", lambda self: not self.headers.get("Range"), raising=False)
-    with pytest.raises(DownloadError, match=r"3 tries in vain \(broke off after 100 of \d+ bytes\).*run it again"):
+    with pytest.raises(DownloadError, match=r"3 failed tries \(broke off after 100 of \d+ bytes\).*run it again"):
         fetcher.fetch(f"{server.url}/cut/mug.zip", tmp_path / "mug.zip")
     assert (tmp_path / "mug.zip.part").read_bytes() == FILES["mug.zip"][:100]
     assert len(server.asked) == 4  # the first one brought something
@@ -216,10 +216,10 @@ def test_a_wrong_file_is_kept_aside_and_named(server, fetcher, tmp_path: Path, h
 @pytest.mark.parametrize(
     ("how", "message", "n_asked"),
     [
-        ("silent", r"silent/mug.zip: expected a file, found 3 tries in vain .*is the network there", 3),
+        ("silent", r"silent/mug.zip: expected a file, found 3 failed tries .*is there a network", 3),
         ("quota", r"expected a file, found a web page, 'Google Drive - Quota exceeded'; .*open the URL in a brow", 1),
         ("loop", r"expected a file, found a web page, 'again'", 2),
-        ("huge", r"mug.zip.part: expected \d+\.\d+ GB of free disk, found .*make room", 1),
+        ("huge", r"mug.zip.part: expected \d+\.\d+ GB of free disk, found .*free some space", 1),
     ],
 )
 def test_what_can_not_be_had_says_why(server, fetcher, tmp_path: Path, how: str, message: str, n_asked: int) -> None:
@@ -276,12 +276,12 @@ class TestCommand:
         out = listing.parent / "out"
         assert self.run(listing, "--objects", "mug") == 0
         assert sorted(p.name for p in out.iterdir()) == ["camera_param.json", "md5.txt", "mug.zip"]
-        assert "3 files got, 0 were there, 0 failed" in (text := capsys.readouterr().out)
+        assert "3 files downloaded, 0 already present, 0 failed" in (text := capsys.readouterr().out)
         assert "not checked: camera_param.json" in text
         server.asked.clear()
         assert self.run(listing, "--all") == 0
         assert [path for path, _ in server.asked] == ["/good/duck.zip"]
-        assert "1 files got, 3 were there" in capsys.readouterr().out
+        assert "1 files downloaded, 3 already present" in capsys.readouterr().out
         assert {p.name: p.read_bytes() for p in out.iterdir()} == server.files
 
     def test_a_damaged_file_from_before_is_set_aside_and_got_anew(self, listing: Path) -> None:
@@ -296,7 +296,7 @@ class TestCommand:
         listing.write_text(listing.read_text().replace("good/duck", "wrong/duck"))
         assert self.run(listing, "--all") == 1
         text = capsys.readouterr().out
-        assert "3 files got, 0 were there, 1 failed" in text
+        assert "3 files downloaded, 0 already present, 1 failed" in text
         assert "duck.zip: expected md5" in text
         assert (listing.parent / "out/mug.zip").exists()
 
@@ -367,5 +367,5 @@ def test_bad_checksums(tmp_path: Path) -> None:
 def test_the_disk_keeps_a_margin(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(fetch.shutil, "disk_usage", lambda _: SimpleNamespace(free=fetch.MARGIN + 99))
     fetch.check_room(tmp_path, 99, tmp_path)
-    with pytest.raises(DownloadError, match="make room"):
+    with pytest.raises(DownloadError, match="free some space"):
         fetch.check_room(tmp_path, 100, tmp_path)

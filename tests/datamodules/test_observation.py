@@ -318,7 +318,7 @@ class TestEveryDataSet:
         with caplog.at_level(logging.WARNING):
             for _ in range(2):
                 Observe(333)(grasps(ball(20).expand(2, -1, -1)), seeded())
-        assert caplog.messages == ["observations: fewer than 333 points are seen of some objects; they are repeated"]
+        assert caplog.messages == ["observations: of some objects, fewer than 333 points are visible; they are repeated"]
 
 
 class TestErrors:
@@ -331,7 +331,7 @@ class TestErrors:
             (lambda: Observe(0), "n_points: expected at least one point of object and table, found 0"),
             (lambda: Observe(1, table=Table()), "n_points: expected at least one point of object and table, found 1"),
             (lambda: Observe(candidates=3), "candidates: expected at least 4 points, found 3"),
-            (lambda: Observe(up=(0, 0, 0)), r"up: expected a vector of 3 that is not zero, found \[0, 0, 0\]"),
+            (lambda: Observe(up=(0, 0, 0)), r"up: expected a nonzero vector of 3, found \[0, 0, 0\]"),
             (lambda: Observe(hidden_radius=1.0), "hidden_radius: expected more than 1, found 1.0"),
             (lambda: Cameras(0), "count: expected at least one camera, found 0"),
             (lambda: Cameras(distance=(0.5, 0.4)), r"distance: expected \[low, high\] with 0 < low <= high"),
@@ -359,5 +359,5 @@ class TestErrors:
 
     def test_of_cameras_that_see_nothing(self, tmp_path: Path) -> None:
         """Everything drops out."""
-        with pytest.raises(DataError, match="cameras: expected them to see a point of the object, found that they see"):
+        with pytest.raises(DataError, match="cameras: expected some point of the object to be visible, found"):
             Observe(9, Cameras(), noise=DepthNoise(dropout=0.999999))(grasp(ball(99)), seeded())

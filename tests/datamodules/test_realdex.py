@@ -115,7 +115,7 @@ class TestReading:
         write_recording(object_transl=np.zeros((9, 3)), object_orient=np.tile(np.eye(3), (9, 1, 1)))
         (sample,) = read(tmp_path)
         assert len(sample.pose.joints) == len(sample.object_rotation) == 9
-        assert "hand has 12 frames, object 9; aligned by index, the tail dropped" in caplog.text
+        assert "hand has 12 frames, object 9; aligned by index, dropping the tail" in caplog.text
 
     def test_object_points_lie_on_the_mesh(self, write_recording: Writer, tmp_path: Path) -> None:
         write_recording()

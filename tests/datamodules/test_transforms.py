@@ -226,7 +226,7 @@ class TestCompose:
     ("make", "message"),
     [
         (lambda: Yaw(4.0), "largest: expected an angle from 0 to pi, found 4.0"),
-        (lambda: Yaw(up=(0, 0)), r"up: expected a vector of 3 that is not zero, found \[0, 0\]"),
+        (lambda: Yaw(up=(0, 0)), r"up: expected a nonzero vector of 3, found \[0, 0\]"),
         (lambda: Jitter(-1), "std: expected a length >= 0, found -1"),
         (lambda: Jitter(largest=-0.1), "largest: expected a length >= 0, found -0.1"),
         (lambda: PerturbHand(rotation_std=-1), "rotation_std: expected a standard deviation >= 0, found -1"),

@@ -254,7 +254,7 @@ def test_sparse_indices_that_lead_elsewhere(tmp_path, change):
 
 def test_a_sparse_matrix_of_a_shape_alone_is_refused(tmp_path):
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(_Evil(scipy.sparse.csc_matrix, (10**9, 10**9)), protocol=2))
-    with pytest.raises(PickleFileError, match="not given by its arrays"):
+    with pytest.raises(PickleFileError, match="not defined by its arrays"):
         load_pickle(tmp_path / "a.pkl")
 
 

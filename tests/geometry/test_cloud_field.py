@@ -143,9 +143,9 @@ def test_no_cloud_gives_nan(shape, monkeypatch):
 @pytest.mark.parametrize(
     ("points", "message"),
     [
-        (torch.zeros(2, 40, 3), r"finite ones of shape \(N, 3\), found shape \(2, 40, 3\)"),
-        (torch.full((40, 3), math.nan), "expected finite ones"),
-        (torch.zeros(400, 3), "expected at least 32 different ones to fit a surface, found 1"),
+        (torch.zeros(2, 40, 3), r"finite values, shape \(N, 3\), found shape \(2, 40, 3\)"),
+        (torch.full((40, 3), math.nan), "expected finite values"),
+        (torch.zeros(400, 3), "expected at least 32 distinct ones to fit a surface, found 1"),
     ],
 )
 def test_points_that_make_no_surface_are_named(points, message):

@@ -89,7 +89,7 @@ class TestHiddenPointRemoval:
         assert hidden_point_removal(line, (0, 0, 0)).tolist() == list(range(10))
 
     def test_a_point_at_the_eye_is_refused(self) -> None:
-        with pytest.raises(ValueError, match=r"eye: expected a place away from the points, found point 1 there"):
+        with pytest.raises(ValueError, match=r"eye: expected a position away from the points, found it at point 1"):
             hidden_point_removal(np.arange(15.0).reshape(5, 3), (3, 4, 5))
 
     def test_on_convex_shapes_it_agrees_with_rays(self) -> None:
@@ -150,5 +150,5 @@ class TestOccluder:
     def test_bad_input_is_refused(self) -> None:
         with pytest.raises(MeshError, match="mesh: expected a triangle mesh, found no faces"):
             Occluder(trimesh.Trimesh())
-        with pytest.raises(ValueError, match="eye: expected a place away from the points, found point 0 there"):
+        with pytest.raises(ValueError, match="eye: expected a position away from the points, found it at point 0"):
             Occluder(cup()).sees([[1.0, 2.0, 3.0]], (1, 2, 3))

@@ -112,7 +112,7 @@ def test_bps_encode_points_at_the_nearest_point() -> None:
     ("call", "message"),
     [
         (lambda p: neighbours.knn(p[0], p, 1), r"query: expected shape \(B, N, 3\), found \(9, 3\)"),
-        (lambda p: neighbours.knn(p[:1], p, 1), "query: expected as many clouds as points has, 2, found 1"),
+        (lambda p: neighbours.knn(p[:1], p, 1), "query: expected as many clouds as in points, 2, found 1"),
         (lambda p: neighbours.knn(p, p, 10), "k: expected 1 to 9, the number of points, found 10"),
         (lambda p: neighbours.ball_query(p, p, 0.0, 1), "radius: expected a positive number, found 0.0"),
         (lambda p: neighbours.bps_encode(p, p), r"basis: expected shape \(n, 3\), found \(2, 9, 3\)"),

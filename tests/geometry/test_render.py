@@ -153,12 +153,12 @@ def test_points_are_spheres_of_the_radius() -> None:
         (lambda: Camera.framing([]), "meshes: expected at least one"),
         (lambda: render_scene([(ball(), (255, 0, 0))]), r"meshes\[0\]: expected a colour .* found \(255, 0, 0\)"),
         (lambda: render_scene([(ball(), RED)], size=(0, 5)), r"size: expected \(height, width\) .* found \(0, 5\)"),
-        (lambda: Camera((0, 0, 1), (0, 0, 1)), "eye: expected a place away from the target"),
+        (lambda: Camera((0, 0, 1), (0, 0, 1)), "eye: expected a position away from the target"),
         (
             lambda: Camera((0, 0, 1), (0, 0, 0), fov_deg=180),
             "fov_deg: expected an angle between 0 and 180",
         ),
-        (lambda: Camera.framing([(ball(), RED)], (0, 0, 0)), "direction: expected a vector that is not zero"),
+        (lambda: Camera.framing([(ball(), RED)], (0, 0, 0)), "direction: expected a nonzero vector"),
         (lambda: points_mesh(np.zeros((0, 3))), r"points: expected shape \(N, 3\) with N >= 1, found \(0, 3\)"),
     ],
 )

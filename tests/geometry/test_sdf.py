@@ -206,7 +206,7 @@ def test_a_bad_mesh_is_named() -> None:
         SignedDistance(inverted)
     with pytest.raises(MeshError, match="found no faces"):
         SignedDistance(trimesh.Trimesh(np.eye(3)))
-    with pytest.raises(MeshError, match="all faces at one point"):
+    with pytest.raises(MeshError, match="all faces collapsed to one point"):
         SignedDistance(trimesh.Trimesh(np.ones((3, 3)), [[0, 1, 2]], process=False))
     with pytest.raises(ValueError, match=r"points: expected shape \(..., 3\), found \(2,\)"):
         SignedDistance(box())(torch.zeros(2))

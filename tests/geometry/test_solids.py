@@ -100,7 +100,7 @@ def test_unmerged_faces_are_merged_and_said(l_shape: trimesh.Trimesh) -> None:
     )
     solid, _, repairs = make_solid(loose)
     assert solid.volume() == pytest.approx(3, rel=1e-12)
-    assert repairs == [f"merged {len(loose.vertices) - len(l_shape.vertices)} vertices at equal places"]
+    assert repairs == [f"merged {len(loose.vertices) - len(l_shape.vertices)} vertices at equal positions"]
 
 
 def test_a_small_hole_is_filled_and_said() -> None:

@@ -109,7 +109,7 @@ class TestDexGraspNet:
     @pytest.mark.parametrize(
         ("entry", "message"),
         [
-            (lambda h: {"qpos": values(h)}, r"a\.npy, row 1: missing key 'scale'; there are: qpos"),
+            (lambda h: {"qpos": values(h)}, r"a\.npy, row 1: missing key 'scale'; available: qpos"),
             (lambda h: {"qqpos": 1, "scale": 1}, r"row 1: missing key 'qpos'; did you mean 'qqpos'"),
             (lambda h: [1, 2], r"row 1: expected a dict with qpos and scale, found list '\[1, 2\]'"),
             (
@@ -201,7 +201,7 @@ class TestUniDexGrasp:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"plane": None}, r"0\.npz: missing key 'plane'; there are: qpos, scale"),
+            ({"plane": None}, r"0\.npz: missing key 'plane'; available: qpos, scale"),
             ({"plane": np.ones(3)}, r"plane: expected four numbers, normal and offset, found float64 of shape \(3,\)"),
             ({"scale": np.ones(2)}, r"0\.npz, scale: expected a number, found an array of shape \(2,\)"),
             ({"scale": np.float32(0)}, "scale of grasp 0: expected a positive number, found 0"),
@@ -257,7 +257,7 @@ class TestDexzoo:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            (lambda x: x.pop("scale"), r"g\.npz: missing key 'scale'; there are: .*translation"),
+            (lambda x: x.pop("scale"), r"g\.npz: missing key 'scale'; available: .*translation"),
             (lambda x: x.update(version=np.array(2)), "version: expected 1, found 2"),
             (lambda x: x.update(hand=np.array("mano")), "hand: expected 'shadow', found 'mano'"),
             (lambda x: x["joint_names"].put(3, "FFJ9"), r"joint_names: .*'shadow', found 'FFJ9'; did you mean 'FFJ"),
@@ -334,7 +334,7 @@ class TestWhichFormat:
         assert guess_format(files / right) == right
         assert len(load_grasps(files / right, hand)) == 1
         if wrong != right:
-            with pytest.raises(GraspFileError, match=rf"looks like the format '{right}'; .*--format {right}"):
+            with pytest.raises(GraspFileError, match=rf"looks like format '{right}'; .*--format {right}"):
                 load_grasps(files / right, hand, wrong)
 
     def test_unknown_names_and_places(self, files, hand):

@@ -64,7 +64,7 @@ def test_once_computes_once_per_batch(hand: Hand, ball: ObjectAsset) -> None:
         (lambda hand: HandPose(torch.zeros(2, 3), torch.eye(3).expand(2, 3, 3), torch.zeros(2, 5), "shadow"), None,
          r"22 joints, found \(2,\) and 5"),
         (lambda hand: HandPose(torch.zeros(2, 3), torch.eye(3).expand(2, 3, 3), torch.zeros(2, 22), "mano"), None,
-         r"expected one of 'shadow', found one of 'mano'; see Hand.convert"),
+         r"expected a pose of 'shadow', found one of 'mano'; see Hand.convert"),
         (lambda hand: hand.rest_pose(2), torch.tensor([1.0, -2.0]), r"scale: expected 2 positive .* found \[-2.0"),
         (lambda hand: hand.rest_pose(2), torch.tensor([0.0, 1.0]), r"scale: expected 2 positive .* found \[0.0"),
         (lambda hand: hand.rest_pose(2), torch.ones(3), r"scale: expected 2 positive numbers, found shape \(3,\)"),

@@ -39,9 +39,9 @@ def test_smallest_hand(tmp_path):
         ([], "links: expected a list of links"),
         (
             [PALM, {**FINGER, "parent": "plam"}],
-            "expected a parent that comes before it; did you mean 'palm'?",
+            "expected a parent listed before it; did you mean 'palm'?",
         ),
-        ([{**PALM, "parent": "x"}, FINGER], "'palm': expected no parent, it is the root, found 'x'"),
+        ([{**PALM, "parent": "x"}, FINGER], "'palm': expected no parent, because it is the root, found 'x'"),
         ([PALM, {**FINGER, "capsule": []}], "unknown key 'capsule'; did you mean 'capsules'?"),
         ([PALM, {"parent": "palm"}], r"links\[1\]: missing key 'name'"),
         ([PALM, {**FINGER, "joint": {"name": "j", "axis": [1, 0, 0]}}], "joint: missing key 'range'"),

@@ -150,7 +150,7 @@ def test_points_by_rule(hand):
 def test_standin_is_called_so(hand, model_file, tmp_path):
     assert hand.name == "mano"
     assert hand.title == "mano (stand-in)"
-    assert any("made up by this project" in note for note in findings(hand))
+    assert any("invented by this project" in note for note in findings(hand))
     genuine = pickle.loads(model_file.read_bytes())
     del genuine["stand_in"]
     (tmp_path / "MANO_RIGHT.pkl").write_bytes(pickle.dumps(genuine, protocol=2))

@@ -122,7 +122,7 @@ def test_translations_in_another_unit_are_named_and_counted(shadow, unit: str) -
     assert doubts.reasons[0] == f"hand far from the object ({unit}?)"
     (message,) = doubts.messages()
     assert message.startswith("implausible: 5 of 6 grasps: the hand is ")
-    assert message.endswith(f"; did you mean translations in {unit}? Read so, 5 of them are within 5 cm")
+    assert message.endswith(f"; did you mean translations in {unit}? If so, 5 of them are within 5 cm")
 
 
 def test_a_hand_that_no_unit_brings_near_is_far_all_the_same(shadow) -> None:
@@ -138,7 +138,7 @@ def test_joints_in_degrees_are_named_and_counted(shadow) -> None:
     assert doubts.reasons == ("joints beyond their limits (degrees?)",) * 6
     (message,) = doubts.messages()
     assert message.startswith("implausible: 6 of 6 grasps: joints ")
-    assert "did you mean joints in degrees? Read so, 6 of them" in message
+    assert "did you mean joints in degrees? If so, 6 of them" in message
 
 
 def test_joints_a_little_beyond_their_limits_raise_no_doubt(shadow) -> None:

@@ -63,7 +63,7 @@ def test_cat_stack_index_reshape():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match=r"expected one hand, found \['mano', 'shadow'\]"):
+    with pytest.raises(ValueError, match=r"expected poses of one hand, found \['mano', 'shadow'\]"):
         HandPose.cat([_poses(1), _poses(1, hand="mano")])
     with pytest.raises(ValueError, match="counted from the front"):
         HandPose.stack([_poses(1)], dim=-1)

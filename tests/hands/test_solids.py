@@ -86,7 +86,7 @@ def test_neighbours_overlap_by_design() -> None:
 def test_listed_pairs_are_excluded_and_the_check_names_them(tmp_path: Path) -> None:
     hand = fixed_hand(tmp_path, ball([0, 0, 0], 0.01), ball([0.015, 0, 0], 0.01), ball([0.1, 0, 0], 0.01))
     assert rest_overlaps(hand) == [("link0", "link1", pytest.approx(0.005))]
-    note = "link0 and link1 overlap by 5.0 mm at rest; if that is how the hand is built, write `overlaps: [["
+    note = "link0 and link1 overlap by 5.0 mm at rest; if the hand is built like that, write `overlaps: [["
     assert note + "link0, link1]]`" in findings(hand)
     content = yaml.safe_load((tmp_path / "fixed.yaml").read_text())
     (tmp_path / "listed.yaml").write_text(yaml.safe_dump(content | {"overlaps": [["link1", "link0"]]}))
@@ -100,7 +100,7 @@ def test_listed_pairs_are_excluded_and_the_check_names_them(tmp_path: Path) -> N
     ("overlaps", "message"),
     [
         ([["ffprximal", "mfproximal"]], r"overlaps: no 'ffprximal'; did you mean 'ffproximal'\?"),
-        ([["ffknuckle", "mfproximal"]], r"overlaps: no 'ffknuckle'; .*there are: palm, ffproximal"),
+        ([["ffknuckle", "mfproximal"]], r"overlaps: no 'ffknuckle'; .*available: palm, ffproximal"),
         ([["palm"]], r"overlaps: expected pairs \[link, other link\], found \['palm'\]"),
         (["palm"], r"overlaps: expected pairs \[link, other link\], found 'palm'"),
         ([["palm", "palm"]], r"overlaps: expected pairs \[link, other link\], found \['palm', 'palm'\]"),

@@ -124,7 +124,7 @@ def _spoil(yaml, old, new):
     [
         ("name: pincer\n", "", "missing key 'name'"),
         ("fingertips:", "fingertip:", "unknown key 'fingertip'; did you mean 'fingertips'?"),
-        ("kind: tree", "kind: urdf", "kind: no 'urdf'; there are: tree, mano"),
+        ("kind: tree", "kind: urdf", "kind: no 'urdf'; available: tree, mano"),
         ("contact_links: [left_tip, [slider]]\n", "", "missing key 'contact_links'"),
         ("source: pincer.urdf", "source: pincr.urdf", "source: expected a URDF or MJCF file, found nothing at "),
         ("source: pincer.urdf", "source: {package: no_such, file: a.xml}", "package 'no_such' is not installed"),

@@ -44,7 +44,7 @@ def test_translations_in_millimetres_are_named_and_counted(given: Given, capsys:
         assert given.main() == 0
         said = " ".join(capsys.readouterr().out.split())
         assert "implausible: 9 of 17 grasps: the hand is " in said
-        assert "did you mean translations in millimetres? Read so, 9 of them are within 5 cm" in said
+        assert "did you mean translations in millimetres? If so, 9 of them are within 5 cm" in said
     reasons = table(given)["implausible"].to_pylist()
     assert reasons == ["hand far from the object (millimetres?)", "", *[reasons[0]] * 8, *[""] * 7]
     distance = table(given)["hand_distance_m"].to_numpy()
@@ -116,7 +116,7 @@ FALL = 100 * 9.8 * 0.002**2 * 73 * 74 / 2
         ((), 0.0, "up: z for 2 grasps\n"),
         (("--up=z",), 0.0, "up: z for 2 grasps\n"),
         (("--up=-z",), FALL, "up: -z for 2 grasps\n"),
-        (("--up=six",), 5 / 6 * FALL, "up: not known for 2 grasps, which fall along all six half axes\n"),
+        (("--up=six",), 5 / 6 * FALL, "up: unknown for 2 grasps, which fall along all six half axes\n"),
     ],
 )
 def test_gravity_pulls_against_up(shelf, tmp_path: Path, words, expected, said, capsys) -> None:

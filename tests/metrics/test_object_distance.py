@@ -76,7 +76,7 @@ def test_bad_input_is_named(meshes: dict[str, Path], tmp_path: Path) -> None:
     objects, (rotation, translation), cube = ObjectDistance(), _poses(2), meshes["cube"]
     with pytest.raises(ValueError, match=r"\(3, 3, 3\) and \(3, 3\) for 3 meshes, found \(2, 3, 3\) and \(2, 3\)"):
         objects.at(rotation, translation, [cube] * 3)
-    with pytest.raises(ValueError, match=r"found None at \[1\]; give `clouds`"):
+    with pytest.raises(ValueError, match=r"found None at \[1\]; pass `clouds`"):
         objects.at(rotation, translation, [cube, None])
     with pytest.raises(ValueError, match=r"clouds: expected \(2, N, 3\) for 2 meshes, found \(1, 9, 3\)"):
         objects.at(rotation, translation, [cube, None], torch.zeros(1, 9, 3))

@@ -99,7 +99,7 @@ class TestNumbers:
         assert given.main() == 0
         printed = capsys.readouterr().out
         assert "17 grasps of 2 objects" in printed
-        assert "2 grasps hold numbers that are not finite" in printed
+        assert "2 grasps contain numbers that are not finite" in printed
         assert "sem/slab-1" in printed
         overall = next(line for line in printed.splitlines() if line.startswith(" contact_ratio"))
         assert overall.split() == ["contact_ratio", "share", "higher", "0.53", "±", "0.52", "1.00", "15", "2"]
@@ -161,7 +161,7 @@ class TestResuming:
     )
     def test_other_settings_are_refused(self, given: Given, change: dict, message: str) -> None:
         given.run()
-        with pytest.raises(EvaluationError, match=rf"holds results of other settings: {message}; give another --out"):
+        with pytest.raises(EvaluationError, match=rf"holds results of other settings: {message}; choose another --out"):
             given.run(settings=replace(given.settings, **change))
 
     def test_another_hand_of_the_same_name_is_refused(self, given: Given) -> None:
@@ -173,7 +173,7 @@ class TestResuming:
     def test_other_grasps_and_another_mesh_are_refused(self, given: Given) -> None:
         given.run()
         given.write_grasps("cube", 10, shift=0.001)
-        with pytest.raises(EvaluationError, match=r"other grasps, or of another mesh, of object 'cube'; give another"):
+        with pytest.raises(EvaluationError, match=r"other grasps, or of another mesh, of object 'cube'; choose another"):
             given.run()
         given.write_grasps("cube", 10)
         given.run()

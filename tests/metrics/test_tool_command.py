@@ -129,8 +129,8 @@ class TestCommand:
             (("--hand", "shadw"), "no hand 'shadw'; did you mean 'shadow'"),
             (("--hand", "shadow"), "hand: expected 'shadow', found 'fixed'"),
             (("--mesh", "nowhere"), "nowhere: expected a mesh file or a folder of meshes"),
-            (("--format", "dexgraspnet"), "looks like the format 'dexzoo'"),
-            (("--out", str(given.hand.spec.file / "below")), "give another --out"),
+            (("--format", "dexgraspnet"), "looks like format 'dexzoo'"),
+            (("--out", str(given.hand.spec.file / "below")), "choose another --out"),
             (("--metrics", "penetratio"), "--metrics: expected one of all, "),
         ):
             assert given.main(*words) == 1

@@ -32,7 +32,7 @@ def test_a_generator_of_each_object_makes_draws_independent_of_the_batch() -> No
 
     abc, ca, b = made("abc"), made("ca"), made("b")
     assert all(x.equal(y) for x, y in zip(abc, [ca[1], b[0], ca[0]], strict=True))
-    with pytest.raises(ValueError, match="generator: expected one of each of 3 objects, found 2"):
+    with pytest.raises(ValueError, match="generator: expected one for each of 3 objects, found 2"):
         draw_prior(3, 1, 1, [draw_generator(0, name) for name in "ab"], 1.0)
 
 

@@ -1,4 +1,4 @@
-"""Prediction of how closely a hand touches each point of an object: ours, and the published network."""
+"""Contact predictors, of how closely a hand touches each point of an object: ours, and the published network."""
 
 from .model import ContactMap, ContactPredictor
 from .official import OfficialContactMap

@@ -1,4 +1,4 @@
-"""Where a hand means to touch an object, predicted from an inexact pose of it (RealDex, section 4.2)."""
+"""Prediction of a hand's intended contact with an object from an inexact pose (RealDex, section 4.2)."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ Head = Literal["bins", "regression"]
 
 
 class ContactPredictor(nn.Module, ABC):
-    """(object cloud, points of a hand near it) -> contact in [0, 1] at every object point.
+    """Base class of contact predictors: object cloud and points of a nearby hand -> contact in [0, 1] at every object
+    point.
 
-    Trained with hands that are a little off, it tells where the hand was meant to be. A subclass is a network.
+    Trained with slightly perturbed hands, it predicts where the hand was meant to be. Subclasses are networks.
 
     Args:
-        hand: the hand; its surface points are those of the model.
-        bins: classes of contact, equally wide.
-        head: "bins" learns a distribution over the classes, "regression" the contact itself.
-        n_hand_points: points on the hand's surface.
+        hand: the hand; the model keeps its surface points.
+        bins: number of contact classes, equally wide.
+        head: "bins" learns a distribution over the classes, "regression" the contact value.
+        n_hand_points: number of points on the hand's surface.
 
     Raises:
         ValueError: an unknown head, or fewer than 2 bins.
@@ -50,7 +51,7 @@ class ContactPredictor(nn.Module, ABC):
 
     @property
     def n_outputs(self) -> int:
-        """Channels of the logits."""
+        """Number of channels of the logits."""
         return self.bins if self.head == "bins" else 1
 
     @abstractmethod
@@ -59,14 +60,14 @@ class ContactPredictor(nn.Module, ABC):
 
         Args:
             object_points: (B, N, 3), metres.
-            hand_points: (B, H, 3), metres, same frame, as `hand_points` makes them.
+            hand_points: (B, H, 3), metres, same frame, from `hand_points`.
 
         Returns:
-            (B, N, bins), or (B, N, 1) of the regression.
+            (B, N, bins), or (B, N, 1) for regression.
         """
 
     def freeze(self) -> None:
-        """Stops training for good: no gradients, and eval mode even where the model around it is set to train."""
+        """Freezes the predictor permanently: no gradients, and eval mode even if the enclosing model trains."""
         self.frozen = True
         self.requires_grad_(False).eval()
 
@@ -82,20 +83,20 @@ class ContactPredictor(nn.Module, ABC):
         return logits.softmax(-1) @ bin_centres(self.bins, logits.device, logits.dtype)
 
     def mode(self, logits: Tensor) -> Tensor:
-        """Contact (B, N) in [0, 1]: the centre of the most likely class; of the regression the same as `expected`."""
+        """Contact (B, N) in [0, 1]: the centre of the most likely class; for regression the same as `expected`."""
         if self.head == "regression":
             return self.expected(logits)
         return bin_centres(self.bins, logits.device, logits.dtype)[logits.argmax(-1)]
 
     def probability(self, logits: Tensor, above: float) -> Tensor:
-        """Probability (B, N) of a contact of at least `above`, evenly spread in a class; 0 or 1 of the regression."""
+        """Probability (B, N) of a contact of at least `above`, uniform within each class; 0 or 1 for regression."""
         if self.head == "regression":
             return (self.expected(logits) >= above).to(logits)
         upper = torch.arange(1, self.bins + 1, device=logits.device, dtype=logits.dtype) / self.bins
         return logits.softmax(-1) @ ((upper - above) * self.bins).clamp(0, 1)
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Scalar: cross-entropy (nats) of the class of `target` (B, N), or the mean squared error of the regression."""
+        """Scalar: cross-entropy (nats) of the class of `target` (B, N), or the mean squared error for regression."""
         if self.head == "regression":
             return mse_loss(self.expected(logits), target)
         return cross_entropy(logits.flatten(0, 1), contact_bins(target, self.bins).flatten())
@@ -113,17 +114,17 @@ class ContactPredictor(nn.Module, ABC):
 
 
 class ContactMap(ContactPredictor):
-    """Our predictor, for few cores.
+    """Our contact predictor, for few cores.
 
-    Each object point sees itself, the whole object and the whole hand; a small MLP on the three gives its contact. Both
-    clouds are seen relative to the centroid of the object's, so the frame may have any origin.
+    A small MLP predicts the contact of each object point from its own feature and those of the whole object and hand.
+    Both clouds are centred on the object's centroid, so the origin of the frame does not matter.
 
     Args:
         hand, bins, head, n_hand_points: see `ContactPredictor`.
-        widths: layers of the features of one point; the last one is the size of the feature of a cloud.
-        width: of the MLP that joins the features.
-        local: whether an object point also sees the nearest point of the given hand: the offset to it, its distance
-            and the soft contact that this distance would mean. It tells nothing of the true hand.
+        widths: layer widths of the point features; the last one is the size of a cloud's feature.
+        width: width of the MLP that combines the features.
+        local: whether an object point also gets features of the nearest point of the given hand: offset, distance and
+            the soft contact of that distance. This does not reveal the true hand.
     """
 
     def __init__(
@@ -150,7 +151,7 @@ class ContactMap(ContactPredictor):
         centre = object_points.mean(dim=1, keepdim=True)
         points, obj = self.object_encoder(self._point_features(object_points, hand_points, centre))
         _, hand = self.hand_encoder((hand_points - centre) / _SCALE)
-        # One linear layer on (point | object | hand), without writing the two global features N times.
+        # One linear layer on (point | object | hand), without repeating the two global features N times.
         joined = self.join_point(points) + self.join_global(torch.cat([obj, hand], dim=-1)).unsqueeze(1)
         return self.output(relu(joined))
 

@@ -1,4 +1,4 @@
-"""The contact predictor of RealDex and UniDexGrasp, which their files load into."""
+"""The contact predictor of RealDex and UniDexGrasp, into which their files can be loaded."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .model import ContactPredictor
 
 
 class OfficialContactMap(ContactPredictor):
-    """`ContactMapNet` as a predictor of contact, trained as it was published but for the class of full contact.
+    """`ContactMapNet` as a contact predictor, trained as published except for the class of full contact.
 
-    The published target has contact of exactly 1 in the first class and reads points inside the hand as free; here they
-    are in the last class. The clouds are seen as they are: the frame they come in matters.
+    The published target puts contact of exactly 1 in the first class and treats points inside the hand as free; here
+    they are in the last class. Clouds are not centred, so their frame matters.
 
     Args:
         hand: the hand.
-        bins: classes of contact.
+        bins: number of contact classes.
         head: "bins" or "regression".
-        n_hand_points: points on the hand's surface.
+        n_hand_points: number of points on the hand's surface.
     """
 
     def __init__(
@@ -49,6 +49,6 @@ class OfficialContactMap(ContactPredictor):
         return load_official(path, self.net)
 
     def forward(self, object_points: Tensor, hand_points: Tensor) -> Tensor:
-        """See `ContactPredictor.forward`; log-probabilities where there are bins."""
+        """See `ContactPredictor.forward`; log-probabilities for bins."""
         logits = self.net(object_points, hand_points)
         return logits if self.head == "regression" else log_softmax(logits, dim=-1)

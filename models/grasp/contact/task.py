@@ -1,4 +1,4 @@
-"""The task around the contact predictor: it sees a hand that is off its pose and says where the true one touches."""
+"""Task for contact predictors: from a perturbed hand, predict where the true one touches."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from ...task import Row, Task, draw_generator
 from .model import ContactPredictor
 
 CONTACT = 0.005
-"""metres between an object point and the hand that count as contact in F1 (GraspTTA's threshold)."""
+"""metres, largest distance of an object point to the hand that counts as contact in F1 (GraspTTA's threshold)."""
 _TOUCHES = float(soft_contact(torch.tensor(CONTACT)))
 
 
 class ContactPrediction(Task):
-    """Trains a contact predictor on hands moved off true grasps (RealDex, section 4.2).
+    """Trains a contact predictor on perturbed true grasps (RealDex, section 4.2).
 
-    In the test every grasp gets a row of errors, and a second one, `perturbed hand`, of the map that the moved hand has
-    itself: what the predictor is worth is the difference.
+    In the test every grasp gets a row of errors, and a second one, `perturbed hand`, for the contact map of the
+    perturbed hand itself: the value of the predictor is the difference.
 
     Args:
-        network: makes the predictor from a hand (a partial).
+        network: makes the predictor for a hand (a partial).
         hand: name or YAML of the hand.
-        perturb: noise on the hand that the predictor sees.
-        n_points: points of each cloud in a training step, the first ones, which are a farthest-point subset.
-        optimizer: makes the optimiser from parameters.
+        perturb: noise on the hand given to the predictor.
+        n_points: number of points of each cloud in a training step: the first ones, which are a farthest-point subset.
+        optimizer: makes the optimiser for the parameters.
         scheduler: makes the learning-rate schedule, see `Task`.
-        method: the name in tables.
+        method: name in tables.
     """
 
     datamodule_type = GraspDataModule
@@ -64,7 +64,7 @@ class ContactPrediction(Task):
         """Needs none."""
 
     def training_step(self, batch: GraspBatch, batch_idx: int) -> Tensor:
-        """Loss of the map at hands moved anew each time."""
+        """Loss of the contact map for freshly perturbed hands."""
         fewer = replace(batch, object_points=batch.object_points[:, : self.n_points])
         logits, target = self._predict(fewer, None)
         loss = self.network.loss(logits, target)
@@ -74,11 +74,11 @@ class ContactPrediction(Task):
         return loss
 
     def on_validation_start(self) -> None:
-        """Empties the rows of an earlier validation."""
+        """Clears the rows of an earlier validation."""
         self._validated: list[Row] = []
 
     def validation_step(self, batch: GraspBatch, batch_idx: int) -> None:
-        """Loss, accuracy and F1 at hands moved the same way each time."""
+        """Loss, accuracy and F1 for hands perturbed the same way each time."""
         logits, target = self._predict(batch, _generators(batch))
         each = zip(logits.split(1), target.split(1), strict=True)
         losses = torch.stack([self.network.loss(*one) for one in each])
@@ -93,11 +93,11 @@ class ContactPrediction(Task):
         self.log_means("val", self.gather(self._validated))
 
     def on_test_start(self) -> None:
-        """Empties the results of an earlier test."""
+        """Clears the results of an earlier test."""
         self.results = []
 
     def test_step(self, batch: GraspBatch, batch_idx: int) -> None:
-        """Errors of every grasp, at hands moved the same way each time."""
+        """Errors of every grasp, for hands perturbed the same way each time."""
         moved = self.perturb(batch, _generators(batch))
         logits, target = self._predict(batch, _generators(batch))
         own = self.network.target(moved.pose, batch.object_points)
@@ -112,7 +112,7 @@ class ContactPrediction(Task):
                 self.results.append(row | {key: value[i] for key, value in values.items()})
 
     def on_test_epoch_end(self) -> None:
-        """Collects the rows of all ranks and logs the means."""
+        """Gathers the rows of all ranks and logs the means."""
         self.gather_results()
         mine = [row for row in self.results if row["method"] == self.method]
         self.log_means("test", mine)
@@ -120,7 +120,7 @@ class ContactPrediction(Task):
     def _predict(
         self, batch: GraspBatch, generator: torch.Generator | Sequence[torch.Generator] | None
     ) -> tuple[Tensor, Tensor]:
-        """Logits of the predictor that sees the moved hand, and the true hand's map."""
+        """Logits of the predictor for the perturbed hand, and the true hand's contact map."""
         moved = self.perturb(batch, generator)
         points = batch.object_points
         target = self.network.target(batch.pose, points)
@@ -134,14 +134,15 @@ class ContactPrediction(Task):
 
 
 def _generators(batch: GraspBatch) -> list[torch.Generator]:
-    """What the hands of a validation or test are moved with, grasp by grasp."""
+    """Generators that perturb the hands of a validation or test, one per grasp."""
     return [draw_generator(0, name) for name in batch.names]
 
 
 def _map_errors(expected: Tensor, likeliest: Tensor, touches: Tensor, target: Tensor, bins: int) -> dict[str, Tensor]:
-    """Errors of contact maps (B, N) in [0, 1], one value per grasp: mean, likeliest value, and which points touch.
+    """Errors of contact maps (B, N) in [0, 1], one value per grasp, from expected values, likeliest values, and
+    touching points.
 
-    The accuracy is that of the classes of the network, `bins` of them: with fewer it is easier.
+    The accuracy is that of the network's `bins` classes: fewer classes are easier.
     """
     return {
         "bin_accuracy": (contact_bins(likeliest, bins) == contact_bins(target, bins)).double().mean(1),

@@ -1,4 +1,4 @@
-"""Test-time refinement of grasps: an energy of contact, penetration and closure is lowered from a given pose."""
+"""Test-time refinement of grasps: minimises an energy of contact, penetration and closure from a given pose."""
 
 from .refiner import Refiner
 from .task import GraspRefinement

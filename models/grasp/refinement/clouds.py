@@ -1,4 +1,4 @@
-"""Distance fields of observed clouds, for a refinement that sees of an object what the method sees."""
+"""Distance fields of observed clouds, for a refinement with the same observation as the method."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def cloud_fields(points: Tensor) -> ObjectFields:
         points: (B, N, 3), metres.
 
     Raises:
-        ValueError: a cloud has too few different points, or some that are not finite.
+        ValueError: a cloud has too few distinct points, or points that are not finite.
     """
     clouds, owner = torch.unique(points.detach(), dim=0, return_inverse=True)
     return ObjectFields([cloud_grid(cloud) for cloud in clouds], owner, points.new_ones(len(points)))

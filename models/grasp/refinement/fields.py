@@ -1,4 +1,4 @@
-"""Signed distance of several objects at the points of hands: one grid per object, each hand asks its own."""
+"""Signed distance of several objects at the points of hands: one grid per object, one object per hand."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class ObjectFields:
     """The distance grids of the objects of B grasps.
 
     Attributes:
-        grids: one per object, in the unit of its mesh.
-        owner: (B,), int64, the grid of each grasp.
+        grids: one grid per object, in the unit of its mesh.
+        owner: (B,), int64, index of each grasp's grid.
         scale: (B,), metres per unit of the mesh.
 
     Raises:
@@ -34,7 +34,7 @@ class ObjectFields:
         if len(set(devices)) > 1:
             found = ", ".join(map(str, devices))
             raise ValueError(
-                f"owner, scale and grids: expected tensors on one device, found {found}; move them by to()"
+                f"owner, scale and grids: expected tensors on one device, found {found}; move them with to()"
             )
 
     def __call__(self, points: Tensor) -> Tensor:
@@ -50,11 +50,11 @@ class ObjectFields:
 
     @cached_property
     def _members(self) -> list[tuple[int, Tensor]]:
-        """The grids that are asked and the grasps of each; found once, as an accelerator is waited for."""
+        """The grids in use and the grasps of each; computed once, since it waits for an accelerator."""
         return [(i, torch.nonzero(self.owner == i).squeeze(1)) for i in self.owner.unique().tolist()]
 
     def __getitem__(self, index: Tensor) -> ObjectFields:
-        """Those of some of the grasps."""
+        """Selects the fields of some grasps."""
         return ObjectFields(self.grids, self.owner[index], self.scale[index])
 
     def normals(self, points: Tensor, reach: float = 0.005) -> Tensor:

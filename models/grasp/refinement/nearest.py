@@ -1,7 +1,7 @@
-"""Distances between the primitives of a hand and a cloud: every pair is searched, only the nearest get a gradient.
+"""Distances between the primitives of a hand and a cloud: all pairs are evaluated, only the nearest get a gradient.
 
-A (3, 4) map takes the points into a primitive's frame. One matrix product applies all maps and records no gradient;
-that of the least distances is known in closed form and summed per map, without a copy of the map for each point.
+A (3, 4) map transforms the points to a primitive's frame. One matrix product applies all maps without recording a
+gradient; that of the least distances has a closed form and is summed per map, without a copy of the map per point.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ....metrics.functional.rounded_boxes import RoundedBoxes
 
 @dataclass(frozen=True)
 class Shapes:
-    """The placed primitives of B hands.
+    """The posed primitives of B hands.
 
     Attributes:
         rotation: (B, C, 3, 3), world_from_box.
@@ -35,12 +35,12 @@ class Shapes:
     radius: Tensor
 
     def distance(self, points: Tensor, owner: Tensor, shape: Tensor) -> Tensor:
-        """Signed distance of each point to one primitive, (M,) metres, differentiable to the primitive.
+        """Signed distance of each point to one primitive, (M,) metres, differentiable in the primitive.
 
         Args:
             points: (M, 3), metres, world.
-            owner: (M,), int64, which hand.
-            shape: (M,), int64, which primitive.
+            owner: (M,), int64, index of the hand.
+            shape: (M,), int64, index of the primitive.
         """
         row = owner * len(self.radius) + shape
         rotation = self.rotation.flatten(0, 1).index_select(0, row)
@@ -51,7 +51,7 @@ class Shapes:
 
 
 class Cloud:
-    """Points of B objects, made ready to be searched.
+    """Points of B objects, prepared for searching.
 
     Args:
         points: (B, N, 3), metres.
@@ -59,19 +59,19 @@ class Cloud:
 
     def __init__(self, points: Tensor) -> None:
         self.points = points
-        self.centre = points.mean(dim=1, keepdim=True)  # near the origin less is lost to rounding
+        self.centre = points.mean(dim=1, keepdim=True)  # less rounding error near the origin
         x = (points - self.centre).mT
         self.rows = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
 
     def __getitem__(self, index: Tensor) -> Cloud:
-        """Some of the clouds."""
+        """Selects some of the clouds."""
         new = object.__new__(Cloud)
         new.points, new.centre, new.rows = self.points[index], self.centre[index], self.rows[index]
         return new
 
 
 class HandShapes:
-    """Places and searches the primitives of a hand; capsules first, as in `RoundedBoxes`.
+    """Poses and searches the primitives of a hand; capsules first, as in `RoundedBoxes`.
 
     Args:
         hand: the hand; dtype and device are taken from it.
@@ -85,10 +85,10 @@ class HandShapes:
         self.capsules = len(hand.capsules.link)
 
     def probes(self, step: float) -> tuple[Tensor, Tensor]:
-        """Points from which balls of the shape's radius make up its skin: along axes, and over the faces of boxes.
+        """Centres of balls of the shape's radius that together form its skin: along axes, and on the faces of boxes.
 
         Args:
-            step: metres between points on an axis, at most; twice that over the faces of a box.
+            step: largest distance of points on an axis, metres; twice that on the faces of a box.
 
         Returns:
             (P, 3), metres, link frame, and the shape of each (P,), int64, in order.
@@ -116,9 +116,9 @@ class HandShapes:
         return self._signed(_local(_maps(placed, cloud), cloud))
 
     def nearest(self, placed: Shapes, cloud: Cloud) -> tuple[Tensor, Tensor]:
-        """Signed distance of every point to the hand, differentiable to the primitives, and what `search` finds.
+        """Signed distance of every point to the hand, differentiable in the primitives, and the result of `search`.
 
-        The gradient of a point goes to its nearest primitive alone; of two equally near, to the first.
+        The gradient of a point only goes to its nearest primitive, the first one of a tie.
 
         Returns:
             (B, N) and (B, C, N), metres; the second has no gradient.
@@ -143,18 +143,18 @@ class HandShapes:
         return torch.cat([capsules, boxes], dim=1).sub_(self.radius.unsqueeze(-1))
 
     def _outward(self, local: Tensor, shape: Tensor) -> Tensor:
-        """(B, 3, N), unit: the way that leads out of one shape (B, N) for each point, in the frame of that shape."""
+        """(B, 3, N), unit: direction out of one shape (B, N) for each point, in the frame of that shape."""
         there = local.gather(2, shape[:, None, None].expand(-1, 3, 1, -1)).squeeze(2)
         half = self.half.mT.expand(len(shape), -1, -1).gather(2, shape.unsqueeze(1).expand(-1, 3, -1))
         excess = there.abs().sub_(half)
-        face = excess == excess.amax(1, keepdim=True)  # the nearest one, for points inside a box
+        face = excess == excess.amax(1, keepdim=True)  # the nearest face, for points inside a box
         out = excess.clamp_min_(0)
         length = out.square().sum(1, keepdim=True).sqrt_()  # vector_norm takes 100 times as long over this axis
         return torch.where(length > 0, out / length, face) * there.sign()
 
 
 class _Distance(torch.autograd.Function):
-    """Least distances, found before, with their gradient to the maps.
+    """Least distances, found beforehand, with their gradient with respect to the maps.
 
     A point x is at y = M (x, 1) in the frame of its nearest shape, so dd/dM = m (x, 1)^T with the unit m = dd/dy.
     """
@@ -176,7 +176,7 @@ class _Distance(torch.autograd.Function):
 
 
 def _maps(placed: Shapes, cloud: Cloud) -> Tensor:
-    """(B, 3, C, 4), from the rows of the cloud to coordinates in the frame of each shape."""
+    """(B, 3, C, 4), maps from the rows of the cloud to coordinates in the frame of each shape."""
     turned = placed.rotation.permute(0, 3, 1, 2)
     offset = -(turned * (placed.centre - cloud.centre).unsqueeze(1)).sum(-1, keepdim=True)
     return torch.cat([turned, offset], dim=-1)

@@ -1,4 +1,4 @@
-"""Refines grasps by descent on an energy: all candidates of all objects in one batch, none of which sees another."""
+"""Refines grasps by descent on an energy: all candidates of all objects in one batch, independent of one another."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ OURS: Mapping[str, float] = {
     "repulsion": 120.0,
     "table": 100.0,
 }
-"""Weights of our terms, whose lengths are in metres."""
+"""Weights of our terms; lengths are in metres."""
 OFFICIAL: Mapping[str, float] = {"contact": 0.07, "penetration": 10_000.0, "repulsion": 10.0, "table": 1_000.0}
-"""UniDexGrasp's `eval_config.yaml`; its E_dis has weight 0 and is left out."""
+"""UniDexGrasp's `eval_config.yaml`; its E_dis has weight 0 and is omitted."""
 
 _LOOK = 10
-"""Steps after which an accelerator is asked which grasps have converged; each time the host waits for it."""
+"""Steps between checks of which grasps have converged, for which the host waits for an accelerator."""
 
 
 @dataclass(frozen=True)
 class Refined:
-    """Grasps after refinement; B of them.
+    """B grasps after refinement.
 
     Attributes:
         pose: HandPose (B,), frame of the given poses, joints within their limits (not so for the official preset).
-        start: (B,), energy of the given pose, its joints moved into their limits.
+        start: (B,), energy of the given pose, with joints moved into their limits.
         end: (B,), energy of `pose`.
-        steps: (B,), int64, steps that were taken before the grasp had converged.
-        terms: (B,) for each term of the energy at `pose`, without weights.
+        steps: (B,), int64, steps until the grasp had converged.
+        terms: (B,) for each unweighted term of the energy at `pose`.
         before: the same at the given pose.
     """
 
@@ -63,7 +63,7 @@ class Refined:
     before: dict[str, Tensor]
 
     def to(self, *args: Any, **kwargs: Any) -> Refined:
-        """Moves every tensor, as `Tensor.to`; Lightning calls it."""
+        """Moves every tensor, like `Tensor.to`; called by Lightning."""
         return replace(
             self,
             pose=self.pose.to(*args, **kwargs),
@@ -77,7 +77,7 @@ class Refined:
 
 @dataclass(frozen=True)
 class _State:
-    """The grasps that are still being refined; `index` says which of the batch they are."""
+    """The grasps that are still being refined; `index` has their positions in the batch."""
 
     index: Tensor
     start: HandPose
@@ -93,14 +93,14 @@ class _State:
 
 @dataclass(frozen=True)
 class _Best:
-    """The best iterate of every grasp so far, written in place."""
+    """The best iterate of every grasp so far, updated in place."""
 
     x: Tensor
     energy: Tensor
     terms: dict[str, Tensor]
 
     def take(self, state: _State, better: Tensor, energy: Tensor, terms: Mapping[str, Tensor]) -> None:
-        # Not by a mask as an index, whose length an accelerator would have to tell the host at every step.
+        # Not by indexing with a mask, for whose length the host would wait for an accelerator at every step.
         self.x[state.index] = torch.where(better.unsqueeze(-1), state.x, self.x[state.index])
         new = {**self.terms, "": self.energy}
         for name, value in {**terms, "": energy}.items():
@@ -108,10 +108,10 @@ class _Best:
 
 
 class Refiner:
-    """Lowers the energy of grasps by Adam, after UniDexGrasp's test-time adaptation (Xu et al., CVPR 2023).
+    """Minimises the energy of grasps with Adam, after UniDexGrasp's test-time adaptation (Xu et al., CVPR 2023).
 
-    The variables are a translation and a rotation vector in the frame of the given hand, and the joints. The result
-    therefore turns with the object, and no grasp depends on its neighbours in the batch.
+    The variables are a translation and a rotation vector in the frame of the given hand, and the joints. The result is
+    therefore equivariant to rotations of the object, and no grasp depends on others in the batch.
 
     Preset "ours": steps per group that fade out, joint limits by projection, the best iterate of each grasp; grasps
     that have converged leave the batch. The terms are depths beyond `squeeze`, the gaps of the fingers that are near
@@ -120,18 +120,18 @@ class Refiner:
 
     Args:
         preset: "ours" or "official"; the other arguments replace its values.
-        steps: at most.
-        weights: of terms, by name; 0 leaves a term out of the sum.
-        step: lengths of a step: metres, radians of the hand, radians of the joints.
-        points: of each cloud, the most spread ones; None takes all.
-        hand_distance: "grid" measures the hand in the objects' distance grids, "primitives" the clouds in the
-            hand's shapes, which cannot tell how to leave an object that a finger's axis is in, and has no closure.
-        reach: metres; fingers that are nearer than this at the start are drawn to the surface.
-        squeeze: metres that they press into it.
-        tip_pull: how many times as strong as the others the last links are drawn.
-        patience: steps without progress after which a grasp has converged.
-        fields: what the hand feels of an object by "grid": the surface of the observed "cloud", which is all that a
-            method sees of it, or the true "mesh", on which grasps are measured later.
+        steps: largest number of steps.
+        weights: weights of terms by name; 0 omits a term from the sum.
+        step: step lengths: metres, radians of the hand, radians of the joints.
+        points: number of points of each cloud, the most spread-out ones; None takes all.
+        hand_distance: "grid" evaluates the objects' distance grids at the hand, "primitives" the hand's shapes at the
+            clouds, which gives no direction out of an object that contains a finger's axis, and has no closure term.
+        reach: metres; fingers that are nearer than this at the start are attracted to the surface.
+        squeeze: metres by which they press into it.
+        tip_pull: factor by which the last links are attracted more strongly than the others.
+        patience: steps without progress after which a grasp counts as converged.
+        fields: source of the object's distance field for "grid": the surface of the observed "cloud", which is all that
+            a method sees, or the true "mesh", on which grasps are measured later.
 
     Attributes:
         mode: the name of the preset in tables.
@@ -193,19 +193,19 @@ class Refiner:
             hand: the hand, in the dtype and on the device of the poses.
             pose: HandPose (B,), object frame.
             points: (B, N, 3), metres, object frame.
-            contact: predicts the target contact of each point once, from the given hand, by the likeliest bin.
+            contact: predicts the target contact of each point, once, from the given hand, by the likeliest bin.
             plane: (B, 4), unit normal and offset of the table, metres, object frame.
-            meshes: distance grids of the objects' meshes, for `fields="mesh"` and not otherwise; those of the clouds
-                are made here, see `geometry.cloud_field.cloud_grid`.
+            meshes: distance grids of the objects' meshes, only for `fields="mesh"`; those of clouds are made here, see
+                `geometry.cloud_field.cloud_grid`.
 
         Raises:
-            ValueError: the batch shapes differ, meshes are missing, or there are some that would not count.
+            ValueError: the batch shapes differ, meshes are missing, or were given but would not be used.
         """
         _check(pose, points)
         if (meshes is not None) != (self.fields == "mesh"):
             found = "none" if meshes is None else "some"
             raise ValueError(f"meshes: expected grids with fields='mesh' alone, found {found} with {self.fields!r}")
-        # A trainer tests in inference mode, whose tensors take no gradient; their copies outside of it do.
+        # A trainer tests in inference mode, whose tensors take no gradient; their copies outside it do.
         with torch.inference_mode(False), torch.no_grad():
             pose, points, plane = pose.map(torch.clone), points.clone(), None if plane is None else plane.clone()
             return self._refine(hand, pose, points, contact, plane, meshes)
@@ -238,7 +238,7 @@ class Refiner:
         by_grid = self.ours and self.hand_distance == "grid"
         fields = (cloud_fields(points) if self.fields == "cloud" else meshes) if by_grid else None
         target = None if contact is None else predict_target(contact, pose, points)
-        needed = target is not None or fields is None  # by grid, only the contact map looks at the cloud
+        needed = target is not None or fields is None  # with a grid, only the contact map needs the cloud
         if needed and self.points is not None and points.shape[1] > self.points:
             clouds, owner = points.unique(dim=0, return_inverse=True)  # candidates of one object share theirs
             chosen = farthest_point_sampling(clouds, self.points)[owner]
@@ -247,7 +247,7 @@ class Refiner:
         return Scene(Cloud(points), target, None, plane, fields)
 
     def _pull(self, terms: OursTerms, pose: HandPose, scene: Scene) -> Scene:
-        """The scene with the fingers that are drawn to the surface."""
+        """The scene with the fingers that are attracted to the surface."""
         gaps = terms.gaps(pose, scene)
         pull = torch.where(terms.on_tip, self.tip_pull, 1.0).to(gaps)
         return replace(scene, attract=torch.where(gaps < self.reach, pull, 0.0))
@@ -303,7 +303,7 @@ def _check(pose: HandPose, points: Tensor) -> None:
     if len(pose.shape) != 1 or points.shape[:1] != pose.shape or points.ndim != 3 or points.shape[-1] != 3:
         raise ValueError(
             f"pose, points: expected batch shape (B,) and (B, N, 3), found {tuple(pose.shape)} and "
-            f"{tuple(points.shape)}; flatten candidates by HandPose.reshape"
+            f"{tuple(points.shape)}; flatten candidates with HandPose.reshape"
         )
 
 
@@ -315,7 +315,7 @@ def move(start: HandPose, x: Tensor) -> HandPose:
 
 @torch.no_grad()
 def predict_target(contact: ContactPredictor, pose: HandPose, points: Tensor) -> Tensor:
-    """(B, N) contact that a network expects, by its likeliest bin; the network is in eval mode meanwhile."""
+    """(B, N) contact predicted by a network, by its likeliest bin, in eval mode."""
     training = contact.training
     contact.eval()
     target = contact.mode(contact(points, contact.hand_points(pose)))

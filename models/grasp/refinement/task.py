@@ -1,4 +1,4 @@
-"""Refinement of any grasps as a task: those of a data set, of another method's file, or a model's."""
+"""Refinement as a task, for grasps of a data set, of another method's file, or of a model."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .refiner import Refined, Refiner
 
 
 class GraspRefinement(L.LightningModule):
-    """Refines batches of grasps, for `trainer.predict` and `trainer.test`; there is nothing to train.
+    """Refines batches of grasps, for `trainer.predict` and `trainer.test`; nothing is trained.
 
     Args:
         hand: name or YAML of the hand.
-        refiner: how; it says whether objects are felt by their clouds or their meshes.
-        contact: predicts the target contact; None draws near fingers to the surface alone.
-        decompose: make solids of meshes that are not closed by convex decomposition, where meshes are felt.
+        refiner: does the refinement; also selects whether clouds or meshes give the distance fields.
+        contact: predicts the target contact; None only attracts near fingers to the surface.
+        decompose: make solids of meshes that are not closed by convex decomposition, if meshes are used.
     """
 
     def __init__(
@@ -38,14 +38,14 @@ class GraspRefinement(L.LightningModule):
         self.refiner, self.contact, self.decompose = refiner, contact, decompose
 
     def setup(self, stage: str) -> None:
-        """Keeps out what would round the energy. Raises ValueError as `check_precision`."""
+        """Refuses precisions that would round the energy. Raises ValueError like `check_precision`."""
         take_over_precision(self.trainer)
 
     def forward(self, batch: GraspBatch) -> Refined:
         """Refines the grasps of a batch.
 
         Raises:
-            ValueError: an object has no mesh, though the refiner feels meshes.
+            ValueError: an object has no mesh, although the refiner uses meshes.
         """
         meshes = mesh_fields(batch, self.decompose) if self.refiner.fields == "mesh" else None
         return self.refiner(self.hand, batch.pose, batch.object_points, self.contact, batch.plane, meshes)
@@ -76,7 +76,7 @@ def mesh_fields(batch: GraspBatch, decompose: bool = False) -> ObjectFields:
         raise ValueError(f"object {missing[0]!r}: expected a mesh to refine grasps on, found none; set fields='cloud'")
     named = {str(mesh): name for mesh, name in zip(batch.meshes, batch.objects, strict=True)}
     device = batch.object_points.device
-    with torch.inference_mode(False):  # the grids are kept, for whoever wants gradients later too
+    with torch.inference_mode(False):  # the grids are cached, and later uses may need gradients
         owner = torch.tensor([[*named].index(str(mesh)) for mesh in batch.meshes], device=device)
         grids = [load_asset(mesh, name, decompose).grid.on(device) for mesh, name in named.items()]
         return ObjectFields(grids, owner, batch.scale.clone())

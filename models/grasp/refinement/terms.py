@@ -1,4 +1,4 @@
-"""The terms of the energy that refinement lowers, for B grasps at once; one value per grasp and term."""
+"""Terms of the energy that refinement minimises, for B grasps at once; one value per grasp and term."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from .fields import ObjectFields
 from .nearest import Cloud, HandShapes
 
 STEP = 0.007
-"""metres between the points of the hand at which an object's grid is read."""
+"""metres between the points of the hand at which an object's grid is evaluated."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What stays as it is while B grasps are refined.
+    """Constants during the refinement of B grasps.
 
     Attributes:
         cloud: of the objects, (B, N, 3).
-        target: (B, N), in [0, 1], contact that each point should have; None without one.
-        attract: (B, C), in [0, 1], how much each contact shape is drawn to the surface.
+        target: (B, N), in [0, 1], target contact of each point; None without one.
+        attract: (B, C), in [0, 1], strength of each contact shape's attraction to the surface.
         plane: (B, 4), unit normal and offset of the table, metres; None without one.
         fields: the objects' distance grids; None without them.
     """
@@ -39,7 +39,7 @@ class Scene:
     fields: ObjectFields | None = None
 
     def __getitem__(self, index: Tensor) -> Scene:
-        """The scenes of some of the grasps."""
+        """Selects the scenes of some grasps."""
         values = {k: None if v is None else v[index] for k, v in vars(self).items()}
         return replace(self, **values)
 
@@ -49,8 +49,9 @@ class OursTerms:
 
     Args:
         hand: the hand.
-        squeeze: metres that a drawn finger presses into the surface; a rigid hand holds what it compresses a little.
-        closure: leave out the closure term where False.
+        squeeze: metres by which an attracted finger presses into the surface, since a rigid hand holds objects by
+            slight overlap.
+        closure: False omits the closure term.
     """
 
     def __init__(self, hand: Hand, squeeze: float, closure: bool = True) -> None:
@@ -61,7 +62,7 @@ class OursTerms:
         self.on_tip, self.grips, self.shape_grips = _grips(hand)
 
     def __call__(self, pose: HandPose, scene: Scene) -> dict[str, Tensor]:
-        """(B,) for each term, without weights."""
+        """(B,) for each unweighted term."""
         links = self.hand.forward_kinematics(pose)
         keypoints = self.hand.place(links, self.hand.penetration_keypoints)
         terms = self._by_grid(links, scene) if scene.fields else self._by_shapes(links, scene)
@@ -126,17 +127,17 @@ class OfficialTerms:
         self.hand, self.shapes = hand, _shapes(hand)
 
     def __call__(self, pose: HandPose, scene: Scene) -> dict[str, Tensor]:
-        """(B,) for each term, without weights."""
+        """(B,) for each unweighted term."""
         hand, points = self.hand, scene.cloud.points
         links = hand.forward_kinematics(pose)
         keypoints = hand.place(links, hand.penetration_keypoints)
         pairs = keypoint_repulsion_energy(keypoints, hand.penetration_keypoints.link)
         distance, _ = self.shapes.nearest(self.shapes.place(links), scene.cloud)
-        owner, point = torch.nonzero(distance < 1e-4, as_tuple=True)  # a point on the surface may be rounded inwards
+        owner, point = torch.nonzero(distance < 1e-4, as_tuple=True)  # rounding may put a point of the surface inside
         inside = palmar_penetration(hand, links[owner], points[owner, point].unsqueeze(1)).clamp_min(0).squeeze(1)
         terms = {
             "penetration": inside.new_zeros(len(points)).index_add(0, owner, inside),
-            "repulsion": 2 * pairs,  # it counts both orders of a pair
+            "repulsion": 2 * pairs,  # counts both orders of each pair
         }
         if scene.target is not None:
             terms["contact"] = contact_map_energy(soft_contact(distance.abs()), scene.target)
@@ -156,7 +157,7 @@ def _probes(hand: Hand) -> tuple[Tensor, Tensor]:
 
 @once_per_hand
 def _grips(hand: Hand) -> tuple[Tensor, list[Tensor], Tensor]:
-    """Of the contact links: which are the last of a finger, (G,) bool; the probes of each; their first shapes, (G,)."""
+    """Of contact links: whether they are the last of a finger, (G,) bool; their probes; their first shapes, (G,)."""
     shapes, (_, shape) = _shapes(hand), _probes(hand)
     links = [hand.link_names.index(name) for name in hand.spec.contact_links]
     tips = {link for link, _ in hand.spec.fingertips.values()}

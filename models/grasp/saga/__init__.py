@@ -1,4 +1,4 @@
-"""SAGA's grasp stage: a network that proposes, and a fit to what it proposes."""
+"""SAGA's grasp stage: a network that predicts points and contact, and a fit of poses to them."""
 
 from .fit import GraspFit
 from .model import SagaGrasp

@@ -20,11 +20,11 @@ _HELD = 0.4  # share of the last stage after which the best iterate is kept: SAG
 
 @dataclass(frozen=True)
 class FitTargets:
-    """What K grasps are fitted to; one frame per grasp.
+    """Targets of the fit of K grasps; one frame per grasp.
 
     Attributes:
         points: (K, P, 3), metres, predicted points of the hand.
-        contact: (K, P), in [0, 1], how sure their contact is.
+        contact: (K, P), in [0, 1], probability of their contact.
         object_points: (K, M, 3), metres.
         object_contact: (K, M), in [0, 1].
     """
@@ -36,29 +36,29 @@ class FitTargets:
 
 
 class GraspFit:
-    """Descends by Adam on the wrist, then the joints as well, then with contact and penetration too.
+    """Minimises with Adam in three stages: the wrist, then also the joints, then also with contact and penetration.
 
     Energy: mean absolute error of the points' coordinates; in the last stage also `contact` times the distances of
-    hand and object weighed by the predicted contact, and `penetration` times (10 mean depth of the hand's points in
-    the object + 20 mean depth of the object's points in the hand). Each grasp keeps its best iterate of the end of
-    that stage. All grasps are fitted at once and none depends on another.
+    hand and object weighted by the predicted contact, and `penetration` times (10 mean depth of the hand's points in
+    the object + 20 mean depth of the object's points in the hand). Each grasp keeps its best iterate from the end of
+    that stage. All grasps are fitted in parallel, independently of one another.
 
-    Differences from the fit of a body: it starts at the resting hand laid on the points by least squares (Kabsch), not
-    at a mean pose; joint limits are kept by projection in place of a prior on poses; the rate falls to 0 within each
-    stage, without which the wrist keeps jumping by millimetres; and depths are those of a distance field fitted to the
-    cloud and of the hand's shapes. SAGA takes them from the nearest vertex of a mesh and its normal. A cloud has
-    neither the normals nor the density: a true grasp of a mug would read as 10 cm deep and be torn off.
+    Differences from the fit of a body: it starts from the rest posture aligned to the points by least squares (Kabsch),
+    not from a mean pose; joint limits are enforced by projection instead of a pose prior; the rate falls to 0 within
+    each stage, without which the wrist keeps jumping by millimetres; and depths are those of a distance field fitted to
+    the cloud and of the hand's shapes. SAGA takes them from the nearest vertex of a mesh and its normal. A cloud has
+    neither the normals nor the density: a true grasp of a mug would appear 10 cm deep and be pushed away.
 
     Args:
-        steps: of the three stages.
-        rates: learning rates at their beginnings: metres, radians, and the numbers of a 6-D rotation.
-        contact: weight of the distances that contact calls for.
-        penetration: weight of the depths; where both are 0 the object is not looked at.
-        n_surface: further points of the hand's surface that are kept out of the object.
-        n_object: points of the cloud that are used, the first ones.
+        steps: numbers of steps of the three stages.
+        rates: initial learning rates of the stages, in metres, radians, and units of a 6-D rotation.
+        contact: weight of the contact distances.
+        penetration: weight of the depths; if both are 0 the object is not used.
+        n_surface: number of additional points of the hand's surface that are kept out of the object.
+        n_object: number of cloud points used, the first ones.
 
     Raises:
-        ValueError: there are not three stages, a number of steps is negative, or a rate is not positive.
+        ValueError: not three stages, a negative number of steps, or a rate that is not positive.
     """
 
     def __init__(
@@ -83,16 +83,16 @@ class GraspFit:
 
         Args:
             hand: the hand, in the dtype and on the device of the targets.
-            markers: the P points of the hand whose places were predicted.
-            targets: what to fit.
+            markers: the P points of the hand whose positions were predicted.
+            targets: the predictions to fit.
 
         Returns:
             HandPose (K,), frame of the targets, joints within their limits.
 
         Raises:
-            ValueError: a cloud has less than 32 points, and the object is looked at.
+            ValueError: a cloud has fewer than 32 points but the object is used.
         """
-        # A trainer tests in inference mode, whose tensors take no gradient; their copies outside of it do.
+        # A trainer tests in inference mode, whose tensors take no gradient; their copies outside it do.
         with torch.inference_mode(False):
             targets = FitTargets(**{name: value.detach().clone() for name, value in vars(targets).items()})
             surface = _join(markers, hand.surface(self.n_surface).to(targets.points))
@@ -130,7 +130,7 @@ class GraspFit:
 
 @dataclass(frozen=True)
 class _Energy:
-    """Energy of grasps of a hand; `surface` is the P `markers` of the targets and further points."""
+    """Energy of grasps of a hand; `surface` consists of the P `markers` of the targets and additional points."""
 
     hand: Hand
     markers: LinkPoints
@@ -158,12 +158,12 @@ class _Energy:
 
 @torch.no_grad()
 def lay_resting_hand(hand: Hand, markers: LinkPoints, points: Tensor) -> Tensor:
-    """The resting hand moved rigidly onto points with the least squared error (Kabsch, 1976).
+    """The hand in rest posture, rigidly aligned to points with the least squared error (Kabsch, 1976).
 
     Args:
         hand: the hand.
-        markers: P points of it.
-        points: (K, P, 3), metres, where they should be.
+        markers: P points on the hand.
+        points: (K, P, 3), metres, their target positions.
 
     Returns:
         (K, 9 + J): translation (metres), 6-D rotation, joints (radians).
@@ -173,7 +173,7 @@ def lay_resting_hand(hand: Hand, markers: LinkPoints, points: Tensor) -> Tensor:
     inner, outer = local.mean(0), points.mean(1)
     u, _, vt = torch.linalg.svd((points - outer.unsqueeze(1)).mT @ (local - inner))
     sign = torch.ones_like(outer)
-    sign[:, 2] = torch.linalg.det(u @ vt).sign()  # a reflection is no rotation
+    sign[:, 2] = torch.linalg.det(u @ vt).sign()  # avoids reflections
     rotation = (u * sign.unsqueeze(1)) @ vt
     translation = outer - rotate(rotation, inner)
     return torch.cat([translation, rotmat_to_rot6d(rotation), rest.joints.expand(len(points), -1)], dim=-1)
@@ -184,7 +184,7 @@ def _pose(hand: Hand, x: Tensor) -> HandPose:
 
 
 def _better(best: Tensor, least: Tensor, x: Tensor, energy: Tensor) -> tuple[Tensor, Tensor]:
-    """The better of two iterates for each grasp, and its energy."""
+    """The better of two iterates of each grasp, and its energy."""
     x, energy = x.detach(), energy.detach()
     won = energy < least
     return torch.where(won.unsqueeze(-1), x, best), torch.where(won, energy, least)

@@ -1,4 +1,4 @@
-"""SAGA's first stage as a generator of grasps of a hand (Wu et al., ECCV 2022, section 3)."""
+"""SAGA's first stage as a generator of hand grasps (Wu et al., ECCV 2022, section 3)."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from ..base import GraspModel, check_request
 from .fit import FitTargets, GraspFit
 
 CONTACT = 0.005
-"""Metres from the other's surface within which a point is in contact."""
-_OBJECT_TOUCH, _HAND_TOUCH = 3.0, 5.0  # how many times as much as the others the points in contact count (SAGA)
+"""Metres from the other surface within which a point is in contact."""
+_OBJECT_TOUCH, _HAND_TOUCH = 3.0, 5.0  # factors by which points in contact count more than others (SAGA)
 
 
 class SagaGrasp(GraspModel):
-    """A cVAE of points on the hand and of the contact of hand and object, and a fit of poses to them.
+    """A cVAE of hand points and of the contact of hand and object, and a fit of poses to them.
 
-    SAGA's network of a whole body with the body left out: points of the hand for markers, no height of the object
-    above a floor, one model, normals estimated from the cloud, and no rotation of the object among its features, which
-    is the same for every grasp in the object's frame. Everything is relative to the cloud's centroid, in metres.
+    SAGA's whole-body network without the body: hand points instead of markers, no height of the object above a floor,
+    one model, normals estimated from the cloud, and no object rotation among its features, since that is the same for
+    every grasp in the object frame. Everything is relative to the cloud's centroid, in metres.
 
     Args:
-        hand: the hand; its joint order, limits and surface points are those of the model.
-        n_object_points: points of the cloud that are used; the first ones, which are a farthest-point subset.
-        n_hand_points: points on the hand's surface; 143 as the body had markers, so that the weights of the loss,
-            which sums over them, keep their meaning.
-        latent: latent variables.
-        width: of the network's features (SAGA: 512).
-        centres: points of the two coarser clouds.
-        neighbours: points around each of them.
-        radii: metres, within which they are.
+        hand: the hand; the model keeps its joint order, limits and surface points.
+        n_object_points: number of cloud points used: the first ones, which are a farthest-point subset.
+        n_hand_points: number of points on the hand's surface; 143 like the body's markers, so that the weights of the
+            loss, which sums over them, keep their meaning.
+        latent: number of latent variables.
+        width: width of the network's features (SAGA: 512).
+        centres: numbers of points of the two coarser clouds.
+        neighbours: numbers of points around each of them.
+        radii: radii of these neighbourhoods, metres.
         dropout: probability in the decoder of the object's contact.
         fit: turns points into poses; None takes SAGA's settings.
     """
@@ -66,13 +66,13 @@ class SagaGrasp(GraspModel):
         self.fit = fit or GraspFit()
 
     def forward(self, batch: GraspBatch) -> dict[str, Tensor]:
-        """The terms of the loss.
+        """Terms of the loss.
 
         Returns:
             points: absolute error summed over the coordinates of the hand's points, mean over the batch (m);
-            object_contact, hand_contact: cross-entropies, points in contact counting 3 and 5 times (nats);
+            object_contact, hand_contact: cross-entropies, with points in contact weighted 3 and 5 times (nats);
             hand_to_object, object_to_hand: mean difference of the signed distances of the predicted and the true hand,
-            over the points in contact, the others counting 0 (m); kl (nats).
+            over the points in contact, with 0 for the others (m); kl (nats).
         """
         centre, seen = self._see(batch.object_points)
         pose = batch.pose.moved_by(torch.eye(3, device=centre.device, dtype=centre.dtype), -centre)
@@ -84,7 +84,7 @@ class SagaGrasp(GraspModel):
         mean, deviation = self.net.encode(seen, points, contact, object_contact)
         spread = 2 * deviation.log()
         out = self.net.decode(draw_posterior(mean, spread), seen)
-        # Predicted points have no normals: the true hand's tell which side of its points an object's point is on.
+        # Predicted points have no normals: the true hand's decide on which side of them an object point is.
         normals = rotate(links.rotation[:, self.surface().link], self.surface().normal)
         true_reach, reach = (signed_point_distance(seen.points, hand, normals) for hand in (points, out.points))
         gap = signed_point_distance(out.points, seen.points, seen.features)
@@ -101,10 +101,10 @@ class SagaGrasp(GraspModel):
     def sample(
         self, points: Tensor, n: int, generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> HandPose:
-        """Draws z ~ N(0, temperature^2 I), decodes points and contacts, and fits poses; see `GraspModel.sample`.
+        """Samples z ~ N(0, temperature^2 I), decodes points and contacts, and fits poses; see `GraspModel.sample`.
 
         Raises:
-            ValueError: a cloud is empty or has another shape, or n is less than 1.
+            ValueError: a cloud is empty or has the wrong shape, or n is less than 1.
         """
         check_request(points, n)
         centre, seen = self._see(points)

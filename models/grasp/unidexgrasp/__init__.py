@@ -1,6 +1,6 @@
-"""UniDexGrasp's proposal of grasps: GraspIPDF and GraspGlow.
+"""UniDexGrasp's grasp proposal: GraspIPDF and GraspGlow.
 
-Not imported with the other models: torch-geometric, which it is made of, takes two seconds to import.
+Imported on first use, because torch-geometric takes two seconds to import.
 """
 
 from .glow import GraspGlow
@@ -8,4 +8,9 @@ from .ipdf import GraspIPDF
 from .model import UniDexGrasp
 from .rotation_grid import rotation_grid
 
-__all__ = ["GraspGlow", "GraspIPDF", "UniDexGrasp", "rotation_grid"]
+__all__ = [
+    "GraspGlow",
+    "GraspIPDF",
+    "UniDexGrasp",
+    "rotation_grid",
+]

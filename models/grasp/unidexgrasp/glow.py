@@ -10,20 +10,20 @@ from ...published.unidexgrasp_glow import UniDexGraspGlow
 
 
 class GraspGlow(nn.Module):
-    """A flow in the hand's own orientation: a cloud p and a palm t are turned by the same R^T, metres and radians.
+    """A flow in the hand's orientation: cloud p and palm position t are rotated by the same R^T, metres and radians.
 
-    States are not standardised: the first layer is, by the first batch of the training, and keeps that in its weights.
-    `net` has the layout of the published file, and `load_official(path, glow)` reads that.
+    States are standardised by the first layer, which is initialised by the first training batch. `net` has the layout
+    of the published file, which `load_official(path, glow)` reads.
 
     Args:
-        n_joints: joints J of the hand.
-        n_points: points of the cloud that are used; the first ones, which are a farthest-point subset.
-        steps: triples of ActNorm, linear map and coupling.
+        n_joints: number of joints J of the hand.
+        n_points: number of cloud points used: the first ones, which are a farthest-point subset.
+        steps: number of triples of ActNorm, linear map and coupling.
         width: channels of a coupling's network.
         drop: its dropout.
         blur: standard deviations of noise on translation (metres) and joints (radians) in training. Many grasps have
-            joints exactly at a limit, where the density of a flow would grow without bound; the published training
-            has no noise.
+            joints exactly at a limit, where the density of a flow would grow without bound; the published training has
+            no noise.
 
     Raises:
         ValueError: a number is too small.
@@ -66,11 +66,11 @@ class GraspGlow(nn.Module):
         return -self.net.flow.log_density(state, self._see(points)).mean()
 
     def decode(self, points: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Poses of noise, differentiable to the weights; in eval mode whatever the module's mode is.
+        """Maps noise to poses, differentiable in the weights; always in eval mode.
 
         Args:
             points: (B, N, 3), metres, frame with the orientation of the hand.
-            noise: (B, K, 3 + J), of N(0, I) for samples of the density.
+            noise: (B, K, 3 + J), from N(0, I) for samples of the density.
 
         Returns:
             Translation (B, K, 3), metres, same frame, and joints (B, K, J), radians, not clamped.
@@ -85,9 +85,9 @@ class GraspGlow(nn.Module):
 
 
 def likeliest(noise: Tensor) -> Tensor:
-    """Of each set of noise (..., K, D) the one whose sample has the highest log-density, (..., D).
+    """The noise with the highest log-density of its sample, (..., D), of each set (..., K, D).
 
-    The flow changes volume by the same factor everywhere, so it is the shortest one, and only that need be decoded.
+    The flow changes volume by the same factor everywhere, so it is the shortest one, and only that must be decoded.
     """
     shortest = noise.square().sum(-1).argmin(-1)
     return noise.take_along_dim(shortest[..., None, None], dim=-2).squeeze(-2)

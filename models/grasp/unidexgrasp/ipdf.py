@@ -1,4 +1,4 @@
-"""GraspIPDF: the density over rotations of the palm given the cloud of an object (UniDexGrasp, CVPR 2023, 3.1)."""
+"""GraspIPDF: the density over palm rotations given the cloud of an object (UniDexGrasp, CVPR 2023, 3.1)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class GraspIPDF(nn.Module):
     """Implicit-PDF (Murphy et al. 2021): a network scores a rotation, a softmax over many makes it a density.
 
     A rotation here is object_from_hand, that of the palm in the frame of the cloud. The network's query is its
-    transpose; `net` has the layout of the published file, and `load_official(path, ipdf)` reads that.
+    transpose; `net` has the layout of the published file, which `load_official(path, ipdf)` reads.
 
     Args:
-        n_points: points of the cloud that are used; the first ones, which are a farthest-point subset.
-        grid_level: of the grid that samples are cells of: 2 has 4,608 rotations, 15 degrees apart.
-        n_queries: random rotations that a density is normalised by in training.
+        n_points: number of cloud points used: the first ones, which are a farthest-point subset.
+        grid_level: level of the grid whose cells are sampled: 2 has 4,608 rotations, 15 degrees apart.
+        n_queries: number of random rotations that normalise a density in training.
 
     Raises:
         ValueError: a number is too small.
@@ -42,37 +42,37 @@ class GraspIPDF(nn.Module):
         self.register_buffer("grid", rotation_grid(grid_level).float(), persistent=False)
 
     def scores(self, points: Tensor, rotations: Tensor) -> Tensor:
-        """Logarithm of the density of rotations, up to a constant of each cloud.
+        """Logarithm of the density of rotations, up to a constant per cloud.
 
         Args:
-            points: (B, N, 3), metres, object frame moved to the cloud's centroid; B >= 2 in training (batch norm).
-            rotations: (B, R, 3, 3), or (R, 3, 3) for all clouds alike; object_from_hand.
+            points: (B, N, 3), metres, object frame centred on the cloud; B >= 2 in training (batch norm).
+            rotations: (B, R, 3, 3), or (R, 3, 3) for all clouds; object_from_hand.
 
         Returns:
             (B, R).
 
         Raises:
-            ValueError: the shapes are not those.
+            ValueError: wrong shapes.
         """
         _check(points, rotations)
         query = rotations.mT if rotations.ndim == 4 else rotations.mT.unsqueeze(0)
         return self.net(points[:, : self.n_points], query)
 
     def negative_log_likelihood(self, points: Tensor, rotation: Tensor) -> Tensor:
-        """Mean of -log p(truth), where p is 1 in total over rotations that have the truth among them.
+        """Mean of -log p(truth), where p sums to 1 over a set of rotations that contains the truth.
 
-        In training `n_queries` uniform random rotations, shared by the batch; in eval mode the grid, so that a
-        validation repeats. Both are turned, cloud by cloud, until one of them is the truth.
+        In training, `n_queries` uniform random rotations shared by the batch; in eval mode the grid, so that validation
+        is reproducible. Both are rotated, cloud by cloud, so that one of them is the truth.
 
         Args:
-            points: (B, N, 3), metres, object frame moved to the cloud's centroid; B >= 2 in training (batch norm).
+            points: (B, N, 3), metres, object frame centred on the cloud; B >= 2 in training (batch norm).
             rotation: (B, 3, 3), object_from_hand.
 
         Returns:
             Scalar, nats, of a density per volume of SO(3) of pi^2: 2.29 for a uniform one.
 
         Raises:
-            ValueError: the shapes are not those.
+            ValueError: wrong shapes.
         """
         if rotation.ndim != 3:
             raise ValueError(f"rotation: expected shape (B, 3, 3), found {tuple(rotation.shape)}")
@@ -85,24 +85,24 @@ class GraspIPDF(nn.Module):
     def sample(
         self, points: Tensor, n: int, generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> Tensor:
-        """Draws cells of the grid by their probability, in eval mode whatever the module's mode is.
+        """Samples cells of the grid by their probability, always in eval mode.
 
-        A rotation drawn is the centre of its cell: at level 2 any rotation is within 16 degrees of one, 7 on average.
+        A sample is the centre of its cell: at level 2 any rotation is within 16 degrees of one, 7 on average.
 
         Args:
-            points: (B, N, 3), metres, object frame moved to the cloud's centroid.
-            n: rotations of each cloud, 1 or more.
-            generator: the only source of random numbers; PyTorch's own by default.
+            points: (B, N, 3), metres, object frame centred on the cloud.
+            n: rotations per cloud, 1 or more.
+            generator: the only source of random numbers; PyTorch's global one by default.
             temperature: divides the logarithm of the density; 0 gives the best cell n times.
 
         Returns:
             (B, n, 3, 3), object_from_hand.
 
         Raises:
-            ValueError: the shape is not that, `n` is less than 1 or `temperature` less than 0.
+            ValueError: wrong shape, `n` less than 1 or `temperature` less than 0.
         """
         if n < 1:
-            raise ValueError(f"n: expected 1 or more rotations of each cloud, found {n}")
+            raise ValueError(f"n: expected 1 or more rotations per cloud, found {n}")
         if temperature < 0:
             raise ValueError(f"temperature: expected 0 or more, found {temperature}")
         with eval_mode(self):
@@ -111,13 +111,13 @@ class GraspIPDF(nn.Module):
             return self.grid[scores.argmax(dim=1, keepdim=True).expand(-1, n)]
         device = scores.device if generator is None else generator.device
         each = (scores / temperature).softmax(dim=1).to(device)
-        # Cloud by cloud: what is drawn for one does not depend on how they are dealt into batches.
+        # Cloud by cloud, so that the samples of one do not depend on the batching.
         cells = [torch.multinomial(p, n, replacement=True, generator=generator) for p in each]
         return self.grid[torch.stack(cells).to(self.grid.device)]
 
 
 def aligned(turns: Tensor, rotation: Tensor) -> Tensor:
-    """Turns a set of rotations so that the last one is the truth, G R_last R_i^T, and Haar stays Haar.
+    """Rotates a set of rotations so that the last one is the truth, G R_last R_i^T; Haar measure is preserved.
 
     On the queries Q = G^T this is the published Q_i Q_last^T Q.
 

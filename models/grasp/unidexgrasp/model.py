@@ -1,4 +1,4 @@
-"""UniDexGrasp's grasp proposal (Xu et al., CVPR 2023): a rotation by GraspIPDF, the rest of the pose by GraspGlow."""
+"""UniDexGrasp's grasp proposal (Xu et al., CVPR 2023): rotation by GraspIPDF, the rest of the pose by GraspGlow."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from .glow import GraspGlow, likeliest
 from .ipdf import GraspIPDF
 
 JOINT_WEIGHTS: Mapping[str, float] = {"contact": 0.02, "penetration": 500.0, "repulsion": 10.0, "table": 50.0}
-"""Weights in the energy of the published joint training (`glow_joint_config`)."""
+"""Energy weights of the published joint training (`glow_joint_config`)."""
 _PUBLISHED_POINTS = 3000
-"""of the clouds over which the published energy sums; these weights belong to them."""
+"""Points per cloud over which the published energy sums; its weights assume this number."""
 
 
 class UniDexGrasp(GraspModel):
-    """p(rotation | cloud) and p(translation, joints | cloud seen from the hand); both clouds relative to the centroid.
+    """p(rotation | cloud) and p(translation, joints | cloud in the hand's orientation); both clouds relative to the
+    centroid.
 
-    The two parts share no parameter, so training them in one run is training them apart. The joint stage is the term
-    `energy`, whose weight the task leaves at 0 for the first share of a run (`warmup`).
-    One convention throughout, p' = R^T (p - c) for cloud and palm, R = object_from_hand; the published code mixes two,
-    which puts the hand off the object by the height of its origin above the table. The energy is computed in the
-    object's frame, which changes none of its values, and is the frame that contact predictors are trained in.
+    The two parts share no parameters, so training them in one run equals training them separately. The joint stage is
+    the term `energy`, whose weight the task keeps at 0 for the first part of a run (`warmup`). One convention
+    throughout, p' = R^T (p - c) for cloud and palm, R = object_from_hand; the published code mixes two, which shifts
+    the hand by the height of the object's origin above the table. The energy is computed in the object frame, which
+    does not change its values, and is the frame in which contact predictors are trained.
 
     Args:
-        hand: the hand; its joint order and limits are those of the model.
-        n_object_points: points of the cloud that are used; the first ones, which are a farthest-point subset.
+        hand: the hand; the model keeps its joint order and limits.
+        n_object_points: number of cloud points used: the first ones, which are a farthest-point subset.
         grid_level: see `GraspIPDF`.
         n_queries: see `GraspIPDF`.
-        draws: samples of the flow of which a grasp is the likeliest.
-        energy_draws: poses of each cloud whose energy is computed.
-        energy_points: points of the cloud that it is computed on; its sums over points are scaled to 3,000 points.
-        contact: makes the trained predictor of contact, which stays frozen, for the energy and the refinement; without
-            it the energy has no term of contact.
-        **glow: see `GraspGlow`.
+        draws: number of samples of the flow, of which a grasp is the likeliest.
+        energy_draws: poses per cloud whose energy is computed.
+        energy_points: number of cloud points for the energy; its sums over points are scaled to 3,000 points.
+        contact: makes the trained contact predictor, which stays frozen, for the energy and the refinement; None omits
+        the contact term. **glow: see `GraspGlow`.
 
     Raises:
         ValueError: a number is too small.
@@ -78,7 +78,7 @@ class UniDexGrasp(GraspModel):
             self.contact.freeze()
 
     def fit_statistics(self, grasps: GraspStore) -> None:
-        """Takes none: the flow's first batch sets its scales.
+        """Checks for clouds; there are no statistics, since the flow's first batch sets its scales.
 
         Raises:
             ValueError: the objects have no clouds.
@@ -87,13 +87,13 @@ class UniDexGrasp(GraspModel):
             raise ValueError("grasps: expected objects with clouds, found none; this model sees the object")
 
     def forward(self, batch: GraspBatch) -> dict[str, Tensor]:
-        """The terms of the loss; only those in `active`, or all if that is None.
+        """Terms of the loss; only those in `active`, or all if it is None.
 
         Returns:
             rotation: -log p of the true rotation (nats, per volume of SO(3) of pi^2); pose: -log p of translation and
             joints given it (nats, per metre^3 and radian^J); energy: weighted by `JOINT_WEIGHTS`, mean over drawn
             poses; with energy_contact (sum over points), energy_penetration (m^2, likewise), energy_repulsion (m),
-            and, where there is a table, energy_table (m): the same without weights.
+            and, with a table, energy_table (m): the unweighted terms.
         """
         centre = batch.object_points.mean(dim=1)
         points = batch.object_points - centre.unsqueeze(1)
@@ -113,15 +113,16 @@ class UniDexGrasp(GraspModel):
     def sample(
         self, points: Tensor, n: int, generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> HandPose:
-        """For each grasp a rotation, and of `draws` poses given it the likeliest; see `GraspModel.sample`.
+        """Samples a rotation for each grasp, and takes the likeliest of `draws` poses given it; see
+        `GraspModel.sample`.
 
         Always in eval mode. Temperature divides the logarithm of the rotation's density and scales the flow's noise.
 
         Raises:
-            ValueError: a cloud is empty or has another shape, n is less than 1, or the temperature is negative.
+            ValueError: a cloud is empty or has the wrong shape, n is less than 1, or the temperature is negative.
         """
         check_request(points, n)
-        # Cloud by cloud: what is drawn for one does not depend on how they are dealt into batches.
+        # Cloud by cloud, so that the samples of one do not depend on the batching.
         return HandPose.stack([self._propose(cloud, n, generator, temperature) for cloud in points])
 
     def _propose(self, points: Tensor, n: int, generator: torch.Generator | None, temperature: float) -> HandPose:
@@ -137,7 +138,7 @@ class UniDexGrasp(GraspModel):
         return HandPose(translation, rotation, self.hand.clamp(joints.squeeze(1)), self.hand.name)
 
     def _draw(self, points: Tensor, centre: Tensor) -> HandPose:
-        """HandPose (B, K), object frame: poses at one rotation of each cloud, with their gradient to the flow.
+        """HandPose (B, K), object frame: poses at one rotation per cloud, with gradient to the flow.
 
         Args:
             points: (B, N, 3), metres, relative to `centre`.
@@ -168,7 +169,7 @@ class UniDexGrasp(GraspModel):
 
     @torch.no_grad()
     def _expected_contact(self, pose: HandPose, points: Tensor) -> Tensor | None:
-        """(M, N): contact that the frozen predictor expects of hands (M,) at points (M, N, 3); None without one."""
+        """(M, N): the frozen predictor's expected contact of hands (M,) at points (M, N, 3); None without one."""
         if self.contact is None:
             return None
         return self.contact.expected(self.contact(points, self.contact.hand_points(pose)))

@@ -10,15 +10,15 @@ from torch import Tensor
 from ....geometry.rotations import quat_to_rotmat
 
 VOLUME = math.pi**2
-"""Of SO(3) in the unit in which densities of rotations are given: half the surface of the unit sphere in 4-D."""
+"""Volume of SO(3) in the unit of rotation densities: half the surface of the unit sphere in 4-D."""
 
 
 def rotation_grid(level: int) -> Tensor:
-    """The product of HEALPix on the sphere and even angles on the circle: 72 * 8^level cells of equal volume.
+    """The product of HEALPix on the sphere and equidistant angles on the circle: 72 * 8^level cells of equal volume.
 
     Rotation by the angle about z, then the least rotation that takes z to the centre of the pixel. Each of 12 * 4^level
-    pixels has 6 * 2^level angles, so that steps are as wide on the circle as on the sphere: 60 degrees at level 0,
-    half of it at each further level.
+    pixels has 6 * 2^level angles, so that steps are equally wide on circle and sphere: 60 degrees at level 0, halved at
+    each further level.
 
     Args:
         level: 0 or more.
@@ -34,7 +34,7 @@ def rotation_grid(level: int) -> Tensor:
     n_angles = 6 * 2**level
     spin = 2 * math.pi / n_angles * (torch.arange(n_angles, dtype=torch.float64) + 0.5)
     z, azimuth = healpix_centres(2**level).unsqueeze(-1).unbind(1)
-    cosine, sine = ((1 + z) / 2).sqrt(), ((1 - z) / 2).sqrt()  # of half the angle from the z axis
+    cosine, sine = ((1 + z) / 2).sqrt(), ((1 - z) / 2).sqrt()  # of half the angle to the z axis
     # Hopf coordinates, equation 4 of the paper.
     parts = (
         cosine * (spin / 2).cos(),
@@ -60,7 +60,7 @@ def healpix_centres(n_side: int) -> Tensor:
     cap = (2 * n_side - ring).sign() * (1 - to_pole.square() / (3 * n_side**2))
     z = torch.where(in_cap, cap, 4 / 3 - 2 * ring / (3 * n_side))
     size = 4 * to_pole.clamp_max(n_side)
-    # Every ring is shifted by half a pixel, but in the belt only every other one.
+    # Every ring is shifted by half a pixel, except in the belt, where only every other one is.
     shift = torch.where(in_cap | ((ring - n_side) % 2 == 0), 0.5, 0.0)
     count = size.long()
     first = (count.cumsum(0) - count).repeat_interleave(count)
@@ -73,8 +73,8 @@ def random_rotations(n: int, generator: torch.Generator | None = None, device: t
     """Uniform (Haar) random rotations, (n, 3, 3) float32, from unit quaternions uniform on the sphere in 4-D.
 
     Args:
-        n: how many.
-        generator: of the random numbers, on `device`; PyTorch's own by default.
-        device: where they are made.
+        n: number of rotations.
+        generator: source of random numbers, on `device`; PyTorch's global one by default.
+        device: device of the result.
     """
     return quat_to_rotmat(torch.randn(n, 4, generator=generator, device=device))

@@ -1,4 +1,4 @@
-"""GOAL-hand: the motion network of GOAL on the states of a hand."""
+"""GOAL-hand: the motion network of GOAL, applied to a hand."""
 
 from .loss import GoalLoss
 from .model import GoalHand, GoalPrediction

@@ -1,4 +1,4 @@
-"""The loss of GOAL-hand: that of GOAL's MNet (Taheri et al., CVPR 2022) without the terms of the feet."""
+"""Loss of GOAL-hand: that of GOAL's MNet (Taheri et al., CVPR 2022) without the foot terms."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class GoalLoss(nn.Module):
     """w_v V + (w_v + 3) Vx + w_p P + w_p / 2 T + w_r / 2 RH + w_r RHx + w_c D with the annealed weights w.
 
     `points` V and `points_head` Vx: mean absolute error per coordinate of the surface points, of the decoded pose and
-    of the points head. `pose` P: mean squared error of rotation matrices over wrist and joints; a revolute joint that
-    is wrong by d contributes (4/9)(1 - cos d), which is that error. `translation` T, absolute. `near`, `near_head`:
-    V and Vx times 1[d < 0.3 m] + exp(-10 d), d the smallest distance of a point from its place in the goal at t.
-    `offset` D: error of the distance head, times 1[d_k < 0.4 m] + exp(-10 d_k) with that distance at t+k.
+    of the points head. `pose` P: mean squared error of rotation matrices over wrist and joints; a revolute joint with
+    error d contributes (4/9)(1 - cos d), which equals that error. `translation` T, absolute. `near`, `near_head`: V and
+    Vx times 1[d < 0.3 m] + exp(-10 d), d the smallest distance of a point from its goal position at t. `offset` D:
+    error of the distance head, times 1[d_k < 0.4 m] + exp(-10 d_k) with that distance at t+k.
 
     Args:
         hand: the hand that moves.
-        ramps: w_v `points`, w_p `pose`, w_r `near` and w_c `offset`, each (start, end, first, last) with the last
-            two in shares of the training, see `Ramp`.
+        ramps: w_v `points`, w_p `pose`, w_r `near` and w_c `offset`, each (start, end, first, last), the last two in
+            shares of the training, see `Ramp`.
 
     Raises:
-        ValueError: other names than these four, or a ramp that is none.
+        ValueError: names other than these four, or an invalid ramp.
     """
 
     def __init__(self, hand: Hand, ramps: Mapping[str, Sequence[float]]) -> None:
@@ -47,7 +47,7 @@ class GoalLoss(nn.Module):
         self.ramps = {name: Ramp(*ramp) for name, ramp in ramps.items()}
 
     def weights(self, progress: float) -> dict[str, float]:
-        """Weight of each term when this share of the training is done."""
+        """Weight of each term after this share of the training."""
         points, pose, near, offset = (self.ramps[name].at(progress) for name in GOAL_WEIGHTS)
         return {
             "points": points,
@@ -65,10 +65,10 @@ class GoalLoss(nn.Module):
         """Returns the weighted sum and the unweighted terms.
 
         Args:
-            prediction: of the windows of `batch`.
+            prediction: predictions for the windows of `batch`.
             batch: windows.
-            surface: the N points of the model.
-            progress: share of the training that is done.
+            surface: the N surface points of the model.
+            progress: completed share of the training.
         """
         terms = self.terms(prediction, batch, surface)
         return weighted_sum(terms, self.weights(progress)), terms
@@ -94,7 +94,7 @@ class GoalLoss(nn.Module):
         }
 
     def _points(self, pose: HandPose, surface: LinkPoints) -> Tensor:
-        # Placed points lie component by component in memory, those of the heads point by point; mixed, all is slow.
+        # Posed points are component-major in memory, those of the heads point-major; mixing the two is slow.
         return self.hand.place(self.hand.forward_kinematics(pose), surface).contiguous()
 
 

@@ -1,4 +1,4 @@
-"""GOAL-hand: the motion network of GOAL (Taheri et al., CVPR 2022, section 3.3) on the states of a hand."""
+"""GOAL-hand: the motion network of GOAL (Taheri et al., CVPR 2022, section 3.3), applied to a hand."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from ..base import MotionModel
 from ..features import MotionFeatures, motion_features, offsets_to_pose
 
 _CENTIMETRE = 0.01
-_NEARNESS = 5.0  # per metre, of the exponential distance
+_NEARNESS = 5.0  # per metre, rate of the exponential distance
 
 
 @dataclass(frozen=True)
 class GoalPrediction:
-    """All that the network predicts for the frames t+1..t+10; points in the frame of the current palm.
+    """Outputs of the network for the frames t+1..t+10; points in the frame of the current palm.
 
     Attributes:
         pose: HandPose (B, 10), world frame; the head that a rollout uses.
-        points: (B, 10, N, 3), metres, surface points as the points head sees them.
-        displacement: (B, 10, N, 3), metres, those points minus their place in the goal, as the distance head sees it.
-        features: what the network was given.
+        points: (B, 10, N, 3), metres, surface points predicted by the points head.
+        displacement: (B, 10, N, 3), metres, offsets of those points from their goal positions, predicted by the
+            distance head.
+        features: inputs of the network.
     """
 
     pose: HandPose
@@ -37,28 +38,29 @@ class GoalPrediction:
 
 
 class GoalHand(MotionModel):
-    """MNet with every input and output of the body replaced by its counterpart of a free hand.
+    """MNet with every input and output of the body replaced by its counterpart for a free hand.
 
     Inputs: joints, wrist rotation and translation of five frames, velocity and position of the surface points, their
     offset e to the goal and exp(-5 |e|), and the basis point set of the goal hand about the object's centroid. Heads:
-    the pose, and two that only train the trunk: points, and offsets to the goal. All outputs are offsets from frame t.
+    the pose, and two that only help train the trunk: points, and offsets to the goal. All outputs are offsets from
+    frame t.
 
-    Differences from the body network: no shape vector; a body is turned to its heading because it stands on a floor,
-    a free hand has neither, so everything is in the frame of the current palm; all points are points of the hand; the
-    head of the wrist rotation is read as an offset from no rotation, so that an output of zero holds the hand still.
+    Differences from the body network: no shape vector; a body is rotated to its heading because it stands on a floor, a
+    free hand has neither, so everything is in the frame of the current palm; all points are on the hand; the wrist
+    rotation head is an offset from the identity, so that an output of zero holds the hand still.
 
     Args:
-        hand: the hand; its joint order, limits and surface points are those of the model.
-        n_points: surface points P^h.
-        n_basis: basis points.
-        basis_radius: of the ball they lie in, metres.
-        width: of the trunk.
+        hand: the hand; the model keeps its joint order, limits and surface points.
+        n_points: number of surface points P^h.
+        n_basis: number of basis points.
+        basis_radius: radius of the ball of basis points, metres.
+        width: width of the trunk.
         bottleneck: width within a residual block.
         dropout: probability in the trunk.
-        gravity: whether the direction of the world's z axis is seen, as MotionNet sees it. GOAL knows it by its frame,
-            which stands upright; the frame of a palm does not.
-        time_to_go: whether the time left until the last frame is seen. GOAL has no such input and decides itself when
-            to stop; the protocol of RealDex gives the number of frames to all.
+        gravity: whether the direction of the world's z axis is an input, as in MotionNet. GOAL knows it from its
+            upright frame, unlike in the frame of a palm.
+        time_to_go: whether the time left until the last frame is an input. GOAL has no such input and decides itself
+            when to stop; RealDex's protocol gives the number of frames to all models.
     """
 
     basis: Tensor
@@ -87,12 +89,12 @@ class GoalHand(MotionModel):
         """Predicts the frames t+1..t+10 of each window as HandPose (B, 10), world frame.
 
         Raises:
-            ValueError: there is no cloud, about whose centroid the basis stands.
+            ValueError: there is no cloud, on whose centroid the basis is centred.
         """
         return self.predict(state).pose
 
     def predict(self, state: MotionState) -> GoalPrediction:
-        """All heads; training compares each of them with the truth. Raises as `forward`."""
+        """Outputs of all heads, each of which is trained. Raises like `forward`."""
         features = motion_features(self.hand, self.surface, state)
         heads = {name: out.unflatten(-1, (FUTURE, -1)) for name, out in self.mnet(self.input(features)).items()}
         no_turn = torch.eye(3, device=self.basis.device, dtype=self.basis.dtype)[:, :2].mT.flatten()
@@ -107,7 +109,7 @@ class GoalHand(MotionModel):
         )
 
     def input(self, features: MotionFeatures) -> Tensor:
-        """The vector (B, n_input) that MNet takes, raw: its batch norm standardises it. Raises as `forward`."""
+        """MNet's input vector (B, n_input), unnormalised: its batch norm standardises it. Raises like `forward`."""
         if not features.object_points.shape[-2]:
             raise ValueError(
                 "object_points: expected at least one point, found none; GOAL's basis stands about the object's "

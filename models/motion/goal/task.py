@@ -1,4 +1,4 @@
-"""The task around GOAL-hand: its own loss and schedule; evaluated as every motion model."""
+"""Task for GOAL-hand: its own loss and schedule; evaluated like all motion models."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from .model import GoalHand
 class GoalSynthesis(MotionSynthesis):
     """Trains all heads of `GoalHand` with `GoalLoss`.
 
-    GOAL lowers the rate where the error of its points head on validation windows no longer improves. Here validation is
-    rollouts of whole clips, so `plateau` watches their MPJPE; data without validation clips keep the rate.
+    GOAL lowers the rate when the error of its points head on validation windows no longer improves. Here validation
+    rolls out whole clips, so `plateau` monitors their MPJPE; without validation clips the rate stays constant.
 
     Args:
         loss: ramps of `GoalLoss`.
         **task: see `MotionSynthesis`; `network` makes a `GoalHand`.
 
     Raises:
-        ValueError: as `MotionSynthesis` and `GoalLoss`.
+        ValueError: as for `MotionSynthesis` and `GoalLoss`.
     """
 
     def __init__(self, *, loss: Mapping[str, Sequence[float]], **task: Any) -> None:
@@ -36,6 +36,6 @@ class GoalSynthesis(MotionSynthesis):
         return self.goal_loss.weights(progress)
 
     def losses(self, batch: MotionBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Weighted sum at the weights of this moment of the training, and unweighted terms, of a batch of windows."""
+        """Weighted sum with the current weights, and unweighted terms, of a batch of windows."""
         network: GoalHand = self.network
         return self.goal_loss(network.predict(batch), batch, network.surface, self.progress)

@@ -1,4 +1,4 @@
-"""Joint values of hands whose surface points are given: SAGA's fit of a body to its markers, on a hand."""
+"""Fit of joint values to given surface points: SAGA's fit of a body to its markers, for a hand."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from torch import Tensor
 from ....hands.hand import Hand, LinkPoints
 from .image import local_points
 
-_STEP = 1e-3  # radians, of the finite differences
-_SOFT = 2e-4  # metres, below which the weight of an error no longer grows
-_LEAST = 1e-6  # square metres per radian: keeps joints that move no point where they are
-_LONGEST = 0.5  # radians in one iteration
-_SQUARED, _ABSOLUTE = 7, 8  # iterations on squared and on absolute errors
-_BATCH = 1024  # poses fitted at once, so that memory does not grow with the number of clips
-_BATCH_CPU = 128  # what fits into a processor's cache takes a quarter less time
+_STEP = 1e-3  # radians, step of the finite differences
+_SOFT = 2e-4  # metres: below this error, weights no longer grow
+_LEAST = 1e-6  # square metres per radian: damping for joints that move no point
+_LONGEST = 0.5  # radians, largest change per iteration
+_SQUARED, _ABSOLUTE = 7, 8  # numbers of iterations on squared and absolute errors
+_BATCH = 1024  # poses per batch, so that memory does not grow with the number of clips
+_BATCH_CPU = 128  # batches that fit into a processor's cache take a quarter less time
 
 
 @torch.no_grad()
 def fit_joints(hand: Hand, surface: LinkPoints, points: Tensor, start: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
-    """Joints whose surface points have the least summed absolute error, within limits.
+    """Joints that minimise the summed absolute error of surface points, within limits.
 
-    Gauss-Newton on the squares, then reweighted by 1 / |error| to make them absolute, at the slopes of the last of the
-    former: they cost most and hardly change any more. SAGA takes 100 Adam steps per frame.
+    Gauss-Newton on the squares, then iterative reweighting by 1 / |error| to make them absolute, with the slopes of the
+    last Gauss-Newton step, which cost most and hardly change any more. SAGA takes 100 Adam steps per frame.
 
     Args:
         hand: the hand.
         surface: P points fixed to links.
-        points: (N, P, 3), metres, where they should be, in the frame of the palm.
+        points: (N, P, 3), metres, target positions in the frame of the palm.
         start: (N, J), radians.
         lower: (N, J), radians.
         upper: (N, J), radians.
@@ -53,7 +53,7 @@ def _fit(hand: Hand, surface: LinkPoints, points: Tensor, start: Tensor, lower: 
         error = target - now
         weighted = slope * weight.unsqueeze(1)
         pull = (weighted @ error.unsqueeze(-1)).squeeze(-1)
-        # A joint that is pushed against its limit is left out, or it would bend the others.
+        # A joint that is pushed against its limit is excluded, otherwise it would bend the others.
         held = ((joints <= lower) & (pull < 0)) | ((joints >= upper) & (pull > 0))
         free = (~held).to(pull.dtype)
         square = weighted @ slope.mT * free.unsqueeze(1) * free.unsqueeze(2)
@@ -65,7 +65,7 @@ def _fit(hand: Hand, surface: LinkPoints, points: Tensor, start: Tensor, lower: 
 
 
 def _linearised(hand: Hand, surface: LinkPoints, joints: Tensor) -> tuple[Tensor, Tensor]:
-    """Points (N, 3P) and their derivatives (N, J, 3P) by differences, which any hand has; J + 1 hands are placed."""
+    """Points (N, 3P) and their derivatives (N, J, 3P) by finite differences, for any hand; poses J + 1 hands."""
     moved = _STEP * torch.eye(joints.shape[-1], device=joints.device, dtype=joints.dtype)
     tried = torch.cat([joints[:, None], joints[:, None] + moved], dim=1)
     points = local_points(hand, surface, tried).flatten(2)

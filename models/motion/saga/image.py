@@ -1,4 +1,4 @@
-"""Clips as SAGA's networks see them: a path of the palm, and an image of points (rows) over frames (columns)."""
+"""Inputs of SAGA's networks: a path of the palm, and an image of points (rows) over frames (columns)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ....hands.products import compose, rotate
 from ...blocks.standardise import Standardise
 
 COLUMNS = 61
-"""Columns of an image: frames 0 to 60 of a resampled clip; 0 is given and 60 is the goal, in training and after it."""
+"""Columns of an image: frames 0 to 60 of a resampled clip; 0 is given and 60 is the goal, in training and inference."""
 FRAMES = COLUMNS + 1
 """Frames of a trajectory. The last one repeats the goal, so that every column of an image has a velocity.
 
@@ -27,7 +27,7 @@ _AXES = 3
 
 
 def frame_positions(length: Tensor) -> Tensor:
-    """Where the 62 frames of a resampled clip are in the recorded one.
+    """Positions of the 62 frames of a resampled clip in the recorded one.
 
     Args:
         length: (B,), int64, frames of the recorded clips, >= 2.
@@ -40,11 +40,11 @@ def frame_positions(length: Tensor) -> Tensor:
 
 
 def resample(pose: HandPose, position: Tensor) -> HandPose:
-    """Poses between frames: straight lines in translation and joints, slerp in rotation.
+    """Interpolates poses between frames: linear in translation and joints, slerp in rotation.
 
     Args:
         pose: HandPose (B, T >= 2).
-        position: (B, n), in frames; what lies outside of 0 to T - 1 is moved to the nearest end.
+        position: (B, n), in frames; clamped to 0 to T - 1.
 
     Returns:
         HandPose (B, n).
@@ -62,7 +62,7 @@ def path_values(pose: HandPose) -> Tensor:
 
 
 def velocities(translation: Tensor, rotation: Tensor) -> Tensor:
-    """What each frame's palm does until the next frame, in its own frame.
+    """Motion of each frame's palm until the next frame, in its own frame.
 
     Args:
         translation: (B, T, 3), metres.
@@ -77,28 +77,28 @@ def velocities(translation: Tensor, rotation: Tensor) -> Tensor:
 
 
 def local_points(hand: Hand, surface: LinkPoints, joints: Tensor) -> Tensor:
-    """Surface points (..., P, 3), metres, in the frame of the palm, of joints (..., J), radians."""
+    """Surface points (..., P, 3), metres, in the frame of the palm, for joints (..., J), radians."""
     pose = hand.rest_pose(*joints.shape[:-1]).to(joints)
     pose = HandPose(pose.translation, pose.rotation, joints, pose.hand)
     return hand.place(hand.forward_kinematics(pose), surface)
 
 
 def tip_depths(hand: Hand) -> Tensor:
-    """How deep each fingertip point lies under the hand's skin, (F,) metres; 0 where it is on the skin."""
+    """Depth of each fingertip point under the hand's skin, (F,) metres; 0 on the skin."""
     links = hand.forward_kinematics(hand.rest_pose())
     tips = hand.keypoints(links)[-len(hand.fingertip_names) :]
     return (-hand.signed_distance(links, tips)).clamp_min(0)
 
 
 def fingertip_contact(hand: Hand, pose: HandPose, cloud: Tensor, depths: Tensor, within: float) -> Tensor:
-    """Which fingertips touch the object: a point of the cloud is near the skin around the tip.
+    """Fingertips that touch the object, i.e. with a cloud point near the skin around the tip.
 
     Args:
         hand: the hand.
         pose: HandPose (B, T), world frame.
         cloud: (B, N >= 1, 3), metres, world frame.
         depths: (F,), metres, see `tip_depths`.
-        within: metres from the skin.
+        within: largest distance from the skin, metres.
 
     Returns:
         (B, T, F), 1.0 or 0.0.
@@ -110,15 +110,16 @@ def fingertip_contact(hand: Hand, pose: HandPose, cloud: Tensor, depths: Tensor,
 
 
 class ImageScale(nn.Module):
-    """Builds standardised images; its statistics are saved with the weights, because without them those mean nothing.
+    """Builds standardised images; its statistics are saved with the weights, which are meaningless without them.
 
     Rows: the palm, which is the origin, and P points, x y z each, in the frame of the palm; then one row per fingertip
-    that says whether it touches. Channel 0 has these values: coordinates less the mean of their row over the standard
-    deviation of all rows, contacts as they are. Channels 1 to 6 have the velocities, each the same in all rows.
+        that says whether it touches. Channel 0 has these values: coordinates minus the mean of their row, divided by
+        the standard deviation of all rows; contacts unscaled. Channels 1 to 6 have the velocities, the same in all
+        rows.
 
     Args:
-        n_points: P.
-        n_contacts: rows of contacts.
+        n_points: number of points P.
+        n_contacts: number of contact rows.
     """
 
     mean: Tensor
@@ -133,7 +134,7 @@ class ImageScale(nn.Module):
 
     @torch.no_grad()
     def fit(self, points: Tensor, velocity: Tensor) -> None:
-        """Takes the statistics.
+        """Computes the statistics.
 
         Args:
             points: (S, P, 3), metres.
@@ -164,7 +165,7 @@ class ImageScale(nn.Module):
     def masked(self, ends: Tensor) -> Tensor:
         """Channel 0 (B, n_rows, 61) of an image to fill in.
 
-        It is zero but for the two given columns, and there in the rows of contacts, which nobody knows.
+        It is zero except in the two given columns, and also zero in their contact rows, which are unknown.
 
         Args:
             ends: (B, 2, P, 3), metres, points of the first and of the goal pose in the frame of the palm.

@@ -26,17 +26,17 @@ SAGA_TERMS = (
 
 
 class SagaLoss:
-    """Compares what both networks make of clips with the clips. All values are standardised.
+    """Compares both networks' reconstructions of clips with the clips. All values are standardised.
 
     Terms: `body`, `body_velocity` (mean absolute error of the points and of their differences between frames),
-    `contact` (cross-entropy of the fingertip contacts; left out where there are none), `image_kl`; and of the palm's
+    `contact` (cross-entropy of the fingertip contacts; omitted if there are none), `image_kl`; and of the palm's
     path `path`, `path_first`, `path_last` (its end frames), `path_velocity`, `path_kl`.
 
     Args:
-        weights: of each term.
+        weights: weight of each term.
 
     Raises:
-        ValueError: other names than these.
+        ValueError: names other than these.
     """
 
     def __init__(self, weights: Mapping[str, float]) -> None:
@@ -45,7 +45,7 @@ class SagaLoss:
         self.weights = {name: float(weights[name]) for name in SAGA_TERMS}
 
     def __call__(self, prediction: SagaPrediction) -> tuple[Tensor, dict[str, Tensor]]:
-        """Weighted sum and unweighted terms. Raises ValueError where a term is not finite."""
+        """Weighted sum and unweighted terms. Raises ValueError if a term is not finite."""
         terms = self.terms(prediction)
         return weighted_sum(terms, self.weights), terms
 
@@ -68,7 +68,7 @@ class SagaLoss:
 def robust_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
     """sqrt(1 + KL^2) - 1, which is flat near 0, of the KL per latent variable, from N(0, I); both (B, Z).
 
-    The KL is the mean over the batch, which in a training step is that of all processes together.
+    The KL is the mean over the batch, in a training step that of all processes together.
     """
     divergence = mean_over_ranks((0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)).mean())
     return (1 + divergence.square()).sqrt() - 1

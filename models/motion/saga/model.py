@@ -1,4 +1,4 @@
-"""SAGA-hand: the motion stage of SAGA (Wu et al., ECCV 2022, section 3.2) on the states of a hand."""
+"""SAGA-hand: the motion stage of SAGA (Wu et al., ECCV 2022, section 3.2), applied to a hand."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from .image import (
 )
 from .optimise import SynthesisedPath, optimise
 
-_AT_ONCE = 64  # clips placed at once for the statistics
+_AT_ONCE = 64  # clips per batch for the statistics
 
 
 @dataclass(frozen=True)
 class SagaPrediction:
-    """What both networks make of true clips through their posteriors, all standardised, and the truth.
+    """Both networks' reconstructions of true clips through their posteriors, and the truth, all standardised.
 
     Attributes:
         path, true_path: (B, 62, 9), of the palm.
@@ -63,20 +63,21 @@ class SagaPrediction:
 class SagaHand(MotionModel):
     """Fills in the motion between the first and the goal pose: TrajFill the palm's path, LocalMotionFill the fingers.
 
-    Every clip is 62 frames long to the networks, whatever its length; all in the frame of the first palm. TrajFill
-    fills in the path of the palm. LocalMotionFill sees the velocities of that path and the surface points of the two
-    end poses in the palm's frame, fills in the points between, and joints are fitted to them.
+    Every clip is resampled to 62 frames, in the frame of the first palm. TrajFill fills in the path of the palm.
+    LocalMotionFill takes the velocities of that path and the surface points of the two end poses in the palm's frame
+    and fills in the points in between, to which joints are fitted.
 
-    Differences from the body networks: the palm moves in space, a pelvis on a floor; its whole pose is the frame of the
-    points; fingertips touch the object instead of feet the floor; the goal is the same frame in training and synthesis.
+    Differences from the body networks: the palm moves in space instead of a pelvis on a floor; its full pose is the
+    frame of the points; fingertips touch the object instead of feet the floor; the goal is the same frame in training
+    and synthesis.
 
     Args:
-        hand: the hand; its joint order, limits and surface points are those of the model.
-        n_points: surface points.
-        latent: latent variables of each network.
-        channels: of the convolutions.
-        contacts: whether images have rows of fingertip contacts; they need a cloud of the object in training.
-        contact_distance: metres between skin and cloud, below which a fingertip touches.
+        hand: the hand; the model keeps its joint order, limits and surface points.
+        n_points: number of surface points.
+        latent: number of latent variables of each network.
+        channels: channels of the convolutions.
+        contacts: whether images have rows of fingertip contacts, which need a cloud of the object in training.
+        contact_distance: largest distance between skin and cloud at which a fingertip touches, metres.
     """
 
     is_stochastic = True
@@ -100,7 +101,7 @@ class SagaHand(MotionModel):
 
     @torch.no_grad()
     def fit_statistics(self, clips: Sequence[MotionSample], windows: Iterable[MotionBatch]) -> None:
-        """Means and standard deviations of paths, points and velocities of the training clips."""
+        """Computes means and standard deviations of paths, points and velocities of the training clips."""
         store, device = ClipStore.of(clips), self.path_scale.mean.device
         parts = [range(len(store))[first : first + _AT_ONCE] for first in range(0, len(store), _AT_ONCE)]
         pose = HandPose.cat([_canonical(store.clips(part).to(device)) for part in parts])
@@ -109,14 +110,15 @@ class SagaHand(MotionModel):
         self.image_scale.fit(torch.cat(points).flatten(0, 1), velocities(pose.translation, pose.rotation).flatten(0, 1))
 
     def predict(self, batch: ClipBatch, end_to_end: bool = True) -> SagaPrediction:
-        """Runs both networks on whole clips with latents drawn from their posteriors.
+        """Runs both networks on whole clips with latents sampled from their posteriors.
 
         Args:
             batch: the clips.
-            end_to_end: LocalMotionFill sees the velocities of TrajFill's paths and teaches it; False = of true paths.
+            end_to_end: LocalMotionFill takes the velocities of TrajFill's paths and passes gradients to it; False takes
+                those of true paths.
 
         Raises:
-            ValueError: there is no cloud, which the contacts need.
+            ValueError: contacts need a cloud, but there is none.
         """
         scale, pose = self.image_scale, _canonical(batch)
         start, goal = batch.pose[:, 0], batch.goal
@@ -142,7 +144,7 @@ class SagaHand(MotionModel):
         )
 
     def forward(self, state: MotionState) -> HandPose:
-        """The next 10 frames of the most likely motion that starts at the current one, HandPose (B, 10)."""
+        """Predicts the next 10 frames of the most likely motion from the current one, HandPose (B, 10)."""
         start, n_frames = state.past[:, -1], state.time_to_go.round().long()
         with torch.no_grad():
             return self._resampled(self._synthesise(start, state.goal, None), start, n_frames, FUTURE)
@@ -159,10 +161,10 @@ class SagaHand(MotionModel):
         goal_refine: GoalRefine = "off",
         truth: HandPose | None = None,
     ) -> HandPose:
-        """The whole path at once, from the last given frame; see `MotionModel.rollout`.
+        """Computes the whole path at once, from the last given frame; see `MotionModel.rollout`.
 
-        Without a generator both latents are zero. `goal_refine`: "linear" see `pull_to_goal`; "opt" is SAGA's
-        joint optimisation of the whole path, see `optimise`.
+        Without a generator both latents are zero. `goal_refine`: for "linear" see `pull_to_goal`; "opt" is SAGA's joint
+        optimisation of the whole path, see `optimise`.
         """
         self._check(past, goal)
         start = past[:, -1]
@@ -204,7 +206,7 @@ class SagaHand(MotionModel):
         )
 
     def _resampled(self, path: SynthesisedPath, start: HandPose, n_frames: Tensor, length: int) -> HandPose:
-        """Frames 1 to `length` of clips that last `n_frames` (B,) after the start, world frame."""
+        """Frames 1 to `length` of clips that last `n_frames` (B,) frames after the start, world frame."""
         frame = torch.arange(1, length + 1, device=n_frames.device)
         pose = resample(path.pose, frame * ((COLUMNS - 1) / n_frames[:, None]))
         return pose.moved_by(start.rotation[:, None], start.translation[:, None])
@@ -220,7 +222,7 @@ class SagaHand(MotionModel):
         return values[..., :3], rot6d_to_rotmat(values[..., 3:])
 
     def _image_code(self, start: HandPose, goal: HandPose, velocity: Tensor) -> Tensor:
-        """Code of the images to fill in, from the end poses (B,) and the velocities (B, 61, 6) between."""
+        """Code of the images to fill in, from the end poses (B,) and the velocities (B, 61, 6) in between."""
         ends = local_points(self.hand, self.surface, torch.stack([start.joints, goal.joints], dim=1))
         return self.local_fill.condition(self.image_scale.stack(self.image_scale.masked(ends), velocity))
 

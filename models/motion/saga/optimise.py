@@ -1,4 +1,4 @@
-"""SAGA's optimisation of a synthesised motion (Wu et al., ECCV 2022, section 3.3), with the terms that a hand has."""
+"""SAGA's optimisation of a synthesised motion (Wu et al., ECCV 2022, section 3.3), with the terms for a hand."""
 
 from __future__ import annotations
 
@@ -15,24 +15,22 @@ from ....hands.products import compose, rotate
 from .image import tip_depths
 
 STEPS = 300
-_RATE = (
-    1e-2  # at the first step, falling to 0: the published rate stays at 5e-3, which is jitter in a loss of magnitudes
-)
-_RADIAN = 0.1  # metres that a step takes the palm while a joint turns by a radian
-_NEAREST = 256  # points of the cloud that can come into the hand
+_RATE = 1e-2  # at the first step, falling to 0: the published rate stays at 5e-3, i.e. jitter in a loss of magnitudes
+_RADIAN = 0.1  # metres of palm motion per radian of joint motion in a step
+_NEAREST = 256  # number of nearest cloud points that may enter the hand
 _DEEP = 0.003  # metres: shallower points are not pushed out
 WEIGHTS = {"points": 0.1, "last": 10.0, "step": 1.0, "acceleration": 10.0, "contact": 60.0, "collision": 1000.0}
-"""Per metre, as published; 1000 is 10 x 5 x 20. Ours is the acceleration, where SAGA has a prior of body motion."""
+"""Per metre, as published; 1000 is 10 x 5 x 20. The acceleration is ours, where SAGA has a prior of body motion."""
 
 
 @dataclass(frozen=True)
 class SynthesisedPath:
-    """What the networks made of end poses, in the frame of the first palm.
+    """The networks' output for end poses, in the frame of the first palm.
 
     Attributes:
         pose: HandPose (B, 61).
-        points: (B, 61, P, 3), metres, in the frame of each palm, as the network drew them.
-        contact: (B, 61, F), how likely each fingertip touches; F = 0 without contacts.
+        points: (B, 61, P, 3), metres, in the frame of each palm, as sampled by the network.
+        contact: (B, 61, F), probability that each fingertip touches; F = 0 without contacts.
         lower, upper: (B, J), radians, limits of the joints, widened to the given poses.
     """
 
@@ -48,23 +46,23 @@ class SynthesisedPath:
 def optimise(
     hand: Hand, surface: LinkPoints, path: SynthesisedPath, goal: HandPose, cloud: Tensor, steps: int = STEPS
 ) -> SynthesisedPath:
-    """Adam on all poses of each clip: near the points drawn, at the goal at the end, smooth, touching, not inside.
+    """Adam on all poses of each clip: near the sampled points, at the goal at the end, smooth, touching, not inside.
 
-    Touching and not inside count in the second half. The object enters as its nearest points; a point is inside the
-    hand where it is behind the nearest surface point.
+    Touching and not inside count in the second half. The object is represented by its nearest points; a point is inside
+    the hand if it is behind the nearest surface point.
 
     Args:
         hand: the hand.
         surface: the P points.
-        path: what to improve.
+        path: the path to improve.
         goal: HandPose (B,), in the frame of the first palm.
-        cloud: (B, N, 3), metres, likewise; N = 0 leaves the terms of the object out.
-        steps: of Adam.
+        cloud: (B, N, 3), metres, likewise; N = 0 omits the object terms.
+        steps: number of Adam steps.
 
     Returns:
-        The path with other poses.
+        The path with optimised poses.
     """
-    # What a test hands over are inference tensors, which no gradient may pass; copies are not.
+    # In a test, inputs are inference tensors, which allow no gradient; their copies do.
     path, goal, cloud = _copied(path), goal.map(torch.clone), cloud.clone()
     target = _world(path.pose, path.points)
     last = hand.place(hand.forward_kinematics(goal), surface)
@@ -93,13 +91,13 @@ def path_terms(
     cloud: Tensor,
     depths: Tensor,
 ) -> dict[str, Tensor]:
-    """Unweighted terms, each a mean per clip and then a sum over the clips, which so do not depend on one another.
+    """Unweighted terms, each a mean per clip summed over clips, so that clips are independent of one another.
 
     Args:
         hand: the hand.
         surface: the P points.
-        path: whose contacts are used.
-        pose: HandPose (B, 61), the poses in question.
+        path: gives the contacts.
+        pose: HandPose (B, 61), the current poses.
         target: (B, 61, P, 3), metres.
         last: (B, P, 3), metres, points of the goal.
         cloud: (B, N, 3), metres.
@@ -128,9 +126,9 @@ def path_terms(
 
 
 def _signed(rotation: Tensor, points: Tensor, surface: LinkPoints, cloud: Tensor) -> Tensor:
-    """(B x T, N): distance of each point of the clouds (B, N, 3) from its nearest point of the hand (B, T, P, 3).
+    """(B x T, N): signed distance of the clouds' points (B, N, 3) from the nearest points of the hand (B, T, P, 3).
 
-    Negative where it is behind that point; `rotation` (B, T, L, 3, 3) turns the normals of the links.
+    Negative behind the nearest point; `rotation` (B, T, L, 3, 3) rotates the normals of the links.
     """
     normal = rotate(rotation[:, :, surface.link.to(rotation.device)], surface.normal.to(rotation)).flatten(0, 1)
     hand_points = points.flatten(0, 1)
@@ -162,7 +160,7 @@ def _world(pose: HandPose, points: Tensor) -> Tensor:
 
 
 def _nearest(points: Tensor, cloud: Tensor) -> Tensor:
-    """The points of clouds (B, N, 3) that are nearest to any of `points` (B, M, 3), at most 256 of each."""
+    """The points of clouds (B, N, 3) nearest to any of `points` (B, M, 3), at most 256 per cloud."""
     if not cloud.shape[1]:
         return cloud
     distance = knn(cloud, points, 1)[0].squeeze(-1)

@@ -1,4 +1,4 @@
-"""The task around SAGA-hand: trained on whole clips with its own loss; evaluated as every motion model."""
+"""Task for SAGA-hand: trained on whole clips with its own loss; evaluated like all motion models."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from .model import SagaHand
 class SagaSynthesis(MotionSynthesis):
     """Trains both networks of `SagaHand` together.
 
-    SAGA has an Adam for each network. One over both takes the same steps, as Adam treats every number by itself; the
-    gradient is clipped network by network, as theirs.
+    SAGA has an Adam for each network. One over both takes the same steps, since Adam treats every number separately;
+    the gradient is clipped per network, as in SAGA.
 
     Args:
         loss: weights of `SagaLoss`.
-        clips_per_batch: whole clips in a training batch.
-        separate: share of the training, at its beginning, in which the networks are trained apart, the image network
-            on true paths, as the published ones were before their common training; 1 keeps them apart.
-        **task: see `MotionSynthesis`; `network` makes a `SagaHand`.
+        clips_per_batch: whole clips per training batch.
+        separate: initial share of the training in which the networks are trained separately, the image network on true
+        paths, like the published ones before their joint training; 1 keeps them separate. **task: see
+        `MotionSynthesis`; `network` makes a `SagaHand`.
 
     Raises:
-        ValueError: as `MotionSynthesis` and `SagaLoss`.
+        ValueError: as for `MotionSynthesis` and `SagaLoss`.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class SagaSynthesis(MotionSynthesis):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clips the norm of each network's gradient by itself; single values need no such care."""
+        """Clips the norm of each network's gradient separately; clipping by value needs no distinction."""
         if gradient_clip_val is None or gradient_clip_algorithm == "value":
             super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
             return

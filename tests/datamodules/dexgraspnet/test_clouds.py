@@ -50,7 +50,7 @@ def test_a_process_that_ends_early_leaves_its_clouds_to_this_one(meshes, monkeyp
     with caplog.at_level(logging.WARNING):
         found, _ = solid_clouds(meshes, N, on_bad="skip", workers=2)
     assert np.isfinite(found[[0, 2, 4]]).all()
-    assert "a process ended early; its clouds are drawn in this one" in caplog.text
+    assert "a process ended early; its clouds are sampled in this one" in caplog.text
 
 
 def test_a_bad_mesh_is_raised_here(meshes, monkeypatch):

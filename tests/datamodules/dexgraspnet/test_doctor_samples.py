@@ -33,7 +33,7 @@ def test_real_grasps_are_healthy(
 
 MISTAKES = (
     "the hand's rotation is transposed (row vectors, or the inverse rotation)",
-    "the hand's Euler angles turn about fixed axes (xyz) and were read as about moving ones",
+    "the hand's Euler angles are about fixed axes (xyz) but were read as about moving ones",
 )
 
 

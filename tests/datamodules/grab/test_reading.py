@@ -308,7 +308,7 @@ class TestSettings:
 
     def test_without_the_model_the_alternative_is_named(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("DEXZOO_MANO", raising=False)
-        with pytest.raises(ManoModelNotFound, match="hand=mano_skeleton is a hand with MANO's joints"):
+        with pytest.raises(ManoModelNotFound, match="hand=mano_skeleton has MANO's joints"):
             clips(root)
 
     @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ class TestDamaged:
         path = zipped(write_raw("data/mug/mug_1_20240101").folder, tmp_path / "root/mug.zip")
         content = path.read_bytes()
         path.write_bytes(content[: int(share * len(content))])
-        with pytest.raises(BadFile, match=r"mug.zip: expected a complete zip, found .*get it again"):
+        with pytest.raises(BadFile, match=r"mug.zip: expected a complete zip, found .*download it again"):
             RealDexMotion(tmp_path / "root").load()
 
     def test_a_damaged_member(self, write_raw: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

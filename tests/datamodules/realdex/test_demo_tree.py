@@ -83,7 +83,7 @@ class TestDemoRoot:
         with pytest.raises(DataError, match=r"expected contact in the last 1 frames .* found none of 6 clips"):
             RealDexGrasps(demo_root("realdex"), last=1, contact_threshold=-1.0, n_object_points=16).load()
         monkeypatch.setattr(realdex_tree, "OBJECTS", ("can",))
-        with pytest.raises(DataError, match="expected two objects or more, since parts share none, found can"):
+        with pytest.raises(DataError, match="expected at least two objects, since parts must not share any, found can"):
             RealDexGrasps(demo_root("realdex"), n_object_points=16).setup()
 
     def test_final_data_without_the_wrist_is_off_by_what_the_wrist_bends(self) -> None:

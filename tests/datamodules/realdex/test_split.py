@@ -45,5 +45,5 @@ def test_unlisted_objects_are_trained_on_and_named_in_one_line(
         split = realdex_split([make_sample(name, 2) for name in ("mug", "box", "mug", "teapot")])
     assert [sample.object for sample in split.train] == ["mug", "mug", "teapot"]
     assert [record.getMessage() for record in caplog.records] == [
-        "RealDex's release does not list mug, teapot: taken to train"
+        "RealDex's release does not list mug, teapot: used for training"
     ]

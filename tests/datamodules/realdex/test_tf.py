@@ -145,7 +145,7 @@ class TestLengths:
         assert recording.wrist is not None
         assert len(recording.wrist) == 9
         assert recording.segments == ((0, 9),)
-        assert "hand has 12 frames, object 9; aligned by index, the tail dropped" in caplog.text
+        assert "hand has 12 frames, object 9; aligned by index, dropping the tail" in caplog.text
 
     def test_clips_keep_one_length(self, write_raw: Writer, tmp_path: Path) -> None:
         write_raw(n_object=9)
@@ -213,7 +213,7 @@ class TestDefects:
         }
         np.save(truth.folder / "final_data.npy", final, allow_pickle=True)  # type: ignore[arg-type]
         read(truth)
-        assert "disagree on the forearm by 0.17 m in the median; is the clock right?" in caplog.text
+        assert "disagree on the forearm by a median 0.17 m; is the clock right?" in caplog.text
 
     def test_a_joint_off_its_axis(self, write_raw: Writer) -> None:
         truth = write_raw()

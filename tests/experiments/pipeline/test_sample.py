@@ -193,12 +193,12 @@ def test_an_object_of_metres_needs_its_scale_stated(task, trained, hand, tmp_pat
         (
             {"translation": 1000.0},
             "hand far from the object (millimetres?)",
-            "did you mean translations in millimetres? Read so, 2 of them are within 5 cm",
+            "did you mean translations in millimetres? If so, 2 of them are within 5 cm",
         ),
         (
             {"joints": 180 / np.pi},
             "joints beyond their limits (degrees?)",
-            "did you mean joints in degrees? Read so, 2 of them are at most 0.6 rad beyond",
+            "did you mean joints in degrees? If so, 2 of them are at most 0.6 rad beyond",
         ),
     ],
 )
@@ -272,7 +272,7 @@ def test_a_cloud_gets_grasps_without_numbers(trained, tmp_path, monkeypatch, cap
         (["ckpt={run}"], "object: expected the file of a mesh or cloud, found nothing; set object=mug.obj"),
         (["ckpt={run}", "object=mgu.obj"], "found no file mgu.obj; did you mean mug.obj?"),
         (["ckpt={run}", "object=open.obj"], "expected a closed surface, found 12 edges without two faces"),
-        (["ckpt={run}", "object=open.obj"], "let CoACD do so with decompose=true"),
+        (["ckpt={run}", "object=open.obj"], "let CoACD close it with decompose=true"),
         (["ckpt={run}", "object=mug.obj", "model=contact_map"], "model=contact_map: expected the model of the run"),
         (["ckpt={run}", "object=mug.obj", "+model.n=3"], "+model.n=3: expected no settings of the model"),
         (

@@ -176,7 +176,7 @@ def test_statistics_need_clouds(name, grasps):
 
 
 def test_a_number_of_grasps_below_one_is_named(task, grasps):
-    with pytest.raises(ValueError, match="n: expected 1 or more grasps of each object, found 0"):
+    with pytest.raises(ValueError, match="n: expected 1 or more grasps per object, found 0"):
         task.network.sample(grasps.object_points, 0)
 
 

@@ -74,7 +74,7 @@ def test_a_mesh_that_bounds_no_solid_is_named_once_and_left_out(clips, tmp_path,
     test = [replace(clips[4], mesh=tmp_path / "sheet.obj"), replace(clips[5], mesh=tmp_path / "sheet.obj")]
     rows = rows_of(clips[:4], test, tmp_path)
     assert all(torch.tensor([row["penetration_cm"], row["penetration_max_cm"]]).isnan().all() for row in rows)
-    assert caplog.text.count("penetration is left out: ") == 1
+    assert caplog.text.count("penetration is not measured: ") == 1
 
 
 def test_clips_without_a_mesh_have_no_depth(clips, tmp_path):

@@ -208,5 +208,5 @@ def test_official_samples_are_seeded_and_within_the_limits(hand, generator):
     hand.check_limits(draws[0][..., 6:])
     released = net.sample(points, 2, temperature=0.0).to_vector()
     torch.testing.assert_close(released[:, 0], released[:, 1])
-    with pytest.raises(ValueError, match="n: expected 1 or more grasps of each object, found 0"):
+    with pytest.raises(ValueError, match="n: expected 1 or more grasps per object, found 0"):
         net.sample(points, 0)

@@ -383,7 +383,7 @@ def test_meshes_count_with_fields_of_meshes_alone(hand, pushed, grasps, fields):
 
 
 def test_a_batch_that_does_not_fit_is_named(hand, pushed, grasps):
-    with pytest.raises(ValueError, match=r"found \(6,\) and \(5, 300, 3\); flatten candidates by HandPose.reshape"):
+    with pytest.raises(ValueError, match=r"found \(6,\) and \(5, 300, 3\); flatten candidates with HandPose.reshape"):
         Refiner()(hand, pushed, grasps[1][:5])
-    with pytest.raises(ValueError, match="expected at least 32 different ones to fit a surface, found 8"):
+    with pytest.raises(ValueError, match="expected at least 32 distinct ones to fit a surface, found 8"):
         Refiner()(hand, pushed, grasps[1][:, :8])

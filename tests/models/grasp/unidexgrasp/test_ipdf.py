@@ -324,7 +324,7 @@ def test_fits_eight_grasps_and_samples_both_of_the_cloud_that_has_two():
             lambda m: m.negative_log_likelihood(torch.zeros(2, 9, 3), torch.zeros(3, 3)),
             r"rotation: expected shape \(B, 3, 3\), found \(3, 3\)",
         ),
-        (lambda m: m.sample(torch.zeros(2, 9, 3), 0), "n: expected 1 or more rotations of each cloud, found 0"),
+        (lambda m: m.sample(torch.zeros(2, 9, 3), 0), "n: expected 1 or more rotations per cloud, found 0"),
         (lambda m: m.sample(torch.zeros(2, 9, 3), 1, None, -1.0), "temperature: expected 0 or more, found -1"),
     ],
 )

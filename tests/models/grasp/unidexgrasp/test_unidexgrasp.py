@@ -314,7 +314,7 @@ def test_statistics_need_clouds(net, grasps):
     [
         ((2, 0, 3), 1, "points: expected clouds (B, N, 3) with at least one point, found (2, 0, 3)"),
         ((9, 3), 1, "found (9, 3); a single cloud needs a batch dimension, points[None]"),
-        ((2, 9, 3), 0, "n: expected 1 or more grasps of each object, found 0"),
+        ((2, 9, 3), 0, "n: expected 1 or more grasps per object, found 0"),
     ],
 )
 def test_wrong_arguments_are_named(net, shape, n, message):
