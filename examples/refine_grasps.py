@@ -28,7 +28,9 @@ refined = Refiner(steps=150)(hand, pose, cloud.expand(N, -1, -1))  # feels the c
 before, after = (PosedGrasps(hand, p, box) for p in (pose, refined.pose))
 for word, grasps in (("before", before), ("after", after)):
     errors = grasp_errors(grasps, ["penetration", "contact"])
-    print(f"{word:<7} penetration {errors['penetration_cm'].mean():.2f} cm, contact {errors['contact_ratio'].mean():.2f}")
+    print(
+        f"{word:<7} penetration {errors['penetration_cm'].mean():.2f} cm, contact {errors['contact_ratio'].mean():.2f}"
+    )
 print(f"the filter keeps {int(GraspFilter()(after).kept.sum())} of {N}")
 grasps = GraspSet("box", refined.pose.to(torch.float64), torch.ones(N, dtype=torch.float64), torch.arange(N))
 save_grasps(sys.argv[1], [grasps], hand)

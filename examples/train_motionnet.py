@@ -30,6 +30,9 @@ again.load_state_dict(torch.load(sys.argv[1], weights_only=True)["state_dict"])
 start, left = batch.pose[:, :1], batch.length - 1  # a rollout is given the first frame, the goal and the length
 motion = again.network.rollout(start, batch.goal, left, batch.object_points, batch.fps)  # HandPose (B, T)
 exists = torch.arange(motion.shape[1]) < left[:, None]
-for name, pose in (("MotionNet", motion), ("hold still", start.map(lambda x: x.expand(-1, motion.shape[1], *x.shape[2:])))):
+for name, pose in (
+    ("MotionNet", motion),
+    ("hold still", start.map(lambda x: x.expand(-1, motion.shape[1], *x.shape[2:]))),
+):
     errors = motion_errors(again.hand, pose, batch.pose[:, 1:], exists)
     print(f"{name:<11} MPJPE {errors['mpjpe_cm'].mean():.2f} cm, {len(left)} clips of demo data")

@@ -1,4 +1,4 @@
-"""From pictures of RealDex's depth cameras to one cloud of the scene (spec 3.3 and 3.6).
+"""From pictures of RealDex's depth cameras to one cloud of the scene.
 
 Per camera: undistort, lift to points, move to the world, crop, drop hidden points, thin out; then all cameras are
 aligned with the first one, merged and cleaned. Two errors of RealDex's own tool are mended. It removes hidden points as

@@ -1,4 +1,4 @@
-"""Which state of the robot belongs to which frame of the cameras, whose clocks differ (spec 3.4).
+"""Which state of the robot belongs to which frame of the cameras, whose clocks differ.
 
 The first frame is aligned by shape: near the state of the same stamp, the one whose arm and hand fit the camera's cloud
 best is searched. All other frames follow by the offset found.
