@@ -1,4 +1,4 @@
-"""Lets the pages be read by GitHub and by MkDocs: a fence may name its file, as in "```python models/motion/pace.py"."""
+"""Pages for GitHub and for MkDocs alike: a fence may name its file, as in "```python models/motion/pace.py"."""
 
 import re
 from typing import Any

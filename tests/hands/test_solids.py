@@ -120,7 +120,7 @@ def test_wrong_lists_are_refused(tmp_path: Path, overlaps: object, message: str)
 @pytest.mark.parametrize("length", [0.0, 0.003, 0.05])
 @pytest.mark.parametrize("unit", [1.0, 1e-3])
 def test_round_solids_have_the_round_volume(length: float, unit: float) -> None:
-    """pi r^2 2h + 4/3 pi r^3, in metres and in millimetres; of a bad mesh Manifold would make an empty solid in silence."""
+    """pi r^2 2h + 4/3 pi r^3, in metres and millimetres; of a bad mesh Manifold makes an empty solid in silence."""
     r, start, along = 0.01, np.array([0.3, -0.2, 0.1]), np.array([2.0, -1.0, 2.0]) / 3
     solid = shape_solid(Capsule(start / unit, (start + length * along) / unit, r / unit))
     volume = np.pi * r**2 * length + 4 / 3 * np.pi * r**3
