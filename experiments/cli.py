@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dexzoo import __version__
 
 from ..files.names import nearest
-from .settings import wants_help
+from .commandline.settings import wants_help
 
 VERBS = {
     "run": "train and test a model, as `python experiments/run.py` does",

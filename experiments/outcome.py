@@ -16,11 +16,12 @@ from dexzoo import __version__
 
 from ..metrics.tool.table_file import write_table
 from ..models import GraspGeneration, MotionSynthesis, Task
-from . import figures, grasp_figures, grasp_results, grasp_tables, results, tracking
-from .callbacks import EffectiveBatch, TrainingClock
-from .folders import BEST
-from .provenance import provenance
-from .run_log import note_table
+from .reports import figures, grasp_figures, grasp_results, grasp_tables, results
+from .training import tracking
+from .training.callbacks import EffectiveBatch, TrainingClock
+from .training.folders import BEST
+from .training.provenance import provenance
+from .training.run_log import note_table
 
 
 def save_config(cfg: DictConfig, origin: Mapping[str, Any]) -> dict[str, Any]:

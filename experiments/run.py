@@ -20,17 +20,20 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
-from dexzoo.experiments import outcome, tracking
-from dexzoo.experiments.arguments import check_kinds, quoted
-from dexzoo.experiments.data import build_data, notes_on_defaults
-from dexzoo.experiments.errors import plain_errors
-from dexzoo.experiments.folders import BEST, RunError, checkpoint_to_resume, find_checkpoint
-from dexzoo.experiments.load import load_contact, load_published, load_weights
-from dexzoo.experiments.provenance import provenance
-from dexzoo.experiments.results import Row, console
-from dexzoo.experiments.run_help import help_text
-from dexzoo.experiments.run_log import RunLog, Stopped, interruptible, note, recorded
-from dexzoo.experiments.settings import wants_help
+from dexzoo.experiments import outcome
+from dexzoo.experiments.commandline.arguments import check_kinds, quoted
+from dexzoo.experiments.commandline.errors import RunError
+from dexzoo.experiments.commandline.explain import plain_errors
+from dexzoo.experiments.commandline.help import help_text
+from dexzoo.experiments.commandline.screen import console
+from dexzoo.experiments.commandline.settings import wants_help
+from dexzoo.experiments.reports.results import Row
+from dexzoo.experiments.training import tracking
+from dexzoo.experiments.training.data import build_data, notes_on_defaults
+from dexzoo.experiments.training.folders import BEST, checkpoint_to_resume, find_checkpoint
+from dexzoo.experiments.training.load import load_contact, load_published, load_weights
+from dexzoo.experiments.training.provenance import provenance
+from dexzoo.experiments.training.run_log import RunLog, Stopped, interruptible, note, recorded
 from dexzoo.models import Task
 from dexzoo.models.precision import check_precision
 

@@ -21,9 +21,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from dexzoo.experiments import cli
-from dexzoo.experiments.settings import Table3, Table4
-from dexzoo.experiments.sweep_file import read_sweep
-from dexzoo.experiments.tables import read_settings
+from dexzoo.experiments.commandline.settings import Table3, Table4
+from dexzoo.experiments.plan.sweep_file import read_sweep
+from dexzoo.experiments.plan.tables import read_settings
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "experiments/conf"
@@ -121,7 +121,7 @@ def test_a_command_that_is_shown_composes_or_parses(line: str, monkeypatch: pyte
     for name in ("CONTACT_RUN", "GRASP_RUN"):  # which the lines of some sweeps set
         monkeypatch.setenv(name, "runs/some")
     if program == "python":  # run.py, whose lines are those of `dexzoo run`, or publish.py
-        assert verb in ("experiments/run.py", "experiments/publish.py")
+        assert verb in ("experiments/run.py", "experiments/reports/publish.py")
         verb = Path(verb).stem
     assert verb in {*cli.VERBS, "publish"}
     if verb in TASKS:
@@ -131,7 +131,7 @@ def test_a_command_that_is_shown_composes_or_parses(line: str, monkeypatch: pyte
         for model in [] if settings.runs else settings.models:
             compose(settings.run_overrides(model, 0))
     elif words or verb in ("metrics", "doctor"):  # the name of a verb alone needs no arguments in a text
-        start = ["experiments/publish.py"] if verb == "publish" else ["dexzoo", verb]
+        start = ["experiments/reports/publish.py"] if verb == "publish" else ["dexzoo", verb]
         given = parsed_arguments([*start, *words], monkeypatch)
         if verb == "sweep":
             read_sweep(given.file, given.overrides)
@@ -139,7 +139,7 @@ def test_a_command_that_is_shown_composes_or_parses(line: str, monkeypatch: pyte
 
 def test_commands_are_found_where_there_are_some() -> None:
     assert len(COMMANDS) > 50
-    for file in ("README.md", "docs/add_a_hand.md", "docs/metrics.md", "experiments/run_help.py"):
+    for file in ("README.md", "docs/add_a_hand.md", "docs/metrics.md", "experiments/commandline/help.py"):
         assert file in COMMANDS.values()
     for word in (
         "run --help",

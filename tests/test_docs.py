@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dexzoo.experiments.results import read_results
+from dexzoo.experiments.reports.results import read_results
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = tuple(path.parent.name for path in ROOT.glob("*/__init__.py") if path.parent.name != "dexzoo")

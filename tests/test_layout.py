@@ -26,17 +26,32 @@ ARROWS = {
     "experiments": "geometry files hands grasps simulation losses synthesis datamodules metrics models",
 }
 
-MODELS = {
-    "blocks": "",
-    "published": "blocks",
-    "pace": "",
-    "precision": "blocks",
-    "task": "pace precision",
-    "selection": "",
-    "motion": "blocks published task",
-    "grasp": "blocks published selection precision task",
+ROOMS = {
+    "models": {
+        "blocks": "",
+        "published": "blocks",
+        "pace": "",
+        "precision": "blocks",
+        "task": "pace precision",
+        "selection": "",
+        "motion": "blocks published task",
+        "grasp": "blocks published selection precision task",
+    },
+    "experiments": {
+        "conf": "",
+        "commandline": "",
+        "training": "commandline",
+        "reports": "commandline training",
+        "bench": "commandline training",
+        "outcome": "training reports",
+        "plan": "commandline training reports",
+        "pipeline": "commandline training reports",
+        "run": "commandline training reports outcome",
+        "cli": "commandline",
+        "commands": "commandline reports bench plan",
+    },
 }
-"""The same of the rooms inside models/."""
+"""The same of the rooms inside a folder."""
 
 
 def imported(path: Path) -> list[str]:
@@ -75,17 +90,19 @@ def test_imports_follow_the_arrows(folder: str) -> None:
     assert {str(path.relative_to(ROOT)): bad for path in files if (bad := imported_folders(path) - allowed)} == {}
 
 
-@pytest.mark.parametrize("room", MODELS)
-def test_rooms_of_models_import_along_theirs(room: str) -> None:
-    allowed, place = {room, *MODELS[room].split()}, ROOT / "models" / room
+@pytest.mark.parametrize(("folder", "room"), [(folder, room) for folder, rooms in ROOMS.items() for room in rooms])
+def test_rooms_of_a_folder_import_along_theirs(folder: str, room: str) -> None:
+    allowed, place, start = {room, *ROOMS[folder][room].split()}, ROOT / folder / room, f"dexzoo.{folder}."
     files = sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
-    names = {path: {n.split(".")[2] for n in imported(path) if n.startswith("dexzoo.models.")} for path in files}
+    names = {path: {n.split(".")[2] for n in imported(path) if n.startswith(start)} for path in files}
     assert {str(path.relative_to(ROOT)): bad for path, found in names.items() if (bad := found - allowed)} == {}
 
 
-def test_the_rooms_of_models_are_all_there() -> None:
-    found = {path.stem for path in (ROOT / "models").iterdir() if not path.name.startswith("__")}
-    assert found == set(MODELS)
+@pytest.mark.parametrize("folder", ROOMS)
+def test_the_rooms_of_a_folder_are_all_there(folder: str) -> None:
+    inside = (ROOT / folder).iterdir()
+    found = {p.stem for p in inside if p.name[:2] != "__" and (p.suffix == ".py" or (p / "__init__.py").exists())}
+    assert found == set(ROOMS[folder])
 
 
 def test_dexzoo_itself_imports_no_folder_before_a_name_is_used() -> None:

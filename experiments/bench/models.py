@@ -27,8 +27,8 @@ from lightning.pytorch.profilers import Profiler
 from ...datamodules.types import FUTURE
 from ...datamodules.windows import ClipStore
 from ...models import ContactPrediction, GraspGeneration, MotionSynthesis
-from .. import tracking
-from ..data import build_data
+from ..training import tracking
+from ..training.data import build_data
 
 Row = dict[str, Any]
 

@@ -6,14 +6,14 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-SUITES = Path(__file__).parents[1] / "bench"
+from ..bench import names
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a benchmark."""
     given = parser().parse_args(arguments)
-    from ..benchmark import bench
-    from ..errors import plain_errors
+    from ..bench.harness import bench
+    from ..commandline.explain import plain_errors
 
     options = {"root": given.root} if given.root else {}
     plain_errors(bench)(given.name, given.quick, given.out, given.plot, given.json, **options)
@@ -21,9 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """Of the command line."""
-    names = sorted(path.stem for path in SUITES.glob("*.py") if path.stem != "__init__")
     command = argparse.ArgumentParser(prog="dexzoo bench", description="Times dexzoo against its peers in one run.")
-    command.add_argument("name", choices=names, metavar="NAME", help=f"one of {', '.join(names)}")
+    command.add_argument("name", choices=names(), metavar="NAME", help=f"one of {', '.join(names())}")
     command.add_argument("--quick", action="store_true", help="under 40 s, less exact")
     command.add_argument("--json", type=Path, metavar="FILE", help="writes the numbers to FILE as well")
     command.add_argument("--out", type=Path, metavar="DIR", help="writes table.json for the documentation into DIR")

@@ -10,8 +10,8 @@ from pathlib import Path
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, draws and writes."""
     given = parser().parse_args(arguments)
-    from ..errors import plain_errors
-    from ..metric_definitions import compare_definitions
+    from ..bench.definitions import compare_definitions
+    from ..commandline.explain import plain_errors
 
     plain_errors(compare_definitions)(given.out, given.root, given.per_object)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 def main(arguments: Sequence[str] | None = None) -> None:
     """Writes them and says how to measure them."""
     given = parser().parse_args(arguments)
-    from ..errors import plain_errors
+    from ..commandline.explain import plain_errors
 
     plain_errors(_export)(given.out, given.objects)
 

@@ -11,7 +11,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Examines a data set; 0 where the data are healthy, 1 where not. Without one it says how to get each."""
     given = parser().parse_args(arguments)
     from ...datamodules.doctor.consult import consult, print_guides
-    from ..errors import plain_errors
+    from ..commandline.explain import plain_errors
 
     if not given.settings:
         print_guides()

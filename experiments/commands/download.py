@@ -11,7 +11,7 @@ from pathlib import Path
 def main(arguments: Sequence[str] | None = None) -> int:
     """Downloads, or prints what the user has to do; 0 where all that was asked for is there."""
     given = parser().parse_args(arguments)
-    from ..errors import plain_errors
+    from ..commandline.explain import plain_errors
 
     return plain_errors(_download)(given)
 

@@ -39,7 +39,7 @@ _STOPPED = 130  # what shells say after Ctrl-C
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures; 0 is success. What cannot be used, and an object without values, end the program with status 1."""
     given = parser().parse_args(arguments)
-    from ..errors import plain_errors
+    from ..commandline.explain import plain_errors
 
     return plain_errors(_evaluate)(given)
 

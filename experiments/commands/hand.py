@@ -11,7 +11,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Checks a hand; 1 where it cannot be loaded, or is implausible."""
     given = parser().parse_args(arguments)
     from ...hands.check import check_hand
-    from ..errors import plain_errors
+    from ..commandline.explain import plain_errors
 
     return 0 if plain_errors(check_hand)(given.hand, given.out) else 1
 

@@ -11,7 +11,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Says it of each file; 0 where every one is a published network and loads, else 1."""
     given = parser().parse_args(arguments)
     from ...models.published.identify import NETWORKS, show
-    from ..errors import plain_errors
+    from ..commandline.explain import plain_errors
 
     if not given.files:
         print("\n".join(NETWORKS))

@@ -14,7 +14,7 @@ SOURCES = ("auto", "tf", "final_data")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prepares; 0 where at least one recording is ready."""
     given = parser().parse_args(arguments)
-    from ..errors import plain_errors
+    from ..commandline.explain import plain_errors
 
     return plain_errors(_prepare)(given)
 

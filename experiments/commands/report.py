@@ -10,8 +10,8 @@ from pathlib import Path
 def main(arguments: Sequence[str] | None = None) -> None:
     """Merges runs."""
     given = parser().parse_args(arguments)
-    from ..errors import plain_errors
-    from ..report import report
+    from ..commandline.explain import plain_errors
+    from ..reports.report import report
 
     plain_errors(report)(given.runs, given.out or Path(given.runs[0]), given.reference)
 

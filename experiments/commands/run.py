@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..run_help import help_text
-from ..settings import wants_help
+from ..commandline.help import help_text
+from ..commandline.settings import wants_help
 
 RUN = Path(__file__).parents[1] / "run.py"
 

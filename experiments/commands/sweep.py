@@ -16,8 +16,8 @@ from disk. The parameters are chosen by W&B's own engine, the package `sweeps`.
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the sweep, and shows it."""
     given = parser().parse_intermixed_args(arguments)
-    from ..errors import plain_errors
-    from ..sweep import sweep
+    from ..commandline.explain import plain_errors
+    from ..plan.sweep import sweep
 
     plain_errors(sweep)(given.file, given.count, given.out, given.overrides)
 

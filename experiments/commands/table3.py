@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from ..settings import Table3, settings_help, wants_help
+from ..commandline.settings import Table3, settings_help, wants_help
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -14,8 +14,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if wants_help(given):
         print(settings_help(Table3, "dexzoo table3"))
         return
-    from .. import table3
-    from ..errors import plain_errors
-    from ..tables import read_settings
+    from ..commandline.explain import plain_errors
+    from ..plan import table3
+    from ..plan.tables import read_settings
 
     plain_errors(lambda: table3.work(read_settings(Table3, given)))()

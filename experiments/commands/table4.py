@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from ..settings import Table4, settings_help, wants_help
+from ..commandline.settings import Table4, settings_help, wants_help
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -14,8 +14,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if wants_help(given):
         print(settings_help(Table4, "dexzoo table4"))
         return
-    from .. import table4
-    from ..errors import plain_errors
-    from ..tables import read_settings
+    from ..commandline.explain import plain_errors
+    from ..plan import table4
+    from ..plan.tables import read_settings
 
     plain_errors(lambda: table4.work(read_settings(Table4, given)))()

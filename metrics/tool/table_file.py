@@ -1,4 +1,4 @@
-"""A table as a file, `table.json`, from which the documentation takes its numbers (`experiments/publish.py`)."""
+"""A table as a file, `table.json`, the source of all numbers in the docs (`experiments/reports/publish.py`)."""
 
 from __future__ import annotations
 

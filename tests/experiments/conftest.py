@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dexzoo.experiments import figures, grasp_figures
+from dexzoo.experiments.reports import figures, grasp_figures
 from dexzoo.geometry import render
 
 

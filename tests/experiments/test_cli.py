@@ -18,9 +18,10 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from dexzoo.experiments import cli, run_help
+from dexzoo.experiments import cli
+from dexzoo.experiments.commandline import help as run_help
+from dexzoo.experiments.commandline.settings import Table3, Table4, settings_help
 from dexzoo.experiments.commands import run
-from dexzoo.experiments.settings import Table3, Table4, settings_help
 from tests.verbs import status_of
 
 ROOT = Path(__file__).parents[2]
@@ -81,14 +82,15 @@ def test_python_m_dexzoo_is_the_same() -> None:
 
 
 def test_no_verb_imports_what_is_slow_before_its_help() -> None:
-    """Imports of ours at the top of a verb lead to `settings` and `run_help` alone."""
-    for path in [*COMMANDS.glob("*.py"), ROOT / "experiments/cli.py", *(ROOT / "experiments").glob("run_help.py")]:
+    """Imports of ours at the top of a verb lead to modules alone that import nothing slow."""
+    for path in [*COMMANDS.glob("*.py"), ROOT / "experiments/cli.py", ROOT / "experiments/commandline/help.py"]:
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.ImportFrom) and node.level:
                 assert (node.module, [a.name for a in node.names]) in (
-                    ("settings", [a.name for a in node.names]),
-                    ("run_help", ["help_text"]),
+                    ("commandline.settings", [a.name for a in node.names]),
+                    ("commandline.help", ["help_text"]),
                     ("files.names", ["nearest"]),
+                    ("bench", ["names"]),
                     (None, ["run"]),
                 ), path
 
@@ -170,6 +172,13 @@ def test_the_help_of_run_shows_keys_and_comments_of_the_choices() -> None:
         assert part in text
     assert "hydra:\n" not in text
     assert "data=grab" in run_help.help_text(["model=grasp_cvae", "data=grab"])  # the command line wins
+
+
+def test_the_help_shows_inherited_keys_once_as_the_choice_sets_them() -> None:
+    text = run_help.help_text(["data=realdex"])
+    assert "  speed_range: [0.7, 1.4]" in text
+    assert text.count("  speed_range:") == text.count("  jitter: 0.2") == text.count("  batch_size: 128") == 1
+    assert "_motion" not in text
 
 
 def test_the_help_of_a_task_leaves_out_what_does_not_count() -> None:

@@ -10,10 +10,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from dexzoo.experiments import folders, run_help
-from dexzoo.experiments.data import build_data
+from dexzoo import experiments
+from dexzoo.experiments.commandline import help as run_help
+from dexzoo.experiments.training.data import build_data
 
-CONF = Path(folders.__file__).parent / "conf"
+CONF = Path(experiments.__file__ or "").parent / "conf"
 FILES = sorted(CONF.rglob("*.yaml"))
 
 
@@ -151,11 +152,11 @@ def test_every_key_has_a_comment(path):
 
 def test_every_key_of_the_top_level_is_read():
     cfg = OmegaConf.load(CONF / "config.yaml")
-    code = "".join(path.read_text() for path in CONF.parent.glob("*.py"))
+    code = "".join(path.read_text() for path in CONF.parent.rglob("*.py"))
     yaml = "".join(path.read_text() for path in FILES)
     keys = [key for key in cfg if key not in ("defaults", "hydra")]
     assert [key for key in keys if f"cfg.{key}" not in code and f"${{{key}" not in yaml] == []
-    figures = (CONF.parent / "figures.py").read_text()
+    figures = (CONF.parent / "reports/figures.py").read_text()
     assert [key for key in cfg.figures if f"settings.{key}" not in figures] == []
 
 

@@ -20,9 +20,9 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from dexzoo.experiments import run
-from dexzoo.experiments.folders import RunError
-from dexzoo.experiments.load import load_contact, load_run, load_weights, read_checkpoint
-from dexzoo.experiments.results import KEYS, group_rows, read_results
+from dexzoo.experiments.commandline.errors import RunError
+from dexzoo.experiments.reports.results import KEYS, group_rows, read_results
+from dexzoo.experiments.training.load import load_contact, load_run, load_weights, read_checkpoint
 
 TINY = [
     "experiment=smoke",
@@ -276,7 +276,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 def killed(folder: Path, step: int, by: str, *args: str) -> subprocess.CompletedProcess[str]:
     """A run in a process of its own, in that folder, which a signal hits after some steps."""
-    kill = ["_target_=dexzoo.experiments.callbacks.KillAt", f"step={step}", f"by={by}"]
+    kill = ["_target_=dexzoo.experiments.training.callbacks.KillAt", f"step={step}", f"by={by}"]
     program = [sys.executable, "-c", KILLED, run.__file__, *TINY, *args, *(f"+callbacks.kill.{key}" for key in kill)]
     return subprocess.run(program, cwd=folder, capture_output=True, text=True, check=False)
 

@@ -15,10 +15,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from dexzoo.experiments import folders
+from dexzoo import experiments
 from dexzoo.models import Task, pace
 
-HERE = Path(folders.__file__).parent
+HERE = Path(experiments.__file__ or "").parent
 SWEEPS = sorted((HERE / "sweeps").glob("*.yaml"))
 WAITS = {"model=goal recipe=published"}
 """Their rate falls only where validations do not improve: here none does."""

@@ -6,7 +6,7 @@ import lightning as L
 import pytest
 import torch
 
-from dexzoo.experiments.load import load_weights
+from dexzoo.experiments.training.load import load_weights
 from dexzoo.losses.weighted import weighted_sum
 from dexzoo.models import GraspModel
 from tests.models.freeze import frozen, grasp_output

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from dexzoo.datamodules import DemoGrasps, PerturbHand
-from dexzoo.experiments.folders import RunError
-from dexzoo.experiments.load import load_contact
+from dexzoo.experiments.commandline.errors import RunError
+from dexzoo.experiments.training.load import load_contact
 from dexzoo.hands.pose import HandPose
 from dexzoo.models import ContactMap, ContactPrediction, GraspCVAE, GraspFilter, GraspGeneration, GraspModel, Refiner
 from dexzoo.models.grasp.contact.task import CONTACT

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dexzoo.datamodules import ClipBatch, ClipDataset, ClipStore
-from dexzoo.experiments.load import load_weights
+from dexzoo.experiments.training.load import load_weights
 from dexzoo.geometry.rotations import rotvec_to_rotmat
 from dexzoo.hands.pose import HandPose
 from dexzoo.models.motion import HoldStill

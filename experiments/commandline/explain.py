@@ -1,0 +1,168 @@
+"""Says in plain words what is wrong with a command: no traceback for a mistake of the user."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, ParamSpec, TypeVar
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ...datamodules.errors import DatasetNotFound
+from ...files.names import nearest
+from ...geometry.progress import shown
+from .arguments import how_to_quote
+
+USER_ERRORS = (ValueError, FileNotFoundError, ImportError, HydraException, OmegaConfBaseException)
+"""What a command, config, data or machine can cause; everything else is a bug and keeps its traceback."""
+
+_DEBUG = "HYDRA_FULL_ERROR"
+_Args = ParamSpec("_Args")
+_Result = TypeVar("_Result")
+
+
+def plain_errors(main: Callable[_Args, _Result]) -> Callable[_Args, _Result]:
+    """Ends the program with one line: status 1 for `USER_ERRORS`, 130 for Ctrl-C. Shows the work that is announced.
+
+    With HYDRA_FULL_ERROR=1 an error keeps its traceback.
+    """
+
+    @functools.wraps(main)
+    def wrapped(*args: _Args.args, **kwargs: _Args.kwargs) -> _Result:
+        before = os.environ.get(_DEBUG)
+        os.environ[_DEBUG] = "1"  # hydra hands exceptions on instead of printing them
+        try:
+            with shown(speaks=rank_zero_only.rank == 0):
+                return main(*args, **kwargs)
+        except USER_ERRORS as error:
+            if before == "1":
+                raise
+            print(one_line(explain(error, sys.argv[1:])), file=sys.stderr)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            print("stopped by Ctrl-C; the same command starts again, or goes on where it can", file=sys.stderr)
+            sys.exit(128 + signal.SIGINT)
+        finally:
+            os.environ.pop(_DEBUG)
+            os.environ.update({} if before is None else {_DEBUG: before})
+
+    return wrapped
+
+
+def one_line(text: str) -> str:
+    """The lines of a text as parts of one."""
+    return "; ".join(line.strip().rstrip(";") for line in text.splitlines() if line.strip())
+
+
+def explain(error: BaseException, overrides: Sequence[str]) -> str:
+    """The message of an error in the terms of the command line.
+
+    Args:
+        error: what was raised.
+        overrides: the arguments of the command.
+    """
+    for cause in _causes(error):
+        if isinstance(cause, DatasetNotFound):
+            return cause.short
+        if isinstance(cause, OverrideParseException):
+            return _unreadable(str(cause.override), str(cause).splitlines()[0])
+        if match := re.search(r"Ambiguous value for argument '(.*)'", str(cause)):
+            key = match[1].partition("=")[0]
+            return (
+                f"{key}: expected one value, found several; as text it is quoted twice: {how_to_quote(match[1])}, a "
+                f"list is {key}=[A,B], and --multirun makes a run for each"
+            )
+        if isinstance(cause, MissingConfigException) and "/" in str(cause.missing_cfg_file):
+            group, _, choice = str(cause.missing_cfg_file).rpartition("/")
+            return _unknown(f"{group}={choice}", f"no such choice of {group!r}", choice, choices(group))
+        if match := re.search(r"Could not override '([^']+)'", str(cause)):
+            return _unknown(match[1], "no such key in the config", match[1], known_keys(overrides))
+    if match := re.search(r"raised while resolving interpolation: (.*?)(\n +full_key|$)", str(error), re.DOTALL):
+        return match[1]
+    if isinstance(error, InstantiationException | OmegaConfBaseException):
+        inner = [cause for cause in _causes(error) if not isinstance(cause, HydraException | OmegaConfBaseException)]
+        return _bad_argument(error, inner[-1]) or _with_key(error, str(inner[-1])) if inner else str(error)
+    return str(error)
+
+
+def choices(group: str) -> list[str]:
+    """The choices of a config group."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
+        options = GlobalHydra.instance().config_loader().get_group_options(group)
+    return [name for name in options if not name.startswith("_")]
+
+
+def known_keys(overrides: Sequence[str]) -> list[str]:
+    """All groups and dotted keys there are with the choices of a command, those of its overrides that are right."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        groups = loader.list_groups("")
+        chosen = [o for o in overrides if o.split("=")[0] in groups]
+        try:
+            cfg = hydra.compose("config", chosen)
+        except HydraException:
+            cfg = hydra.compose("config")
+    return [*groups, *_dotted(cfg)]
+
+
+def _unknown(what: str, problem: str, name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    match = nearest(name, names)
+    hint = f"; did you mean {match}?" if match else ""
+    few = f"there are {', '.join(names)}" if len(names) <= 30 else "all keys: dexzoo run --cfg job"
+    return f"{what}: {problem}{hint}; {few}"
+
+
+def _unreadable(argument: str, why: str) -> str:
+    """An argument that Hydra's grammar refuses."""
+    key, equals, value = argument.partition("=")
+    if not equals:
+        return f"{argument}: expected KEY=VALUE"
+    return (
+        f"{key}: expected a value that Hydra can read, found {value!r}, of which no file or folder has the name "
+        f"({why}); text with such signs is quoted twice: {how_to_quote(argument)}"
+    )
+
+
+def _bad_argument(error: BaseException, inner: BaseException) -> str | None:
+    unexpected = re.search(r"unexpected keyword argument '([^']+)'", str(inner))
+    target = re.search(r"target '([^']+)'", str(error))
+    node = re.search(r"full_key: (\S+)", str(error))
+    if not (unexpected and target):
+        return None
+    known = list(inspect.signature(hydra.utils.get_object(target[1])).parameters)
+    prefix = f"{node[1]}." if node else ""
+    return _unknown(prefix + unexpected[1], f"{target[1]} takes no such argument", unexpected[1], known)
+
+
+def _with_key(error: BaseException, text: str) -> str:
+    """The text; what Lightning says of its trainer does not name it."""
+    node = re.search(r"full_key: (trainer\S*)", str(error))
+    return text if node is None or node[1] in text else f"{node[1]}: {text}"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _dotted(cfg: Any, prefix: str = "") -> Iterator[str]:
+    if not isinstance(cfg, DictConfig):
+        return
+    for key in map(str, cfg):
+        yield f"{prefix}{key}"
+        if not OmegaConf.is_interpolation(cfg, key):
+            yield from _dotted(cfg[key], f"{prefix}{key}.")

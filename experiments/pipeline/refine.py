@@ -1,0 +1,89 @@
+"""Refines grasps of any method: `dexzoo refine grasps=FILE mesh=FILE`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from ...grasps.files import GraspSet, guess_format, load_grasps
+from ...hands.hand import load_hand
+from ...metrics.tool.meshes import find_meshes
+from ...metrics.tool.plan import EvaluationError
+from ...models import ContactPrediction, ContactPredictor
+from ..commandline.errors import RunError
+from ..commandline.screen import console
+from ..training.load import load_run
+from .user_grasps import GraspJob, check_solids, refine_and_write
+from .user_objects import check_size, read_object
+
+_POINTS = 1024
+"""Of each object's cloud, where no contact predictor says otherwise."""
+
+
+def refine_file(cfg: DictConfig) -> float:
+    """Refines the grasps of a file or folder, and writes them with their numbers before and after.
+
+    Args:
+        cfg: `grasps`, `mesh`, `object_scale`, `up`, `hand`, `contact_from`, and what `refine_and_write` takes.
+
+    Returns:
+        Share of the grasps that the filter keeps, 1 without one; NaN with `measure=false`.
+
+    Raises:
+        RunError: no grasps, no mesh of an object, or a predictor of another hand.
+        GraspFileError: a file that holds no grasps of the hand.
+    """
+    for key, what in (("grasps", "a file or folder of grasps"), ("mesh", "the object's mesh, or a folder of meshes")):
+        if not cfg[key]:
+            raise RunError(f"{key}: expected {what}, found nothing; set {key}=PATH")
+    if cfg.refine is None:
+        raise RunError("refine: expected a refiner, found none; set refine=tta")
+    hand = load_hand(cfg.hand)
+    sets = [_stated(part, cfg) for part in _finite(load_grasps(cfg.grasps, hand))]
+    contact, n = (None, _POINTS) if cfg.contact_from is None else _predictor(cfg.contact_from, hand.name)
+    names = [part.object for part in sets]
+    try:
+        meshes = find_meshes(cfg.mesh, names)
+    except EvaluationError as error:
+        raise RunError(f"mesh: {str(error).removeprefix('--mesh ')}") from error
+    objs = [read_object(meshes[name], n, name) for name in names]
+    for obj, part in zip(objs, sets, strict=True):
+        check_size(obj, part.scale, cfg.object_scale)
+    check_solids(objs, cfg.decompose)
+    path = Path(cfg.grasps)
+    job = GraspJob(hand, objs, sets, path.stem, dexgraspnet=guess_format(path) == "dexgraspnet")
+    return refine_and_write(job, contact, cfg)
+
+
+def _stated(part: GraspSet, cfg: DictConfig) -> GraspSet:
+    """The grasps with the unit of the meshes and the direction of up that the command states."""
+    return replace(part, scale=part.scale * (cfg.object_scale or 1.0), up=part.upwards(cfg.up))
+
+
+def _finite(sets: Sequence[GraspSet]) -> list[GraspSet]:
+    """The grasps whose numbers are all known; says how many are not.
+
+    Raises:
+        RunError: none is.
+    """
+    good = [part[part.finite] for part in sets]
+    missing = sum(map(len, sets)) - sum(map(len, good))
+    if not any(map(len, good)):
+        raise RunError(f"grasps: expected grasps of finite numbers, found {missing} that hold others")
+    if missing:
+        console().print(f"[yellow]note[/]         {missing} grasps hold numbers that are not finite: they are left out")
+    return [part for part in good if len(part)]
+
+
+def _predictor(path: str, hand: str) -> tuple[ContactPredictor, int]:
+    """The contact predictor of a run, and the number of points that it was trained on."""
+    task, data = load_run(path)
+    if not isinstance(task, ContactPrediction):
+        raise RunError(f"contact_from: {path}: expected a run of model=contact_map, found one of {task.method!r}")
+    if task.hand.name != hand:
+        raise RunError(f"contact_from: {path}: expected a run with hand {hand!r}, found one with {task.hand.name!r}")
+    task.network.freeze()
+    return task.network, data.n_object_points

@@ -1,0 +1,71 @@
+"""Grasps of your own object: `dexzoo sample ckpt=RUN object=mug.obj n=20`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from torch import Tensor
+
+from ...grasps.files import GraspSet
+from ...hands.hand import load_hand
+from ...models import GraspGeneration
+from ..commandline.errors import RunError
+from ..training.folders import find_checkpoint
+from ..training.load import load_run, read_checkpoint
+from .user_grasps import GraspJob, check_solids, refine_and_write
+from .user_objects import UserObject, check_size, read_object, warn_of_size
+
+
+def sample(cfg: DictConfig) -> float:
+    """Draws grasps, refines and filters them as the command says, and writes files, numbers and pictures.
+
+    Args:
+        cfg: `ckpt`, `object`, `object_scale`, `up`, `n`, `temperature`, `seed`, and what `refine_and_write` takes.
+
+    Returns:
+        Share of the grasps that the filter keeps; NaN for a cloud, on which nothing can be measured.
+
+    Raises:
+        RunError: no run, one of another model than `model`, or an object that cannot be used.
+    """
+    if not cfg.ckpt:
+        raise RunError("ckpt: expected the folder of a run of a grasp model, found nothing; set ckpt=RUN")
+    if not cfg.object:
+        raise RunError("object: expected the file of a mesh or cloud, found nothing; set object=mug.obj")
+    task, data = load_run(cfg.ckpt)
+    _check_model(task, cfg)
+    obj = read_object(cfg.object, data.n_object_points)
+    scale = torch.full((cfg.n,), cfg.object_scale or 1.0, dtype=torch.float64)
+    check_size(obj, scale, cfg.object_scale)
+    warn_of_size(obj, float(scale[0]), read_checkpoint(find_checkpoint(cfg.ckpt))["dexzoo"]["object_radius_m"])
+    check_solids([obj], cfg.decompose)
+    drawn = _draw(task, obj, scale, cfg)
+    job = GraspJob(load_hand(task.hand.spec.file), [obj], [drawn], task.method, dexgraspnet=True)
+    return refine_and_write(job, getattr(task.network, "contact", None), cfg)
+
+
+def _check_model(task: GraspGeneration, cfg: DictConfig) -> None:
+    """The run says which model it is of; whoever names another one on the command line means another run."""
+    if not isinstance(task, GraspGeneration):
+        raise RunError(f"ckpt: {cfg.ckpt}: expected a run of a model that draws grasps, found one of {task.method!r}")
+    given = HydraConfig.get().overrides.task
+    named = next((text for text in given if text.startswith("model=")), None)
+    network = task.config["model"]["network"]["_target_"]
+    if named and cfg.model.get("network", {}).get("_target_") != network:
+        raise RunError(
+            f"{named}: expected the model of the run {cfg.ckpt}, {network}; leave model= out, or set its own"
+        )
+    changed = next((text for text in given if text.lstrip("+~").startswith("model.")), None)
+    if changed:
+        raise RunError(f"{changed}: expected no settings of the model, because those of the run {cfg.ckpt} count")
+
+
+@torch.no_grad()
+def _draw(task: GraspGeneration, obj: UserObject, scale: Tensor, cfg: DictConfig) -> GraspSet:
+    points = obj.points * float(scale[0])
+    pose = task.network.sample(points[None], cfg.n, torch.Generator().manual_seed(cfg.seed), cfg.temperature)[0]
+    grasps = GraspSet(obj.name, pose.to(torch.float64), scale, torch.arange(cfg.n))
+    return replace(grasps, up=grasps.upwards(cfg.up))

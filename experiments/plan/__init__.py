@@ -1,0 +1,1 @@
+"""Many runs: stages, sweeps, and the tables of the paper."""

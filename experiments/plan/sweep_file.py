@@ -1,0 +1,132 @@
+"""Reads sweep files, which are in W&B's format, for runs without W&B."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+import yaml
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from ..commandline.errors import RunError
+from ..commandline.explain import explain
+
+_ARGS = "${args_no_hyphens}"
+_PROGRAM = ("${env}", "${interpreter}", "${program}")
+_METHODS = ("grid", "random", "bayes")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep file says.
+
+    Attributes:
+        name: of the sweep.
+        metric: key of a run's metrics.json, or METHOD/REFINE/METRIC of its summary.
+        maximize: a larger metric is better.
+        fixed: overrides of every run.
+        search: `method`, `metric` and `parameters` as the package `sweeps` takes them.
+    """
+
+    name: str
+    metric: str
+    maximize: bool
+    fixed: tuple[str, ...]
+    search: Mapping[str, Any]
+
+    @property
+    def swept(self) -> list[str]:
+        """Keys that differ between runs."""
+        return [key for key, spec in self.search["parameters"].items() if "value" not in spec]
+
+
+def read_sweep(file: Path, extra: Sequence[str] = ()) -> Sweep:
+    """Reads a sweep file and composes the configuration of its first values.
+
+    Args:
+        file: in W&B's format.
+        extra: overrides of every run, after those of the file's command.
+
+    Raises:
+        RunError: no such file, something in it is missing or unknown, or an override that does not compose.
+        ImportError: the package `sweeps` is missing.
+    """
+    if not file.is_file():
+        known = sorted(path.stem for path in (Path(__file__).parents[1] / "sweeps").glob("*.yaml"))
+        raise RunError(f"{file}: expected a sweep file, found nothing; experiments/sweeps holds {', '.join(known)}")
+    try:
+        data = yaml.safe_load(file.read_text())
+    except yaml.YAMLError as error:
+        raise RunError(f"{file}: expected YAML: {error}") from error
+    missing = {"method", "metric", "parameters", "command"} - set(data if isinstance(data, Mapping) else ())
+    if missing:
+        raise RunError(f"{file}: expected the keys method, metric, parameters, command, found no {sorted(missing)}")
+    if data["method"] not in _METHODS:
+        raise RunError(f"{file}: method: expected one of {', '.join(_METHODS)}, found {data['method']!r}")
+    search = {key: data[key] for key in ("method", "metric", "parameters")}
+    if problems := load_engine().schema_violations_from_proposed_config(search):
+        raise RunError(f"{file}: expected a sweep in W&B's format: {'; '.join(problems)}")
+    metric = data["metric"]
+    fixed = (*_fixed(file, data["command"]), *extra)
+    sweep = Sweep(data.get("name", file.stem), metric["name"], metric.get("goal") == "maximize", fixed, search)
+    _check_composes(file, sweep)
+    return sweep
+
+
+def _fixed(file: Path, command: Sequence[str]) -> list[str]:
+    """The overrides of a command between the program and the parameters."""
+    if tuple(command[:3]) != _PROGRAM or command[-1] != _ARGS:
+        raise RunError(f"{file}: command: expected {' '.join(_PROGRAM)} ... {_ARGS}, found {' '.join(command)}")
+
+    def variable(match: re.Match[str]) -> str:
+        if not os.environ.get(match[1]):
+            raise RunError(f"{file}: {match[1]}: expected this environment variable, found none; set {match[1]}=...")
+        return os.environ[match[1]]
+
+    return [re.sub(r"\$\{envvar:(\w+)\}", variable, part) for part in command[3:-1]]
+
+
+def _check_composes(file: Path, sweep: Sweep) -> None:
+    first = {}
+    for key, spec in sweep.search["parameters"].items():
+        low = spec.get("min", spec.get("mu"))
+        first[key] = spec.get("value", spec.get("values", [low])[0])
+    overrides = [*sweep.fixed, *as_overrides(first)]
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
+            hydra.compose("config", overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise RunError(f"{file}: {explain(error, overrides)}") from error
+
+
+def as_overrides(parameters: Mapping[str, Any]) -> list[str]:
+    """KEY=VALUE of each parameter, as Hydra reads it."""
+    return [f"{key}={x if isinstance(x, str) else json.dumps(x)}" for key, x in parameters.items()]
+
+
+def load_engine() -> Any:
+    """The package `sweeps`.
+
+    Raises:
+        ImportError: it is missing.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it is older than the pydantic that it runs on
+            import sweeps
+
+            # Without the package, Python takes the folder experiments/sweeps for it, in which there is nothing.
+            sweeps.next_run  # noqa: B018
+    except (ImportError, AttributeError) as error:
+        raise ImportError('sweep.py needs the package sweeps: pip install "dexzoo[sweep]"') from error
+    return sweeps

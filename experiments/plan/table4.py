@@ -1,0 +1,126 @@
+"""`dexzoo table4`: RealDex, Table 4: makes the runs that it needs and merges them, or merges runs that there are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from ...geometry.progress import working
+from ...metrics.tool.table_file import write_table
+from ..commandline.errors import RunError
+from ..commandline.screen import console
+from ..commandline.settings import Table4
+from ..reports import motion_figures, motion_tables
+from ..reports.report import gather
+from ..reports.results import Row, mean_and_sd, method_label
+from ..training.folders import BEST
+from .launch import DONE
+from .tables import make_run
+
+
+def make_runs(settings: Table4) -> list[Path]:
+    """Makes the runs of all models and seeds that are not there yet; a run that was stopped goes on.
+
+    Returns:
+        Their folders, OUT/MODEL/seed_SEED, or OUT/MODEL_ABLATION/seed_SEED.
+
+    Raises:
+        RunError: the run in its place was made with other settings, or a run failed.
+    """
+    out = Path(settings.out)
+    return [
+        make_run(out / model.replace("/", "_") / f"seed_{seed}", settings.run_overrides(model, seed))
+        for model in settings.models
+        for seed in settings.seeds
+    ]
+
+
+def parts_of(runs: Iterable[str | Path]) -> list[Path]:
+    """The folders with weights and a config in some runs: a run, its folds, or the runs of a sweep."""
+    found = (file.parents[1] for run in runs for file in sorted(Path(run).rglob(str(BEST))))
+    return [part for part in dict.fromkeys(found) if (part / "config.yaml").is_file()]
+
+
+def label_of(part: Path) -> str:
+    """Name in the table of the model that a folder of `parts_of` holds: with its ablation, if it has one."""
+    cfg = OmegaConf.load(part / "config.yaml")
+    return method_label({"method": OmegaConf.select(cfg, "model.method"), "variant": OmegaConf.select(cfg, "variant")})
+
+
+def costs_of(parts: Iterable[Path]) -> dict[str, Row]:
+    """`parameters` and `minutes` of training by method, mean over the runs that say so."""
+    found: dict[str, list[Row]] = {}
+    for part in parts:
+        facts = json.loads((part / DONE).read_text()) if (part / DONE).is_file() else {}
+        if facts.get("training_s") is not None:
+            found.setdefault(label_of(part), []).append(facts)
+    return {
+        method: {
+            "parameters": mean_and_sd(facts["parameters"] for facts in some)[0],
+            "minutes": mean_and_sd(facts["training_s"] / 60 for facts in some)[0],
+        }
+        for method, some in found.items()
+    }
+
+
+def merge_runs(runs: Sequence[str | Path], settings: Table4) -> list[Path]:
+    """Prints the tables of some runs, and writes them and the pictures.
+
+    Args:
+        runs: folders of motion runs or sweeps.
+        settings: `out`, `base`, `key`, `beside` and `size` count.
+
+    Returns:
+        The files written.
+
+    Raises:
+        RunError: runs that cannot be merged (see `gather`), not of motions, or without the base or the key.
+    """
+    rows = sorted(gather(runs), key=lambda row: row["variant"] is None)  # references, which have none, come last
+    check_rows(rows, settings)
+    parts = parts_of(runs)
+    with working(f"comparing {len(rows)} rows"):
+        lines = motion_tables.lines_of(rows, costs_of(parts))
+        comparisons = motion_tables.compare(rows, settings.base)
+    clips = len({(row["fold"], row["clip"]) for row in rows})
+    data = f"{rows[0]['data']}, hand {rows[0]['hand']}"
+    title = f"{data}, {clips} test clips"
+    screen, out = console(), Path(settings.out)
+    for table in motion_tables.tables(lines, comparisons, title, settings.base):
+        screen.print(table)
+    facts = {"runs": [str(run) for run in runs], "data": rows[0]["data"], "hand": rows[0]["hand"], "clips": clips}
+    files = motion_tables.write(out, lines, comparisons, title, settings.base, facts)
+    cells, seeds = motion_tables.text_lines(lines), [row["seed"] for row in rows]
+    files.append(write_table(out, f"Table 4: {title}", *cells, rows[0]["data"], seeds))
+    if settings.size:
+        by_method: dict[str, list[Path]] = {}
+        for part in parts:
+            by_method.setdefault(label_of(part), []).append(part)
+        files += motion_figures.draw(out, by_method, rows, data, settings.key, settings.beside, settings.size)
+    for file in files:
+        screen.print(f"wrote        {file}", soft_wrap=True)
+    return files
+
+
+def check_rows(rows: Sequence[Row], settings: Table4) -> None:
+    """Refuses rows that no table can be made of.
+
+    Raises:
+        RunError: rows of other runs than those of motions, or without the base or the key.
+    """
+    if any("mpjpe_cm" not in row for row in rows):
+        raise RunError("runs: expected runs of motion models, found one without MPJPE; grasps are for `dexzoo table3`")
+    methods = list(dict.fromkeys(method_label(row) for row in rows))
+    if settings.base not in methods:
+        raise RunError(f"base: expected a method of the runs ({', '.join(methods)}), found {settings.base!r}")
+    known = [name for name in motion_tables.COLUMNS if name in rows[0]]
+    if settings.key not in known:
+        raise RunError(f"key: expected a metric of the runs ({', '.join(known)}), found {settings.key!r}")
+
+
+def work(settings: Table4) -> None:
+    """Makes the runs where none are given, and merges them."""
+    merge_runs(settings.runs or make_runs(settings), settings)

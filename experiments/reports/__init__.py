@@ -1,0 +1,1 @@
+"""Results of runs: rows, tables, pictures, and the tables of the documentation."""

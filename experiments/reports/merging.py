@@ -1,0 +1,97 @@
+"""Rows of several runs as one set: no result twice, one split of one data set, one hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..commandline.errors import RunError
+from .results import KEYS, Row, method_label
+
+RTOL, ATOL = 1e-4, 1e-4
+"""How far apart the values of a reference may be in two runs: other devices and batches round differently."""
+
+_NOT_COMPARED = (*KEYS, "mesh")  # which run, sample and file; all other columns are results
+
+
+def merge_parts(parts: Iterable[tuple[Path, Sequence[Row]]], names: Sequence[str]) -> list[Row]:
+    """The rows of several runs. A run that is named twice counts once, and so does a reference that several runs have.
+
+    Args:
+        parts: folder and rows of each run.
+        names: columns that, with the method, tell the rows of all runs apart; `seed` and `fold` are among them.
+
+    Raises:
+        RunError: naming two runs that hold a result of one name, values of a reference that differ, or another split,
+            data set or hand; or a run without the columns that say so.
+    """
+    known: dict[Path, Sequence[Row]] = {}
+    for folder, rows in parts:
+        known.setdefault(folder.resolve(), _checked(folder, rows))
+    _check_common(known)
+    found: dict[tuple[Any, ...], tuple[Row, Path]] = {}
+    for folder, rows in known.items():
+        for row in rows:
+            name = (method_label(row), *(row[key] for key in names))
+            first, where = found.setdefault(name, (row, folder))
+            if first is not row:
+                _check_twins((first, where), (row, folder), names)
+    return [row for row, _ in found.values()]
+
+
+def _checked(folder: Path, rows: Sequence[Row]) -> Sequence[Row]:
+    """The rows, where they have what a merge needs."""
+    missing = [key for key in KEYS if not rows or key not in rows[0]]
+    if missing:
+        found = f"no column {missing[0]!r}" if rows else "no rows"
+        raise RunError(
+            f"{folder}: expected the results of a run of this version, found {found}; "
+            f"train=false ckpt={folder} tests its weights again"
+        )
+    return rows
+
+
+def _check_common(parts: Mapping[Path, Sequence[Row]]) -> None:
+    """One data set, one hand, one split for each fold, and no run with folds beside one without."""
+    said: dict[str, tuple[Any, Path]] = {}
+    for folder, rows in parts.items():
+        for row in rows:
+            fold = row["fold"]
+            split = f"fold {fold}, split_hash" if fold is not None else "split_hash"
+            facts = {"data": row["data"], "hand": row["hand"], "folds": fold is not None, split: row["split_hash"]}
+            for key, value in facts.items():
+                first, where = said.setdefault(key, (value, folder))
+                if first != value:
+                    raise RunError(
+                        f"{key}: expected runs of the same data, hand and split, found {first!r} in {where} and "
+                        f"{value!r} in {folder}"
+                    )
+
+
+def _check_twins(first: tuple[Row, Path], second: tuple[Row, Path], names: Sequence[str]) -> None:
+    """Two rows of one name: a reference, with the same values in both runs, or an error."""
+    (row, where), (twin, there) = first, second
+    what = ", ".join([f"method {method_label(row)}", *(f"{k} {row[k]}" for k in names if row[k] is not None)])
+    if row["variant"] is not None and twin["variant"] is not None:
+        raise RunError(
+            f"{where} and {there}: expected each result in one run, found two of {what}; leave one of the runs out, "
+            f"or name what tells them apart with variant=NAME"
+        )
+    for key in [key for key in row if key in twin and key not in _NOT_COMPARED]:
+        if not _agree(row[key], twin[key]):
+            raise RunError(
+                f"{where} and {there}: expected the same values of a reference in both, found {key} {row[key]} and "
+                f"{twin[key]} ({what}); were the runs made with different settings?"
+            )
+
+
+def _agree(one: Any, other: Any) -> bool:
+    """Whether two values are the same to rounding; None is the NaN of a column that a run lacks."""
+    try:
+        a, b = (np.asarray(np.nan if x is None else x, float) for x in (one, other))
+    except ValueError:
+        return one == other
+    return a.shape == b.shape and np.allclose(a, b, rtol=RTOL, atol=ATOL, equal_nan=True)

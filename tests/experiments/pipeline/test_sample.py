@@ -1,0 +1,468 @@
+"""Grasps of the user's own objects and files: what `task=sample` and `task=refine` write, say and refuse."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import hydra
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+import torch
+import trimesh
+from hydra.core.global_hydra import GlobalHydra
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from dexzoo.experiments import run
+from dexzoo.experiments.pipeline import sample, user_grasps
+from dexzoo.experiments.pipeline.user_objects import UserObject, read_object, warn_of_size
+from dexzoo.experiments.reports.results import read_results
+from dexzoo.experiments.training.load import load_run
+from dexzoo.grasps.asset import load_asset
+from dexzoo.grasps.files import GraspSet, load_grasps, save_grasps, write_dexgraspnet
+from dexzoo.hands import load_hand
+from dexzoo.models import GraspGeneration, Refiner
+from dexzoo.models.grasp.refinement.fields import ObjectFields
+from dexzoo.synthesis import grasps as demo
+from dexzoo.synthesis.objects import object_mesh
+
+TINY = [
+    *("model=grasp_cvae", "model.network.contact=null", "model.loss.contact=0", "model.network.latent=2"),
+    *("+model.network.widths=[8,8]", "+model.network.hidden=[16,16]", "model.network.n_hand_points=16"),
+]
+"""A model that draws in no time, badly."""
+DATA = ["data.objects=[mug,bottle,jar]", "data.n_object_points=128", "data.min_grasps_per_epoch=0"]
+SHORT = ["refine.steps=3", "refine.reach=0.3", "runs=runs"]
+
+
+def command(*args: str) -> None:
+    """Runs the command in this process, in the current folder."""
+    sys.argv = ["run.py", *args]
+    try:
+        run.main()
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def refused(capsys, *args: str) -> str:
+    """What a command says before it ends with status 1."""
+    with pytest.raises(SystemExit):
+        command(*args)
+    return capsys.readouterr().err
+
+
+def only_run(root: Path, name: str) -> Path:
+    """The one run folder of a name."""
+    (folder,) = (root / "runs" / name).iterdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hand():
+    return load_hand("shadow")
+
+
+def make_run(folder: Path, *overrides: str) -> Path:
+    """The folder of a run, with the statistics of the data and random weights."""
+    with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
+        cfg = hydra.compose("config", [*overrides, *DATA, f"run_dir={folder}", "name=tiny"])
+    used = OmegaConf.masked_copy(cfg, ["model", "schedules", "data", "hand", "seed", "refine", "select"])
+    task, data = instantiate(cfg.model, hand=cfg.hand), instantiate(cfg.data)
+    data.setup("fit")
+    if isinstance(task, GraspGeneration):
+        task.network.fit_statistics(data.train)
+    task.data_facts = {"split_hash": data.split_hash, "object_radius_m": [0.04, 0.15]}
+    checkpoint = {"state_dict": task.state_dict()}
+    task.on_save_checkpoint(checkpoint)
+    (folder / "checkpoints").mkdir()
+    torch.save(checkpoint, folder / "checkpoints/best.ckpt")
+    OmegaConf.save(OmegaConf.create(OmegaConf.to_container(used, resolve=True)), folder / "config.yaml")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A run of a grasp model."""
+    return make_run(tmp_path_factory.mktemp("trained"), *TINY)
+
+
+@pytest.fixture(scope="module")
+def predictor(tmp_path_factory) -> Path:
+    """A run of a contact predictor."""
+    return make_run(tmp_path_factory.mktemp("predictor"), "model=contact_map")
+
+
+@pytest.fixture(scope="module")
+def sampled(trained, tmp_path_factory) -> tuple[Path, str]:
+    """A folder with mug.obj and the run of a sampling in it, and what that printed."""
+    root, printed = tmp_path_factory.mktemp("sampled"), io.StringIO()
+    object_mesh("mug").export(root / "mug.obj")
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.chdir(root)
+        command("task=sample", "model=grasp_cvae", f"ckpt={trained}", "object=mug.obj", "n=3", "seed=5", *SHORT)
+    return root, printed.getvalue()
+
+
+# --------------------------------------------------------------------------------------------------------- task=sample
+
+
+@pytest.mark.slow
+def test_rows_are_of_the_grasps_that_the_model_draws(sampled, trained):
+    """The same seed and cloud, straight from the network."""
+    root, _ = sampled
+    rows = read_results(only_run(root, "sample") / "results.parquet")
+    assert [(row["method"], row["refine"], row["candidate"]) for row in rows] == [
+        ("grasp_cvae", mode, i) for mode in ("off", "tta") for i in range(3)
+    ]
+    assert {(row["object"], row["scale"], row["seed"], row["hand"]) for row in rows} == {("mug", 1.0, 5, "shadow")}
+    assert [row["refine_fields"] for row in rows] == ["-"] * 3 + ["cloud"] * 3
+    task, _ = load_run(trained)
+    cloud = read_object(root / "mug.obj", 128).points[None]
+    with torch.no_grad():
+        drawn = task.network.sample(cloud, 3, torch.Generator().manual_seed(5))[0]
+    expected = torch.cat([drawn.translation, drawn.rotation.flatten(1), drawn.joints], dim=1)
+    np.testing.assert_allclose([row["pose"] for row in rows[:3]], expected.numpy(), atol=1e-6)
+    assert not np.allclose([row["pose"] for row in rows[3:]], expected.numpy(), atol=1e-4)
+
+
+def test_both_formats_hold_the_refined_grasps_that_the_filter_keeps(sampled, hand):
+    root, printed = sampled
+    folder = only_run(root, "sample")
+    rows = [row for row in read_results(folder / "results.parquet") if row["refine"] == "tta"]
+    chosen = [row for row in rows if row["kept"]] or rows
+    assert ("the filter keeps none of the grasps: all are written" in printed) == (not any(r["kept"] for r in rows))
+    for path in (folder / "grasps.npz", folder / "dexgraspnet"):
+        (found,) = load_grasps(path, hand)
+        pose = found.pose
+        assert (found.object, found.scale.tolist()) == ("mug", [1.0] * len(chosen))
+        flat = torch.cat([pose.translation, pose.rotation.flatten(1), pose.joints], dim=1)
+        np.testing.assert_allclose(flat.numpy(), [row["pose"] for row in chosen], atol=1e-6)
+
+
+def test_it_prints_a_table_and_where_the_files_are(sampled):
+    root, printed = sampled
+    folder = only_run(root, "sample")
+    assert "mug: 3 grasps" in printed
+    assert "refined      3 grasps, mean energy" in printed
+    assert "Table 3" not in printed
+    for name in ("grasps.npz", "dexgraspnet", "results.parquet", "grasps.png"):
+        assert str(folder / name) in printed
+        assert (folder / name).exists()
+    assert (imageio.imread(folder / "grasps.png")[..., :3] < 200).any()
+
+
+@pytest.mark.slow
+def test_millimetres_give_the_same_grasps(trained, tmp_path, monkeypatch, hand, caplog):
+    mesh = object_mesh("mug")
+    mesh.export(tmp_path / "m.off")
+    mesh.copy().apply_scale(1000).export(tmp_path / "mm.off")
+    monkeypatch.chdir(tmp_path)
+    common = ["task=sample", f"ckpt={trained}", "n=2", "refine=none", "measure=false", "select=none", "runs=runs"]
+    command(*common, "object=m.off", "name=m")
+    command(*common, "object=mm.off", "object_scale=0.001", "name=mm")
+    metres, millimetres = (load_grasps(only_run(tmp_path, name) / "grasps.npz", hand)[0] for name in ("m", "mm"))
+    torch.testing.assert_close(millimetres.pose.to_vector(), metres.pose.to_vector(), atol=1e-5, rtol=0)
+    assert millimetres.scale.tolist() == [0.001] * 2
+    assert "object_scale" not in caplog.text
+
+
+@pytest.mark.parametrize("task", ["sample", "refine"])
+def test_an_object_of_metres_needs_its_scale_stated(task, trained, hand, tmp_path, monkeypatch, capsys):
+    object_mesh("mug").copy().apply_scale(1000).export(tmp_path / "mug.off")
+    pose = demo.load_grasps()["mug"].pose[:2].to(torch.float64)
+    ones = torch.ones(2, dtype=torch.float64)
+    save_grasps(tmp_path / "mug.npz", [GraspSet("mug", pose, ones, torch.arange(2))], hand)
+    monkeypatch.chdir(tmp_path)
+    what = [f"ckpt={trained}", "object=mug.off", "n=2"] if task == "sample" else ["grasps=mug.npz", "mesh=mug.off"]
+    said = refused(capsys, f"task={task}", *what, *SHORT)
+    assert "object mug: implausible: the longest side is 1" in said
+    assert "expected 1 mm to 1 m; did you mean a scale of 0.001 (1" in said
+    assert "object_scale states the metres per unit of its file, object_scale=1 that they are metres" in said
+    command(f"task={task}", *what, "object_scale=0.001", "measure=false", "select=none", *SHORT)
+    assert load_grasps(only_run(tmp_path, task) / "grasps.npz", hand)[0].scale.tolist() == [0.001] * 2
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "message"),
+    [
+        (
+            {"translation": 1000.0},
+            "hand far from the object (millimetres?)",
+            "did you mean translations in millimetres? Read so, 2 of them are within 5 cm",
+        ),
+        (
+            {"joints": 180 / np.pi},
+            "joints beyond their limits (degrees?)",
+            "did you mean joints in degrees? Read so, 2 of them are at most 0.6 rad beyond",
+        ),
+    ],
+)
+def test_refining_names_grasps_in_wrong_units(change, reason, message, hand, tmp_path, monkeypatch, capsys):
+    object_mesh("can").export(tmp_path / "can.off")
+    pose = demo.load_grasps()["can"].pose[:2].to(torch.float64)
+    pose = replace(pose, **{name: factor * getattr(pose, name) for name, factor in change.items()})
+    part = GraspSet("can", pose, torch.ones(2, dtype=torch.float64), torch.arange(2))
+    save_grasps(tmp_path / "can.npz", [part], hand)
+    monkeypatch.chdir(tmp_path)
+    command("task=refine", "grasps=can.npz", "mesh=can.off", "refine.steps=2", "runs=runs")
+    printed = capsys.readouterr().out
+    assert printed.count("implausible: 2 of 2 grasps: ") == 1
+    assert message in printed
+    rows = read_results(only_run(tmp_path, "refine") / "results.parquet")
+    assert [row["implausible"] for row in rows if row["refine"] == "off"] == [reason] * 2
+
+
+def test_sampling_names_grasps_that_are_nowhere_near(trained, tmp_path, monkeypatch, capsys):
+    """A model that draws hands 5 m away."""
+    object_mesh("mug").export(tmp_path / "mug.off")
+    monkeypatch.chdir(tmp_path)
+    draw = sample._draw
+
+    def away(*args):
+        drawn = draw(*args)
+        return replace(drawn, pose=replace(drawn.pose, translation=drawn.pose.translation + 5))
+
+    monkeypatch.setattr(sample, "_draw", away)
+    command("task=sample", f"ckpt={trained}", "object=mug.off", "n=2", "refine=none", "select=none", *SHORT[2:])
+    assert "implausible: 2 of 2 grasps: the hand is 8" in capsys.readouterr().out
+    rows = read_results(only_run(tmp_path, "sample") / "results.parquet")
+    assert all(row["implausible"].startswith("hand far from the object") for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("factor", "scale", "hint"),
+    [
+        (1000.0, 1.0, "object_scale=0.001 would fit"),
+        (1.0, 0.001, "object_scale=1 would fit"),
+        (100.0, 1.0, "object_scale=0.01 would fit"),
+        (5.0, 1.0, "trained on 0.04 to 0.15 m"),
+        (1.0, 1.0, None),
+        (2.2, 1.0, None),
+    ],
+)
+def test_a_warning_names_the_likely_unit(factor, scale, hint, caplog):
+    """A cube of corners at 0.1 m: larger than trained on by less than half again is no reason to warn."""
+    corners = 0.1 / 3**0.5 * torch.tensor([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]).float()
+    warn_of_size(UserObject("cube", factor * corners, None), scale, (0.04, 0.15))
+    assert (hint in caplog.text) if hint else not caplog.text
+    assert ("would fit" in caplog.text) == (hint is not None and "would fit" in hint)
+
+
+def test_a_cloud_gets_grasps_without_numbers(trained, tmp_path, monkeypatch, capsys, hand):
+    np.save(tmp_path / "mug.npy", object_mesh("mug").sample(300, seed=0))
+    monkeypatch.chdir(tmp_path)
+    command("task=sample", f"ckpt={trained}", "object=mug.npy", "n=2", *SHORT)
+    printed, folder = capsys.readouterr().out, only_run(tmp_path, "sample")
+    assert "a cloud has no inside: the grasps are neither measured nor filtered" in printed
+    (found,) = load_grasps(folder / "grasps.npz", hand)
+    assert len(found) == 2
+    assert (folder / "grasps.png").is_file()
+    assert not (folder / "results.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["object=mug.obj"], "ckpt: expected the folder of a run of a grasp model, found nothing; set ckpt=RUN"),
+        (["ckpt={run}"], "object: expected the file of a mesh or cloud, found nothing; set object=mug.obj"),
+        (["ckpt={run}", "object=mgu.obj"], "found no file mgu.obj; did you mean mug.obj?"),
+        (["ckpt={run}", "object=open.obj"], "expected a closed surface, found 12 edges without two faces"),
+        (["ckpt={run}", "object=open.obj"], "let CoACD do so with decompose=true"),
+        (["ckpt={run}", "object=mug.obj", "model=contact_map"], "model=contact_map: expected the model of the run"),
+        (["ckpt={run}", "object=mug.obj", "+model.n=3"], "+model.n=3: expected no settings of the model"),
+        (
+            ["ckpt={run}", "object=cloud.npy", "refine.fields=mesh"],
+            "expected cloud for object 'cloud', which has no mesh",
+        ),
+        (["ckpt={run}", "object=mug.obj", "refine.fields=meh"], "fields: expected 'cloud' or 'mesh', found 'meh'"),
+    ],
+)
+def test_what_sampling_refuses(args, message, sampled, trained, monkeypatch, capsys):
+    root, _ = sampled
+    monkeypatch.chdir(root)
+    can = trimesh.creation.cylinder(0.03, 0.1, sections=12)
+    can.update_faces(can.face_normals[:, 2] < 0.5)  # without its lid
+    can.export(root / "open.obj")
+    np.save(root / "cloud.npy", object_mesh("mug").sample(300, seed=0))
+    args = [arg.format(run=trained) for arg in args]
+    assert message in refused(capsys, "task=sample", "name=refused", *args, *SHORT)
+
+
+# -------------------------------------------------------------------------------------------------------- own objects
+
+
+def test_files_of_one_mesh_and_of_one_cloud_give_the_same_points(tmp_path):
+    mesh = trimesh.creation.icosphere(subdivisions=2, radius=0.05)
+    points = []
+    for suffix in ("obj", "stl", "ply", "off", "glb"):
+        mesh.export(tmp_path / f"ball.{suffix}")
+        obj = read_object(tmp_path / f"ball.{suffix}", 64)
+        assert (obj.name, obj.mesh) == ("ball", tmp_path / f"ball.{suffix}")
+        points.append(obj.points)
+    for cloud in points:
+        assert cloud.shape == (64, 3)
+        assert cloud.norm(dim=1).min() > 0.048
+        assert cloud.norm(dim=1).max() <= 0.05001
+    np.save(tmp_path / "c.npy", np.hstack([mesh.vertices, mesh.vertex_normals]))
+    np.savetxt(tmp_path / "c.xyz", mesh.vertices)
+    trimesh.PointCloud(mesh.vertices).export(tmp_path / "c.ply")
+    clouds = [read_object(tmp_path / f"c.{suffix}", 64) for suffix in ("npy", "xyz", "ply")]
+    assert all(cloud.mesh is None for cloud in clouds)
+    for cloud in clouds[1:]:
+        torch.testing.assert_close(cloud.points, clouds[0].points, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("n", "kept"), [(20, 20), (500, 100)])
+def test_the_most_spread_points_of_a_cloud_come_first(n, kept, tmp_path):
+    """Models look at the first ones; against greedy picking by a loop. A small cloud is sorted too."""
+    cloud = np.random.default_rng(0).normal(size=(100, 3)).astype(np.float32)
+    np.save(tmp_path / "c.npy", cloud)
+    found = read_object(tmp_path / "c.npy", n).points.numpy()
+    assert found.shape == (kept, 3)
+    picked = [found[0]]
+    for point in found[1:20]:
+        gaps = np.linalg.norm(cloud[:, None] - np.array(picked)[None], axis=-1).min(1)
+        assert np.linalg.norm(point - np.array(picked), axis=-1).min() == pytest.approx(gaps.max(), rel=1e-4)
+        picked.append(point)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", b"1 2 3", r"a\.txt: expected one of \.glb \.gltf \.npy .*, found '\.txt'"),
+        ("a.xyz", b"1 2 x\n", r"a\.xyz: expected numbers \(N, 3\), found: "),
+        ("a.xyz", b"1 2\n3 4\n", r"expected numbers \(N, 3\), found float64 of shape \(2, 2\)"),
+        ("a.xyz", b"1 2 3\n" * 31, "expected 32 or more finite points, found 31 of 31 finite"),
+        ("a.xyz", b"1 2 3\n" * 40 + b"nan 0 0\n", "expected 32 or more finite points, found 40 of 41 finite"),
+        ("a.npy", b"PK", r"a\.npy: expected numbers \(N, 3\), found: "),
+        ("a.ply", b"ply\nformat", r"a\.ply: expected a mesh or cloud, but its parser failed: "),
+        ("a.obj", b"v 0 0 0\n", r"a\.obj: expected a"),
+    ],
+)
+def test_objects_that_cannot_be_used_are_named(name, content, message, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_object(tmp_path / name, 64)
+
+
+# --------------------------------------------------------------------------------------------------------- task=refine
+
+
+@pytest.fixture
+def pushed(tmp_path, hand) -> list[GraspSet]:
+    """Three grasps of the jar and two of a can twice its size, 5 mm into them; with meshes/<name>.obj beside."""
+    (tmp_path / "meshes").mkdir()
+    known, sets = demo.load_grasps(), []
+    for name, count, scale in (("jar", 3, 1.0), ("can", 2, 1.25)):
+        mesh = object_mesh(name).copy()  # the original is kept for whoever asks next
+        mesh.apply_scale(1 / scale)
+        mesh.export(tmp_path / f"meshes/{name}.obj")
+        pose = known[name].pose[:count].to(torch.float64)
+        pose = replace(pose, translation=pose.translation - 0.005 * pose.rotation[..., 1])
+        scales = torch.full((count,), scale, dtype=torch.float64)
+        sets.append(GraspSet(name, pose, scales, torch.arange(10, 10 + count)))
+    return sets
+
+
+@pytest.mark.parametrize(("with_contact", "fields"), [(False, "mesh"), (True, "cloud")])
+@pytest.mark.slow
+def test_refining_a_file_is_refining_each_grasp_alone(
+    with_contact, fields, pushed, hand, predictor, tmp_path, monkeypatch
+):
+    """Batches of two mix the objects; the refiner itself on one grasp at a time says the same."""
+    plane = torch.tensor([[0.0, 0.0, 1.0, 0.5]] * 3, dtype=torch.float64)  # out of reach
+    save_grasps(tmp_path / "mine.npz", [replace(pushed[0], plane=plane), pushed[1]], hand)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(user_grasps, "_BATCH", 2)
+    contact = [f"contact_from={predictor}"] if with_contact else []
+    steps = ["refine.steps=6"] if fields == "cloud" else ["refine.steps=6", "refine.fields=mesh"]
+    command("task=refine", "grasps=mine.npz", "mesh=meshes", "measure=false", "runs=runs", *steps, *contact)
+    folder = only_run(tmp_path, "refine")
+    found = load_grasps(folder / "grasps.npz", hand)
+    assert [(part.object, part.rows.tolist()) for part in found] == [("jar", [10, 11, 12]), ("can", [10, 11])]
+    assert found[0].plane is not None
+    assert torch.equal(found[0].plane, plane)
+    assert found[1].plane is None
+    assert not (folder / "dexgraspnet").exists()
+    with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
+        refiner: Refiner = instantiate(hydra.compose("config", ["refine=tta", *steps]).refine)
+    network, moved = load_run(predictor)[0].network if with_contact else None, 0
+    for before, after in zip(pushed, found, strict=True):
+        mesh = tmp_path / f"meshes/{before.object}.obj"
+        grid, cloud = load_asset(mesh, before.object).grid, read_object(mesh, 128 if with_contact else 1024).points
+        for i in range(len(before)):
+            pose, scale = before.pose[i : i + 1].to(torch.float32), before.scale[i : i + 1].float()
+            meshes = ObjectFields([grid], torch.zeros(1, dtype=torch.long), scale) if fields == "mesh" else None
+            alone = refiner(hand, pose, scale * cloud[None], network, meshes=meshes).pose.to_vector()
+            refined = after.pose[i : i + 1].to(torch.float32).to_vector()
+            torch.testing.assert_close(refined, alone, atol=2e-5, rtol=0)
+            moved += int((alone - pose.to_vector()).abs().max() > 0.01)
+    assert moved >= 3
+
+
+def test_refining_makes_pushed_grasps_shallower_and_keeps_their_format(pushed, hand, tmp_path, monkeypatch, capsys):
+    """DexGraspNet's format in and out, with NaN in one grasp; depth from the rows before and after."""
+    jar = pushed[0]
+    broken = jar.pose.joints.clone()
+    broken[1, 3] = torch.nan
+    write_dexgraspnet(tmp_path / "set/jar.npy", replace(jar, pose=replace(jar.pose, joints=broken)), hand)
+    monkeypatch.chdir(tmp_path)
+    command("task=refine", "grasps=set/jar.npy", "mesh=meshes/jar.obj", "refine.steps=40", "runs=runs")
+    printed, folder = capsys.readouterr().out, only_run(tmp_path, "refine")
+    assert "1 grasps hold numbers that are not finite: they are left out" in printed
+    assert "on, drops" not in printed
+    rows = read_results(folder / "results.parquet")
+    assert [(r["method"], r["refine"], r["candidate"]) for r in rows] == [
+        *(("jar", "off", 0), ("jar", "off", 2), ("jar", "tta", 0), ("jar", "tta", 2))
+    ]
+    depths = [row["penetration_cm"] for row in rows]
+    assert max(depths[2:]) < min(depths[:2])
+    assert np.mean(depths[2:]) < 0.6 * np.mean(depths[:2])  # a cloud does not show edges to the millimetre
+    plain, theirs = (load_grasps(folder / name, hand)[0] for name in ("grasps.npz", "dexgraspnet"))
+    torch.testing.assert_close(theirs.pose.to_vector(), plain.pose.to_vector(), atol=1e-6, rtol=0)
+    np.testing.assert_allclose(plain.pose.joints, [row["pose"][12:] for row in rows[2:]], atol=1e-6)
+
+
+def test_grasps_without_a_table_share_batches_with_those_that_have_one(pushed):
+    plane = torch.tensor([[0.0, 0.0, 1.0, 0.02], [torch.nan] * 4, [0.0, 1.0, 0.0, 0.3]], dtype=torch.float64)
+    cloud = torch.rand(40, 3)
+    objs = [UserObject("jar", cloud, None), UserObject("can", 2 * cloud[:35], None)]
+    (batch,) = user_grasps._Batches([replace(pushed[0], plane=plane), pushed[1]], objs)
+    assert batch.plane is not None
+    torch.testing.assert_close(batch.plane[[0, 2]], plane[[0, 2]].float())
+    assert (batch.plane[[1, 3, 4], 3] > 100).all()
+    assert batch.objects == ("jar",) * 3 + ("can",) * 2
+    assert batch.names[-1] == "can/11"
+    torch.testing.assert_close(batch.object_points[3], 1.25 * 2 * cloud[:35])
+    torch.testing.assert_close(batch.object_points[0], cloud[:35])
+    (free,) = user_grasps._Batches(pushed, objs)
+    assert free.plane is None
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["mesh=meshes"], "grasps: expected a file or folder of grasps, found nothing; set grasps=PATH"),
+        (["grasps=mine.npz"], "mesh: expected the object's mesh, or a folder of meshes, found nothing; set mesh=PATH"),
+        (["grasps=mine.npz", "mesh=meshes", "refine=none"], "refine: expected a refiner, found none; set refine=tta"),
+        (["grasps=mine.npz", "mesh=meshes/jar.obj"], "expected a folder, because the grasps are of 2 objects"),
+        (["grasps=mine.npz", "mesh=nowhere"], "mesh: {root}/nowhere: expected a mesh file or a folder of meshes"),
+        (["grasps=mine.npz", "mesh=empty"], "expected a mesh of object 'jar', found none"),
+        (["grasps=nan.npz", "mesh=meshes"], "grasps: expected grasps of finite numbers, found 2 that hold others"),
+        (["grasps=mine.npz", "mesh=meshes", "contact_from={run}"], "expected a run of model=contact_map, found one of"),
+        (["grasps=mine.npz", "mesh=meshes", "hand=mano_skeleton"], "hand: expected 'mano_skeleton', found 'shadow'"),
+    ],
+)
+def test_what_refining_refuses(args, message, pushed, hand, trained, tmp_path, monkeypatch, capsys):
+    save_grasps(tmp_path / "mine.npz", pushed, hand)
+    unknown = pushed[1].pose.map(lambda x: torch.full_like(x, torch.nan))
+    save_grasps(tmp_path / "nan.npz", [replace(pushed[1], pose=unknown)], hand)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    args = [arg.format(run=trained) for arg in args]
+    assert message.format(root=tmp_path) in refused(capsys, "task=refine", *args, "runs=runs")
