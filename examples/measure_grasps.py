@@ -12,7 +12,7 @@ from dexzoo import ObjectAsset, PosedGrasps, grasp_errors, load_grasps, load_han
 grasps, meshes = Path(sys.argv[1]), Path(sys.argv[2])
 limit = int(sys.argv[3]) if len(sys.argv) > 3 else 10  # grasps of each object
 hand = load_hand("shadow")
-metrics = ["penetration", "hand_object", "sim_displacement", "q1", "contact"]  # `dexzoo metrics` lists all
+metrics = ["penetration", "hand_object", "sim_displacement", "q1"]  # `dexzoo metrics` lists all
 for part in load_grasps(grasps, hand):  # one GraspSet per object
     part = part[:limit]
     obj = ObjectAsset.from_file(meshes / f"{part.object}.obj")

@@ -24,7 +24,7 @@ class FingertipSpread(GraspMetric):
 hand = load_hand("shadow")
 ball = ObjectAsset.from_mesh(trimesh.creation.icosphere(4, radius=0.04), "ball")
 rest = hand.rest_pose(3)
-place = torch.tensor([[0.0, 0.08, -0.08], [0.0, 0.1, -0.08], [0.0, 1.0, 0.0]])  # the last hand is a metre away
+place = torch.tensor([[0.0, 0.04, -0.08], [0.0, 0.05, -0.08], [0.0, 1.0, 0.0]])  # the last hand is a metre away
 grasps = PosedGrasps(hand, HandPose(place, rest.rotation, rest.joints, hand.name), ball)
 for metric in (FingertipSpread(), PenetrationDepth()):
     metric.update(grasps)  # once per object; compute() is the mean over all grasps, on several devices too
