@@ -52,8 +52,7 @@ FILES = [
     *PAGES,
     *sorted(CONF.rglob("*.yaml")),
     *sorted((ROOT / "experiments/sweeps").glob("*.yaml")),
-    *sorted((ROOT / "experiments").glob("*.py")),
-    *sorted((ROOT / "experiments/commands").glob("*.py")),
+    *sorted((ROOT / "experiments").rglob("*.py")),
 ]
 COMMANDS = {
     " ".join(line.split()): str(file.relative_to(ROOT))

@@ -19,7 +19,7 @@ FILES = sorted(CONF.rglob("*.yaml"))
 
 
 def choices(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    return sorted(path.stem for path in (CONF / group).glob("[!_]*.yaml"))
 
 
 @pytest.fixture
