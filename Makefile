@@ -24,6 +24,10 @@ lint: setup .types
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/pyright --pythonpath $(PY)
 
+# The site, in site/; nothing is imported or downloaded for it, and a broken link is an error.
+docs: setup .types
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+
 setup: $(VENV)/.stamp
 
 $(VENV)/.stamp: setup.cfg pyproject.toml constraints.txt
@@ -37,4 +41,4 @@ $(VENV)/.stamp: setup.cfg pyproject.toml constraints.txt
 	for folder in $(FOLDERS); do ln -sfn ../../$$folder $@/dexzoo/$$folder; done
 	for file in __init__ lazy; do ln -sfn ../../dexzoo/$$file.py $@/dexzoo/$$file.py; done
 
-.PHONY: demo test test-all mutants lint setup .types
+.PHONY: demo test test-all mutants lint docs setup .types

@@ -1,7 +1,8 @@
 """Pictures of meshes by ray casting with embreex: no display, no OpenGL, the same on every machine.
 
-A scene is drawn on white under a dome of fixed lamps, brightest over the camera's left shoulder; every lamp casts
-shadows, which add up to soft ones without noise.
+A scene stands on white under a dome of fixed lamps, brightest over the camera's left shoulder; every lamp casts
+shadows, which together come out soft and without noise. A `Ground` adds a floor, and a sun
+that casts a sharp shadow on it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 import trimesh
 from numpy.typing import ArrayLike, NDArray
 
+from .ground import Ground
 from .meshes import check_mesh
 from .normals import corner_normals
 
@@ -23,6 +25,8 @@ Array = NDArray[np.float32]
 _SUBPIXELS = np.array([(-0.125, -0.375), (0.375, -0.125), (-0.375, 0.125), (0.125, 0.375)])  # rotated grid
 _LAMPS = 40  # divided among the sub-pixels, ten each
 _GAMMA = 2.2
+_FLOOR, _SHADE = 0.75, 0.7
+"""Linear colour of the middle of a floor, and the share of its light that comes from the sun."""
 
 
 @dataclass(frozen=True)
@@ -112,14 +116,18 @@ class Camera:
 
 
 def render_scene(
-    meshes: Sequence[Part], camera: Camera | None = None, size: tuple[int, int] = (512, 512)
+    meshes: Sequence[Part],
+    camera: Camera | None = None,
+    size: tuple[int, int] = (512, 512),
+    ground: Ground | None = None,
 ) -> NDArray[np.uint8]:
-    """Draws meshes on white.
+    """Draws meshes on white, or on a floor.
 
     Args:
         meshes: (mesh, colour), mesh in metres in the world frame, colour as red, green, blue from 0 to 1.
         camera: by default the one that `Camera.framing` gives.
         size: (height, width), pixels.
+        ground: the floor; it is seen from above only, and hides what is below it.
 
     Returns:
         (height, width, 3) picture.
@@ -132,12 +140,15 @@ def render_scene(
     camera = camera or Camera.framing(meshes)
     scene = _Scene(meshes)
     lamps, power = _lamps(camera.axes)
-    rows, columns = camera.pixels(np.concatenate([np.asarray(mesh.vertices) for mesh, _ in meshes]), size)
+    if ground is None:
+        rows, columns = camera.pixels(np.concatenate([np.asarray(mesh.vertices) for mesh, _ in meshes]), size)
+    else:
+        rows, columns = (axis.ravel() for axis in np.indices(size))
     light = np.zeros((len(rows), 3), np.float32)
     for i, (down, across) in enumerate(_SUBPIXELS):
         mine = slice(i, None, len(_SUBPIXELS))
         rays = camera.rays(rows + 0.5 + down, columns + 0.5 + across, size)
-        light += scene.trace(np.asarray(camera.eye), rays, lamps[mine], power[mine])
+        light += scene.trace(np.asarray(camera.eye), rays, lamps[mine], power[mine], ground)
     picture = np.full((*size, 3), 255, np.uint8)
     picture[rows, columns] = np.rint(255 * (light / len(_SUBPIXELS)).clip(0, 1) ** (1 / _GAMMA))
     return picture
@@ -193,12 +204,19 @@ class _Scene:
         scaled = ((triangles - self.centre) / self.scale).astype(np.float32)
         self._mesh = TriangleMesh(self.embree, scaled)
 
-    def trace(self, eye: NDArray[np.float64], rays: Array, lamps: Array, power: Array) -> Array:
+    def trace(
+        self, eye: NDArray[np.float64], rays: Array, lamps: Array, power: Array, ground: Ground | None = None
+    ) -> Array:
         """Linear colours (N, 3) of the rays (N, 3) from the eye, lit by lamps (L, 3), unit, of power (L,)."""
         light = np.ones((len(rays), 3), np.float32)
         origin = ((eye - self.centre) / self.scale).astype(np.float32)
         hits = self.embree.run(np.broadcast_to(origin, rays.shape).copy(), rays, output=1)
         live = np.flatnonzero(hits["primID"] >= 0)
+        if ground is not None:
+            seen = np.where(hits["primID"] >= 0, hits["tfar"], np.inf)
+            on_floor, at = self._on_floor(origin, rays, seen, ground)
+            light[on_floor] = self._floor(at, lamps, power, ground)[:, None]
+            live = np.setdiff1d(live, on_floor, assume_unique=True)
         face = hits["primID"][live]
         if not len(live):
             return light
@@ -211,13 +229,36 @@ class _Scene:
         light[live] = self.colours[face] * self._irradiance(at, normal, lamps, power)[:, None]
         return light
 
+    def _on_floor(self, origin: Array, rays: Array, seen: Array, ground: Ground) -> tuple[NDArray[np.int64], Array]:
+        """Which rays meet the floor before they meet a mesh at `seen` (N,), and where (M, 3), scaled."""
+        above = origin[2] - (ground.height - self.centre[2]) / self.scale
+        down = np.minimum(rays[:, 2], -1e-6)
+        on = np.flatnonzero((rays[:, 2] < 0) & (above > 0) & (-above / down < seen - 1e-4))
+        return on, (origin - (above / down[on])[:, None] * rays[on] + (0, 0, 1e-4)).astype(np.float32)
+
+    def _floor(self, at: Array, lamps: Array, power: Array, ground: Ground) -> Array:
+        """Linear grey (M,) of places (M, 3) on the floor: the shares of sun and lamps that reach them."""
+        sky, all_sky = np.zeros(len(at), np.float32), 1e-6
+        for lamp, strength in zip(lamps, power * lamps[:, 2], strict=True):
+            if strength > 0:
+                sky += strength * self._reached(at, lamp)
+                all_sky += strength
+        sun = self._reached(at, _unit(np.array(ground.sun, np.float32)))
+        middle = (np.array([*ground.centre]) - self.centre[:2]) / self.scale
+        distance = np.linalg.norm(at[:, :2] - middle, axis=-1) * self.scale / ground.radius
+        floor = 1 - (1 - _FLOOR) * (2 - 2 * distance).clip(0, 1)
+        return floor * (_SHADE * sun + (1 - _SHADE) * sky / all_sky)
+
+    def _reached(self, at: Array, lamp: Array) -> NDArray[np.bool_]:
+        """(N,), whether nothing stands between places (N, 3) and a lamp in direction (3,), unit."""
+        return self.embree.run(at, np.broadcast_to(lamp, at.shape).copy(), query="OCCLUDED") < 0
+
     def _irradiance(self, at: Array, normal: Array, lamps: Array, power: Array) -> Array:
         total = np.full(len(at), 0.12, np.float32)  # light that the white surroundings reflect, everywhere
         for lamp, strength in zip(lamps, power, strict=True):
             cosine = normal @ lamp
             facing = np.flatnonzero(cosine > 0)
-            blocked = self.embree.run(at[facing], np.broadcast_to(lamp, (len(facing), 3)).copy(), query="OCCLUDED")
-            total[facing] += strength * cosine[facing] * (blocked < 0)
+            total[facing] += strength * cosine[facing] * self._reached(at[facing], lamp)
         return total
 
 

@@ -1,7 +1,7 @@
 """Every command that the README, the pages, the configs and the help show composes or parses; none is run.
 
-Those of docs/add_a_*.md are run, see test_docs.py. Names that they show, of runs and numbers of runs, are those that
-come out.
+Those of docs/add_a_*.md are run, see test_docs.py, and the scripts in examples/, see test_examples.py. Names that they
+show, of runs and numbers of runs, are those that come out.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from dexzoo.experiments.plan.tables import read_settings
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "experiments/conf"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 TABLES = {"table3": Table3, "table4": Table4}
 TASKS = {"run": (), "sample": ("task=sample",), "refine": ("task=refine",)}
 PLACEHOLDERS = (" ...", "GROUP=", "[--", "FILE]", "PY $", "VERB")
@@ -58,7 +58,7 @@ COMMANDS = {
     " ".join(line.split()): str(file.relative_to(ROOT))
     for file in FILES
     for line in shown(file)
-    if not any(word in line for word in PLACEHOLDERS)
+    if not any(word in line for word in PLACEHOLDERS) and not line.startswith("python examples/")
 }
 
 

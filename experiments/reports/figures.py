@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from PIL import Image, ImageDraw, ImageFont
 
 from ...datamodules.types import MotionSample
+from ...geometry.ground import Ground
 from ...geometry.meshes import load_mesh
 from ...geometry.progress import tracked
 from ...geometry.render import Camera, points_mesh, render_scene
@@ -88,7 +89,7 @@ def clip_at_percentile(errors: Mapping[str, float], percentile: float) -> str:
 
 
 class ClipScene:
-    """One clip before one fixed camera.
+    """One clip before one fixed camera, on a floor under all that moves.
 
     Args:
         hand: of the clip.
@@ -112,6 +113,7 @@ class ClipScene:
         ]
         way = (sample.pose.translation[-1] - sample.pose.translation[0]).double().numpy()
         self.camera = Camera.framing(content, _from_the_side(way))
+        self.ground = Ground.under([mesh for mesh, _ in content])
 
     def strip(self, moments: int, heading: str) -> Picture:
         """Pictures at even times: the truth above, each prediction below it."""
@@ -141,7 +143,7 @@ class ClipScene:
         return {name: cut[i * n : (i + 1) * n] for i, name in enumerate(self.poses)}
 
     def _render(self, pose: HandPose, frame: int, colour: tuple[float, float, float]) -> Picture:
-        return render_scene(self._meshes(pose, frame, colour), self.camera, (self.size, self.size))
+        return render_scene(self._meshes(pose, frame, colour), self.camera, (self.size, self.size), self.ground)
 
     def _meshes(self, pose: HandPose, frame: int, colour: tuple[float, float, float]) -> list[tuple]:
         world_from_object = np.eye(4)

@@ -14,8 +14,8 @@ from dexzoo.geometry import render
 def _small_pictures() -> Iterator[None]:
     """Pictures of hand and object are of at most 48 pixels: one of the usual size takes half a second."""
 
-    def small(parts, camera, size):
-        return render.render_scene(parts, camera, tuple(min(side, 48) for side in size))
+    def small(parts, camera, size, *ground):
+        return render.render_scene(parts, camera, tuple(min(side, 48) for side in size), *ground)
 
     with pytest.MonkeyPatch.context() as patch:
         for module in (figures, grasp_figures):

@@ -67,7 +67,7 @@ def test_shadow_keeps_131_of_153_pairs() -> None:
 
 
 def test_shipped_hands_are_apart_at_rest(hand: Hand) -> None:
-    """Trap 5: no baseline has to be taken off. By closed form and by the booleans of all pairs."""
+    """So that no overlap of the rest pose has to be taken off. By closed form and by the booleans of all pairs."""
     assert rest_overlaps(hand) == []
     pairs = hand_solids(hand).pairs
     for joints in (hand.rest, torch.zeros(hand.num_joints)):
@@ -120,7 +120,7 @@ def test_wrong_lists_are_refused(tmp_path: Path, overlaps: object, message: str)
 @pytest.mark.parametrize("length", [0.0, 0.003, 0.05])
 @pytest.mark.parametrize("unit", [1.0, 1e-3])
 def test_round_solids_have_the_round_volume(length: float, unit: float) -> None:
-    """pi r^2 2h + 4/3 pi r^3 in metres and millimetres (trap 4: never an empty solid)."""
+    """pi r^2 2h + 4/3 pi r^3, in metres and millimetres; of a bad mesh Manifold makes an empty solid in silence."""
     r, start, along = 0.01, np.array([0.3, -0.2, 0.1]), np.array([2.0, -1.0, 2.0]) / 3
     solid = shape_solid(Capsule(start / unit, (start + length * along) / unit, r / unit))
     volume = np.pi * r**2 * length + 4 / 3 * np.pi * r**3

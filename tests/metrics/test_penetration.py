@@ -124,7 +124,7 @@ class TestClosedForms:
         assert 0.002 - TOLERANCE <= through <= 0.002 + FLOAT32  # no deeper than half the plate's thickness
 
     def test_touching_half_boxes_are_as_deep_as_the_whole(self, fingers: dict[str, Hand]) -> None:
-        """Trap 1: against the two meshes as they are, the wall between them is the nearest surface."""
+        """Against the two meshes as they are, the wall between them is the nearest surface."""
         halves = trimesh.util.concatenate(
             [block(0.1, 0.2, 0.2, at=(-0.05, 0, -0.1)), block(0.1, 0.2, 0.2, at=(0.05, 0, -0.1))]
         )
@@ -136,7 +136,7 @@ class TestClosedForms:
         ).item() == pytest.approx(0.05)
 
     def test_overlapping_links_are_measured_one_by_one(self, tmp_path: Path, big: ObjectAsset) -> None:
-        """Trap 3: where two links overlap, ray parity of their joint mesh calls the overlap outside."""
+        """Where two links overlap, ray parity of their joint mesh calls the overlap outside."""
         hand = fixed_hand(
             tmp_path, capsule([0, 0, 0.01], [0, 0, 0.06], 0.01), capsule([0.002, 0, 0.009], [0, 0, 0.06], 0.01)
         )
@@ -301,7 +301,7 @@ class TestLegacy:
         assert np.array_equal(ray_parity(1000 * points, 1000 * mesh.triangles)[clear], inside[clear])
 
     def test_metres_lose_small_triangles_and_millimetres_do_not(self, fingers: dict[str, Hand]) -> None:
-        """Trap 2, the field's number: a vertex centimetres outside is called inside, and its distance the depth."""
+        """The field's number, fed metres: a vertex centimetres outside is called inside, and its distance the depth."""
         fine = ObjectAsset.from_mesh(trimesh.creation.icosphere(subdivisions=4, radius=0.006), "fine")
         there = torch.from_numpy(trimesh.creation.icosphere(subdivisions=0).vertices[:4] * 0.035)
         grasps = PosedGrasps(fingers["ball"], pose_at(fingers["ball"], there), fine)

@@ -89,7 +89,7 @@ def test_what_is_apart_is_exactly_zero(tmp_path: Path) -> None:
 
 
 def test_neighbours_and_listed_links_do_not_count(tmp_path: Path) -> None:
-    """Trap 5, with a link without shapes between two neighbours."""
+    """Neighbours overlap by build, also across a link without shapes, and so do the pairs that the YAML lists."""
     links = [
         {"name": "a", **ball([0, 0, 0], 1)},
         {"name": "knuckle", "parent": "a"},

@@ -154,7 +154,7 @@ def test_bullet_free_fall(tmp_path, capfd):
 
 
 def test_bullet_simulates_each_hand_of_a_batch(tmp_path):
-    """Trap 9f: with its file cache on, Bullet simulates the first hand for all."""
+    """Bullet caches meshes by the name of their file: with that cache on, the first hand is simulated for all."""
     hand = fixed_hand(tmp_path, box([0, HALF + 0.02, 0], [0.1, 0.02, 0.1]))
     poses = pose_at(hand, [[0.0, 0, 0], [0.0, 3, 0], [0.0, float("nan"), 0]])
     out = sim_displacement(PosedGrasps(hand, poses, cube()), mode="legacy_bullet")

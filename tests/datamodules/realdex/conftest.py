@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 ARM = ("world", "ra_base_link", "ra_upper_arm_link", "ra_wrist_3_link", "ra_flange", "rh_forearm")
 _X, _Y, _NY = (1, 0, 0), (0, 1, 0), (0, -1, 0)
-URDF: dict[str, tuple[str, str, tuple, tuple, tuple]] = {  # joint: parent, child, xyz, rpy, axis (spec 2.2)
+URDF: dict[str, tuple[str, str, tuple, tuple, tuple]] = {  # joint: parent, child, xyz, rpy, axis; of the real hand
     "WRJ2": ("rh_forearm", "rh_wrist", (0, -0.010, 0.21301), (0, 0, 0), _Y),
     "WRJ1": ("rh_wrist", "rh_palm", (0, 0, 0.034), (0, 0, 0), _X),
     "LFJ5": ("rh_palm", "rh_lfmetacarpal", (-0.033, 0, 0.02071), (0, 0, 0), (0.573576, 0, 0.819152)),
