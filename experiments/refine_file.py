@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from ..grasps.files import GraspSet, guess_format, load_grasps
-from ..hands.hand import load_hand
+from ..hands.load import load_hand
 from ..metrics.tool.meshes import find_meshes
 from ..metrics.tool.plan import EvaluationError
 from ..models import ContactPrediction, ContactPredictor

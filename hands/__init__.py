@@ -44,8 +44,9 @@ joints on a made-up body, for data whose angles are wanted and whose exact posit
 """
 
 from .errors import ConversionError, HandError, HandSpecError, JointLimitError
-from .hand import Hand, load_hand
+from .hand import Hand
 from .kinematics import Links
+from .load import load_hand
 from .points import Boxes, Capsules, LinkPoints
 from .pose import HandPose
 

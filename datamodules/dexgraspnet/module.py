@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from ...files.errors import UnknownName
 from ...grasps.dexgraspnet import read_dexgraspnet
 from ...grasps.grasp_set import GraspSet
-from ...hands.hand import Hand, load_hand
+from ...hands.hand import Hand
+from ...hands.load import load_hand
 from ..grasp_store import GraspObject, GraspStore
 from ..grasps import GraspDataModule, GraspParts
 from .clouds import solid_clouds

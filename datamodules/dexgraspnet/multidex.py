@@ -16,7 +16,8 @@ from ...files.unpickle import UnsafePickleError
 from ...geometry.rotations import rot6d_to_rotmat, rotvec_to_rotmat
 from ...grasps.grasp_set import GraspSet
 from ...grasps.meshes import find_mesh
-from ...hands.hand import Hand, load_hand
+from ...hands.hand import Hand
+from ...hands.load import load_hand
 from ...hands.pose import HandPose
 from ...hands.products import compose, rotate
 from .index import Format, Source, signature

@@ -12,8 +12,9 @@ from torch import Tensor
 from ...files.errors import BadFile, DataError
 from ...geometry.meshes import MeshError, load_mesh
 from ...hands.errors import HandError
-from ...hands.hand import Hand, load_hand
+from ...hands.hand import Hand
 from ...hands.kinematics import Links
+from ...hands.load import load_hand
 from ...hands.mano import BallKinematics, ManoHand
 from ...hands.mano_model import NAMES, PARENTS
 from ...hands.mano_standin import TIPS

@@ -16,7 +16,7 @@ from ...geometry.meshes import MeshError
 from ...geometry.progress import tracked
 from ...geometry.sampling import farthest_point_sampling
 from ...hands.errors import JointLimitError
-from ...hands.hand import load_hand
+from ...hands.load import load_hand
 from ...hands.pose import HandPose
 from ..clouds import object_cloud
 from ..errors import DatasetNotFound

@@ -17,7 +17,8 @@ from ...datamodules.grasps import GraspDataModule
 from ...datamodules.types import GraspBatch
 from ...grasps.asset import ObjectAsset, load_asset
 from ...grasps.posed import PosedGrasps
-from ...hands.hand import Hand, load_hand
+from ...hands.hand import Hand
+from ...hands.load import load_hand
 from ...hands.pose import HandPose
 from ...losses.ramp import Ramp
 from ...losses.weighted import weighted_sum

@@ -17,7 +17,7 @@ from dexzoo.datamodules.errors import DatasetNotFound
 from dexzoo.datamodules.realdex.recording import find_recordings
 from dexzoo.files.errors import BadFile, DataError, UnknownName
 from dexzoo.files.unpickle import PickleFileError, UnsafePickleError
-from dexzoo.hands.hand import load_hand
+from dexzoo.hands.load import load_hand
 
 Writer = Callable[..., Path]
 
