@@ -75,7 +75,7 @@ def rows(
     Args:
         grasps: B candidates for one object at one scale.
         selection: what the filter says of them; None keeps all.
-        labels: columns that say where the candidates come from, at least `method` and `refine` ("off", "tta", ...);
+        labels: columns that say where the candidates come from, at least `method` and `refine` ("off", "dexzoo", ...);
             Table 3 wants `refine_fields` too.
         metrics, legacy: as `evaluate_candidates`.
         mesh: file of the object, for pictures.

@@ -172,7 +172,7 @@ class GraspGeneration(Task):
             owner = torch.arange(objects, device=points.device).repeat_interleave(n)
             each = None if meshes is None else meshes[owner]
             refined = self.refine(self.hand, drawn.reshape(objects * n), repeated, self._contact, tables, each)
-            modes[self.refine.mode] = refined.pose.reshape(objects, n)
+            modes[self.refine.preset] = refined.pose.reshape(objects, n)
         return modes
 
     @cached_property
@@ -227,7 +227,7 @@ class GraspGeneration(Task):
         """Adds a row for each of the grasps (n,) of an object."""
         grasps = PosedGrasps(self._measured_hand, pose, obj.asset, torch.tensor(obj.scale), obj.up)
         chosen = None if self.select is None else self.select(grasps)
-        felt = self.refine.fields if self.refine is not None and mode == self.refine.mode else NOTHING_FELT
+        felt = self.refine.fields if self.refine is not None and mode == self.refine.preset else NOTHING_FELT
         labels = {"method": method, "refine": mode, "refine_fields": felt}
         self.results += rows(grasps, chosen, labels, self.metrics, self.legacy, obj.mesh, obj.scene)
 
