@@ -88,7 +88,7 @@ class Table4:
         out: folder of the table, and of the runs where they are made.
         base: method that the others are tested against, as the table names it.
         key: metric by which the clips of the pictures are chosen.
-        beside: trivial references that the pictures show with the models.
+        beside: trivial baselines that the pictures show with the models.
         size: width and height of one picture, pixels; 0 draws none.
     """
 

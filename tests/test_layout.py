@@ -140,6 +140,14 @@ def test_dexzoo_itself_imports_no_folder_before_a_name_is_used() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_one_name_for_one_thing() -> None:
+    """Trivial methods are baselines, networks with official names are published, and tests compare with oracles."""
+    places = (*ARROWS, "tests", "dexzoo")
+    files = [path for place in places for end in ("py", "yaml", "txt") for path in (ROOT / place).rglob(f"*.{end}")]
+    word = "refer" + "ence"
+    assert [str(path.relative_to(ROOT)) for path in files if word in path.read_text(encoding="utf-8").lower()] == []
+
+
 def told_to_editors() -> dict[str, str]:
     """Names that dexzoo/__init__.py imports while types are checked, and their folders."""
     tree = ast.parse((ROOT / "dexzoo/__init__.py").read_text())

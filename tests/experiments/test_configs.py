@@ -41,7 +41,7 @@ def test_models_build(compose, name):
     cfg = compose(f"model={name}")
     task = instantiate(cfg.model, hand=cfg.hand)
     assert task.method == name
-    assert task.trainable == (name not in compose().references)
+    assert task.trainable == (name not in compose().baselines)
 
 
 @pytest.mark.parametrize("name", sorted({*choices("refine")} - {"none"}))

@@ -43,7 +43,7 @@ def refused(monkeypatch, capsys, tmp_path):
             "+trainer.max_epoch=3",
             "Trainer takes no such argument; did you mean max_epochs?",
         ),
-        ("references=[timmed]", "model=timmed: no such choice of 'model'; did you mean timed?"),
+        ("baselines=[timmed]", "model=timmed: no such choice of 'model'; did you mean timed?"),
         ("ckpt=last", "ckpt=last: expected a run of the name 'motionnet_demo' with a last.ckpt"),
         ("trainer.accelerator=gqu", "gqu"),
         ("seed=[1", "seed: expected a value that Hydra can read, found '[1'"),

@@ -196,7 +196,7 @@ def test_ground_truth_that_runs_measured_differently_is_refused(rows, tmp_path):
         (
             "moved",
             {"pose": pose},
-            r"expected the same values of a reference in both, found pose .*object can.*candidate 2",
+            r"expected the same values in both, found pose .*object can.*candidate 2",
         ),
         ("kept", {"kept": False}, "found kept True and False"),
         ("depth", {"penetration_cm": 0.11}, "found penetration_cm 0.1 and 0.11"),

@@ -233,7 +233,7 @@ def real() -> list[PosedGrasps]:
 
 @needs_sample
 def test_real_grasps_hold_in_simulation(real):
-    """A reference measurement: mean 0.091 cm over its five objects, median 0.03 cm, 99 % below 1 cm."""
+    """A measurement by an oracle: mean 0.091 cm over its five objects, median 0.03 cm, 99 % below 1 cm."""
     out = torch.cat([sim_displacement(grasps).displacement for grasps in real]) * 100
     assert 0.02 < out.mean() < 0.15
     assert out.median() == pytest.approx(0.03, abs=0.02)
