@@ -12,7 +12,7 @@ from .grab.skeleton import GENERIC
 
 DEMO = "demo"
 """The root that stands for demo data in the layout of a data set."""
-_TREES = {"dexgraspnet": "dexgraspnet_tree", "grab": "grab_tree", "realdex": "realdex_tree"}
+TREES = {"dexgraspnet": "dexgraspnet_tree", "grab": "grab_tree", "realdex": "realdex_tree"}
 """Data sets whose layout demo data are written in, and the module of `demo` that writes them."""
 
 
@@ -23,7 +23,7 @@ def variable(dataset: str) -> str:
 
 def default_root(dataset: str) -> str | None:
     """The root of a data set that the user names none for: its variable, else "demo"; None where there is no demo."""
-    return os.environ.get(variable(dataset)) or (DEMO if dataset in _TREES else None)
+    return os.environ.get(variable(dataset)) or (DEMO if dataset in TREES else None)
 
 
 def default_hand() -> str:
@@ -41,9 +41,9 @@ def demo_root(dataset: str) -> Path:
         UnknownName: another data set.
         CacheError: the cache can't be written.
     """
-    if dataset not in _TREES:
-        raise UnknownName("data set with demo data in its layout", dataset, _TREES)
-    return importlib.import_module(f".demo.{_TREES[dataset]}", __package__).demo_tree()
+    if dataset not in TREES:
+        raise UnknownName("data set with demo data in its layout", dataset, TREES)
+    return importlib.import_module(f".demo.{TREES[dataset]}", __package__).demo_tree()
 
 
 def find_root(dataset: str, root: str | Path | None) -> str | Path | None:

@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 from dexzoo.experiments import outcome, tracking
 from dexzoo.experiments.arguments import check_kinds, quoted
 from dexzoo.experiments.data import build_data, notes_on_defaults
-from dexzoo.experiments.errors import plain_errors
+from dexzoo.experiments.errors import keyed, plain_errors
 from dexzoo.experiments.folders import BEST, RunError, checkpoint_to_resume, find_checkpoint
 from dexzoo.experiments.load import load_contact, load_published, load_weights
 from dexzoo.experiments.provenance import provenance
@@ -43,7 +43,7 @@ def run(cfg: DictConfig) -> float:
     """
     tracking.quieten()
     log = RunLog()
-    with recorded(Path(cfg.run_dir), log, Path(str(cfg.runs))):
+    with recorded(Path(cfg.run_dir), log, Path(str(cfg.runs))), keyed(cfg):
         check_kinds(cfg)
         refuse_sweep_over_processes(cfg)
         refuse_two_weights(cfg)

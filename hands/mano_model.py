@@ -79,7 +79,7 @@ def find_mano(entry: str | None, spec: Path) -> Path:
     raise ManoModelNotFound(
         f"mano: expected the model file {_FILE}, found {found}. It may be used for non-commercial research and not be "
         f"passed on: register at https://mano.is.tue.mpg.de, download the models, unpack {_FILE}, and set "
-        f"{ENVIRONMENT} to its path; hand=mano_skeleton is a hand with MANO's joints that needs no file"
+        f"{ENVIRONMENT} to its path; the hand 'mano_skeleton' is one with MANO's joints that needs no file"
     )
 
 

@@ -64,8 +64,8 @@ class GraspFolder(GraspDataModule):
     ) -> None:
         super().__init__(hand, **options)
         for what, name, known in (
-            ("data.object_points", object_points, self.sources_of_points),
-            ("data.on_bad", on_bad, ("raise", "skip")),
+            ("object_points", object_points, self.sources_of_points),
+            ("on_bad", on_bad, ("raise", "skip")),
         ):
             if name not in known:
                 raise UnknownName(what, name, known)

@@ -86,7 +86,7 @@ class MultiDex(GraspFolder):
         if self.object_points != "none":
             meshes = next((p for p in (base / "object", base / "data" / "object") if p.is_dir()), None)
             if meshes is None:
-                raise not_found("MultiDex", base, "no folder object; data.object_points=none reads grasps without")
+                raise not_found("MultiDex", base, "no folder object; object_points='none' reads grasps without")
         return make_tree(base, [(name, (file,)) for name in sorted(_entries(file))], None, meshes, _find_mesh)
 
 

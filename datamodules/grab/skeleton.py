@@ -65,8 +65,8 @@ def mano_hand(name: str) -> ManoHand:
     hand: Hand = load_hand(name)
     if not isinstance(hand, ManoHand):
         raise DataError(
-            f"hand: expected a hand with MANO's joints for data of people's hands, found {name!r}; set hand=mano, or "
-            f"hand={GENERIC}, which needs no licensed model. Retargeting to robot hands is not part of this reader"
+            f"hand: expected a hand with MANO's joints for data of people's hands, found {name!r}; set hand='mano', or "
+            f"hand={GENERIC!r}, which needs no licensed model. Retargeting to robot hands is not part of this reader"
         )
     return hand
 

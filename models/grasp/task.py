@@ -30,6 +30,10 @@ from .refinement.fields import ObjectFields
 from .refinement.refiner import Refiner
 
 
+class NoContactPredictor(ValueError):
+    """A model needs a contact predictor, and its own was never trained."""
+
+
 class GraspGeneration(Task):
     """Trains a grasp model and tests it by drawing grasps of unseen objects.
 
@@ -185,12 +189,11 @@ class GraspGeneration(Task):
         return getattr(self.network, "contact", None)
 
     def check_ready(self) -> None:
-        """Raises ValueError where the contact predictor was never trained."""
+        """Raises NoContactPredictor where it was never trained."""
         if self._contact is not None and not self.has_contact:
-            raise ValueError(
-                f"contact_from: expected a trained contact predictor for {self.method!r}, found none; train one with "
-                "model=contact_map and set contact_from=RUN, run experiment=grasp_generation, which does both, or do "
-                "without by model.network.contact=null (and model.loss.contact=0, if the loss has that term)"
+            raise NoContactPredictor(
+                f"contact: expected a trained contact predictor for {self.method!r}, found none; fill it by "
+                "`load_contact_weights`, or do without by contact=None, and without that term of the loss"
             )
 
     def load_contact_weights(self, weights: Mapping[str, Tensor]) -> None:
@@ -201,7 +204,9 @@ class GraspGeneration(Task):
             RuntimeError: the weights are of another one.
         """
         if self._contact is None:
-            raise ValueError(f"contact_from: expected a model with a contact predictor, {self.method!r} has none")
+            raise ValueError(
+                f"weights: expected none, as {self.method!r} has no contact predictor, found {len(weights)}"
+            )
         self._contact.load_state_dict(weights)
         self.has_contact.fill_(True)
 

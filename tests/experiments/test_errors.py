@@ -67,7 +67,10 @@ def refused(monkeypatch, capsys, tmp_path):
         ("init_from=empty", "empty: expected checkpoints/best.ckpt in it, found none"),
         ("train=false", "train=false: expected weights to evaluate, found none"),
         ("data=demo_grasps", "data: expected MotionDataModule for model 'motionnet', found DemoGrasps"),
-        ("model=grasp_cvae", "contact_from: expected a trained contact predictor for 'grasp_cvae', found none"),
+        (
+            "model=grasp_cvae",
+            "model.network.contact: expected a trained contact predictor for 'grasp_cvae', found none",
+        ),
         ("model=grasp_cvae contact_from=nowhere", "nowhere: expected a checkpoint or a run folder, found nothing"),
         ("official_weights=nowhere", "official_weights: expected model=contact_map_official"),
         ("trainer.accelerator=gpu", "trainer: No supported gpu backend found"),

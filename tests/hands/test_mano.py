@@ -166,7 +166,7 @@ def _from(file, tmp_path):
 
 def test_absent_model(monkeypatch, tmp_path):
     monkeypatch.delenv("DEXZOO_MANO", raising=False)
-    for expected in ("https://mano.is.tue.mpg.de", "non-commercial", "DEXZOO_MANO", "hand=mano_skeleton"):
+    for expected in ("https://mano.is.tue.mpg.de", "non-commercial", "DEXZOO_MANO", "mano_skeleton"):
         with pytest.raises(ManoModelNotFound, match=expected):
             load_hand("mano")
     monkeypatch.setenv("DEXZOO_MANO", str(tmp_path))

@@ -130,14 +130,14 @@ def test_a_checkpoint_that_does_not_say_where_its_data_stood_is_not_resumed(data
     assert old.pop("SixClips") == {"epoch": 1, "batch": 0}
     torch.save(old, tmp_path / "old.ckpt")
     task = MotionSynthesis(TINY, "shadow", LOSS, ADAM)
-    with pytest.raises(ValueError, match=r"where its data stood: expected a state of SixClips.*init_from=RUN"):
+    with pytest.raises(ValueError, match=r"where its data stood: expected a state of SixClips.*from its weights"):
         make_trainer(tmp_path).fit(task, data, ckpt_path=tmp_path / "old.ckpt")
     make_trainer(tmp_path).test(task, data, ckpt_path=tmp_path / "old.ckpt", verbose=False)
 
 
 def test_training_is_not_resumed_on_other_clips(checkpoint, clips, tmp_path):
     other = SixClips(clips, n_test=3)
-    with pytest.raises(ValueError, match=r"another set or split of the data .* init_from=RUN"):
+    with pytest.raises(ValueError, match=r"another set or split of the data .* from its weights"):
         make_trainer(tmp_path).fit(MotionSynthesis(TINY, "shadow", LOSS, ADAM), other, ckpt_path=checkpoint)
 
 
