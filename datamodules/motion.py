@@ -93,7 +93,7 @@ class MotionDataModule(SplitDataModule[list[MotionSample], list[MotionSample]]):
         if rates[-1] > 1.01 * rates[0] and not self.mixed_fps:
             raise DataError(
                 f"{self.title}: expected one frame rate, found {rates[0]:g} to {rates[-1]:g} fps; models predict "
-                "frames, not seconds: set data.mixed_fps=true if that is what you want"
+                "frames, not seconds: set mixed_fps=True if that is what you want"
             )
         return rates[len(rates) // 2]
 

@@ -43,14 +43,14 @@ def label_results(
     cfg: DictConfig,
     datamodule: Any,
     task: Task,
-    references: Sequence[Task],
+    baselines: Sequence[Task],
 ) -> list[results.Row]:
     """The rows of all tasks with the columns that say what they belong to. An ablation is one of our model only."""
     fold = cfg.data.get("fold")
     labels = {"seed": cfg.seed, "hand": task.hand.name, "data": datamodule.title, "split_hash": datamodule.split_hash}
     labels["fold"] = fold if isinstance(fold, int) else None
     mine = [row for row in task.results if row["method"] == task.method]
-    others = [row for t in (task, *references) for row in t.results if row["method"] != task.method]
+    others = [row for t in (task, *baselines) for row in t.results if row["method"] != task.method]
     return results.label_rows(mine, variant=cfg.variant, **labels) + results.label_rows(others, variant=None, **labels)
 
 
@@ -59,7 +59,7 @@ def write(
     cfg: DictConfig,
     datamodule: Any,
     task: Task,
-    references: Sequence[Task],
+    baselines: Sequence[Task],
     rows: Sequence[results.Row],
     score: float,
     loggers: Sequence[Logger],
@@ -71,7 +71,7 @@ def write(
     facts |= {"split_hash": datamodule.split_hash, "seed": cfg.seed, cfg.monitor: score, **costs(task, callbacks)}
     facts |= {"provenance": task.config["provenance"]}
     results.write_results(folder, rows, facts)
-    pictures = draw(cfg, datamodule, task, references, rows) if cfg.figures.percentiles else []
+    pictures = draw(cfg, datamodule, task, baselines, rows) if cfg.figures.percentiles else []
     tracking.log_outcome(
         loggers, task.config, results.flat_summary(results.with_filtered(rows)), rows, pictures, folder / BEST
     )
@@ -94,12 +94,12 @@ def costs(task: Task, callbacks: Sequence[Callback]) -> dict[str, Any]:
 
 
 def draw(
-    cfg: DictConfig, datamodule: Any, task: Task, references: Sequence[Task], rows: Sequence[results.Row]
+    cfg: DictConfig, datamodule: Any, task: Task, baselines: Sequence[Task], rows: Sequence[results.Row]
 ) -> list[Path]:
     """The pictures of a test of motions or grasps, into `figures` of the run folder; none for contact maps."""
     folder = Path(cfg.run_dir) / "figures"
     if isinstance(task, MotionSynthesis):
-        methods: Any = (task, *references)
+        methods: Any = (task, *baselines)
         headline = [row for row in task.results if row["refine"] == task.results[0]["refine"]]
         return figures.draw(
             folder,

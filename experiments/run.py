@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 from dexzoo.experiments import outcome
 from dexzoo.experiments.commandline.arguments import check_kinds, quoted
 from dexzoo.experiments.commandline.errors import RunError
-from dexzoo.experiments.commandline.explain import plain_errors
+from dexzoo.experiments.commandline.explain import keyed, plain_errors
 from dexzoo.experiments.commandline.help import help_text
 from dexzoo.experiments.commandline.screen import console
 from dexzoo.experiments.commandline.settings import wants_help
@@ -46,7 +46,7 @@ def run(cfg: DictConfig) -> float:
     """
     tracking.quieten()
     log = RunLog()
-    with recorded(Path(cfg.run_dir), log, Path(str(cfg.runs))):
+    with recorded(Path(cfg.run_dir), log, Path(str(cfg.runs))), keyed(cfg):
         check_kinds(cfg)
         refuse_sweep_over_processes(cfg)
         refuse_two_weights(cfg)
@@ -72,15 +72,15 @@ def run_one(cfg: DictConfig, fold: int | None, log: RunLog) -> tuple[list[Row], 
     # build
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     datamodule, task = build_data(cfg.data), instantiate(cfg.model, hand=cfg.hand)
-    references = [
+    baselines = [
         instantiate(hydra.compose(f"model/{name}").model, hand=cfg.hand, given_frames=task.given_frames)
-        for name in cfg.references
+        for name in cfg.baselines
     ]
     callbacks = [*(instantiate(c) for c in cfg.callbacks.values()), log]
     trainer: L.Trainer = instantiate(cfg.trainer, logger=False, callbacks=callbacks)
 
     # check: what is wrong up to here leaves nothing behind
-    for each in (task, *references):
+    for each in (task, *baselines):
         each.accept(datamodule)
     load_start(cfg, task, trainer.is_global_zero)
     best = find_checkpoint(folder if cfg.ckpt == "last" else cfg.ckpt) if cfg.ckpt and not cfg.train else None
@@ -105,30 +105,30 @@ def run_one(cfg: DictConfig, fold: int | None, log: RunLog) -> tuple[list[Row], 
             trainer.fit(task, datamodule, ckpt_path=resume, weights_only=True)
         best = folder / BEST if (folder / BEST).exists() else None  # without validation clips: the last weights
 
-    # test, and the references on the same clips
+    # test, and the baselines on the same clips
     with interruptible(trainer):
         trainer.test(task, datamodule, ckpt_path=best, weights_only=True, verbose=False)
     if best != folder / BEST:
         trainer.save_checkpoint(folder / BEST)
-    score = evaluate_beside(cfg, datamodule, task, references, [c for c in callbacks if isinstance(c, ProgressBar)])
+    score = evaluate_beside(cfg, datamodule, task, baselines, [c for c in callbacks if isinstance(c, ProgressBar)])
 
     # write
-    rows = outcome.label_results(cfg, datamodule, task, references)
-    outcome.write(cfg, datamodule, task, references, rows, score, loggers, callbacks)
+    rows = outcome.label_results(cfg, datamodule, task, baselines)
+    outcome.write(cfg, datamodule, task, baselines, rows, score, loggers, callbacks)
     return rows, score
 
 
 def evaluate_beside(
-    cfg: DictConfig, datamodule: L.LightningDataModule, task: Task, references: Sequence[Task], bars: list[ProgressBar]
+    cfg: DictConfig, datamodule: L.LightningDataModule, task: Task, baselines: Sequence[Task], bars: list[ProgressBar]
 ) -> float:
-    """Validates the task and tests the references, outside the curves of the run; returns the validation metric."""
+    """Validates the task and tests the baselines, outside the curves of the run; returns the validation metric."""
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": bool(bars)}
     evaluator: L.Trainer = instantiate(cfg.trainer, **quiet, callbacks=bars)
     with interruptible(evaluator):
         evaluator.validate(task, datamodule, verbose=False)
         score = float(evaluator.callback_metrics.get(cfg.monitor, "nan"))
-        for reference in references:
-            evaluator.test(reference, datamodule, verbose=False)
+        for baseline in baselines:
+            evaluator.test(baseline, datamodule, verbose=False)
     return score
 
 

@@ -40,6 +40,20 @@ def draw_generator(seed: int, name: str) -> torch.Generator:
     return batch_generator(seed, *words.tolist())
 
 
+class WrongData(ValueError):
+    """A data module of a kind that a task is not for.
+
+    Args:
+        expected: the kind that it is for.
+        method: name of the task's model.
+        found: the data module.
+    """
+
+    def __init__(self, expected: type, method: str, found: Any) -> None:
+        super().__init__(f"data: expected {expected.__name__} for model {method!r}, found {type(found).__name__}")
+        self.expected = expected
+
+
 class Task(L.LightningModule):
     """A network with its optimiser; subclasses define training and testing.
 
@@ -101,15 +115,10 @@ class Task(L.LightningModule):
         """Returns the data module if the task supports it.
 
         Raises:
-            ValueError: a data module of another kind.
+            WrongData: a data module of another kind.
         """
         if not isinstance(data, self.datamodule_type):
-            raise ValueError(
-                f"data: expected {self.datamodule_type.__name__} for model {self.method!r}, "
-                f"found {type(data).__name__}; "
-                "grasps come from data=demo_grasps, dexgraspnet, unidexgrasp, multidex, realdex_grasps or grab_grasps, "
-                "motions from data=demo, realdex or grab"
-            )
+            raise WrongData(self.datamodule_type, self.method, data)
         return data
 
     def check_ready(self) -> None:
@@ -250,18 +259,18 @@ class Task(L.LightningModule):
         if facts["hand"] != self.hand.name or theirs != mine:
             raise ValueError(
                 f"the checkpoint is for the hand {facts['hand']!r} with {len(theirs)} joints, this run uses "
-                f"{self.hand.name!r} with {len(mine)}; run with hand={facts['hand']}"
+                f"{self.hand.name!r} with {len(mine)}; run with hand={facts['hand']!r}"
             )
         resumed = self._fitting
         self._resumed_steps = facts.get("planned_steps") if resumed else None
         if resumed and facts["split_hash"] != self.data_facts["split_hash"]:
-            raise ValueError(
+            raise pace.OtherTraining(
                 "the checkpoint was trained on another set or split of the data than this run has; resume with the "
-                "data it began with, or start a new training from its weights with init_from=RUN"
+                "data it began with, or start a new training from its weights"
             )
         kind = type(self.data).__qualname__ if resumed else ""
         if resumed and kind not in checkpoint:
-            raise ValueError(
+            raise pace.OtherTraining(
                 f"the checkpoint does not say where its data stood: expected a state of {kind}, "
-                f"found none (dexzoo {facts['version']}); start a new training from its weights with init_from=RUN"
+                f"found none (dexzoo {facts['version']}); start a new training from its weights"
             )

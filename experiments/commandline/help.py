@@ -13,7 +13,7 @@ from pathlib import Path
 CONF = Path(__file__).parents[1] / "conf"
 EXAMPLES = """\
   dexzoo run                                    MotionNet on the demo data
-  dexzoo run model=timed                        a reference alone
+  dexzoo run model=timed                        a baseline alone
   dexzoo run model=motionnet data=realdex data.root=/path/to/realdex
   dexzoo run experiment=motionnet_demo          a pinned run: 3 seeds x 6 ablations
   dexzoo run ckpt=last                          continues the newest run of the same name

@@ -43,7 +43,7 @@ class Table3:
         models: choices of conf/model.
         seeds: a run of each model for each.
         n_samples: candidates for each test object.
-        refine: choice of conf/refine; with "tta" candidates are shown before and after.
+        refine: choice of conf/refine; with "dexzoo" candidates are shown before and after.
         select: choice of conf/select; with "filter" also those that it keeps.
         overrides: further KEY=VALUE of `dexzoo run`, for every run.
         out: folder of the table, and of the runs where they are made.
@@ -55,7 +55,7 @@ class Table3:
     models: list[str] = field(default_factory=lambda: ["grasp_cvae"])
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     n_samples: int = 10
-    refine: str = "tta"
+    refine: str = "dexzoo"
     select: str = "filter"
     overrides: list[str] = field(default_factory=list)
     out: str = "runs/table3"
@@ -88,7 +88,7 @@ class Table4:
         out: folder of the table, and of the runs where they are made.
         base: method that the others are tested against, as the table names it.
         key: metric by which the clips of the pictures are chosen.
-        beside: trivial references that the pictures show with the models.
+        beside: trivial baselines that the pictures show with the models.
         size: width and height of one picture, pixels; 0 draws none.
     """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from ...grasps.files import GraspSet, guess_format, load_grasps
-from ...hands.hand import load_hand
+from ...hands.load import load_hand
 from ...metrics.tool.meshes import find_meshes
 from ...metrics.tool.plan import EvaluationError
 from ...models import ContactPrediction, ContactPredictor
@@ -40,7 +40,7 @@ def refine_file(cfg: DictConfig) -> float:
         if not cfg[key]:
             raise RunError(f"{key}: expected {what}, found nothing; set {key}=PATH")
     if cfg.refine is None:
-        raise RunError("refine: expected a refiner, found none; set refine=tta")
+        raise RunError("refine: expected a refiner, found none; set refine=dexzoo")
     hand = load_hand(cfg.hand)
     sets = [_stated(part, cfg) for part in _finite(load_grasps(cfg.grasps, hand))]
     contact, n = (None, _POINTS) if cfg.contact_from is None else _predictor(cfg.contact_from, hand.name)

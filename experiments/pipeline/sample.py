@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from ...grasps.files import GraspSet
-from ...hands.hand import load_hand
+from ...hands.load import load_hand
 from ...models import GraspGeneration
 from ..commandline.errors import RunError
 from ..training.folders import find_checkpoint

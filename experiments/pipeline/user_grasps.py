@@ -42,7 +42,7 @@ _NO_TABLE = (0.0, 0.0, 1.0, 1e3)
 """A plane so far below that no hand reaches it."""
 
 Modes = Mapping[str, Sequence[GraspSet]]
-"""Refinement ("off", "tta", "official") to one set of grasps per object; grasp n of a set is the same one in all."""
+"""Refinement ("off", "dexzoo", ...) to one set of grasps per object; grasp n of a set is the same one in all."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,9 @@ def refine_and_write(job: GraspJob, contact: ContactPredictor | None, cfg: DictC
     _say_doubts(job, cfg.decompose)
     modes: dict[str, Sequence[GraspSet]] = {"off": job.sets}
     if refiner is not None:
-        modes[refiner.mode] = refine_sets(job, refiner, contact, cfg)
+        modes[refiner.preset] = refine_sets(job, refiner, contact, cfg)
     if cfg.measure and all(obj.mesh is not None for obj in job.objs):
-        felt = {} if refiner is None else {refiner.mode: refiner.fields}
+        felt = {} if refiner is None else {refiner.preset: refiner.fields}
         return _write_measured(folder, job, modes, felt, select, cfg)
     _write_unmeasured(folder, job, modes, "a cloud has no inside" if cfg.measure else "measure=false")
     return float("nan")

@@ -79,7 +79,7 @@ def merge_runs(runs: Sequence[str | Path], settings: Table4) -> list[Path]:
     Raises:
         RunError: runs that cannot be merged (see `gather`), not of motions, or without the base or the key.
     """
-    rows = sorted(gather(runs), key=lambda row: row["variant"] is None)  # references, which have none, come last
+    rows = sorted(gather(runs), key=lambda row: row["variant"] is None)  # baselines, which have none, come last
     check_rows(rows, settings)
     parts = parts_of(runs)
     with working(f"comparing {len(rows)} rows"):

@@ -52,7 +52,7 @@ class Line:
 
     Attributes:
         method: with its ablation, if it has one.
-        refine: "off", "tta", "official".
+        refine: "off", "dexzoo", "unidexgrasp".
         filtered: only the candidates that the filter kept.
         grasps: how many there are.
         dropped: share of the candidates that the filter drops.

@@ -12,20 +12,20 @@ from ..commandline.errors import RunError
 from .results import KEYS, Row, method_label
 
 RTOL, ATOL = 1e-4, 1e-4
-"""How far apart the values of a reference may be in two runs: other devices and batches round differently."""
+"""How far apart the values of a baseline may be in two runs: other devices and batches round differently."""
 
 _NOT_COMPARED = (*KEYS, "mesh")  # which run, sample and file; all other columns are results
 
 
 def merge_parts(parts: Iterable[tuple[Path, Sequence[Row]]], names: Sequence[str]) -> list[Row]:
-    """The rows of several runs. A run that is named twice counts once, and so does a reference that several runs have.
+    """The rows of several runs. A run that is named twice counts once, and so does a baseline that several runs have.
 
     Args:
         parts: folder and rows of each run.
         names: columns that, with the method, tell the rows of all runs apart; `seed` and `fold` are among them.
 
     Raises:
-        RunError: naming two runs that hold a result of one name, values of a reference that differ, or another split,
+        RunError: naming two runs that hold a result of one name, values of a baseline that differ, or another split,
             data set or hand; or a run without the columns that say so.
     """
     known: dict[Path, Sequence[Row]] = {}
@@ -72,7 +72,7 @@ def _check_common(parts: Mapping[Path, Sequence[Row]]) -> None:
 
 
 def _check_twins(first: tuple[Row, Path], second: tuple[Row, Path], names: Sequence[str]) -> None:
-    """Two rows of one name: a reference, with the same values in both runs, or an error."""
+    """Two rows of one name: a baseline or ground truth, with the same values in both runs, or an error."""
     (row, where), (twin, there) = first, second
     what = ", ".join([f"method {method_label(row)}", *(f"{k} {row[k]}" for k in names if row[k] is not None)])
     if row["variant"] is not None and twin["variant"] is not None:
@@ -83,7 +83,7 @@ def _check_twins(first: tuple[Row, Path], second: tuple[Row, Path], names: Seque
     for key in [key for key in row if key in twin and key not in _NOT_COMPARED]:
         if not _agree(row[key], twin[key]):
             raise RunError(
-                f"{where} and {there}: expected the same values of a reference in both, found {key} {row[key]} and "
+                f"{where} and {there}: expected the same values in both, found {key} {row[key]} and "
                 f"{twin[key]} ({what}); were the runs made with different settings?"
             )
 

@@ -20,7 +20,7 @@ _AT_ONCE = 2_000_000
 
 @dataclass(frozen=True)
 class Differences:
-    """Method minus reference, averaged over the seeds that both have.
+    """Method minus the one it is compared with, averaged over the seeds that both have.
 
     Attributes:
         values: (N,), one per clip.

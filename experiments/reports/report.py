@@ -34,7 +34,7 @@ from .results import (
 def gather(paths: Iterable[str | Path]) -> list[Row]:
     """The rows of several runs. A folder with folds counts as their merged results, a sweep as all of its runs.
 
-    Rows of a reference that several runs evaluated on the same clips with the same seed are taken once.
+    Rows of a baseline that several runs evaluated on the same clips with the same seed are taken once.
 
     Raises:
         RunError: a folder without results, runs that cannot be merged (see `merge_parts`), or that were tested on
@@ -55,18 +55,18 @@ def gather(paths: Iterable[str | Path]) -> list[Row]:
     return rows
 
 
-def merge(rows: Sequence[Row], reference: str = "timed", metric: str = "mpjpe_cm") -> list[Row]:
+def merge(rows: Sequence[Row], base: str = "timed", metric: str = "mpjpe_cm") -> list[Row]:
     """One line per method, ablation and refinement.
 
     Args:
         rows: of `gather`.
-        reference: method that the others are compared with, clip by clip.
+        base: method that the others are compared with, clip by clip.
         metric: the one compared.
 
     Returns:
         Lines with `method`, `refine`, `runs` (seeds x folds), and for every metric `NAME` the mean over clips, averaged
         over runs, and `NAME_sd`, the standard deviation of the runs' means; then `difference`, `ci_low` and `ci_high`,
-        the paired difference in `metric` from the reference and its 95 % interval (`paired.cluster_interval`).
+        the paired difference in `metric` from that of `base` and its 95 % interval (`paired.cluster_interval`).
 
     Raises:
         RunError: rows without the metric.
@@ -74,7 +74,7 @@ def merge(rows: Sequence[Row], reference: str = "timed", metric: str = "mpjpe_cm
     names = metric_names(rows)
     if metric not in names:
         raise RunError(f"expected runs of motion models, with the metric {metric}, found none; grasps: `dexzoo table3`")
-    base = [row for row in rows if row["method"] == reference]
+    compared = [row for row in rows if row["method"] == base]
     lines = []
     for (method, refine), group in by_method(rows).items():
         runs = group_rows(group, "seed", "fold").values()
@@ -82,16 +82,16 @@ def merge(rows: Sequence[Row], reference: str = "timed", metric: str = "mpjpe_cm
         for name in names:
             means = [mean_and_sd(row.get(name, np.nan) for row in run)[0] for run in runs]
             line[name], line[f"{name}_sd"], _ = mean_and_sd(means)
-        differences = paired_differences([] if group[0]["method"] == reference else group, base, metric)
+        differences = paired_differences([] if group[0]["method"] == base else group, compared, metric)
         line["difference"], line["ci_low"], line["ci_high"] = differences.interval()
         lines.append(line)
     return lines
 
 
-def text_lines(lines: Sequence[Row], reference: str) -> tuple[list[str], list[list[str]]]:
+def text_lines(lines: Sequence[Row], base: str) -> tuple[list[str], list[list[str]]]:
     """Headings and cells of the table as text."""
     names = [name for name in COLUMNS if name in lines[0]]
-    headings = ["method", "refine", "runs", *(COLUMNS[n] for n in names), f"MPJPE - {reference} (95 % CI)"]
+    headings = ["method", "refine", "runs", *(COLUMNS[n] for n in names), f"MPJPE - {base} (95 % CI)"]
     cells = []
     for line in lines:
         spreads = [format_spread(line[n], line[f"{n}_sd"]) for n in names]
@@ -101,14 +101,14 @@ def text_lines(lines: Sequence[Row], reference: str) -> tuple[list[str], list[li
     return headings, cells
 
 
-def write_report(folder: Path, lines: Sequence[Row], title: str, reference: str) -> list[Path]:
+def write_report(folder: Path, lines: Sequence[Row], title: str, base: str) -> list[Path]:
     """Writes report.md and report.csv."""
-    headings, cells = text_lines(lines, reference)
+    headings, cells = text_lines(lines, base)
     folder.mkdir(parents=True, exist_ok=True)
     markdown, table = folder / "report.md", folder / "report.csv"
     body = [headings, ["---", "---", *["---:"] * (len(headings) - 2)], *cells]
     text = "\n".join(f"| {' | '.join(line)} |" for line in body)
-    markdown.write_text(f"# {title}\n\n{_explanation(reference)}\n\n{text}\n", encoding="utf-8")
+    markdown.write_text(f"# {title}\n\n{_explanation(base)}\n\n{text}\n", encoding="utf-8")
     with table.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(lines[0]))
         writer.writeheader()
@@ -116,14 +116,14 @@ def write_report(folder: Path, lines: Sequence[Row], title: str, reference: str)
     return [markdown, table]
 
 
-def report(paths: Sequence[str | Path], out: Path, reference: str = "timed") -> None:
+def report(paths: Sequence[str | Path], out: Path, base: str = "timed") -> None:
     """Merges runs, prints the table and writes report.md, report.csv and table.json into `out`."""
     rows = gather(paths)
     with working(f"comparing {len(rows)} rows"):
-        lines = merge(rows, reference)
+        lines = merge(rows, base)
     title = f"{rows[0]['data']}, hand {rows[0]['hand']}, {len({(r['fold'], r['clip']) for r in rows})} test clips"
-    headings, cells = text_lines(lines, reference)
-    table = new_table(title, _explanation(reference))
+    headings, cells = text_lines(lines, base)
+    table = new_table(title, _explanation(base))
     for i, heading in enumerate(headings):
         table.add_column(heading, justify="left" if i < 2 else "right", no_wrap=i < 2)
     for line in cells:
@@ -132,7 +132,7 @@ def report(paths: Sequence[str | Path], out: Path, reference: str = "timed") -> 
     screen.print(table)
     seeds = [row["seed"] for row in rows]
     files = [
-        *write_report(out, lines, title, reference),
+        *write_report(out, lines, title, base),
         write_table(out, title, headings, cells, rows[0]["data"], seeds),
     ]
     for path in files:
@@ -174,8 +174,8 @@ def _outermost(files: Iterable[Path]) -> list[Path]:
     return sorted(kept)
 
 
-def _explanation(reference: str) -> str:
+def _explanation(base: str) -> str:
     return (
         "Mean over clips, then mean ± standard deviation over runs (seeds and folds). Last column: paired difference "
-        f"in MPJPE from {reference!r}, cm, with its 95 % interval (bootstrap by object, then clip); negative is better."
+        f"in MPJPE from {base!r}, cm, with its 95 % interval (bootstrap by object, then clip); negative is better."
     )

@@ -68,8 +68,7 @@ def load_contact(task: Task, path: str | Path) -> None:
     """Fills the contact predictor inside a grasp model with the weights of a run of `model=contact_map`.
 
     Raises:
-        RunError: not a grasp model, no such checkpoint, or one of another network.
-        ValueError: the model has no predictor.
+        RunError: not a grasp model or one without a predictor, no such checkpoint, or one of another network.
     """
     if not isinstance(task, GraspGeneration):
         raise RunError(f"contact_from: expected a grasp model, which a predictor serves, found {type(task).__name__}")
@@ -79,6 +78,8 @@ def load_contact(task: Task, path: str | Path) -> None:
     weights = {k.removeprefix("network."): v for k, v in checkpoint["state_dict"].items() if k.startswith("network.")}
     try:
         task.load_contact_weights(weights)
+    except ValueError as error:
+        raise RunError(f"contact_from: expected a model with a contact predictor, {task.method!r} has none") from error
     except RuntimeError as error:
         raise RunError(
             f"{path}: expected the contact predictor of {task.method!r}, with the settings of model.network.contact, "

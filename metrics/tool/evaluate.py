@@ -20,7 +20,8 @@ from rich.console import Console
 from ...geometry.progress import working
 from ...grasps.files import GraspSet, load_grasps
 from ...grasps.grasp_set import AXES, axis_vector
-from ...hands.hand import Hand, load_hand
+from ...hands.hand import Hand
+from ...hands.load import load_hand
 from ...hands.plausible import Doubts
 from ..columns import columns
 from ..grasp import GraspMetric

@@ -23,7 +23,7 @@ from torch import Tensor
 from ...geometry.meshes import MeshError
 from ...grasps.asset import ObjectAsset
 from ...grasps.posed import PosedGrasps
-from ...hands.hand import load_hand
+from ...hands.load import load_hand
 from ...hands.plausible import doubt_grasps, doubt_size
 from ...hands.pose import HandPose
 from ..columns import grasp_errors

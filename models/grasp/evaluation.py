@@ -75,7 +75,7 @@ def rows(
     Args:
         grasps: B candidates for one object at one scale.
         selection: verdicts of the filter; None keeps all.
-        labels: columns that describe the origin of the candidates, at least `method` and `refine` ("off", "tta", ...);
+        labels: columns that describe the origin of the candidates, at least `method` and `refine` ("off", "dexzoo");
             Table 3 needs `refine_fields` too.
         metrics, legacy: as for `evaluate_candidates`.
         mesh: file of the object, for pictures.

@@ -17,7 +17,8 @@ from ...datamodules.grasps import GraspDataModule
 from ...datamodules.types import GraspBatch
 from ...grasps.asset import ObjectAsset, load_asset
 from ...grasps.posed import PosedGrasps
-from ...hands.hand import Hand, load_hand
+from ...hands.hand import Hand
+from ...hands.load import load_hand
 from ...hands.pose import HandPose
 from ...losses.ramp import Ramp
 from ...losses.weighted import weighted_sum
@@ -27,6 +28,10 @@ from .base import GraspModel
 from .evaluation import GROUND_TRUTH, METRICS, NOTHING_FELT, rows
 from .refinement.fields import ObjectFields
 from .refinement.refiner import Refiner
+
+
+class NoContactPredictor(ValueError):
+    """A model needs a contact predictor, and its own was never trained."""
 
 
 class GraspGeneration(Task):
@@ -173,7 +178,7 @@ class GraspGeneration(Task):
             owner = torch.arange(objects, device=points.device).repeat_interleave(n)
             each = None if meshes is None else meshes[owner]
             refined = self.refine(self.hand, drawn.reshape(objects * n), repeated, self._contact, tables, each)
-            modes[self.refine.mode] = refined.pose.reshape(objects, n)
+            modes[self.refine.preset] = refined.pose.reshape(objects, n)
         return modes
 
     @cached_property
@@ -186,12 +191,11 @@ class GraspGeneration(Task):
         return getattr(self.network, "contact", None)
 
     def check_ready(self) -> None:
-        """Raises ValueError if the contact predictor was never trained."""
+        """Raises NoContactPredictor if the contact predictor was never trained."""
         if self._contact is not None and not self.has_contact:
-            raise ValueError(
-                f"contact_from: expected a trained contact predictor for {self.method!r}, found none; train one with "
-                "model=contact_map and set contact_from=RUN, run experiment=grasp_generation, which does both, or do "
-                "without by model.network.contact=null (and model.loss.contact=0, if the loss has that term)"
+            raise NoContactPredictor(
+                f"contact: expected a trained contact predictor for {self.method!r}, found none; fill it by "
+                "`load_contact_weights`, or do without by contact=None, and without that term of the loss"
             )
 
     def load_contact_weights(self, weights: Mapping[str, Tensor]) -> None:
@@ -202,7 +206,9 @@ class GraspGeneration(Task):
             RuntimeError: the weights belong to a different predictor.
         """
         if self._contact is None:
-            raise ValueError(f"contact_from: expected a model with a contact predictor, {self.method!r} has none")
+            raise ValueError(
+                f"weights: expected none, as {self.method!r} has no contact predictor, found {len(weights)}"
+            )
         self._contact.load_state_dict(weights)
         self.has_contact.fill_(True)
 
@@ -228,7 +234,7 @@ class GraspGeneration(Task):
         """Adds a row for each grasp (n,) of an object."""
         grasps = PosedGrasps(self._measured_hand, pose, obj.asset, torch.tensor(obj.scale), obj.up)
         chosen = None if self.select is None else self.select(grasps)
-        felt = self.refine.fields if self.refine is not None and mode == self.refine.mode else NOTHING_FELT
+        felt = self.refine.fields if self.refine is not None and mode == self.refine.preset else NOTHING_FELT
         labels = {"method": method, "refine": mode, "refine_fields": felt}
         self.results += rows(grasps, chosen, labels, self.metrics, self.legacy, obj.mesh, obj.scene)
 

@@ -165,7 +165,7 @@ def test_the_help_of_run_shows_keys_and_comments_of_the_choices() -> None:
         "hand: shadow                     # hand of the model and the data",
         "model=grasp_cvae, as model.KEY",
         "data=demo_grasps, as data.KEY",  # what the model chooses
-        "refine=tta, as refine.KEY",
+        "refine=dexzoo, as refine.KEY",
         "n_samples: 10                # candidates of each test object",
         "unidexgrasp",
     ):

@@ -1,5 +1,6 @@
 """Every YAML composes and builds, every key is used, and every key says what it is."""
 
+import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,7 +42,15 @@ def test_models_build(compose, name):
     cfg = compose(f"model={name}")
     task = instantiate(cfg.model, hand=cfg.hand)
     assert task.method == name
-    assert task.trainable == (name not in compose().references)
+    assert task.trainable == (name not in compose().baselines)
+
+
+@pytest.mark.parametrize("name", sorted({*choices("refine")} - {"none"}))
+def test_a_refinement_is_called_the_same_in_its_file_in_python_and_in_tables(compose, name):
+    assert instantiate(compose(f"refine={name}").refine).preset == name
+    table = json.loads((CONF.parents[1] / "docs/results.json").read_text())["table3"]
+    column = table["headings"].index("refine")
+    assert {row[column] for row in table["cells"]} - {*choices("refine")} <= {"off", "-"}
 
 
 @pytest.mark.parametrize("name", OmegaConf.load(CONF / "schedules/default.yaml"))

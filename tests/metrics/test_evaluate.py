@@ -11,7 +11,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from dexzoo.geometry.rotations import rotvec_to_rotmat
-from dexzoo.hands.hand import Hand, load_hand
+from dexzoo.hands.hand import Hand
+from dexzoo.hands.load import load_hand
 from dexzoo.hands.pose import HandPose
 from dexzoo.metrics import MotionMetrics, motion_errors, motion_inputs
 

@@ -112,7 +112,7 @@ def test_another_precision_is_refused_before_the_training(precision, reason, tmp
 
 @pytest.mark.parametrize("precision", ["16-mixed", "64-true", "transformer-engine", 16])
 def test_names_that_are_refused(precision):
-    with pytest.raises(ValueError, match=r"trainer.precision: expected 32-true, or bf16-mixed"):
+    with pytest.raises(ValueError, match=r"^precision: expected 32-true, or bf16-mixed"):
         check_precision(precision)
 
 

@@ -16,7 +16,7 @@ from ....hands.products import rotate
 from ..base import GraspModel, check_request
 from ..contact.model import ContactPredictor
 from ..refinement.nearest import Cloud
-from ..refinement.terms import OfficialTerms, Scene
+from ..refinement.terms import Scene, UniDexGraspTerms
 from .glow import GraspGlow, likeliest
 from .ipdf import GraspIPDF
 
@@ -160,7 +160,7 @@ class UniDexGrasp(GraspModel):
         points = points.repeat_interleave(k, dim=0)
         plane = None if batch.plane is None else batch.plane.repeat_interleave(k, dim=0)
         target = self._expected_contact(pose, points)
-        each = OfficialTerms(self.hand)(pose, Scene(Cloud(points), target, plane=plane))
+        each = UniDexGraspTerms(self.hand)(pose, Scene(Cloud(points), target, plane=plane))
         means = {
             name: value.mean() * (share if name in ("contact", "penetration") else 1.0) for name, value in each.items()
         }

@@ -102,7 +102,7 @@ def test_trained_models_are_measured_on_validation_objects(file):
     assert f"model={file.stem}" in made.fixed
     cfg = composed(*made.fixed)
     if file.stem == "grasp_flow":  # by a test on these objects, see the file
-        assert made.metric == "grasp_flow/tta/six_success"
+        assert made.metric == "grasp_flow/dexzoo/six_success"
         assert (list(cfg.data.test_objects), list(cfg.data.val_objects)) == (["bowl", "banana"], [])
         assert not {"jar", "tea_box", "spray"} & set(cfg.data.objects)  # not even to train on
     else:
@@ -116,8 +116,8 @@ def test_the_refinement_is_swept_on_validation_objects_from_its_own_weights():
     assert data.test_objects == ("bowl", "banana")
     assert data.val_objects == ()
     assert cfg.train is False
-    ours = Refiner("ours").weights
-    assert {k: ours[k] for k in cfg.refine.weights} == cfg.refine.weights
+    preset = Refiner("dexzoo").weights
+    assert {k: preset[k] for k in cfg.refine.weights} == cfg.refine.weights
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)

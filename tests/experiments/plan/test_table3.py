@@ -38,7 +38,7 @@ def make_row(method: str, seed: int, obj: str, i: int, refine: str = "off", **co
     row |= {"hand": "shadow", "object": obj, "scale": 1.0, "candidate": i, "clip": f"{obj}@1/{i}", "kept": i != 0}
     row |= {"fold": None, "split_hash": "5f1e"}
     row |= {"drop_contact": i == 0, "drop_q1": False, "mesh": None, "pose": [0.01 * i, 0, 0, *np.eye(3).ravel(), *rest]}
-    row["refine_fields"] = "cloud" if refine == "tta" else "-"
+    row["refine_fields"] = "cloud" if refine == "dexzoo" else "-"
     return row | columns
 
 
@@ -48,7 +48,7 @@ def rows() -> list[Row]:
     rng = np.random.default_rng(0)
     made = [
         make_row(method, seed, obj, i, refine, penetration_cm=rng.gamma(2.0), six_success=float(i > 1))
-        for method, refine in (("model", "off"), ("model", "tta"))
+        for method, refine in (("model", "off"), ("model", "dexzoo"))
         for seed in (0, 1)
         for obj in ("can", "mug", "duck")
         for i in range(4)
@@ -81,7 +81,7 @@ def text_of(lines, title: str = "demo data") -> str:
 def test_lines_are_means_over_grasps_before_and_after_the_filter(rows):
     lines = summarise(rows)
     assert [(x.method, x.refine, x.filtered) for x in lines] == [
-        *(("model", "off", False), ("model", "off", True), ("model", "tta", False), ("model", "tta", True))
+        *(("model", "off", False), ("model", "off", True), ("model", "dexzoo", False), ("model", "dexzoo", True))
     ]
     for line in lines:
         some = [r for r in rows if r["refine"] == line.refine and (r["candidate"] > 0 or not line.filtered)]
@@ -161,7 +161,7 @@ def test_ground_truth_of_all_runs_is_shown_once_and_first(rows, tmp_path):
 
 def test_runs_that_cannot_be_merged_are_refused(rows, tmp_path):
     first = write_run(tmp_path / "first", rows)
-    felt = "refine.fields: expected runs with refine=tta on the same fields, found 'cloud' and 'mesh'"
+    felt = "refine.fields: expected runs with refine=dexzoo on the same fields, found 'cloud' and 'mesh'"
     later = [{**row, "seed": 9} for row in rows]
     for name, change, message in (
         (
@@ -178,7 +178,7 @@ def test_runs_that_cannot_be_merged_are_refused(rows, tmp_path):
         ),
         (
             "mesh",
-            [{**row, "seed": 9 + row["seed"], "refine_fields": "mesh"} for row in rows if row["refine"] == "tta"],
+            [{**row, "seed": 9 + row["seed"], "refine_fields": "mesh"} for row in rows if row["refine"] == "dexzoo"],
             felt,
         ),
         ("motion", [{"method": "motionnet", "clip": "a"}], "expected rows of a grasp run, found no column 'variant'"),
@@ -197,7 +197,7 @@ def test_ground_truth_that_runs_measured_differently_is_refused(rows, tmp_path):
         (
             "moved",
             {"pose": pose},
-            r"expected the same values of a reference in both, found pose .*object can.*candidate 2",
+            r"expected the same values in both, found pose .*object can.*candidate 2",
         ),
         ("kept", {"kept": False}, "found kept True and False"),
         ("depth", {"penetration_cm": 0.11}, "found penetration_cm 0.1 and 0.11"),
@@ -245,14 +245,14 @@ def test_markdown_has_the_cells_of_the_lines_and_the_published_rows(rows, tmp_pa
     cell = f"{stat.mean:.2f} ± {stat.sd:.2f}<br>[{stat.low:.2f}, {stat.high:.2f}]"
     assert text.startswith("# Table 3: demo data, 3 test objects\n")
     assert f"| model | off | off | 24 | {cell} | 50 %<br>[50, 50] |" in text
-    assert "| model | tta | 24 | 25 % | 25 % | 0 % |" in text
+    assert "| model | dexzoo | 24 | 25 % | 25 % | 0 % |" in text
     assert published.TABLE3.caveat in text
     assert "| GRAB | RealDex | 1.93 | 1.82 | 0.91 ± 1.35 | 2.40 |" in text
 
 
 @pytest.mark.parametrize(("felt", "said"), [("cloud", "the observed cloud"), ("mesh", "the object's true mesh")])
 def test_the_caption_says_what_the_refinement_and_the_filter_know(rows, tmp_path, felt, said):
-    known = [{**row, "refine_fields": felt} if row["refine"] == "tta" else row for row in rows]
+    known = [{**row, "refine_fields": felt} if row["refine"] == "dexzoo" else row for row in rows]
     grasp_tables.write_table(tmp_path, known, "demo data")
     printed = " ".join(text_of(summarise(known)).split())
     for text in ((tmp_path / "table3.md").read_text(), printed):
@@ -304,7 +304,7 @@ def test_runs_are_launched_once_per_model_and_seed_and_never_mixed(tmp_path, mon
     assert folders == [tmp_path / model / f"seed_{seed}" for model in "ab" for seed in (0, 1)]
     predictors = [tmp_path / "contact_map" / f"seed_{seed}" for seed in (0, 1)]
     assert list(launched) == [*folders[:2], predictors[0], folders[2], predictors[1], folders[3]]
-    common = ["data=demo_grasps", "refine=tta", "select=filter", "seed=1", "model.n_samples=10", "model.x=1"]
+    common = ["data=demo_grasps", "refine=dexzoo", "select=filter", "seed=1", "model.n_samples=10", "model.x=1"]
     assert launched[folders[1]] == ["model=a", *common, "trainer.max_epochs=2"]
     assert launched[folders[3]] == ["model=b", *common, "trainer.max_epochs=2", f"contact_from={predictors[1]}"]
     assert launched[predictors[1]] == ["model=contact_map", "data=demo_grasps", "seed=1", "trainer.max_epochs=2"]

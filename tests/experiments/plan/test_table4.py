@@ -204,7 +204,7 @@ def test_runs_are_launched_once_per_model_and_seed(tmp_path, monkeypatch):
     [
         (["seeds=[a]"], r"seeds: expected list\[int\], found \['a'\]"),
         (["runs=a", "overrides=[a=1]"], "runs: expected no overrides beside it"),
-        (["reference=timed"], "reference: no such key"),
+        (["comparison=timed"], "comparison: no such key"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):
@@ -234,7 +234,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
     """MotionNet as small as can be, and a wider rival."""
     root = tmp_path_factory.mktemp("runs")
     small = ["experiment=smoke", "data.clips=24", "figures.percentiles=[]", "model.goal_refine=[off]"]
-    small += ["model.network.n_points=8", "model.network.n_object_points=16", "references=[timed]"]
+    small += ["model.network.n_points=8", "model.network.n_object_points=16", "baselines=[timed]"]
     with pytest.MonkeyPatch.context() as patch:
         for method, width in {"motionnet": 16, "rival": 32}.items():
             own = [f"model.method={method}", f"model.network.hidden={width}", f"hydra.run.dir={root / method}"]
@@ -273,7 +273,7 @@ def test_merging_runs_writes_the_table_and_pictures(runs, tmp_path, capsys, monk
 
 
 def test_pictures_show_the_rollouts_that_were_tested(runs):
-    """Errors of the rollouts that the pictures are made of are those in the results, references likewise."""
+    """Errors of the rollouts that the pictures are made of are those in the results, baselines likewise."""
     parts = {"motionnet": [runs["motionnet"]], "rival": [runs["rival"]]}
     hand, samples, rollouts = motion_figures.roll_out_all(parts, ["timed"])
     rows = read_results(runs["motionnet"] / "results.parquet") + read_results(runs["rival"] / "results.parquet")

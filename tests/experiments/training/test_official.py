@@ -131,4 +131,4 @@ def test_weights_and_rates_are_the_published_ones():
     for cfg, rate, batch in ((cvae, 5e-4, 32), (contact, 1e-3, 16)):
         assert (cfg.model.optimizer.lr, cfg.data.batch_size) == (rate, batch)
         assert cfg.trainer.gradient_clip_val is None
-    assert cvae.refine.preset == "official"
+    assert cvae.refine.preset == "unidexgrasp"

@@ -48,7 +48,7 @@ def rollout(model, batch, rows=slice(None), **options):
 
 
 def test_networks_that_add_nothing_go_straight(hand, model, batch):
-    """TrajFill adds to the straight path; without it the palm is that of the linear reference."""
+    """TrajFill adds to the straight path; without it the palm is that of the linear baseline."""
     for block in (model.traj_fill.dec2.fc3, model.traj_fill.dec2.bn2):
         for parameter in block.parameters():
             torch.nn.init.zeros_(parameter)

@@ -11,7 +11,7 @@ from torch.distributions import kl_divergence as exact_kl
 from dexzoo.hands.pose import HandPose
 from dexzoo.models.grasp import OfficialContactMap, OfficialGraspCVAE
 from dexzoo.models.published import AffordanceNetwork, ContactMapNet, ContactMapVAE, halving
-from dexzoo.models.published.pointnet import ReferencePointNet
+from dexzoo.models.published.pointnet import PublishedPointNet
 from tests.oracles.grasps import distance_to_hand, random_grasps
 from tests.oracles.published_layouts import (
     OFFICIAL_WEIGHTS,
@@ -58,7 +58,7 @@ def test_the_file_of_gendexgrasp_has_81_tensors_with_691280_numbers():
 
 
 def test_pointnet_equals_a_loop_over_points(generator):
-    net = ReferencePointNet(transform=True)
+    net = PublishedPointNet(transform=True)
     net.load_state_dict(weights(pointnet("") | transform("stn."), seed=3))
     net.eval()
     points = torch.randn(2, 6, 3, generator=generator)
