@@ -22,6 +22,7 @@ from ...datamodules.errors import DatasetNotFound
 from ...files.names import nearest
 from ...geometry.progress import shown
 from .arguments import how_to_quote
+from .errors import RunError
 
 USER_ERRORS = (ValueError, FileNotFoundError, ImportError, HydraException, OmegaConfBaseException)
 """What a command, config, data or machine can cause; everything else is a bug and keeps its traceback."""
@@ -93,6 +94,20 @@ def explain(error: BaseException, overrides: Sequence[str]) -> str:
         inner = [cause for cause in _causes(error) if not isinstance(cause, HydraException | OmegaConfBaseException)]
         return _bad_argument(error, inner[-1]) or _with_key(error, str(inner[-1])) if inner else str(error)
     return str(error)
+
+
+def composed(overrides: Sequence[str]) -> DictConfig:
+    """The configuration that a run would have.
+
+    Raises:
+        RunError: overrides that no run takes, in the terms of the command line.
+    """
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
+            return hydra.compose("config", [*overrides])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise RunError(explain(error, overrides)) from error
 
 
 def choices(group: str) -> list[str]:

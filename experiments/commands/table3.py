@@ -1,21 +1,8 @@
 """`dexzoo table3`: RealDex, Table 3, on your data."""
 
-from __future__ import annotations
+from functools import partial
 
-import sys
-from collections.abc import Sequence
+from ..commandline.settings import Table3
+from ._table import table
 
-from ..commandline.settings import Table3, settings_help, wants_help
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Makes the runs that it needs and merges them, or merges runs that there are."""
-    given = sys.argv[1:] if arguments is None else arguments
-    if wants_help(given):
-        print(settings_help(Table3, "dexzoo table3"))
-        return
-    from ..commandline.explain import plain_errors
-    from ..plan import table3
-    from ..plan.tables import read_settings
-
-    plain_errors(lambda: table3.work(read_settings(Table3, given)))()
+main = partial(table, Table3)

@@ -11,14 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import hydra
 import yaml
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from ..commandline.errors import RunError
-from ..commandline.explain import explain
+from ..commandline.explain import composed
 
 _ARGS = "${args_no_hyphens}"
 _PROGRAM = ("${env}", "${interpreter}", "${program}")
@@ -78,7 +75,12 @@ def read_sweep(file: Path, extra: Sequence[str] = ()) -> Sweep:
     metric = data["metric"]
     fixed = (*_fixed(file, data["command"]), *extra)
     sweep = Sweep(data.get("name", file.stem), metric["name"], metric.get("goal") == "maximize", fixed, search)
-    _check_composes(file, sweep)
+    specs = search["parameters"].items()
+    first = {k: spec.get("value", spec.get("values", [spec.get("min", spec.get("mu"))])[0]) for k, spec in specs}
+    try:
+        composed([*fixed, *as_overrides(first)])
+    except RunError as error:
+        raise RunError(f"{file}: {error}") from error
     return sweep
 
 
@@ -95,23 +97,15 @@ def _fixed(file: Path, command: Sequence[str]) -> list[str]:
     return [re.sub(r"\$\{envvar:(\w+)\}", variable, part) for part in command[3:-1]]
 
 
-def _check_composes(file: Path, sweep: Sweep) -> None:
-    first = {}
-    for key, spec in sweep.search["parameters"].items():
-        low = spec.get("min", spec.get("mu"))
-        first[key] = spec.get("value", spec.get("values", [low])[0])
-    overrides = [*sweep.fixed, *as_overrides(first)]
-    GlobalHydra.instance().clear()
-    try:
-        with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
-            hydra.compose("config", overrides)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise RunError(f"{file}: {explain(error, overrides)}") from error
-
-
 def as_overrides(parameters: Mapping[str, Any]) -> list[str]:
     """KEY=VALUE of each parameter, as Hydra reads it."""
     return [f"{key}={x if isinstance(x, str) else json.dumps(x)}" for key, x in parameters.items()]
+
+
+def parameters_of(sweep: Sweep, overrides: Sequence[str]) -> dict[str, Any]:
+    """The parameters among overrides, as Hydra reads them."""
+    given = OverridesParser.create().parse_overrides([*overrides])
+    return {o.key_or_group: o.value() for o in given if o.key_or_group in sweep.search["parameters"]}
 
 
 def load_engine() -> Any:
@@ -128,5 +122,5 @@ def load_engine() -> Any:
             # Without the package, Python takes the folder experiments/sweeps for it, in which there is nothing.
             sweeps.next_run  # noqa: B018
     except (ImportError, AttributeError) as error:
-        raise ImportError('sweep.py needs the package sweeps: pip install "dexzoo[sweep]"') from error
+        raise ImportError('a sweep needs the package sweeps: pip install "dexzoo[sweep]"') from error
     return sweeps

@@ -91,6 +91,7 @@ def test_no_verb_imports_what_is_slow_before_its_help() -> None:
                     ("commandline.help", ["help_text"]),
                     ("files.names", ["nearest"]),
                     ("bench", ["names"]),
+                    ("_table", ["table"]),
                     (None, ["run"]),
                 ), path
 
