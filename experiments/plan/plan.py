@@ -95,13 +95,15 @@ class Plan:
         folder, folders = self.folder / run.name, {key: self.folder / name for key, name in run.needs.items()}
         if missing := [str(needed) for needed in folders.values() if not (needed / DONE).exists()]:
             raise RunError(f"{folder}: not started, because it needs {', '.join(missing)}")
-        done = (folder / DONE).exists()
-        console().print(f"{'done' if done else 'run':<12} {folder}", soft_wrap=True)
-        if done:
+        console().print(f"{'done' if (folder / DONE).exists() else 'run':<12} {folder}", soft_wrap=True)
+        if (folder / DONE).exists():
             return
-        with _locked(folder) as lock:
-            self._note(run)
-            status = self._launch(run, folders, lock)
+        try:
+            with _locked(folder) as lock:
+                self._note(run)
+                status = self._launch(run, folders, lock)
+        except BlockingIOError as error:
+            raise RunError(f"{folder}: expected a run that no other command makes, found it running") from error
         if status:
             with suppress(OSError):
                 os.removedirs(folder)  # where the run left nothing
@@ -168,30 +170,22 @@ def _state(folder: Path, entry: Mapping[str, Any]) -> str:
         return "done"
     if "began" not in entry:
         return "waiting"
-    if entry["status"] is None and folder.is_dir():
+    if entry["status"] is None and folder.is_dir():  # it was killed, or is not at its end
         try:
             with _locked(folder):
-                return "stopped"  # killed, without a word
-        except RunError:
+                return "stopped"
+        except BlockingIOError:
             return "running"
     return "stopped" if entry["status"] in (None, STOPPED) else "failed"
 
 
 @contextmanager
 def _locked(folder: Path, wait: int = fcntl.LOCK_NB) -> Iterator[int]:
-    """Makes a folder and holds the lock on it; gives its descriptor.
-
-    Raises:
-        RunError: another command holds it.
-    """
+    """Makes a folder and holds the lock on it; gives its descriptor. BlockingIOError: another command holds it."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | wait)
-    except BlockingIOError as error:
-        os.close(lock)
-        raise RunError(f"{folder}: expected a run that no other command makes, found it running") from error
-    try:
         yield lock
     finally:
         os.close(lock)

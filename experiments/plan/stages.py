@@ -23,10 +23,10 @@ def run_stages(cfg: DictConfig) -> float:
             names of the stages whose results are merged.
 
     Returns:
-        NaN: there is no one metric.
+        NaN, because there is no one metric.
 
     Raises:
-        RunError: a stage names one that is not an earlier one; or some failed, when all others are made.
+        RunError: a stage names one that is not an earlier one, and as `Plan.carry_out`.
     """
     out, given = Path(cfg.run_dir), [*_given_overrides(), *_own_configs()]
     main, runs = f"model={HydraConfig.get().runtime.choices.model}", []

@@ -21,39 +21,24 @@ from .plan import Plan, PlannedRun
 
 PREDICTOR = "contact_map"
 """Choice of conf/model that grasp models take their contact predictor from."""
-
-MERGES = {Table3: table3.merge_runs, Table4: table4.merge_runs}
-
+_MERGES = {Table3: table3.merge_runs, Table4: table4.merge_runs}
 S = TypeVar("S", bound=Table)
 
 
 def make_table(kind: type[Table], arguments: Sequence[str]) -> None:
-    """Makes the runs of a table where none are given, and merges them.
-
-    Args:
-        kind: which table.
-        arguments: KEY=VALUE.
-
-    Raises:
-        RunError: as `read_settings`, `make_runs` and the merges.
-    """
+    """Makes the runs of a table where none are given, and merges them; raises as `read_settings` and `make_runs`."""
     settings = read_settings(kind, arguments)
-    MERGES[kind](settings.runs or make_runs(settings), settings)
+    _MERGES[kind](settings.runs or make_runs(settings), settings)
 
 
 def read_settings(kind: type[S], arguments: Sequence[str]) -> S:
     """Settings from `KEY=VALUE` as the command line has them, VALUE in YAML; a list is `[a,b]`, or one value.
 
-    Args:
-        kind: the structured config.
-        arguments: of the command line.
-
     Raises:
         RunError: not of that form, an unknown key, a value of another type, or `runs` together with what says how to
             make runs.
     """
-    types, settings = {f.name: str(f.type) for f in fields(kind)}, OmegaConf.structured(kind)
-    given = set()
+    types, settings, given = {f.name: str(f.type) for f in fields(kind)}, OmegaConf.structured(kind), set()
     for argument in arguments:
         key, equals, text = argument.partition("=")
         if not equals:
@@ -63,33 +48,32 @@ def read_settings(kind: type[S], arguments: Sequence[str]) -> S:
         try:
             settings = OmegaConf.merge(settings, {key: _value(text, types[key])})
         except (ValueError, YAMLError, OmegaConfBaseException) as error:
-            raise RunError(f"{key}: expected {types[key]}, found {text or 'nothing'}") from error
+            hint = "; in a list, what holds brackets is quoted: ['a=[1,2]',b=3]" if isinstance(error, YAMLError) else ""
+            raise RunError(f"{key}: expected {types[key]}, found {text or 'nothing'}{hint}") from error
         given.add(key)
     if "runs" in given and (making := given & kind.MAKING):
         raise RunError(f"runs: expected no {', '.join(sorted(making))} beside it, because no run is started")
-    return kind(**OmegaConf.to_container(settings, resolve=False))  # type: ignore[arg-type]  an override may hold ${}
+    return kind(**OmegaConf.to_container(settings, resolve=False))  # type: ignore[arg-type]  overrides may hold ${}
 
 
 def _value(text: str, kind: str) -> Any:
     """What is typed for a key: an existing path as it is, else YAML; a name may look like a number.
 
     Raises:
-        ValueError: an empty list, or a list of more than values.
+        ValueError: an empty list, or a list of lists.
     """
     plain = "str" in kind and os.path.exists(text)  # a path may look like anything in YAML
     value = text if plain else OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]
-    if kind == "str":
-        return value if isinstance(value, list | dict) else text or None
     items = value if isinstance(value, list) else [value]
-    if not kind.startswith("list"):
-        return value
     if not items or any(isinstance(item, list | dict) for item in items):
         raise ValueError
-    return items
+    if kind == "str" and value is not items:
+        return text or None
+    return items if kind.startswith("list") else value
 
 
 def make_runs(settings: Table) -> list[Path]:
-    """Makes the runs of all models and seeds that are not there yet, and the contact predictors that they need.
+    """Makes the runs of all models and seeds that are not there yet.
 
     Models that take a contact predictor share one for each seed, which is trained first.
 
@@ -97,7 +81,7 @@ def make_runs(settings: Table) -> list[Path]:
         Folders of the models' runs: OUT/MODEL/seed_SEED, or OUT/MODEL_ABLATION/seed_SEED.
 
     Raises:
-        RunError: as `composed`, `Plan.note` and `Plan.carry_out`.
+        RunError: as `composed` and `Plan.carry_out`.
     """
     runs: dict[str, PlannedRun] = {}
     for model in settings.models:
@@ -105,15 +89,14 @@ def make_runs(settings: Table) -> list[Path]:
         for seed in settings.seeds:
             overrides, needs = settings.run_overrides(model, seed), {}
             if predicted:
-                predictor = f"{PREDICTOR}/seed_{seed}"
+                needs[PREDICTOR] = predictor = f"{PREDICTOR}/seed_{seed}"
                 runs[predictor] = PlannedRun(predictor, predictor_overrides(settings, seed))
-                overrides, needs = [*overrides, f"contact_from={{{PREDICTOR}}}"], {PREDICTOR: predictor}
+                overrides.append(f"contact_from={{{PREDICTOR}}}")
             name = f"{model.replace('/', '_')}/seed_{seed}"
             runs[name] = PlannedRun(name, overrides, needs)
-    out = Path(settings.out)
-    Plan(out).carry_out([*runs.values()])
+    Plan(Path(settings.out)).carry_out([*runs.values()])
     needed = {name for run in runs.values() for name in run.needs.values()}
-    return [out / name for name in runs if name not in needed]
+    return [Path(settings.out) / name for name in runs if name not in needed]
 
 
 def lacks_a_predictor(overrides: Sequence[str]) -> bool:
@@ -123,6 +106,6 @@ def lacks_a_predictor(overrides: Sequence[str]) -> bool:
 
 
 def predictor_overrides(settings: Table, seed: int) -> list[str]:
-    """Overrides of `dexzoo run` for a contact predictor: all but those of the grasp model."""
+    """Overrides of a run that trains a contact predictor: all but those of the grasp model."""
     shared = [override for override in settings.overrides if not override.startswith("model.")]
     return [f"model={PREDICTOR}", f"data={settings.data}", f"seed={seed}", *shared]
