@@ -23,7 +23,7 @@ from typing import Any
 
 from ..commandline.arguments import override
 from ..commandline.errors import RunError
-from ..commandline.screen import console, filled_table
+from ..commandline.screen import console, new_table
 from ..training.folders import LAST, is_unused
 from ..training.run_log import NAME as LOG
 
@@ -76,13 +76,15 @@ class Plan:
         for run in runs:
             self._note(run)
         failed = []
-        for run in runs:
-            try:
-                self.make(run)
-            except RunError as error:
-                failed.append(str(error))
-        for line in failed:
-            console().print(f"[red]failed[/]       {line}", soft_wrap=True)
+        try:
+            for run in runs:
+                try:
+                    self.make(run)
+                except RunError as error:
+                    failed.append(str(error))
+        finally:
+            for line in failed:
+                console().print(f"[red]failed[/]       {line}", soft_wrap=True)
         if failed:
             raise RunError(f"{len(failed)} of {len(runs)} runs failed, see above; the same command tries them again")
 
@@ -95,8 +97,9 @@ class Plan:
         folder, folders = self.folder / run.name, {key: self.folder / name for key, name in run.needs.items()}
         if missing := [str(needed) for needed in folders.values() if not (needed / DONE).exists()]:
             raise RunError(f"{folder}: not started, because it needs {', '.join(missing)}")
-        console().print(f"{'done' if (folder / DONE).exists() else 'run':<12} {folder}", soft_wrap=True)
-        if (folder / DONE).exists():
+        done = (folder / DONE).exists()
+        console().print(f"{'done' if done else 'run':<12} {folder}", soft_wrap=True)
+        if done:
             return
         try:
             with _locked(folder) as lock:
@@ -146,22 +149,20 @@ class Plan:
 
 
 def show_status(folder: Path) -> None:
-    """Prints how far the runs of the plans below a folder are; nothing is started.
-
-    Raises:
-        RunError: there are no plans.
-    """
+    """Prints how far the runs of the plans below a folder are; raises RunError where there are none."""
     plans = sorted(file.parent for file in folder.rglob(FILE))
     if not plans:
         raise RunError(f"{folder}: expected the runs of a table, a sweep or an experiment with stages, found none")
     for plan in plans:
-        lines = []
+        table = new_table("", "")
+        for heading in ("run", "state", "time", "where"):
+            table.add_column(heading, overflow="fold")
         for name, entry in _read(plan)["runs"].items():
             state, where = _state(plan / name, entry), str(plan / name) if (plan / name).is_dir() else "-"
             seconds = entry["seconds"] + (time.time() - entry["began"] if state == "running" else 0.0)
-            lines.append([name, state, str(timedelta(seconds=round(seconds))) if "began" in entry else "-", where])
+            table.add_row(name, state, str(timedelta(seconds=round(seconds))) if "began" in entry else "-", where)
         console().print(str(plan), soft_wrap=True)
-        console().print(filled_table("", "", ["run", "state", "time", "where"], lines, left=2))
+        console().print(table)
 
 
 def _state(folder: Path, entry: Mapping[str, Any]) -> str:

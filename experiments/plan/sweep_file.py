@@ -47,11 +47,7 @@ class Sweep:
 
 
 def read_sweep(file: Path, extra: Sequence[str] = ()) -> Sweep:
-    """Reads a sweep file and composes the configuration of its first values.
-
-    Args:
-        file: in W&B's format.
-        extra: overrides of every run, after those of the file's command.
+    """Reads a sweep file and composes the configuration of its first values; `extra` are overrides of every run.
 
     Raises:
         RunError: no such file, something in it is missing or unknown, or an override that does not compose.
@@ -72,10 +68,9 @@ def read_sweep(file: Path, extra: Sequence[str] = ()) -> Sweep:
     search = {key: data[key] for key in ("method", "metric", "parameters")}
     if problems := load_engine().schema_violations_from_proposed_config(search):
         raise RunError(f"{file}: expected a sweep in W&B's format: {'; '.join(problems)}")
-    metric = data["metric"]
+    metric, specs = data["metric"], data["parameters"].items()
     fixed = (*_fixed(file, data["command"]), *extra)
     sweep = Sweep(data.get("name", file.stem), metric["name"], metric.get("goal") == "maximize", fixed, search)
-    specs = search["parameters"].items()
     first = {k: spec.get("value", spec.get("values", [spec.get("min", spec.get("mu"))])[0]) for k, spec in specs}
     try:
         composed([*fixed, *as_overrides(first)])
@@ -88,13 +83,10 @@ def _fixed(file: Path, command: Sequence[str]) -> list[str]:
     """The overrides of a command between the program and the parameters."""
     if tuple(command[:3]) != _PROGRAM or command[-1] != _ARGS:
         raise RunError(f"{file}: command: expected {' '.join(_PROGRAM)} ... {_ARGS}, found {' '.join(command)}")
-
-    def variable(match: re.Match[str]) -> str:
-        if not os.environ.get(match[1]):
-            raise RunError(f"{file}: {match[1]}: expected this environment variable, found none; set {match[1]}=...")
-        return os.environ[match[1]]
-
-    return [re.sub(r"\$\{envvar:(\w+)\}", variable, part) for part in command[3:-1]]
+    for name in re.findall(r"\$\{envvar:(\w+)\}", " ".join(command)):
+        if not os.environ.get(name):
+            raise RunError(f"{file}: {name}: expected this environment variable, found none; set {name}=...")
+    return [re.sub(r"\$\{envvar:(\w+)\}", lambda match: os.environ[match[1]], part) for part in command[3:-1]]
 
 
 def as_overrides(parameters: Mapping[str, Any]) -> list[str]:
@@ -109,11 +101,7 @@ def parameters_of(sweep: Sweep, overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def load_engine() -> Any:
-    """The package `sweeps`.
-
-    Raises:
-        ImportError: it is missing.
-    """
+    """The package `sweeps`; raises ImportError where it is missing."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it is older than the pydantic that it runs on

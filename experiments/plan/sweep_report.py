@@ -55,8 +55,8 @@ def write_best(sweep: Sweep, best: Trial, out: Path) -> Path:
     return path
 
 
-def show(sweep: Sweep, trials: Sequence[Trial], out: Path) -> list[Path]:
-    """Prints the table of the runs, best first, and writes the best configuration and the picture; returns the files.
+def show(sweep: Sweep, trials: Sequence[Trial], out: Path) -> None:
+    """Prints the table of the runs, best first, and writes the best configuration and the picture.
 
     Raises:
         RunError: no run has a score.
@@ -76,11 +76,9 @@ def show(sweep: Sweep, trials: Sequence[Trial], out: Path) -> list[Path]:
     screen.print(table)
     columns = {key: [trial.parameters[key] for trial in scored] for key in sweep.swept}
     scores = [float(trial.score or 0.0) for trial in scored]
-    files = [write_best(sweep, scored[0], out)]
-    files.append(parallel_coordinates(out / "sweep.png", columns, scores, sweep.metric, sweep.maximize))
-    for file in files:
+    picture = parallel_coordinates(out / "sweep.png", columns, scores, sweep.metric, sweep.maximize)
+    for file in (write_best(sweep, scored[0], out), picture):
         screen.print(f"wrote        {file}", soft_wrap=True)
-    return files
 
 
 def parallel_coordinates(
@@ -89,10 +87,9 @@ def parallel_coordinates(
     """Draws one axis per parameter and a last one for the score; the best runs are dark and on top.
 
     Args:
-        path: of the picture; it is returned.
+        path: of the picture, which is returned.
         columns: values of each parameter, one per run.
-        scores: of the runs, at least one; their name is `metric`.
-        maximize: a larger score is better.
+        scores: of the runs, at least one, in `metric`; with `maximize` the largest is the best.
     """
     axes = {**columns, metric: scores}
     heights = np.stack([place(values)[0] for values in axes.values()], axis=1)
@@ -115,13 +112,10 @@ def parallel_coordinates(
 
 
 def place(values: Sequence[Any]) -> tuple[NDArray[np.float64], list[float], list[str]]:
-    """Heights of values on their axis.
+    """Heights (n,) of values on their axis in [0, 1], 0.5 where all are equal; heights and texts of its labels.
 
-    Positive numbers that span more than a factor of 20 are placed by their logarithm; what is not a number by its
-    order among the texts.
-
-    Returns:
-        Heights (n,) in [0, 1], 0.5 where all are equal; heights and texts of the labels.
+    Positive numbers that span more than a factor of 20 are placed by their logarithm, other values than numbers by the
+    order of their texts.
     """
     if not all(isinstance(x, int | float) and not isinstance(x, bool) for x in values):
         names = sorted({str(x) for x in values})

@@ -18,15 +18,8 @@ from ..reports.grasp_results import gather, summarise
 from ..reports.grasp_tables import COLUMNS, tables, text_lines, write_table
 
 
-def merge_runs(runs: Sequence[str | Path], settings: Table3) -> list[Path]:
-    """Prints the tables of some runs, and writes them and the pictures.
-
-    Args:
-        runs: folders of grasp runs.
-        settings: `out` and `key` count.
-
-    Returns:
-        The files written.
+def merge_runs(runs: Sequence[str | Path], settings: Table3) -> None:
+    """Prints the tables of some runs, and writes them and the pictures; of the settings, `out` and `key` count.
 
     Raises:
         RunError: runs that cannot be merged, see `gather`.
@@ -44,7 +37,6 @@ def merge_runs(runs: Sequence[str | Path], settings: Table3) -> list[Path]:
     files = [*write_table(out, rows, title), published, picture]
     for file in files:
         screen.print(f"wrote        {file}", soft_wrap=True)
-    return files
 
 
 def hand_of(run: str | Path) -> Hand:

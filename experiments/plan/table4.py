@@ -48,15 +48,8 @@ def costs_of(parts: Iterable[Path]) -> dict[str, Row]:
     }
 
 
-def merge_runs(runs: Sequence[str | Path], settings: Table4) -> list[Path]:
-    """Prints the tables of some runs, and writes them and the pictures.
-
-    Args:
-        runs: folders of motion runs or sweeps.
-        settings: `out`, `base`, `key`, `beside` and `size` count.
-
-    Returns:
-        The files written.
+def merge_runs(runs: Sequence[str | Path], settings: Table4) -> None:
+    """Prints the tables of some runs or sweeps, and writes them and the pictures.
 
     Raises:
         RunError: runs that cannot be merged (see `gather`), not of motions, or without the base or the key.
@@ -84,7 +77,6 @@ def merge_runs(runs: Sequence[str | Path], settings: Table4) -> list[Path]:
         files += motion_figures.draw(out, by_method, rows, data, settings.key, settings.beside, settings.size)
     for file in files:
         screen.print(f"wrote        {file}", soft_wrap=True)
-    return files
 
 
 def check_rows(rows: Sequence[Row], settings: Table4) -> None:

@@ -90,7 +90,9 @@ def make_runs(settings: Table) -> list[Path]:
             overrides, needs = settings.run_overrides(model, seed), {}
             if predicted:
                 needs[PREDICTOR] = predictor = f"{PREDICTOR}/seed_{seed}"
-                runs[predictor] = PlannedRun(predictor, predictor_overrides(settings, seed))
+                shared = [override for override in settings.overrides if not override.startswith("model.")]
+                own = [f"model={PREDICTOR}", f"data={settings.data}", f"seed={seed}", *shared]
+                runs[predictor] = PlannedRun(predictor, own)
                 overrides.append(f"contact_from={{{PREDICTOR}}}")
             name = f"{model.replace('/', '_')}/seed_{seed}"
             runs[name] = PlannedRun(name, overrides, needs)
@@ -103,9 +105,3 @@ def lacks_a_predictor(overrides: Sequence[str]) -> bool:
     """Whether the network of a run takes a contact predictor and is given none."""
     cfg = composed(overrides)
     return OmegaConf.select(cfg, "model.network.contact") is not None and cfg.contact_from is None
-
-
-def predictor_overrides(settings: Table, seed: int) -> list[str]:
-    """Overrides of a run that trains a contact predictor: all but those of the grasp model."""
-    shared = [override for override in settings.overrides if not override.startswith("model.")]
-    return [f"model={PREDICTOR}", f"data={settings.data}", f"seed={seed}", *shared]

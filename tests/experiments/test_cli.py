@@ -91,8 +91,8 @@ def test_no_verb_imports_what_is_slow_before_its_help() -> None:
                     ("commandline.help", ["help_text"]),
                     ("files.names", ["nearest"]),
                     ("bench", ["names"]),
-                    ("_table", ["table"]),
                     (None, ["run"]),
+                    (None, ["table3"]),
                 ), path
 
 
