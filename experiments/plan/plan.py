@@ -21,6 +21,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from ..commandline.arguments import override
 from ..commandline.errors import RunError
 from ..commandline.screen import console, new_table
@@ -84,7 +86,7 @@ class Plan:
                     failed.append(str(error))
         finally:
             for line in failed:
-                console().print(f"[red]failed[/]       {line}", soft_wrap=True)
+                console().print(f"[red]failed[/]       {escape(line)}", soft_wrap=True)
         if failed:
             raise RunError(f"{len(failed)} of {len(runs)} runs failed, see above; the same command tries them again")
 
@@ -98,7 +100,7 @@ class Plan:
         if missing := [str(needed) for needed in folders.values() if not (needed / DONE).exists()]:
             raise RunError(f"{folder}: not started, because it needs {', '.join(missing)}")
         done = (folder / DONE).exists()
-        console().print(f"{'done' if done else 'run':<12} {folder}", soft_wrap=True)
+        console().print(f"{'done' if done else 'run':<12} {folder}", soft_wrap=True, markup=False)
         if done:
             return
         try:
@@ -160,8 +162,9 @@ def show_status(folder: Path) -> None:
         for name, entry in _read(plan)["runs"].items():
             state, where = _state(plan / name, entry), str(plan / name) if (plan / name).is_dir() else "-"
             seconds = entry["seconds"] + (time.time() - entry["began"] if state == "running" else 0.0)
-            table.add_row(name, state, str(timedelta(seconds=round(seconds))) if "began" in entry else "-", where)
-        console().print(str(plan), soft_wrap=True)
+            took = str(timedelta(seconds=round(seconds))) if "began" in entry else "-"
+            table.add_row(name, state, took, escape(where))
+        console().print(str(plan), soft_wrap=True, markup=False)
         console().print(table)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.markup import escape
 
 from ..commandline.arguments import quoted
 from ..commandline.errors import RunError
@@ -59,7 +60,7 @@ def run_sweep(sweep: Sweep, count: int, out: Path) -> list[Trial]:
         except RunError as error:
             if all(other.score is None for other in trials):
                 raise
-            console().print(f"[yellow]failed[/]       {error}", soft_wrap=True)
+            console().print(f"[yellow]failed[/]       {escape(str(error))}", soft_wrap=True)
         else:
             trial = replace(trial, score=read_score(out / name, sweep.metric))
         trials.append(trial)

@@ -63,7 +63,8 @@ def _value(text: str, kind: str) -> Any:
         ValueError: an empty list, or a list of lists.
     """
     plain = "str" in kind and os.path.exists(text)  # a path may look like anything in YAML
-    value = text if plain else OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]
+    read: Any = {"value": text} if plain else OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))
+    value = read["value"]
     items = value if isinstance(value, list) else [value]
     if not items or any(isinstance(item, list | dict) for item in items):
         raise ValueError

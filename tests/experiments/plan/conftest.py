@@ -23,7 +23,7 @@ class Launched(dict[Path, list[str]]):
     def start(self, command: list[str], pass_fds: list[int]) -> Launched:
         """In place of `subprocess.Popen`."""
         *words, last = command[2:]
-        self.locks, self.last = pass_fds, Path(last.removeprefix("hydra.run.dir="))
+        self.locks, self.last = pass_fds, Path(last.removeprefix("hydra.run.dir=").strip('"'))
         self[self.last] = words
         return self
 

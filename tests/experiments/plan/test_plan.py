@@ -57,15 +57,16 @@ def test_finished_runs_are_left_alone_and_begun_ones_go_on(tmp_path: Path, launc
 def test_a_run_that_fails_is_reported_and_stops_only_those_that_need_it(
     tmp_path: Path, launched: Launched, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    folder = tmp_path / "[it]"  # which rich takes for a style
     launched.work = fails("a/0")
     with pytest.raises(RunError, match="2 of 3 runs failed, see above; the same command tries them again"):
-        Plan(tmp_path).carry_out([A, B, C])
+        Plan(folder).carry_out([A, B, C])
     printed = capsys.readouterr().out
-    assert f"failed       {tmp_path}/a/0: the run ended with status 3; what it said is above" in printed
-    assert f"failed       {tmp_path}/b/0: not started, because it needs {tmp_path}/a/0" in printed
-    assert [*launched] == [tmp_path / "a/0", tmp_path / "c"]
-    assert not (tmp_path / "a").exists()  # where nothing was left
-    assert states(tmp_path, capsys) == {"a/0": "failed", "b/0": "waiting", "c": "done"}
+    assert f"failed       {folder}/a/0: the run ended with status 3; what it said is above" in printed
+    assert f"failed       {folder}/b/0: not started, because it needs {folder}/a/0" in printed
+    assert [*launched] == [folder / "a/0", folder / "c"]
+    assert not (folder / "a").exists()  # where nothing was left
+    assert states(folder, capsys) == {"a/0": "failed", "b/0": "waiting", "c": "done"}
 
 
 def test_the_log_of_a_failed_run_is_named(tmp_path: Path, launched: Launched) -> None:
