@@ -19,6 +19,7 @@ VERBS = {
     "table4": "train or merge motion models: RealDex, Table 4",
     "report": "merge runs of motion models into one table",
     "sweep": "run a sweep file of Weights & Biases, offline too",
+    "status": "say how far the runs of a table, a sweep or an experiment are",
     "bench": "time dexzoo against its peers",
     "evaluate": "measure grasps of a file: penetration, volumes, displacement, Q1, ...",
     "metrics": "list the metrics of grasps: unit, direction, definition, source",

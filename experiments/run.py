@@ -23,8 +23,9 @@ from omegaconf import DictConfig
 from dexzoo.experiments import outcome
 from dexzoo.experiments.commandline.arguments import check_kinds, quoted
 from dexzoo.experiments.commandline.errors import RunError
-from dexzoo.experiments.commandline.explain import keyed, plain_errors
+from dexzoo.experiments.commandline.explain import plain_errors
 from dexzoo.experiments.commandline.help import help_text
+from dexzoo.experiments.commandline.keys import keyed
 from dexzoo.experiments.commandline.screen import console
 from dexzoo.experiments.commandline.settings import wants_help
 from dexzoo.experiments.reports.results import Row

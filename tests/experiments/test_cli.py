@@ -92,6 +92,7 @@ def test_no_verb_imports_what_is_slow_before_its_help() -> None:
                     ("files.names", ["nearest"]),
                     ("bench", ["names"]),
                     (None, ["run"]),
+                    (None, ["table3"]),
                 ), path
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from pathlib import Path
 
@@ -19,8 +18,6 @@ from rich.console import Console
 from scipy.stats import bootstrap
 
 from dexzoo.experiments.commandline.errors import RunError
-from dexzoo.experiments.plan import table3, tables
-from dexzoo.experiments.plan.tables import read_settings
 from dexzoo.experiments.reports import grasp_figures, grasp_tables, published
 from dexzoo.experiments.reports.grasp_results import crossed_interval, gather, statistic, summarise
 from dexzoo.experiments.reports.results import Row
@@ -270,73 +267,6 @@ def test_rows_with_different_columns_are_all_written(rows, tmp_path):
 
 
 # ---------------------------------------------------------------------------------------------------------- the command
-
-
-def test_arguments_of_the_command():
-    given = read_settings(table3.Table3, ["models=[a,b]", "seeds=3", "n_samples=5", "overrides=[trainer.max_epochs=2]"])
-    assert (given.models, given.seeds, given.n_samples, given.data) == (["a", "b"], [3], 5, "demo_grasps")
-    assert given.run_overrides("a", 3)[-3:] == ["seed=3", "model.n_samples=5", "trainer.max_epochs=2"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["model=a"], "model: no such key; did you mean 'models'?; there are runs, data, models"),
-        (["--data", "x"], "--data: expected KEY=VALUE"),
-        (["seeds=[0,a]"], r"seeds: expected list\[int\], found \[0, 'a'\]"),
-        (["n_samples=ten"], "n_samples: expected int, found 'ten'"),
-        (["seeds=[]"], r"seeds: expected list\[int\], found \[\]"),
-        (["seeds=[0"], r"seeds: expected a value, or a list \[A,B\], in YAML, found \[0"),
-        (["runs=a", "seeds=0"], "runs: expected no seeds beside it, because no run is started"),
-    ],
-)
-def test_wrong_arguments_are_named(arguments, message):
-    with pytest.raises(RunError, match=message.replace("?", r"\?")):
-        read_settings(table3.Table3, arguments)
-
-
-def test_runs_are_launched_once_per_model_and_seed_and_never_mixed(tmp_path, monkeypatch):
-    launched = {}
-    monkeypatch.setattr(tables, "launch", lambda overrides, folder: launched.update({folder: overrides}) or folder)
-    monkeypatch.setattr(table3, "takes_contact", lambda model: model == "b")
-    arguments = ["models=[a,b]", "seeds=[0,1]", f"out={tmp_path}", "overrides=[model.x=1,trainer.max_epochs=2]"]
-    folders = table3.make_runs(read_settings(table3.Table3, arguments))
-    assert folders == [tmp_path / model / f"seed_{seed}" for model in "ab" for seed in (0, 1)]
-    predictors = [tmp_path / "contact_map" / f"seed_{seed}" for seed in (0, 1)]
-    assert list(launched) == [*folders[:2], predictors[0], folders[2], predictors[1], folders[3]]
-    common = ["data=demo_grasps", "refine=dexzoo", "select=filter", "seed=1", "model.n_samples=10", "model.x=1"]
-    assert launched[folders[1]] == ["model=a", *common, "trainer.max_epochs=2"]
-    assert launched[folders[3]] == ["model=b", *common, "trainer.max_epochs=2", f"contact_from={predictors[1]}"]
-    assert launched[predictors[1]] == ["model=contact_map", "data=demo_grasps", "seed=1", "trainer.max_epochs=2"]
-    assert json.loads((folders[3] / tables.NOTE).read_text()) == launched[folders[3]]
-    assert table3.make_runs(read_settings(table3.Table3, arguments)) == folders  # `launch` passes over what is finished
-    with pytest.raises(RunError, match=r"found one with others \(model.n_samples=10 model.n_samples=7\); set out="):
-        table3.make_runs(read_settings(table3.Table3, [*arguments, "n_samples=7"]))
-
-
-def test_overrides_are_those_of_every_run_and_of_the_predictor(tmp_path, monkeypatch):
-    launched = {}
-    monkeypatch.setattr(tables, "launch", lambda overrides, folder: launched.update({folder: overrides}) or folder)
-    monkeypatch.setattr(table3, "takes_contact", lambda model: model == "b")
-    arguments = ["models=[a,b]", "seeds=0", f"out={tmp_path}", "overrides=[k=0,model.j=1]"]
-    table3.make_runs(read_settings(table3.Table3, arguments))
-    own = {folder.parent.name: [o for o in made if o[-3:] in ("k=0", "j=1")] for folder, made in launched.items()}
-    assert own == {"a": ["k=0", "model.j=1"], "b": ["k=0", "model.j=1"], "contact_map": ["k=0"]}
-
-
-def test_a_given_predictor_is_not_trained_again(tmp_path, monkeypatch):
-    launched = []
-    monkeypatch.setattr(tables, "launch", lambda overrides, folder: launched.append(overrides) or folder)
-    monkeypatch.setattr(table3, "takes_contact", lambda model: True)
-    table3.make_runs(
-        read_settings(table3.Table3, ["models=a", "seeds=0", f"out={tmp_path}", "overrides=contact_from=runs/p"])
-    )
-    assert [overrides[-1] for overrides in launched] == ["contact_from=runs/p"]
-
-
-@pytest.mark.parametrize(("model", "takes"), [("grasp_cvae", True), ("motionnet", False), ("contact_map", False)])
-def test_which_models_take_a_contact_predictor(model, takes):
-    assert table3.takes_contact(model) is takes
 
 
 def test_merging_runs_writes_tables_and_pictures(rows, tmp_path, capsys):
