@@ -43,7 +43,7 @@ ROOMS = {
         "training": "commandline",
         "reports": "commandline training",
         "bench": "commandline training",
-        "outcome": "training reports",
+        "outcome": "commandline training reports",
         "plan": "commandline training reports",
         "pipeline": "commandline training reports",
         "run": "commandline training reports outcome",
