@@ -5,6 +5,7 @@ python examples/train_motionnet.py OUT.ckpt
 
 import sys
 from functools import partial
+from typing import Any
 
 import lightning as L
 import torch
@@ -14,12 +15,22 @@ from dexzoo.datamodules import DemoMotion
 from dexzoo.models import MotionNet, MotionSynthesis
 
 L.seed_everything(0, verbose=False)
-clips = {"clips": 24, "objects": ["mug", "apple", "jar"], "test_objects": ["jar"], "val_objects": ["apple"]}
+clips: dict[str, Any] = {
+    "clips": 24,
+    "objects": ["mug", "apple", "jar"],
+    "test_objects": ["jar"],
+    "val_objects": ["apple"],
+}
 data = DemoMotion(**clips, batch_size=64, min_windows_per_epoch=1)  # 8 clips to train on, generated on first use
 small = partial(MotionNet, hidden=32, num_experts=2)  # the task gives it the hand
 loss = {"keypoints": 100.0, "rotation": 5.0, "joints": 5.0}
 task = MotionSynthesis(small, "shadow", loss=loss, optimizer=partial(torch.optim.AdamW, lr=3e-3))
-quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+quiet: dict[str, Any] = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
 trainer = L.Trainer(max_epochs=25, limit_val_batches=0, accelerator="cpu", **quiet)
 trainer.fit(task, data)
 trainer.save_checkpoint(sys.argv[1])
