@@ -33,7 +33,7 @@ def keyed(cfg: DictConfig) -> Iterator[None]:
 
     An argument belongs to the object that raised, or to the nearest one that called it, of those that the config
     makes; else to the only one of data, model and trainer that has such an argument. `name:` at the beginning, `name=`
-    and `` `name` `` are arguments, and Python's values are written as the command line's.
+    and the name in back quotes are arguments, and Python's values are written as the command line's.
     """
     try:
         yield
@@ -64,9 +64,12 @@ class _Keys:
         self.near = [node for caller in callers for node in self.nodes if node.made(caller)]
 
     def __call__(self, text: str) -> str:
-        text = re.sub(r"^\w+(, \w+)*(?=: )", lambda names: re.sub(r"\w+", lambda m: self.key(m[0]), names[0]), text)
+        text = re.sub(r"^[\w.]+(, \w+)*(?=: )", lambda m: re.sub(r"(?<!\.)\b\w+", self._lead, m[0]), text)
         text = re.sub(r"`(\w+)`", lambda m: self.key(m[1]) if self.key(m[1]) != m[1] else m[0], text)
         return re.sub(r"(?<![\w.`/-])(\w+)=(?:'([^']*)'|(None|True|False)\b)?", self._setting, text)
+
+    def _lead(self, match: re.Match[str]) -> str:
+        return self.key(match[0])
 
     def key(self, name: str) -> str:
         """The key of an argument; the name itself where that is not known."""
@@ -102,7 +105,7 @@ class _Node:
 
     def key(self, name: str) -> str:
         """Where an argument is set: it may be handed down from another place, as `${hand}`."""
-        above = re.fullmatch(r"\$\{([\w.]+)\}", str(self.settings.get(name)))
+        above = re.fullmatch(r"\$\{(\w+)\}", str(self.settings.get(name)))
         return above[1] if above else f"{self.where}.{name}"
 
 
