@@ -167,7 +167,7 @@ def test_the_help_of_run_shows_keys_and_comments_of_the_choices() -> None:
         "model=grasp_cvae, as model.KEY",
         "data=demo_grasps, as data.KEY",  # what the model chooses
         "refine=dexzoo, as refine.KEY",
-        "n_samples: 10                # candidates of each test object",
+        "n_samples: 10                # candidates per test object",
         "unidexgrasp",
     ):
         assert part in text
