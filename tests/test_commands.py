@@ -54,6 +54,7 @@ FILES = [
     *sorted((ROOT / "experiments/sweeps").glob("*.yaml")),
     *sorted((ROOT / "experiments").glob("*.py")),
     *sorted((ROOT / "experiments/commands").glob("*.py")),
+    *sorted((ROOT / "experiments/commandline").glob("*.py")),
 ]
 COMMANDS = {
     " ".join(line.split()): str(file.relative_to(ROOT))
