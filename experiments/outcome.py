@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dexzoo import __version__
 
+from ..metrics.tables import console
 from ..metrics.tool.table_file import write_table
 from ..models import GraspGeneration, MotionSynthesis, Task
 from .reports import figures, grasp_figures, grasp_results, grasp_tables, results
@@ -124,7 +125,7 @@ def conclude(cfg: DictConfig, rows: Sequence[results.Row], merge: bool) -> None:
         facts = {"name": cfg.name, "dexzoo": __version__, "data": rows[0]["data"]}
         results.write_results(folder, rows, facts | {"provenance": provenance(sys.argv[1:], cfg)})
     n = len({(row["fold"], row["clip"]) for row in rows})
-    out = results.console()
+    out = console()
     title = f"{cfg.name}: {rows[0]['data']}, {n} {cfg.unit}"
     of_grasps = "candidate" in rows[0]
     lines = grasp_results.summarise(rows) if of_grasps else []

@@ -6,7 +6,8 @@ or suffix says. What the field's other definitions would give is in `docs/metric
 """
 
 from .base import SampleMetric
-from .columns import LEGACY, METRICS, TABLE3, GraspMetrics, grasp_errors
+from .columns import CONTACT_MAPS, LEGACY, METRICS, MOTIONS, TABLE3, GraspMetrics, MotionMetrics, grasp_errors
+from .contact_map import BinAccuracy, CalibrationError, ContactError, ContactF1
 from .evaluate import motion_errors, motion_inputs
 from .grasp import (
     Q1,
@@ -28,10 +29,15 @@ from .grasp import (
 )
 from .motion import (
     MPJPE,
+    AccelerationError,
     AverageVarianceError,
+    FinalPenetration,
+    FingerError,
+    LargestPenetration,
     MinDistance,
     MinDistanceError,
-    MotionMetrics,
+    PalmError,
+    PalmRotationError,
     PaperAverageVarianceError,
     SurfaceOffset,
     VertexOffset,
@@ -39,24 +45,36 @@ from .motion import (
 from .object_distance import ObjectDistance
 
 __all__ = [
+    "CONTACT_MAPS",
     "LEGACY",
     "METRICS",
+    "MOTIONS",
     "MPJPE",
     "Q1",
     "TABLE3",
+    "AccelerationError",
     "AverageVarianceError",
+    "BinAccuracy",
+    "CalibrationError",
+    "ContactError",
+    "ContactF1",
     "ContactRatio",
+    "FinalPenetration",
+    "FingerError",
     "Gap",
     "GraspMetric",
     "GraspMetrics",
     "HandObjectVolume",
     "JointDiversity",
+    "LargestPenetration",
     "LinkContact",
     "MinDistance",
     "MinDistanceError",
     "MotionMetrics",
     "ObjectDistance",
     "ObjectPenetration",
+    "PalmError",
+    "PalmRotationError",
     "PaperAverageVarianceError",
     "PenetrationDepth",
     "RotationDiversity",

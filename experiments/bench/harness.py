@@ -22,8 +22,8 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from ...files.names import did_you_mean
+from ...metrics.tables import TextTable, console, screen_table
 from ...metrics.tool.table_file import write_table
-from ..commandline.screen import console, new_table
 from ..training.provenance import cpu_name
 from . import names
 
@@ -82,7 +82,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def text_lines(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+def text_lines(result: Mapping[str, Any]) -> TextTable:
     """Headings and cells of the table as text."""
     extra = list(dict.fromkeys(key for row in result["rows"] for key in row if key not in KEYS))
     cells = [[_cell(row.get(key)) for key in (*KEYS, *extra)] for row in result["rows"]]
@@ -99,12 +99,8 @@ def title_of(result: Mapping[str, Any]) -> str:
 def as_table(result: Mapping[str, Any]) -> Table:
     """One line per row."""
     headings, cells = text_lines(result)
-    table = new_table(title_of(result), "medians of one run; ratio = peer / ours")
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading in ("case", "peer") else "right")
-    for line in cells:
-        table.add_row(*line)
-    return table
+    caption = "medians of one run; ratio = peer / ours"
+    return screen_table(title_of(result), caption, headings, cells, left=(0, 2), wraps=range(len(headings)))
 
 
 def growth_plot(result: Mapping[str, Any], path: Path) -> None:

@@ -20,7 +20,7 @@ from ...geometry.progress import tracked
 from ...geometry.render import Camera, points_mesh, render_scene
 from ...hands.hand import Hand
 from ...hands.pose import HandPose
-from ...metrics.columns import LEGACY, METRICS
+from ...metrics.columns import grasp_columns
 from ...models.grasp.evaluation import pose_of_row
 from .results import Row, by_method
 
@@ -80,8 +80,8 @@ def draw(
 
 def ranked(rows: Sequence[Row], key: str) -> tuple[Row, Row, Row]:
     """The best, the median (the lower of two) and the worst of some rows; of equal ones the first."""
-    columns = {column.key: column for group in (*METRICS.values(), *LEGACY.values()) for column in group}
-    sign = -1 if key in columns and columns[key].higher_is_better else 1
+    better = {column.key: column.higher_is_better for column in (*grasp_columns(), *grasp_columns(legacy=True))}
+    sign = -1 if better.get(key) else 1
     order = sorted(rows, key=lambda row: sign * row[key])
     return order[0], order[(len(order) - 1) // 2], order[-1]
 

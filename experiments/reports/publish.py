@@ -24,9 +24,8 @@ import yaml
 
 from dexzoo.experiments.commandline.errors import RunError
 from dexzoo.experiments.commandline.explain import plain_errors
-from dexzoo.experiments.commandline.screen import console
-from dexzoo.experiments.reports.results import markdown_table
 from dexzoo.files.names import did_you_mean
+from dexzoo.metrics.tables import console, markdown_table
 from dexzoo.metrics.tool.table_file import FILE
 
 ROOT = Path(__file__).resolve().parents[2]

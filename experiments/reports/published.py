@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from ..commandline.screen import filled_table
-from .results import markdown_table
+from ...metrics.tables import markdown_table, screen_table
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Published:
 
     def table(self) -> Table:
         """The rows for the screen."""
-        return filled_table(self.title, self.caveat, self.headings, self.rows, left=2)
+        return screen_table(self.title, self.caveat, self.headings, self.rows, left=(0, 1))
 
     def markdown(self) -> str:
         """The rows in Markdown, with heading and caveat."""

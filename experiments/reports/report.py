@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,22 +12,15 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
 from ...geometry.progress import working
+from ...metrics.columns import MOTIONS, in_tables
+from ...metrics.tables import TextTable, console, format_difference, markdown_table, mean_and_sd, write_csv
 from ...metrics.tool.table_file import write_table
 from ..commandline.errors import RunError
-from ..commandline.screen import console, new_table
 from .merging import merge_parts
 from .paired import paired_differences
-from .results import (
-    COLUMNS,
-    Row,
-    by_method,
-    format_spread,
-    group_rows,
-    mean_and_sd,
-    method_label,
-    metric_names,
-    read_results,
-)
+from .results import Row, by_method, group_rows, method_label, metric_cells, metric_names, narrow_table, read_results
+
+COLUMNS = in_tables(MOTIONS)
 
 
 def gather(paths: Iterable[str | Path]) -> list[Row]:
@@ -88,32 +80,24 @@ def merge(rows: Sequence[Row], reference: str = "timed", metric: str = "mpjpe_cm
     return lines
 
 
-def text_lines(lines: Sequence[Row], reference: str) -> tuple[list[str], list[list[str]]]:
+def text_lines(lines: Sequence[Row], reference: str) -> TextTable:
     """Headings and cells of the table as text."""
-    names = [name for name in COLUMNS if name in lines[0]]
-    headings = ["method", "refine", "runs", *(COLUMNS[n] for n in names), f"MPJPE - {reference} (95 % CI)"]
+    columns = [column for key, column in COLUMNS.items() if key in lines[0]]
     cells = []
     for line in lines:
-        spreads = [format_spread(line[n], line[f"{n}_sd"]) for n in names]
-        gap = f"{line['difference']:+.2f} [{line['ci_low']:+.2f}, {line['ci_high']:+.2f}]"
+        gap = format_difference(line["difference"], line["ci_low"], line["ci_high"], digits=2)
         gap = "" if np.isnan(line["difference"]) else gap
-        cells.append([line["method"], line["refine"], str(line["runs"]), *spreads, gap])
-    return headings, cells
+        cells.append([line["method"], line["refine"], str(line["runs"]), *metric_cells(columns, line), gap])
+    titles = (column.title() for column in columns)
+    return ["method", "refine", "runs", *titles, f"MPJPE - {reference} (95 % CI)"], cells
 
 
 def write_report(folder: Path, lines: Sequence[Row], title: str, reference: str) -> list[Path]:
     """Writes report.md and report.csv."""
-    headings, cells = text_lines(lines, reference)
     folder.mkdir(parents=True, exist_ok=True)
-    markdown, table = folder / "report.md", folder / "report.csv"
-    body = [headings, ["---", "---", *["---:"] * (len(headings) - 2)], *cells]
-    text = "\n".join(f"| {' | '.join(line)} |" for line in body)
+    markdown, text = folder / "report.md", markdown_table(*text_lines(lines, reference), left=2)
     markdown.write_text(f"# {title}\n\n{_explanation(reference)}\n\n{text}\n", encoding="utf-8")
-    with table.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(lines[0]))
-        writer.writeheader()
-        writer.writerows(lines)
-    return [markdown, table]
+    return [markdown, write_csv(folder / "report.csv", lines)]
 
 
 def report(paths: Sequence[str | Path], out: Path, reference: str = "timed") -> None:
@@ -122,19 +106,10 @@ def report(paths: Sequence[str | Path], out: Path, reference: str = "timed") -> 
     with working(f"comparing {len(rows)} rows"):
         lines = merge(rows, reference)
     title = f"{rows[0]['data']}, hand {rows[0]['hand']}, {len({(r['fold'], r['clip']) for r in rows})} test clips"
-    headings, cells = text_lines(lines, reference)
-    table = new_table(title, _explanation(reference))
-    for i, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if i < 2 else "right", no_wrap=i < 2)
-    for line in cells:
-        table.add_row(*line)
-    screen = console()
-    screen.print(table)
+    table, screen = text_lines(lines, reference), console()
+    screen.print(narrow_table(title, _explanation(reference), *table))
     seeds = [row["seed"] for row in rows]
-    files = [
-        *write_report(out, lines, title, reference),
-        write_table(out, title, headings, cells, rows[0]["data"], seeds),
-    ]
+    files = [*write_report(out, lines, title, reference), write_table(out, title, *table, rows[0]["data"], seeds)]
     for path in files:
         screen.print(f"report       {path}", soft_wrap=True)
 

@@ -18,7 +18,8 @@ from ...geometry.render import Camera, render_scene
 from ...hands.hand import Hand
 from ...hands.pose import HandPose
 from ..grasp import GraspMetric
-from .summary import Columns, better, format_spread
+from ..tables import format_spread
+from .summary import Columns
 
 Picture = NDArray[np.uint8]
 
@@ -67,7 +68,7 @@ def draw_histograms(path: Path, columns: Columns, chosen: Sequence[type[GraspMet
 
 def _histogram(axes, values: NDArray[np.float64], column: type[GraspMetric]) -> None:
     known = values[~np.isnan(values)]
-    direction = "" if better(column) == "-" else f", {better(column)} is better"
+    direction = "" if column.higher_is_better is None else f", {column.better()} is better"
     missing = f", {len(values) - len(known)} without a value" if len(known) < len(values) else ""
     axes.set_title(f"{column.key}\nn = {len(known)}{missing}{direction}", fontsize=8)
     axes.tick_params(labelsize=7)

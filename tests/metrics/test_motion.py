@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from dexzoo.metrics.base import SampleMetric
+from dexzoo.metrics.columns import MotionMetrics
 from dexzoo.metrics.motion import (
     MPJPE,
     AverageVarianceError,
     MinDistance,
     MinDistanceError,
-    MotionMetrics,
     PaperAverageVarianceError,
     SurfaceOffset,
     VertexOffset,
@@ -37,6 +37,10 @@ def _batch(lengths: list[int], seed: int) -> dict[str, Tensor]:
         "pred_keypoints": draw(T, 4, 3),
         "target_keypoints": draw(T, 4, 3),
         "mask": torch.arange(T) < torch.tensor(lengths)[:, None],
+        "pred_rotation": torch.linalg.qr(draw(T, 3, 3))[0],
+        "target_rotation": torch.linalg.qr(draw(T, 3, 3))[0],
+        "pred_translation": draw(T, 3),
+        "target_translation": draw(T, 3),
         "pred_vertices": draw(9, 3),
         "target_vertices": draw(9, 3),
         "pred_surface": draw(6, 3),
@@ -164,6 +168,9 @@ def test_collection_keeps_its_columns_apart_after_a_perfect_batch() -> None:
         "val/min_distance_cm",
         "val/min_distance_error_cm",
         "val/mpjpe_cm",
+        "val/mpjpe_fingers_cm",
+        "val/mpjpe_palm_cm",
+        "val/palm_rotation_deg",
         "val/surface_offset_cm",
         "val/vertex_offset_cm",
     ]

@@ -1,0 +1,70 @@
+"""Numbers as text and tables of text, by examples; what they are made of is tested with those who make them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+
+import pytest
+from rich.console import Console
+
+from dexzoo.metrics import tables
+
+
+@pytest.mark.parametrize(
+    ("mean", "sd", "text"),
+    [
+        (1.234, 0.5, "1.23 ± 0.50"),
+        (1.234, math.nan, "1.23"),
+        (0.0123, 0.001, "0.012 ± 0.001"),
+        (12.34, 0.52, "12.3 ± 0.5"),
+        (12.34, 0.012, "12.34 ± 0.01"),
+        (1.2345, 0.0012, "1.234 ± 0.001"),  # not 0.00
+        (0.0, 0.0, "0.00 ± 0.00"),
+        (math.nan, 1, "-"),
+    ],
+)
+def test_a_number_has_the_digits_that_it_asks_for(mean: float, sd: float, text: str) -> None:
+    assert tables.format_spread(mean, sd) == text
+
+
+def test_other_numbers_as_text() -> None:
+    assert tables.format_spread(0.123456, 0.01, digits=4) == "0.1235 ± 0.0100"
+    assert tables.format_difference(-0.1, -0.25, 0.04, 2) == "-0.10 [-0.25, +0.04]"
+    assert [tables.format_share(x) for x in (0.526, 1.0, math.nan)] == ["53 %", "100 %", "-"]
+
+
+@pytest.mark.parametrize(
+    ("heading", "lines"),
+    [
+        ("Q1", "Q1\n"),
+        ("AVE (m²·100)", "AVE\n(m²·100)"),
+        ("vertex offset (cm)", "vertex\noffset (cm)"),
+        ("held in six directions", "held in six\ndirections"),
+        ("depth, on the way (cm)", "depth, on\nthe way (cm)"),
+    ],
+)
+def test_a_heading_on_two_short_lines(heading: str, lines: str) -> None:
+    assert tables.two_lines(heading) == lines
+
+
+def test_one_table_on_the_screen_in_markdown_and_as_csv(tmp_path) -> None:
+    headings, cells = ["method\n", "error\n(cm)"], [["ours", "1.20\n[1.10, 1.30]"], ["theirs", "-"]]
+    screen = Console(width=60, record=True, file=io.StringIO())
+    screen.print(tables.screen_table("Errors", "below", headings, cells))
+    shown = [line.rstrip() for line in screen.export_text().splitlines()]
+    assert shown[2:4] == [" method         error", "                 (cm)"]
+    assert shown[5:8] == [" ours            1.20", "         [1.10, 1.30]", " theirs             -"]
+    assert tables.markdown_table(headings, cells, left=1).splitlines() == [
+        "| method | error (cm) |",
+        "| --- | ---: |",
+        "| ours | 1.20<br>[1.10, 1.30] |",
+        "| theirs | - |",
+    ]
+    lines = [{"method": "ours", "error_cm": 1.0 / 3}, {"method": "theirs", "error_cm": math.nan}]
+    rows = list(csv.DictReader(tables.write_csv(tmp_path / "a.csv", lines).open()))
+    assert [float(row["error_cm"]) for row in rows] == pytest.approx([1 / 3, math.nan], abs=0, nan_ok=True)
+    text = tables.write_json(tmp_path / "a.json", {"lines": lines, "of": (math.nan,)}).read_text()
+    assert json.loads(text, parse_constant=pytest.fail)["lines"][1] == {"method": "theirs", "error_cm": None}
