@@ -169,7 +169,7 @@ class MinDistance(SampleMetric):
 
 
 class MinDistanceError(SampleMetric):
-    """|gap of the predicted hand - gap of the true hand| at the last valid frame: cm, lower is better."""
+    """Difference of the gaps of the predicted and the true hand at the last valid frame: cm, lower is better."""
 
     heading = "its error"
     key, unit, per_si, source = "min_distance_error_cm", "cm", 1e2, "RealDex, Table 4 (min. dist, the other reading)"
@@ -193,7 +193,7 @@ class FinalPenetration(SampleMetric):
 
 
 class LargestPenetration(SampleMetric):
-    """The same, the largest of every tenth frame: cm, lower is better."""
+    """Depth of the deepest point of the hand in the object, the largest of every tenth frame: cm, lower is better."""
 
     key, heading, unit, per_si, source = "penetration_max_cm", "depth, on the way", "cm", 1e2, "dexzoo"
 
