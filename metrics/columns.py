@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from torch import Tensor
-from torchmetrics import Metric, MetricCollection
+from torchmetrics import MetricCollection
 
 from ..files.names import did_you_mean
 from ..geometry.progress import working
@@ -152,7 +152,10 @@ class GraspMetrics(MetricCollection):
         output: Literal["mean", "summary"] = "mean",
         prefix: str | None = None,
     ) -> None:
-        super().__init__(_apart(columns(metrics, legacy), output), prefix=prefix, compute_groups=False)
+        # Groups share the states of metrics whose first batch gave equal sums. Ours all have the same four states, and
+        # a perfect first batch makes all sums 0: every column would then become the first one.
+        chosen = columns(metrics, legacy)
+        super().__init__({c.key: c(output=output) for c in chosen}, prefix=prefix, compute_groups=False)
 
 
 class MotionMetrics(MetricCollection):
@@ -171,15 +174,4 @@ class MotionMetrics(MetricCollection):
     ) -> None:
         unknown = {"fps", "final_depth", "largest_depth"} | (set() if distance else {"pred_distance"})
         chosen = [column for column in MOTIONS if not unknown & column.inputs()]
-        super().__init__(_apart(chosen, output), prefix=prefix, compute_groups=False)
-
-
-def _apart(
-    columns: Iterable[type[SampleMetric]], output: Literal["mean", "summary"]
-) -> dict[str, Metric | MetricCollection]:
-    """Metrics by key, for a collection without groups.
-
-    Groups share the states of metrics whose first batch gave equal sums. Ours all have the same four states, and a
-    perfect first batch makes all sums 0: every column would then become the first one.
-    """
-    return {column.key: column(output=output) for column in columns}
+        super().__init__({c.key: c(output=output) for c in chosen}, prefix=prefix, compute_groups=False)  # see above

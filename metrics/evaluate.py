@@ -11,7 +11,7 @@ from ..hands.hand import Hand
 from ..hands.pose import HandPose
 from .base import measured
 from .columns import MOTIONS
-from .functional.motion import last_valid_frame, min_distance
+from .functional.motion import last_valid_frame, local_keypoints, min_distance
 
 Distance = Callable[[Tensor], Tensor]
 """World points (B, H, 3) to signed distances (B, H), metres, positive outside: see `ObjectDistance.at`."""
@@ -53,7 +53,8 @@ def motion_inputs(
     samples = hand.surface(n_surface)
     for name, pose in (("pred", pred), ("target", target)):
         links = hand.forward_kinematics(pose)
-        inputs[f"{name}_keypoints"] = hand.keypoints(links)
+        inputs[f"{name}_keypoints"] = points = hand.keypoints(links)
+        inputs[f"{name}_fingers"] = local_keypoints(points, pose.rotation, pose.translation)[..., 1:, :]
         inputs |= {f"{name}_{part}": getattr(pose, part) for part in ("translation", "rotation", "joints")}
         final = links[clip, last]
         for key, points in (("surface", hand.place(final, samples)), ("vertices", hand.vertices(final))):

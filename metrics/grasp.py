@@ -116,7 +116,17 @@ def _simulated(grasps: PosedGrasps) -> Simulation:
     return grasps.once("simulation", sim_displacement)
 
 
-class SimDisplacement(GraspMetric):
+class _Simulated(GraspMetric):
+    """A field of the simulation that the columns share."""
+
+    field: ClassVar[str]
+
+    def measure(self, grasps: PosedGrasps) -> Tensor:
+        value = getattr(_simulated(grasps), self.field)
+        return _share(value, grasps) if value.dtype == torch.bool else value
+
+
+class SimDisplacement(_Simulated):
     """Distance that the object moves in 0.146 s of gravity, against the data's up (none: +-x, +-y, +-z), hand stiff:
     cm, lower is better.
 
@@ -125,9 +135,7 @@ class SimDisplacement(GraspMetric):
 
     heading = "sim.disp"
     key, unit, per_si, source = "sim_displacement_cm", "cm", 1e2, "RealDex, Table 3 (sim.disp); Hasson et al. 2019"
-
-    def measure(self, grasps: PosedGrasps) -> Tensor:
-        return _simulated(grasps).displacement
+    field = "displacement"
 
 
 class SimHeld1(GraspMetric):
@@ -153,43 +161,31 @@ class SimHeld3(SimHeld1):
     key, limit, source = "sim_held_3cm", 0.03, "GraspTTA (stable grasps)"
 
 
-class SimRotation(GraspMetric):
+class SimRotation(_Simulated):
     """Angle by which the object turns in the simulation of `SimDisplacement`: degrees, lower is better."""
 
-    key, unit, per_si, source = "sim_rotation_deg", "deg", _DEGREES, "dexzoo"
-
-    def measure(self, grasps: PosedGrasps) -> Tensor:
-        return _simulated(grasps).rotation
+    key, unit, per_si, source, field = "sim_rotation_deg", "deg", _DEGREES, "dexzoo", "rotation"
 
 
-class SimInitialDepth(GraspMetric):
+class SimInitialDepth(_Simulated):
     """Depth of the deepest contact when the simulation of `SimDisplacement` begins: cm, lower is better.
 
     A deep start pushes the object out, so a displacement means little without it.
     """
 
-    key, unit, per_si, source = "sim_initial_depth_cm", "cm", 1e2, "dexzoo"
-
-    def measure(self, grasps: PosedGrasps) -> Tensor:
-        return _simulated(grasps).initial_depth
+    key, unit, per_si, source, field = "sim_initial_depth_cm", "cm", 1e2, "dexzoo", "initial_depth"
 
 
-class SimEjected(GraspMetric):
+class SimEjected(_Simulated):
     """Share of grasps whose object moves farther than free fall, pushed out by overlap: lower is better."""
 
-    key, unit, source = "sim_ejected", "share", "dexzoo"
-
-    def measure(self, grasps: PosedGrasps) -> Tensor:
-        return _share(_simulated(grasps).ejected, grasps)
+    key, unit, source, field = "sim_ejected", "share", "dexzoo", "ejected"
 
 
-class SimFailed(GraspMetric):
+class SimFailed(_Simulated):
     """Share of grasps whose simulation diverged and counts as a free fall: lower is better."""
 
-    key, unit, source = "sim_failed", "share", "dexzoo"
-
-    def measure(self, grasps: PosedGrasps) -> Tensor:
-        return _share(_simulated(grasps).failed, grasps)
+    key, unit, source, field = "sim_failed", "share", "dexzoo", "failed"
 
 
 class SimDisplacementSix(GraspMetric):
@@ -307,30 +303,25 @@ class TranslationDiversity(GraspMetric):
     heading = "spread, place"
     key, unit, per_si, source, higher_is_better = "diversity_translation_cm", "cm", 1e2, "spread in object frame", True
 
+    part: ClassVar[str] = "translation"
+
     def measure(self, grasps: PosedGrasps) -> Tensor:
-        return _spread(grasps).translation.reshape(1)
+        spread: Diversity = grasps.once("diversity", lambda g: diversity(g.hand, g.pose))
+        return getattr(spread, self.part).reshape(1)
 
 
 class RotationDiversity(TranslationDiversity):
     """Standard deviation of the palm's rotation among the grasps of an object: degrees, higher is more diverse."""
 
     key, heading, unit, per_si = "diversity_rotation_deg", "spread, turn", "deg", _DEGREES
-
-    def measure(self, grasps: PosedGrasps) -> Tensor:
-        return _spread(grasps).rotation.reshape(1)
+    part = "rotation"
 
 
 class JointDiversity(TranslationDiversity):
     """Mean standard deviation of joint values among the grasps of an object: degrees, higher is more diverse."""
 
     key, heading, unit, per_si = "diversity_joints_deg", "spread, joints", "deg", _DEGREES
-
-    def measure(self, grasps: PosedGrasps) -> Tensor:
-        return _spread(grasps).joints.reshape(1)
-
-
-def _spread(grasps: PosedGrasps) -> Diversity:
-    return grasps.once("diversity", lambda g: diversity(g.hand, g.pose))
+    part = "joints"
 
 
 def _share(flags: Tensor, grasps: PosedGrasps) -> Tensor:

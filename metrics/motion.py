@@ -4,6 +4,7 @@ A class is one column of a table, see `SampleMetric`. The arguments of `measure`
 classes, those of `motion_inputs`:
 
 - pred_keypoints, target_keypoints: (B, T, K, 3), metres, world frame; the first is the origin of the palm.
+- pred_fingers, target_fingers: (B, T, K - 1, 3), metres, the other key points in the frame of their own palm.
 - pred_translation, target_translation: (B, T, 3), metres; pred_rotation, target_rotation: (B, T, 3, 3), of the palm.
 - pred_joints, target_joints: (B, T, J), radians.
 - mask: (B, T), bool, True for the frames that exist. The first, given frames do not belong to it.
@@ -22,14 +23,7 @@ import torch
 from torch import Tensor
 
 from .base import SampleMetric
-from .functional.motion import (
-    acceleration_error,
-    average_variance_error,
-    local_keypoints,
-    mpjpe,
-    rotation_error,
-    vertex_offset,
-)
+from .functional.motion import acceleration_error, average_variance_error, mpjpe, rotation_error, vertex_offset
 
 
 class MPJPE(SampleMetric):
@@ -65,19 +59,8 @@ class FingerError(SampleMetric):
 
     key, heading, unit, per_si, source = "mpjpe_fingers_cm", "fingers", "cm", 1e2, "dexzoo"
 
-    def measure(
-        self,
-        pred_keypoints: Tensor,
-        pred_rotation: Tensor,
-        pred_translation: Tensor,
-        target_keypoints: Tensor,
-        target_rotation: Tensor,
-        target_translation: Tensor,
-        mask: Tensor,
-    ) -> Tensor:
-        pred = local_keypoints(pred_keypoints, pred_rotation, pred_translation)
-        target = local_keypoints(target_keypoints, target_rotation, target_translation)
-        return mpjpe(pred[..., 1:, :], target[..., 1:, :], mask)
+    def measure(self, pred_fingers: Tensor, target_fingers: Tensor, mask: Tensor) -> Tensor:
+        return mpjpe(pred_fingers, target_fingers, mask)
 
 
 class PalmRotationError(SampleMetric):

@@ -9,6 +9,7 @@ import csv
 import json
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-TextTable = tuple[list[str], list[list[str]]]
+from .base import SampleMetric
+
+Text = tuple[list[str], list[list[str]]]
 """Headings and cells."""
 
 # ----------------------------------------------------------------------------------------------------------- statistics
@@ -68,11 +71,20 @@ def format_share(share: float) -> str:
     return "-" if math.isnan(share) else f"{100 * share:.0f} %"
 
 
-def two_lines(heading: str) -> str:
-    """A heading on two lines that are as short as they can be, the second one empty for a single word."""
-    words = heading.split()
-    cuts = [(" ".join(words[:i]), " ".join(words[i:])) for i in range(1, len(words) + 1)]
-    return "\n".join(min(cuts, key=lambda cut: max(map(len, cut))))
+def metric_cells(columns: Iterable[type[SampleMetric]], line: Mapping[str, float]) -> list[str]:
+    """Metrics of a line as text: `NAME ± NAME_sd`, and below it `[NAME_low, NAME_high]` where the line has them.
+
+    Shares are in percent, without the spread, which of yes and no says nothing new.
+    """
+    cells = []
+    for column in columns:
+        mean, sd, low, high = (line.get(f"{column.key}{end}", math.nan) for end in ("", "_sd", "_low", "_high"))
+        digits = digits_of(mean, sd) if column.digits is None else column.digits
+        cell = format_spread(mean, sd, digits)
+        if column.unit == "share":
+            cell, digits, low, high = format_share(mean), 0, 100 * low, 100 * high
+        cells.append(cell if math.isnan(low) else f"{cell}\n[{low:.{digits}f}, {high:.{digits}f}]")
+    return cells
 
 
 # ----------------------------------------------------------------------------------------------------------- as a table
@@ -90,37 +102,58 @@ def new_table(title: str | None, caption: str | None, **style: Any) -> Table:
     return Table(title=title, caption=caption, box=box.SIMPLE, padding=(0, 1, 0, 0), **sides, **style)
 
 
-def screen_table(
-    title: str | None,
-    caption: str | None,
-    headings: Iterable[str],
-    cells: Iterable[Sequence[str]],
-    left: Collection[int] = (0,),
-    wraps: Collection[int] = (0,),
-) -> Table:
-    """A table for the screen.
+@dataclass(frozen=True)
+class TextTable:
+    """A table of text, for `rich.print` and in Markdown.
 
-    Args:
-        title: above it.
-        caption: below it.
+    Attributes:
+        title: of the table.
+        caption: what must be known to read it.
         headings: of the columns.
         cells: text, a row for each line.
-        left: columns that are aligned to the left.
-        wraps: columns whose text wraps where the screen is narrow.
+        left: columns that are aligned to the left; the others hold numbers.
     """
-    table = new_table(title, caption)
-    for i, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if i in left else "right", no_wrap=i not in wraps)
-    for line in cells:
-        table.add_row(*line)
-    return table
+
+    title: str
+    caption: str
+    headings: Sequence[str]
+    cells: Sequence[Sequence[str]]
+    left: Collection[int] = (0,)
+
+    def __rich__(self) -> Table:
+        table = new_table(self.title, self.caption)
+        for i, heading in enumerate(self.headings):
+            room = max((len(text) for line in self.cells for text in line[i].split("\n")), default=0)
+            shown = heading if len(heading) <= room else two_lines(heading)
+            table.add_column(shown, justify="left" if i in self.left else "right")
+        for line in self.cells:
+            table.add_row(*line)
+        return table
+
+    def markdown(self, level: int = 2) -> str:
+        """Heading, caption and table."""
+        table = markdown_table(self.headings, self.cells, self.left)
+        return "\n\n".join([f"{'#' * level} {self.title}", self.caption, table])
 
 
-def markdown_table(headings: Sequence[str], cells: Iterable[Sequence[str]], left: int) -> str:
-    """The same in Markdown, with the first `left` columns to the left; headings on one line."""
-    one_line = [" ".join(heading.split()) for heading in headings]
-    body = [one_line, [*["---"] * left, *["---:"] * (len(headings) - left)], *cells]
-    return "\n".join(f"| {' | '.join(line)} |".replace("\n", "<br>") for line in body)
+def two_lines(heading: str) -> str:
+    """A heading on two lines that are as short as they can be, where it has two words."""
+    words = heading.split()
+    cuts = [(" ".join(words[:i]), " ".join(words[i:])) for i in range(1, len(words))]
+    return "\n".join(min(cuts, key=lambda cut: max(map(len, cut)))) if cuts else heading
+
+
+def markdown_table(headings: Sequence[str], cells: Iterable[Sequence[str]], left: Collection[int]) -> str:
+    """A table in Markdown."""
+    rules = ["---" if i in left else "---:" for i in range(len(headings))]
+    return "\n".join(f"| {' | '.join(line)} |".replace("\n", "<br>") for line in (headings, rules, *cells))
+
+
+def write_markdown(path: Path, tables: Sequence[TextTable]) -> Path:
+    """Writes tables below one another, the first as the title of the file."""
+    text = "\n\n".join(table.markdown(level=2 if i else 1) for i, table in enumerate(tables))
+    path.write_text(text + "\n", encoding="utf-8")
+    return path
 
 
 def write_csv(path: Path, lines: Sequence[Mapping[str, Any]]) -> Path:

@@ -15,8 +15,8 @@ from ...models.grasp.evaluation import GROUND_TRUTH, KEPT
 from ..commandline.errors import RunError
 from . import results
 from .intervals import crossed_interval
-from .merging import merge_parts
-from .results import Row, by_method, group_rows, read_results
+from .merging import merge_parts, read_runs
+from .results import Row, by_method, group_rows
 
 FELT = "refine_fields"
 """Column of what the refinement felt of the object: "cloud", "mesh", or "-" where nothing was refined."""
@@ -46,20 +46,17 @@ def gather(paths: Iterable[str | Path]) -> list[Row]:
         RunError: a folder without results, a run of motions, refinements that felt different things, or runs that
             cannot be merged, see `merge_parts`.
     """
-    rows = merge_parts([(path, _rows_of(path)) for path in map(Path, paths)], _IDENTITY)
+    rows = merge_parts([(folder, _without_seed(folder, rows)) for folder, rows in read_runs(paths)], _IDENTITY)
     check_felt(rows)
     return sorted(rows, key=lambda row: row["method"] != GROUND_TRUTH)  # stable: the floor comes first
 
 
-def _rows_of(path: Path) -> list[Row]:
-    file = path / "results.parquet"
-    if not file.is_file():
-        raise RunError(f"{path}: expected a run with a results.parquet, found none; is the run finished?")
-    rows = read_results(file)
+def _without_seed(folder: Path, rows: Sequence[Row]) -> list[Row]:
+    """The rows of a grasp run, those of the data set's own grasps without a seed."""
     missing = [key for key in KEYS if not rows or key not in rows[0]]
     if missing:
         found = f"no column {missing[0]!r}" if rows else "no rows"
-        raise RunError(f"{file}: expected rows of a grasp run, found {found}; `dexzoo report` merges runs of motions")
+        raise RunError(f"{folder}: expected rows of a grasp run, found {found}; `dexzoo report` merges runs of motions")
     return [{**row, "seed": None} if row["method"] == GROUND_TRUTH else row for row in rows]
 
 

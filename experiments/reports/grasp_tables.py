@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.table import Table
 
 from ...metrics.base import SampleMetric
 from ...metrics.columns import grasp_columns, in_tables
-from ...metrics.tables import TextTable, format_share, markdown_table, screen_table, two_lines, write_csv
+from ...metrics.tables import Text, TextTable, format_share, metric_cells, write_csv, write_markdown
 from .grasp_results import DROP, PARTS, all_keys, summarise
 from .published import TABLE3
-from .results import Row, metric_cells
+from .results import Row
 
 COLUMNS, LEGACY_COLUMNS = in_tables(grasp_columns()), in_tables(grasp_columns(legacy=True))
 """Metrics of the table, and of the one of the same as the field's scripts compute it."""
@@ -37,10 +36,9 @@ _FILTERED = "The filter judges grasps by the true mesh."
 _DROPS = "What the filter drops, and each criterion by itself"
 _LEGACY = "As the field's scripts compute it"
 _FLAWED = "Flaws included, see docs/metrics.md; not to be compared with the exact columns."
-_LEFT = 3  # names, not numbers
 
 
-def text_lines(lines: Sequence[Row], columns: Mapping[str, type[SampleMetric]]) -> TextTable:
+def text_lines(lines: Sequence[Row], columns: Mapping[str, type[SampleMetric]]) -> Text:
     """Headings and cells of the table of some metrics as text; a cell has two lines, the second its interval."""
     shown = [column for key, column in columns.items() if key in lines[0]]
     cells = []
@@ -50,7 +48,7 @@ def text_lines(lines: Sequence[Row], columns: Mapping[str, type[SampleMetric]]) 
     return ["method", "refine", "filter", "grasps", *(column.title() for column in shown)], cells
 
 
-def drop_lines(lines: Sequence[Row]) -> TextTable:
+def drop_lines(lines: Sequence[Row]) -> Text:
     """Headings and cells of what the filter drops, by criterion."""
     keys = ["dropped", *(key for key in lines[0] if key.startswith(DROP))]
     titles = ["method", "refine", "candidates", *(key.removeprefix(DROP).replace("_", " ") for key in keys)]
@@ -60,8 +58,8 @@ def drop_lines(lines: Sequence[Row]) -> TextTable:
     return titles, [[*names, *cells] for names, cells in zip(about, shares, strict=True)]
 
 
-def tables(lines: Sequence[Row], title: str, published: bool = True) -> list[Table]:
-    """What is printed: exact columns, what the filter drops, legacy columns where there are any, the published rows.
+def tables(lines: Sequence[Row], title: str, published: bool = True) -> list[TextTable]:
+    """What is shown: exact columns, what the filter drops, legacy columns where there are any, the published rows.
 
     Args:
         lines: of `summarise`.
@@ -69,12 +67,12 @@ def tables(lines: Sequence[Row], title: str, published: bool = True) -> list[Tab
         published: the table is Table 3, beside which the published rows belong; False is for any other grasps.
     """
     heading, caption = (f"Table 3: {title}", EXPLANATION) if published else (title, _SHORT)
-    made = [_on_screen(heading, caption + _known(lines), *text_lines(lines, COLUMNS))]
+    made = [TextTable(heading, caption + _known(lines), *text_lines(lines, COLUMNS), left=range(3))]
     if any(key.startswith(DROP) for key in lines[0]):
-        made.append(screen_table(_DROPS, "share of candidates", *drop_lines(lines), left=(0, 1)))
+        made.append(TextTable(_DROPS, "share of candidates", *drop_lines(lines), left=(0, 1)))
     if _has_legacy(lines):
-        made.append(_on_screen(f"{_LEGACY}: {title}", _FLAWED, *text_lines(lines, LEGACY_COLUMNS)))
-    return [*made, TABLE3.table()] if published else made
+        made.append(TextTable(f"{_LEGACY}: {title}", _FLAWED, *text_lines(lines, LEGACY_COLUMNS), left=range(3)))
+    return [*made, TABLE3] if published else made
 
 
 def write_table(folder: Path, rows: Sequence[Row], title: str) -> list[Path]:
@@ -86,24 +84,13 @@ def write_table(folder: Path, rows: Sequence[Row], title: str) -> list[Path]:
         title: of the data; it says "demo data" where it is.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lines = summarise(rows)
-    keys = all_keys(rows)
+    lines, keys = summarise(rows), all_keys(rows)
     parquet, markdown = folder / "results.parquet", folder / "table3.md"
     pq.write_table(pa.Table.from_pylist([{key: row.get(key) for key in keys} for row in rows]), parquet)
-    table = markdown_table(*text_lines(lines, COLUMNS), left=_LEFT)
-    blocks = [f"# Table 3: {title}", EXPLANATION + _known(lines), table]
-    if any(key.startswith(DROP) for key in lines[0]):
-        blocks += [f"## {_DROPS}", markdown_table(*drop_lines(lines), left=2)]
     files = [parquet, write_csv(folder / "table3.csv", _split(lines, legacy=False))]
     if _has_legacy(lines):
         files.append(write_csv(folder / "table3_legacy.csv", _split(lines, legacy=True)))
-        blocks += [f"## {_LEGACY}", _FLAWED, markdown_table(*text_lines(lines, LEGACY_COLUMNS), left=_LEFT)]
-    markdown.write_text("\n\n".join([*blocks, TABLE3.markdown()]) + "\n", encoding="utf-8")
-    return [*files, markdown]
-
-
-def _on_screen(title: str, caption: str, headings: Sequence[str], cells: Sequence[Sequence[str]]) -> Table:
-    return screen_table(title, caption, map(two_lines, headings), cells, left=range(_LEFT))
+    return [*files, write_markdown(markdown, tables(lines, title))]
 
 
 def _known(lines: Sequence[Row]) -> str:

@@ -9,24 +9,24 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
-from rich.table import Table
 from scipy.stats import wilcoxon
 
 from ...metrics.columns import MOTIONS, in_tables
 from ...metrics.tables import (
+    Text,
     TextTable,
     format_difference,
     format_spread,
-    markdown_table,
-    screen_table,
-    two_lines,
+    metric_cells,
     write_csv,
     write_json,
+    write_markdown,
 )
-from .paired import Differences, paired_differences
+from .intervals import cluster_interval
+from .paired import paired_differences
 from .published import TABLE4
-from .report import merge
-from .results import Row, by_method, metric_cells
+from .report import means_of
+from .results import Row, by_method
 
 COLUMNS = in_tables(MOTIONS)
 """Metrics of the table."""
@@ -88,16 +88,10 @@ def lines_of(rows: Sequence[Row], costs: Mapping[str, Row]) -> list[Row]:
         costs: by method with ablation: `parameters` and `minutes`, where known.
 
     Returns:
-        Lines of `report.merge` without its difference, with `parameters` and `minutes`, NaN where not known.
-
-    Raises:
-        KeyError: rows that are not of motions.
+        Lines of `report.means_of`, with `parameters` and `minutes`, NaN where not known.
     """
-    lines = []
-    for line in sorted(merge(rows), key=lambda line: _rank(line["refine"])):
-        kept = {key: value for key, value in line.items() if key not in ("difference", "ci_low", "ci_high")}
-        lines.append({**kept, "parameters": math.nan, "minutes": math.nan, **costs.get(line["method"], {})})
-    return lines
+    lines = sorted(means_of(rows), key=lambda line: _rank(line["refine"]))
+    return [{**line, "parameters": math.nan, "minutes": math.nan, **costs.get(line["method"], {})} for line in lines]
 
 
 def compare(rows: Sequence[Row], base: str, metrics: Sequence[str] = TESTED) -> list[Comparison]:
@@ -142,7 +136,7 @@ def holm(p: Sequence[float]) -> list[float]:
     return corrected
 
 
-def text_lines(lines: Sequence[Row]) -> TextTable:
+def text_lines(lines: Sequence[Row]) -> Text:
     """Headings and cells of the table as text; the parameters are in millions, the minutes of one training."""
     columns = [column for key, column in COLUMNS.items() if key in lines[0]]
     with_costs = any(not math.isnan(line["parameters"]) for line in lines)
@@ -155,7 +149,7 @@ def text_lines(lines: Sequence[Row]) -> TextTable:
     return ["method", "mode", "runs", *(column.title() for column in columns), *costs], cells
 
 
-def comparison_lines(comparisons: Sequence[Comparison]) -> TextTable:
+def comparison_lines(comparisons: Sequence[Comparison]) -> Text:
     """Headings and cells of the paired tests as text."""
     cells = []
     for c in comparisons:
@@ -172,21 +166,17 @@ def explain_tests(comparisons: Sequence[Comparison], base: str) -> str:
     return TESTS.format(base=base, objects=f"{n} object{'s' * (n > 1)}", caveat=caveat)
 
 
-def tables(lines: Sequence[Row], comparisons: Sequence[Comparison], title: str, base: str) -> list[Table]:
-    """What is printed: the table, the tests of the first metric, the published rows. The files hold all tests."""
-    titles, cells = text_lines(lines)
-    made = [screen_table(f"Table 4: {title}", EXPLANATION, map(two_lines, titles), cells, left=(0, 1))]
-    shown = [c for c in comparisons if c.metric == comparisons[0].metric] if comparisons else []
-    if shown:
-        caption, tests = explain_tests(shown, base), comparison_lines(shown)
-        made.append(screen_table(f"Paired tests against {base}", caption, *tests, left=range(3)))
-    return [*made, TABLE4.table()]
+def tables(lines: Sequence[Row], comparisons: Sequence[Comparison], title: str, base: str) -> list[TextTable]:
+    """What is shown: the table, the paired tests, the published rows. On the screen the tests are of one metric."""
+    made = [TextTable(f"Table 4: {title}", EXPLANATION, *text_lines(lines), left=(0, 1))]
+    shown = [c for c in comparisons if c.metric == comparisons[0].metric]
+    return [*made, *_tests(shown, base), TABLE4]
 
 
 def write(
     folder: Path, lines: Sequence[Row], comparisons: Sequence[Comparison], title: str, base: str, facts: Row
 ) -> list[Path]:
-    """Writes table4.md, table4.csv and table4.json.
+    """Writes table4.md, table4.csv and table4.json, with the paired tests of all metrics.
 
     Args:
         folder: it is made.
@@ -197,30 +187,34 @@ def write(
         facts: what table4.json says beside.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    markdown = folder / "table4.md"
-    blocks = [f"# Table 4: {title}", EXPLANATION, markdown_table(*text_lines(lines), left=2)]
-    if comparisons:
-        blocks += [f"## Paired tests against {base}", explain_tests(comparisons, base)]
-        blocks += [markdown_table(*comparison_lines(comparisons), left=3)]
-    markdown.write_text("\n\n".join([*blocks, TABLE4.markdown()]) + "\n", encoding="utf-8")
+    first, *_, published = tables(lines, comparisons, title, base)
     content = {**facts, "title": title, "base": base, "lines": lines, "tests": [asdict(c) for c in comparisons]}
-    return [markdown, write_csv(folder / "table4.csv", lines), write_json(folder / "table4.json", content)]
+    return [
+        write_markdown(folder / "table4.md", [first, *_tests(comparisons, base), published]),
+        write_csv(folder / "table4.csv", lines),
+        write_json(folder / "table4.json", content),
+    ]
+
+
+def _tests(comparisons: Sequence[Comparison], base: str) -> list[TextTable]:
+    """The table of some paired tests, where there are any."""
+    if not comparisons:
+        return []
+    caption = explain_tests(comparisons, base)
+    return [TextTable(f"Paired tests against {base}", caption, *comparison_lines(comparisons), left=range(3))]
 
 
 def _compare_methods(
     metric: str, mode: str, methods: Mapping[str, Sequence[Row]], base: Sequence[Row]
 ) -> list[Comparison]:
     """One family of tests."""
-    family: list[tuple[str, Differences, float]] = []
-    for method, rows in methods.items():
-        found = paired_differences(rows, base, metric)
-        family.append((method, found, wilcoxon_p(found.values)))
-    if not any(len(found.values) for _, found, _ in family):
+    pairs = {method: paired_differences(rows, base, metric) for method, rows in methods.items()}
+    p = [wilcoxon_p(values) for values, _ in pairs.values()]
+    if all(math.isnan(x) for x in p):
         return []
-    corrected = holm([p for *_, p in family])
     return [
-        Comparison(metric, mode, method, len(found.values), found.n_objects, *found.interval(), p, p_holm)
-        for (method, found, p), p_holm in zip(family, corrected, strict=True)
+        Comparison(metric, mode, method, len(values), len(set(objects)), *cluster_interval(values, objects), raw, holms)
+        for (method, (values, objects)), raw, holms in zip(pairs.items(), p, holm(p), strict=True)
     ]
 
 

@@ -4,40 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .intervals import cluster_interval
 from .results import Row
 
 
-@dataclass(frozen=True)
-class Differences:
-    """Method minus reference, averaged over the seeds that both have.
+def paired_differences(rows: Iterable[Row], base: Iterable[Row], metric: str) -> tuple[NDArray[np.float64], list[str]]:
+    """Method minus reference by clip, averaged over the seeds that both have.
 
-    Attributes:
-        values: (N,), one per clip.
-        objects: N names, the object of each clip.
+    Rows are paired by seed, fold and clip; a value that one of the methods lacks pairs with nothing.
+
+    Returns:
+        Differences (N,), and the object of each of the N clips: what `cluster_interval` takes.
     """
-
-    values: NDArray[np.float64]
-    objects: tuple[str, ...]
-
-    @property
-    def n_objects(self) -> int:
-        """How many objects the clips are of."""
-        return len(set(self.objects))
-
-    def interval(self) -> tuple[float, float, float]:
-        """Mean and its 95 % interval, see `cluster_interval`."""
-        return cluster_interval(self.values, self.objects)
-
-
-def paired_differences(rows: Iterable[Row], base: Iterable[Row], metric: str) -> Differences:
-    """Pairs the rows of two methods by seed, fold and clip; a value that one of them lacks pairs with nothing."""
     beside = _values(base, metric)
     clips: dict[tuple[Any, ...], list[float]] = {}
     objects: dict[tuple[Any, ...], str] = {}
@@ -45,7 +27,7 @@ def paired_differences(rows: Iterable[Row], base: Iterable[Row], metric: str) ->
         if (seed, fold, clip) in beside:
             clips.setdefault((fold, clip), []).append(value - beside[seed, fold, clip][0])
             objects[fold, clip] = obj
-    return Differences(np.array([float(np.mean(x)) for x in clips.values()]), tuple(objects[name] for name in clips))
+    return np.array([float(np.mean(x)) for x in clips.values()]), [objects[name] for name in clips]
 
 
 def _values(rows: Iterable[Row], metric: str) -> dict[tuple[Any, ...], tuple[float, str]]:

@@ -13,12 +13,22 @@ from omegaconf import DictConfig
 
 from ...geometry.progress import working
 from ...metrics.columns import MOTIONS, in_tables
-from ...metrics.tables import TextTable, console, format_difference, markdown_table, mean_and_sd, write_csv
+from ...metrics.tables import (
+    Text,
+    TextTable,
+    console,
+    format_difference,
+    mean_and_sd,
+    metric_cells,
+    write_csv,
+    write_markdown,
+)
 from ...metrics.tool.table_file import write_table
 from ..commandline.errors import RunError
-from .merging import merge_parts
+from .intervals import cluster_interval
+from .merging import merge_parts, read_runs
 from .paired import paired_differences
-from .results import Row, by_method, group_rows, method_label, metric_cells, metric_names, narrow_table, read_results
+from .results import Row, by_method, group_rows, method_label, metric_names
 
 COLUMNS = in_tables(MOTIONS)
 
@@ -32,23 +42,32 @@ def gather(paths: Iterable[str | Path]) -> list[Row]:
         RunError: a folder without results, runs that cannot be merged (see `merge_parts`), or that were tested on
             other clips.
     """
-    parts: list[tuple[Path, list[Row]]] = []
-    for path in map(Path, paths):
-        own = path / "results.parquet"
-        files = [own] if own.exists() else _outermost(path.rglob("results.parquet"))
-        if not files:
-            raise RunError(
-                f"{path}: expected a run or a sweep with a results.parquet, found none; is the run finished?"
-            )
-        parts += [(file.parent, read_results(file)) for file in files]
-    rows = merge_parts(parts, ("refine", "seed", "fold", "clip"))
+    rows = merge_parts(read_runs(paths), ("refine", "seed", "fold", "clip"))
     if "candidate" not in rows[0]:  # grasps have no clips in common; they are refused for having no MPJPE
         _check_clips(rows)
     return rows
 
 
-def merge(rows: Sequence[Row], reference: str = "timed", metric: str = "mpjpe_cm") -> list[Row]:
+def means_of(rows: Sequence[Row]) -> list[Row]:
     """One line per method, ablation and refinement.
+
+    Returns:
+        Lines with `method`, `refine`, `runs` (seeds x folds), and for every metric `NAME` the mean over clips, averaged
+        over runs, and `NAME_sd`, the standard deviation of the runs' means.
+    """
+    names, lines = metric_names(rows), []
+    for (method, refine), group in by_method(rows).items():
+        runs = group_rows(group, "seed", "fold").values()
+        line: Row = {"method": method, "refine": refine, "runs": len(runs)}
+        for name in names:
+            means = [mean_and_sd(row.get(name, np.nan) for row in run)[0] for run in runs]
+            line[name], line[f"{name}_sd"], _ = mean_and_sd(means)
+        lines.append(line)
+    return lines
+
+
+def merge(rows: Sequence[Row], reference: str = "timed", metric: str = "mpjpe_cm") -> list[Row]:
+    """The lines of `means_of`, with the paired difference in one metric from a reference.
 
     Args:
         rows: of `gather`.
@@ -56,31 +75,22 @@ def merge(rows: Sequence[Row], reference: str = "timed", metric: str = "mpjpe_cm
         metric: the one compared.
 
     Returns:
-        Lines with `method`, `refine`, `runs` (seeds x folds), and for every metric `NAME` the mean over clips, averaged
-        over runs, and `NAME_sd`, the standard deviation of the runs' means; then `difference`, `ci_low` and `ci_high`,
-        the paired difference in `metric` from the reference and its 95 % interval (`paired.cluster_interval`).
+        Lines with `difference` and its 95 % interval, `ci_low` and `ci_high` (`cluster_interval`).
 
     Raises:
         RunError: rows without the metric.
     """
-    names = metric_names(rows)
-    if metric not in names:
+    if metric not in metric_names(rows):
         raise RunError(f"expected runs of motion models, with the metric {metric}, found none; grasps: `dexzoo table3`")
     base = [row for row in rows if row["method"] == reference]
     lines = []
-    for (method, refine), group in by_method(rows).items():
-        runs = group_rows(group, "seed", "fold").values()
-        line: Row = {"method": method, "refine": refine, "runs": len(runs)}
-        for name in names:
-            means = [mean_and_sd(row.get(name, np.nan) for row in run)[0] for run in runs]
-            line[name], line[f"{name}_sd"], _ = mean_and_sd(means)
-        differences = paired_differences([] if group[0]["method"] == reference else group, base, metric)
-        line["difference"], line["ci_low"], line["ci_high"] = differences.interval()
-        lines.append(line)
+    for line, group in zip(means_of(rows), by_method(rows).values(), strict=True):
+        pairs = paired_differences([] if group[0]["method"] == reference else group, base, metric)
+        lines.append(line | dict(zip(("difference", "ci_low", "ci_high"), cluster_interval(*pairs), strict=True)))
     return lines
 
 
-def text_lines(lines: Sequence[Row], reference: str) -> TextTable:
+def text_lines(lines: Sequence[Row], reference: str) -> Text:
     """Headings and cells of the table as text."""
     columns = [column for key, column in COLUMNS.items() if key in lines[0]]
     cells = []
@@ -92,25 +102,20 @@ def text_lines(lines: Sequence[Row], reference: str) -> TextTable:
     return ["method", "refine", "runs", *titles, f"MPJPE - {reference} (95 % CI)"], cells
 
 
-def write_report(folder: Path, lines: Sequence[Row], title: str, reference: str) -> list[Path]:
-    """Writes report.md and report.csv."""
-    folder.mkdir(parents=True, exist_ok=True)
-    markdown, text = folder / "report.md", markdown_table(*text_lines(lines, reference), left=2)
-    markdown.write_text(f"# {title}\n\n{_explanation(reference)}\n\n{text}\n", encoding="utf-8")
-    return [markdown, write_csv(folder / "report.csv", lines)]
-
-
 def report(paths: Sequence[str | Path], out: Path, reference: str = "timed") -> None:
     """Merges runs, prints the table and writes report.md, report.csv and table.json into `out`."""
     rows = gather(paths)
     with working(f"comparing {len(rows)} rows"):
         lines = merge(rows, reference)
     title = f"{rows[0]['data']}, hand {rows[0]['hand']}, {len({(r['fold'], r['clip']) for r in rows})} test clips"
-    table, screen = text_lines(lines, reference), console()
-    screen.print(narrow_table(title, _explanation(reference), *table))
-    seeds = [row["seed"] for row in rows]
-    files = [*write_report(out, lines, title, reference), write_table(out, title, *table, rows[0]["data"], seeds)]
-    for path in files:
+    table, screen = TextTable(title, _explanation(reference), *text_lines(lines, reference), left=(0, 1)), console()
+    screen.print(table)
+    out.mkdir(parents=True, exist_ok=True)
+    for path in (
+        write_markdown(out / "report.md", [table]),
+        write_csv(out / "report.csv", lines),
+        write_table(out, title, table.headings, table.cells, rows[0]["data"], [row["seed"] for row in rows]),
+    ):
         screen.print(f"report       {path}", soft_wrap=True)
 
 
@@ -138,15 +143,6 @@ def _check_clips(rows: Sequence[Row]) -> None:
                 f"clips: expected all runs to be tested on the same clips, found {len(known)} of {other}, "
                 f"{len(clips)} of {name}, and {len(clips & known)} in both"
             )
-
-
-def _outermost(files: Iterable[Path]) -> list[Path]:
-    ordered = sorted(files, key=lambda file: len(file.parts))
-    kept: list[Path] = []
-    for file in ordered:
-        if not any(file.is_relative_to(other.parent) for other in kept):
-            kept.append(file)
-    return sorted(kept)
 
 
 def _explanation(reference: str) -> str:

@@ -9,20 +9,9 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.table import Table
 
-from ...metrics.base import SampleMetric
 from ...metrics.columns import CONTACT_MAPS, MOTIONS, grasp_columns, in_tables
-from ...metrics.tables import (
-    TextTable,
-    digits_of,
-    format_share,
-    format_spread,
-    mean_and_sd,
-    screen_table,
-    two_lines,
-    write_json,
-)
+from ...metrics.tables import Text, TextTable, mean_and_sd, metric_cells, write_json
 
 Row = dict[str, Any]
 Key = TypeVar("Key")
@@ -101,23 +90,7 @@ def flat_summary(rows: Sequence[Row]) -> dict[str, float]:
     }
 
 
-def metric_cells(columns: Iterable[type[SampleMetric]], line: Mapping[str, float]) -> list[str]:
-    """Metrics of a line as text: `NAME ± NAME_sd`, and below it `[NAME_low, NAME_high]` where the line has them.
-
-    Shares are in percent, without the spread, which of yes and no says nothing new.
-    """
-    cells = []
-    for column in columns:
-        mean, sd, low, high = (line.get(f"{column.key}{end}", np.nan) for end in ("", "_sd", "_low", "_high"))
-        digits = digits_of(mean, sd) if column.digits is None else column.digits
-        cell = format_spread(mean, sd, digits)
-        if column.unit == "share":
-            cell, digits, low, high = format_share(mean), 0, 100 * low, 100 * high
-        cells.append(cell if np.isnan(low) else f"{cell}\n[{low:.{digits}f}, {high:.{digits}f}]")
-    return cells
-
-
-def text_lines(rows: Sequence[Row]) -> TextTable:
+def text_lines(rows: Sequence[Row]) -> Text:
     """Headings and cells of the table of a run: one line per method and refinement, mean ± sd over samples."""
     columns = [column for key, column in COLUMNS.items() if key in metric_names(rows)]
     cells = []
@@ -129,15 +102,9 @@ def text_lines(rows: Sequence[Row]) -> TextTable:
     return ["method", "refine", *arrows], cells
 
 
-def narrow_table(title: str, caption: str, headings: Sequence[str], cells: Sequence[Sequence[str]]) -> Table:
-    """A table for the screen with method and refinement first; its numbers wrap where the screen is narrow."""
-    n = len(headings)
-    return screen_table(title, caption, map(two_lines, headings), cells, left=(0, 1), wraps=range(2, n))
-
-
-def results_table(rows: Sequence[Row], title: str) -> Table:
-    """`text_lines` for the screen."""
-    return narrow_table(title, "mean ± standard deviation over samples", *text_lines(rows))
+def results_table(rows: Sequence[Row], title: str) -> TextTable:
+    """The table of a run."""
+    return TextTable(title, "mean ± standard deviation over samples", *text_lines(rows), left=(0, 1))
 
 
 def write_results(folder: Path, rows: Sequence[Row], facts: Mapping[str, Any]) -> list[Path]:

@@ -29,7 +29,7 @@ from .meshes import find_meshes
 from .pictures import Scene, caption, draw_histograms, draw_worst, worst_rows
 from .plan import Chunk, EvaluationError, Settings, limited, plan_chunks
 from .shards import check_settings, doubts_of, grasp_table, is_finished, read_shard, repairs_of, write_whole
-from .summary import Columns, object_table, overall_lines, overall_table, summarise
+from .summary import Columns, object_table, overall_table, summarise
 from .table_file import write_table
 from .work import Measured, run_here, run_processes, run_ray
 
@@ -103,10 +103,11 @@ def evaluate(
     values, doubts = {column.key: table[column.key].to_numpy() for column in chosen}, doubts_of(table)
     overall, each = summarise(table["object"], values)
     files = _write(out, table, settings.facts(hand), overall, each, failures, chosen)
-    files += (write_table(out, "all grasps", *overall_lines(overall, chosen), _counted(sets)),)
+    means = overall_table(overall, chosen)
+    files += (write_table(out, means.title, means.headings, means.cells, _counted(sets)),)
     if pictures:
         files += _draw(out, hand, sets, meshes, values, chosen, drawn)
-    for printed in (object_table(each, chosen), overall_table(overall, chosen)):
+    for printed in (object_table(each, chosen), means):
         console.print(printed)
     for message in doubts.messages():
         console.print(f"[red]{message}[/]", soft_wrap=True)

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from rich.table import Table
 
 from ..base import SampleMetric
 from ..columns import CONTACT_MAPS, LEGACY, METRICS, MOTIONS, SPREADS
 from ..grasp import GraspMetric
-from ..tables import TextTable, format_spread, mean_and_sd, screen_table
+from ..tables import TextTable, format_spread, mean_and_sd
 
 Columns = Mapping[str, NDArray[np.float64]]
 Stats = dict[str, float]
@@ -53,23 +52,17 @@ def summarise(objects: pa.ChunkedArray, columns: Columns) -> tuple[dict[str, Sta
     return {key: column_stats(x) for key, x in columns.items()}, each
 
 
-def overall_lines(stats: Mapping[str, Stats], chosen: Sequence[type[GraspMetric]]) -> TextTable:
+def overall_table(stats: Mapping[str, Stats], chosen: Sequence[type[GraspMetric]]) -> TextTable:
     """One line per column: mean and sd, median, counts, and which direction is better."""
-    cells = []
+    headings, cells = ["column", "unit", "better", "mean ± sd", "median", "n", "n_nan"], []
     for column in chosen:
         s = stats[column.key]
         spread, median = (format_spread(*x, digits=column.digits) for x in ((s["mean"], s["sd"]), (s["median"],)))
         cells.append([column.key, column.unit, column.better(), spread, median, f"{s['n']}", f"{s['n_nan']}"])
-    return ["column", "unit", "better", "mean ± sd", "median", "n", "n_nan"], cells
+    return TextTable("all grasps", "mean ± standard deviation over grasps", headings, cells, left=range(3))
 
 
-def overall_table(stats: Mapping[str, Stats], chosen: Sequence[type[GraspMetric]]) -> Table:
-    """`overall_lines` for the screen."""
-    caption = "mean ± standard deviation over grasps"
-    return screen_table("all grasps", caption, *overall_lines(stats, chosen), left=range(3), wraps=())
-
-
-def object_table(each: Mapping[str, Mapping[str, Stats]], chosen: Sequence[type[GraspMetric]]) -> Table:
+def object_table(each: Mapping[str, Mapping[str, Stats]], chosen: Sequence[type[GraspMetric]]) -> TextTable:
     """One line per object: its grasps, and mean ± sd of the first column of each metric."""
     leading = {group[0] for group in (*METRICS.values(), *LEGACY.values())}
     chosen = [column for column in chosen if column in leading]
@@ -81,10 +74,10 @@ def object_table(each: Mapping[str, Mapping[str, Stats]], chosen: Sequence[type[
         spreads = (format_spread(each[name][c.key]["mean"], each[name][c.key]["sd"], c.digits) for c in chosen)
         cells.append([name, f"{first['n'] + first['n_nan']:.0f}", *spreads])
     caption = f"mean ± standard deviation over an object's grasps{left}"
-    return screen_table("objects", caption, headings, cells, wraps=range(2, len(headings)))
+    return TextTable("objects", caption, headings, cells)
 
 
-def metric_tables() -> list[Table]:
+def metric_tables() -> list[TextTable]:
     """Every metric, of grasps, motions and contact maps: its columns with unit, direction, definition and source."""
     of_grasps = []
     for name, group in METRICS.items():
@@ -98,12 +91,11 @@ def metric_tables() -> list[Table]:
     ]
 
 
-def _listed(title: str, asked_by: str | None, columns: Iterable[tuple[type[SampleMetric], str]]) -> Table:
+def _listed(title: str, asked_by: str | None, columns: Iterable[tuple[type[SampleMetric], str]]) -> TextTable:
     headings = [asked_by] if asked_by else []
     cells = [
         [*[name] * len(headings), c.key, c.unit, c.better(), c.definition(), c.source, " ".join(c.heading.split())]
         for c, name in columns
     ]
-    n = len(headings)
     headings += ["column", "unit", "better", "definition", "source", "heading in tables"]
-    return screen_table(title, None, headings, cells, left=range(len(headings)), wraps=(n + 3, n + 4))
+    return TextTable(title, "", headings, cells, left=range(len(headings)))

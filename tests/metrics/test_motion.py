@@ -39,6 +39,8 @@ def _batch(lengths: list[int], seed: int) -> dict[str, Tensor]:
         "mask": torch.arange(T) < torch.tensor(lengths)[:, None],
         "pred_rotation": torch.linalg.qr(draw(T, 3, 3))[0],
         "target_rotation": torch.linalg.qr(draw(T, 3, 3))[0],
+        "pred_fingers": draw(T, 3, 3),
+        "target_fingers": draw(T, 3, 3),
         "pred_translation": draw(T, 3),
         "target_translation": draw(T, 3),
         "pred_joints": draw(T, 5),

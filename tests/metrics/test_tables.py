@@ -39,7 +39,7 @@ def test_other_numbers_as_text() -> None:
 @pytest.mark.parametrize(
     ("heading", "lines"),
     [
-        ("Q1", "Q1\n"),
+        ("Q1", "Q1"),
         ("AVE (m²·100)", "AVE\n(m²·100)"),
         ("vertex offset (cm)", "vertex\noffset (cm)"),
         ("held in six directions", "held in six\ndirections"),
@@ -51,18 +51,33 @@ def test_a_heading_on_two_short_lines(heading: str, lines: str) -> None:
 
 
 def test_one_table_on_the_screen_in_markdown_and_as_csv(tmp_path) -> None:
-    headings, cells = ["method\n", "error\n(cm)"], [["ours", "1.20\n[1.10, 1.30]"], ["theirs", "-"]]
+    cells = [["ours", "1.2\n[1, 3]", "-"], ["theirs", "-", "0.123 ± 0.100"]]
+    table = tables.TextTable("Errors", "below", ["method", "mean error (cm)", "AVE (cm²)"], cells)
     screen = Console(width=60, record=True, file=io.StringIO())
-    screen.print(tables.screen_table("Errors", "below", headings, cells))
+    screen.print(table)
     shown = [line.rstrip() for line in screen.export_text().splitlines()]
-    assert shown[2:4] == [" method         error", "                 (cm)"]
-    assert shown[5:8] == [" ours            1.20", "         [1.10, 1.30]", " theirs             -"]
-    assert tables.markdown_table(headings, cells, left=1).splitlines() == [
-        "| method | error (cm) |",
-        "| --- | ---: |",
-        "| ours | 1.20<br>[1.10, 1.30] |",
-        "| theirs | - |",
+    assert shown[2:4] == [
+        "               mean",
+        " method  error (cm)      AVE (cm²)",
+    ]  # on two lines where that is narrower
+    assert shown[5:8] == [
+        " ours           1.2              -",
+        "             [1, 3]",
+        " theirs           -  0.123 ± 0.100",
     ]
+    screen = Console(width=16, record=True, file=io.StringIO())
+    screen.print(table)
+    assert "…" not in screen.export_text()  # a number on two lines, never cut
+    assert table.markdown().splitlines() == [
+        *("## Errors", "", "below", ""),
+        "| method | mean error (cm) | AVE (cm²) |",
+        "| --- | ---: | ---: |",
+        "| ours | 1.2<br>[1, 3] | - |",
+        "| theirs | - | 0.123 ± 0.100 |",
+    ]
+    both = tables.write_markdown(tmp_path / "a.md", [table, table]).read_text()
+    assert both.startswith("# Errors\n\nbelow\n\n| method |")
+    assert "|\n\n## Errors\n" in both
     lines = [{"method": "ours", "error_cm": 1.0 / 3}, {"method": "theirs", "error_cm": math.nan}]
     rows = list(csv.DictReader(tables.write_csv(tmp_path / "a.csv", lines).open()))
     assert [float(row["error_cm"]) for row in rows] == pytest.approx([1 / 3, math.nan], abs=0, nan_ok=True)

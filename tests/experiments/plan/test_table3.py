@@ -252,7 +252,7 @@ def test_markdown_has_the_cells_of_the_lines_and_the_published_rows(rows, tmp_pa
     assert text.startswith("# Table 3: demo data, 3 test objects\n")
     assert f"| model | off | off | 24 | {cell} | 50 %<br>[50, 50] |" in text
     assert "| model | tta | 24 | 25 % | 25 % | 0 % |" in text
-    assert published.TABLE3.caveat in text
+    assert published.TABLE3.caption in text
     assert "| GRAB | RealDex | 1.93 | 1.82 | 0.91 ± 1.35 | 2.40 |" in text
 
 
