@@ -125,7 +125,7 @@ class TextTable:
         for i, heading in enumerate(self.headings):
             room = max((len(text) for line in self.cells for text in line[i].split("\n")), default=0)
             shown = heading if len(heading) <= room else two_lines(heading)
-            table.add_column(shown, justify="left" if i in self.left else "right")
+            table.add_column(shown, justify="left" if i in self.left else "right", overflow="fold")
         for line in self.cells:
             table.add_row(*line)
         return table
