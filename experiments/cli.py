@@ -22,7 +22,7 @@ VERBS = {
     "status": "say how far the runs of a table, a sweep or an experiment are",
     "bench": "time dexzoo against its peers",
     "evaluate": "measure grasps of a file: penetration, volumes, displacement, Q1, ...",
-    "metrics": "list the metrics of grasps: unit, direction, definition, source",
+    "metrics": "list all metrics: unit, direction, definition, source",
     "definitions": "measure the same grasps by every definition in use",
     "hand": "check and draw a hand, shipped or yours",
     "identify": "say which published network a file of weights is",

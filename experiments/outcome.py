@@ -14,9 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from dexzoo import __version__
 
+from ..metrics.tables import console
 from ..metrics.tool.table_file import write_table
 from ..models import GraspGeneration, MotionSynthesis, Task
-from .commandline.screen import console
 from .reports import figures, grasp_figures, grasp_results, grasp_tables, results
 from .training import tracking
 from .training.callbacks import EffectiveBatch, TrainingClock

@@ -243,7 +243,7 @@ def _write_measured(
     found, kept = measure(job, modes, felt, select, cfg.decompose)
     title = job.objs[0].name if len(job.objs) == 1 else f"{len(job.objs)} objects"
     table, out = label_rows(found, variant=None, seed=cfg.seed, data=title), console()
-    lines = [line for line in grasp_results.summarise(table) if select is not None or not line.filtered]
+    lines = [line for line in grasp_results.summarise(table) if select is not None or line["filter"] == "off"]
     for shown in grasp_tables.tables(lines, f"{title}: {sum(map(len, job.sets))} grasps", published=False):
         out.print(shown)
     pq.write_table(pa.Table.from_pylist(table), folder / "results.parquet")

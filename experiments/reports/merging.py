@@ -9,12 +9,30 @@ from typing import Any
 import numpy as np
 
 from ..commandline.errors import RunError
-from .results import KEYS, Row, method_label
+from .results import KEYS, Row, method_label, read_results
 
 RTOL, ATOL = 1e-4, 1e-4
 """How far apart the values of a baseline may be in two runs: other devices and batches round differently."""
 
 _NOT_COMPARED = (*KEYS, "mesh")  # which run, sample and file; all other columns are results
+
+
+def read_runs(paths: Iterable[str | Path]) -> list[tuple[Path, list[Row]]]:
+    """Folder and rows of each run. A folder with folds counts as their merged results, a sweep as all of its runs.
+
+    Raises:
+        RunError: a folder without results.
+    """
+    parts: list[tuple[Path, list[Row]]] = []
+    for path in map(Path, paths):
+        own = path / "results.parquet"
+        files = [own] if own.exists() else _outermost(path.rglob("results.parquet"))
+        if not files:
+            raise RunError(
+                f"{path}: expected a run or a sweep with a results.parquet, found none; is the run finished?"
+            )
+        parts += [(file.parent, read_results(file)) for file in files]
+    return parts
 
 
 def merge_parts(parts: Iterable[tuple[Path, Sequence[Row]]], names: Sequence[str]) -> list[Row]:
@@ -95,3 +113,12 @@ def _agree(one: Any, other: Any) -> bool:
     except ValueError:
         return one == other
     return a.shape == b.shape and np.allclose(a, b, rtol=RTOL, atol=ATOL, equal_nan=True)
+
+
+def _outermost(files: Iterable[Path]) -> list[Path]:
+    ordered = sorted(files, key=lambda file: len(file.parts))
+    kept: list[Path] = []
+    for file in ordered:
+        if not any(file.is_relative_to(other.parent) for other in kept):
+            kept.append(file)
+    return sorted(kept)

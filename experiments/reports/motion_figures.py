@@ -70,8 +70,7 @@ def draw(
     first = next(iter(rollouts))
     for word, percentile in tracked(PERCENTILES.items(), "drawing clips"):
         name = clip_at_percentile({clip: errors[first][clip] for clip in common}, percentile)
-        measured = " ".join(COLUMNS[key].split())
-        heading = f"{title}: {name}\n{word} clip of {first} by {measured}; the numbers are this clip's"
+        heading = f"{title}: {name}\n{word} clip of {first} by {COLUMNS[key].title()}; the numbers are this clip's"
         poses = {f"{method}  {errors[method][name]:.2f}": clips[name] for method, clips in rollouts.items()}
         scene = ClipScene(hand, samples[name], poses, size)
         files.append(folder / f"sheet_{word}.png")

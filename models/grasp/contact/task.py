@@ -15,7 +15,8 @@ from ....datamodules.grasps import GraspDataModule
 from ....datamodules.transforms import PerturbHand
 from ....datamodules.types import GraspBatch
 from ....losses.contact import contact_bins, soft_contact
-from ....metrics.functional.contact_map import calibration_error, contact_f1
+from ....metrics.base import measured
+from ....metrics.columns import CONTACT_MAPS
 from ...task import Row, Task, draw_generator
 from .model import ContactPredictor
 
@@ -129,8 +130,8 @@ class ContactPrediction(Task):
     def _errors(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
         network = self.network
         touches = network.probability(logits, _TOUCHES) >= 0.5
-        errors = _map_errors(network.expected(logits), network.mode(logits), touches, target, network.bins)
-        return errors | {"calibration_error": calibration_error(logits, target)}
+        maps = (network.expected(logits), network.mode(logits), touches)
+        return _map_errors(*maps, target, network.bins, logits=logits)
 
 
 def _generators(batch: GraspBatch) -> list[torch.Generator]:
@@ -138,14 +139,10 @@ def _generators(batch: GraspBatch) -> list[torch.Generator]:
     return [draw_generator(0, name) for name in batch.names]
 
 
-def _map_errors(expected: Tensor, likeliest: Tensor, touches: Tensor, target: Tensor, bins: int) -> dict[str, Tensor]:
-    """Errors of contact maps (B, N) in [0, 1], one value per grasp, from expected values, likeliest values, and
-    touching points.
-
-    The accuracy is that of the network's `bins` classes: fewer classes are easier.
-    """
-    return {
-        "bin_accuracy": (contact_bins(likeliest, bins) == contact_bins(target, bins)).double().mean(1),
-        "contact_f1": contact_f1(touches, target >= _TOUCHES),
-        "contact_mae": (expected - target).abs().mean(1),
-    }
+def _map_errors(
+    expected: Tensor, likeliest: Tensor, touches: Tensor, target: Tensor, bins: int, **inputs: Tensor
+) -> dict[str, Tensor]:
+    """Errors of contact maps (B, N) in [0, 1], one value per grasp: mean, likeliest value, and which points touch."""
+    inputs |= {"pred_bins": contact_bins(likeliest, bins), "target_bins": contact_bins(target, bins)}
+    inputs |= {"pred_touch": touches, "target_touch": target >= _TOUCHES, "expected": expected, "target": target}
+    return measured(CONTACT_MAPS, inputs)
