@@ -15,7 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from dexzoo import __version__
 
 from ..metrics.tool.table_file import write_table
-from ..models import GraspGeneration, MotionSynthesis, Task
+from ..models import Task
+from .commandline.screen import console
 from .reports import figures, grasp_figures, grasp_results, grasp_tables, results
 from .training import tracking
 from .training.callbacks import EffectiveBatch, TrainingClock
@@ -98,19 +99,18 @@ def draw(
 ) -> list[Path]:
     """The pictures of a test of motions or grasps, into `figures` of the run folder; none for contact maps."""
     folder = Path(cfg.run_dir) / "figures"
-    if isinstance(task, MotionSynthesis):
-        methods: Any = (task, *references)
+    if task.supports_rollouts:
         headline = [row for row in task.results if row["refine"] == task.results[0]["refine"]]
         return figures.draw(
             folder,
             task.hand,
             datamodule.test,
-            {t.method: t.rollouts for t in methods},
+            {t.method: t.rollouts for t in (task, *references)},
             {row["clip"]: row["mpjpe_cm"] for row in headline if row["clip"] in task.rollouts},  # those of this process
             datamodule.title,
             cfg.figures,
         )
-    if isinstance(task, GraspGeneration):
+    if task.supports_sampling:
         path, size = folder / "grasps.png", cfg.figures.size
         return [grasp_figures.draw(path, rows, datamodule.title, size=size, hand=task.hand)]
     return []
@@ -124,7 +124,7 @@ def conclude(cfg: DictConfig, rows: Sequence[results.Row], merge: bool) -> None:
         facts = {"name": cfg.name, "dexzoo": __version__, "data": rows[0]["data"]}
         results.write_results(folder, rows, facts | {"provenance": provenance(sys.argv[1:], cfg)})
     n = len({(row["fold"], row["clip"]) for row in rows})
-    out = results.console()
+    out = console()
     title = f"{cfg.name}: {rows[0]['data']}, {n} {cfg.unit}"
     of_grasps = "candidate" in rows[0]
     lines = grasp_results.summarise(rows) if of_grasps else []

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.utils.data import DistributedSampler
@@ -22,11 +23,18 @@ from dexzoo import __version__
 from ..datamodules.base import batch_generator
 from ..geometry.progress import working
 from ..hands import load_hand
+from ..hands.pose import HandPose
 from ..losses import FiniteWatch
 from . import pace
 from .precision import take_over_precision
+from .published.checkpoints import Report
 
 Row = dict[str, Any]
+
+Network = TypeVar("Network", bound=nn.Module)
+"""Tensors in, poses or maps out."""
+Data = TypeVar("Data", bound=L.LightningDataModule)
+"""What it is trained and tested on."""
 
 
 def draw_generator(seed: int, name: str) -> torch.Generator:
@@ -40,8 +48,10 @@ def draw_generator(seed: int, name: str) -> torch.Generator:
     return batch_generator(seed, *words.tolist())
 
 
-class Task(L.LightningModule):
+class Task(L.LightningModule, Generic[Network, Data]):
     """A network with its optimiser; subclasses say what is learned and how it is tested.
+
+    What it can do is asked of it, never of its class: `supports_rollouts`, `supports_sampling`, `contact_predictor`.
 
     Args:
         network: makes the network from a hand (a partial: `hand -> network`).
@@ -57,20 +67,25 @@ class Task(L.LightningModule):
         config: of the run, plain values; it goes into checkpoints.
         data_facts: of the data that it was set up with, likewise.
         results: rows of the last test; `row_keys` tell them apart.
+        rollouts: motions of the last test by clip, those of this process; none where `supports_rollouts` is False.
 
     Raises:
         ValueError: a network with parameters without `optimizer`.
     """
 
-    datamodule_type: type[L.LightningDataModule]
+    datamodule_type: type[Data]
     """The data modules it is for."""
+    supports_rollouts = False
+    """Whether the network has `rollout(past, goal, n_frames, ...)`, see `MotionModel`: it makes motions."""
+    supports_sampling = False
+    """Whether the network has `sample(points, n, generator, temperature)`, see `GraspModel`: it makes grasps."""
     row_keys: tuple[str, ...]
     monitor = "val/loss"
     """What a validation is judged by; smaller is better."""
 
     def __init__(
         self,
-        network: Callable[..., nn.Module],
+        network: Callable[..., Network],
         hand: str,
         optimizer: Callable[..., Optimizer] | None,
         scheduler: Callable[..., LRScheduler] | None,
@@ -78,7 +93,7 @@ class Task(L.LightningModule):
     ) -> None:
         super().__init__()
         self.hand = load_hand(hand)
-        self.network: Any = network(hand=self.hand)
+        self.network: Network = network(hand=self.hand)
         self.trainable = any(p.requires_grad for p in self.network.parameters())
         if self.trainable and optimizer is None:
             raise ValueError(f"model {method!r} has parameters: it needs `loss` and `optimizer`")
@@ -88,16 +103,17 @@ class Task(L.LightningModule):
         self.config: dict[str, Any] = {}
         self.data_facts: dict[str, Any] = {}
         self.results: list[Row] = []
+        self.rollouts: dict[str, HandPose] = {}
         self._resumed_steps: int | None = None
         self.watch = FiniteWatch()
         self.register_buffer("fitted", torch.tensor(False))
 
     @property
-    def data(self) -> Any:
+    def data(self) -> Data:
         """The data module of the running trainer; raises as `accept`."""
         return self.accept(self.trainer.datamodule)  # type: ignore[attr-defined]
 
-    def accept(self, data: Any) -> Any:
+    def accept(self, data: Any) -> Data:
         """The data module, where it is one that the task is for.
 
         Raises:
@@ -114,6 +130,44 @@ class Task(L.LightningModule):
 
     def check_ready(self) -> None:
         """Checks, once weights are loaded, that nothing is missing without which no training or test begins."""
+
+    @property
+    def contact_predictor(self) -> nn.Module | None:
+        """The `ContactPredictor` that it is, or has inside; None for others."""
+        return None
+
+    def load_contact_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Fills the contact predictor inside with trained weights.
+
+        Raises:
+            ValueError: there is none.
+        """
+        raise ValueError(f"contact_from: expected a model with a contact predictor, {self.method!r} has none")
+
+    def load_published(self, path: str | Path, with_contact: bool = True) -> Report:
+        """Fills the network with the weights of a file that the published training wrote.
+
+        Args:
+            path: the file, as downloaded.
+            with_contact: load the contact predictor in a file of the cVAE too, where the network has one.
+
+        Returns:
+            What was loaded and what was left out.
+
+        Raises:
+            ValueError: the network has no published layout.
+            CheckpointError: a file that is not one of this network; nothing was loaded.
+        """
+        return self._published_loader()(path)
+
+    def _published_loader(self) -> Callable[..., Report]:
+        loader = getattr(self.network, "load", None)
+        if loader is None:
+            raise ValueError(
+                f"official_weights: expected model=contact_map_official or model=grasp_cvae_official, found "
+                f"{self.method!r}, which has another layout; for its own checkpoints there is init_from=RUN"
+            )
+        return loader
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class GraspFlow(CentredGraspModel):
         self.velocity = VelocityField(self.size, self.object_encoder.n_features, width, blocks, dropout)
         self.attach_contact_predictor(contact)
 
-    def forward(self, batch: GraspBatch) -> dict[str, Tensor]:
+    def forward(self, batch: GraspBatch, wanted: frozenset[str] | None = None) -> dict[str, Tensor]:
         """Terms of the loss, at fresh noise and uniform times.
 
         Returns:

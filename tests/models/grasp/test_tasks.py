@@ -30,7 +30,7 @@ class Recall(GraspModel):
         super().__init__(hand)
         self.pose = pose
 
-    def forward(self, batch):
+    def forward(self, batch, wanted=None):
         raise NotImplementedError
 
     def sample(self, points, n, generator=None, temperature=1.0):
@@ -186,7 +186,7 @@ def test_samples_follow_from_the_seed(data, tmp_path, predictor):
 class Drawn(GraspModel):
     """The rest posture, drawn vectors away from the centroid of an object."""
 
-    def forward(self, batch):
+    def forward(self, batch, wanted=None):
         raise NotImplementedError
 
     def sample(self, points, n, generator=None, temperature=1.0):

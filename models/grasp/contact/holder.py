@@ -1,0 +1,76 @@
+"""What tasks share whose network may have a contact predictor inside, trained before it and frozen."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ....datamodules.grasps import GraspDataModule
+from ...published.checkpoints import Report
+from ...task import Network, Task
+from .model import ContactPredictor
+
+_log = logging.getLogger(__name__)
+
+
+class ContactHolder(Task[Network, GraspDataModule]):
+    """A task whose network has an attribute `contact`, a predictor or None.
+
+    Attributes:
+        has_contact: whether the predictor was trained; checkpoints keep it.
+    """
+
+    datamodule_type = GraspDataModule
+    has_contact: Tensor
+
+    def __init__(self, *task: Any) -> None:
+        super().__init__(*task)
+        self.register_buffer("has_contact", torch.tensor(False))
+
+    @property
+    def contact_predictor(self) -> ContactPredictor | None:
+        """The one inside the network."""
+        return self.network.contact  # type: ignore[return-value]
+
+    def on_fit_start(self) -> None:
+        """Checks that the contact predictor was trained."""
+        self.check_ready()
+
+    def check_ready(self) -> None:
+        """Raises ValueError where the contact predictor was never trained."""
+        if self.contact_predictor is not None and not self.has_contact:
+            raise ValueError(
+                f"contact_from: expected a trained contact predictor for {self.method!r}, found none; train one with "
+                "model=contact_map and set contact_from=RUN, run experiment=grasp_generation, which does both, or do "
+                "without by model.network.contact=null (and model.loss.contact=0, if the loss has that term)"
+            )
+
+    def load_contact_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Fills the contact predictor with trained weights.
+
+        Raises:
+            ValueError: the network has none.
+            RuntimeError: the weights are of another one.
+        """
+        if self.contact_predictor is None:
+            super().load_contact_weights(weights)
+            return
+        self.contact_predictor.load_state_dict(weights)
+        self.has_contact.fill_(True)
+
+    def load_published(self, path: str | Path, with_contact: bool = True) -> Report:
+        """Fills the network with the weights of a published file; see `Task.load_published`."""
+        report = self._published_loader()(path, with_contact)
+        if any(key.startswith("contact_net.") for key in report.loaded):
+            self.has_contact.fill_(True)
+            _log.warning(
+                "official_weights: the contact predictor is that of %s, which RealDex's own training leaves untrained; "
+                "contact_from=RUN takes another",
+                path,
+            )
+        return report
