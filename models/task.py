@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DistributedSampler
 
 from dexzoo import __version__
@@ -26,6 +25,7 @@ from ..hands import load_hand
 from ..hands.pose import HandPose
 from ..losses import FiniteWatch
 from . import pace
+from .checkpoint import KEY, facts_in, refuse_other_data
 from .precision import take_over_precision
 from .published.checkpoints import Report
 
@@ -259,25 +259,13 @@ class Task(L.LightningModule, Generic[Network, Data]):
         optimizer = self.make_optimizer([p for p in self.network.parameters() if p.requires_grad])
         if self.make_scheduler is None:
             return optimizer
-        length = pace.Length.of(self.trainer)
-        takes = inspect.signature(self.make_scheduler.func).parameters
-        lengths = {name: value for name, value in vars(length).items() if name in takes}
-        schedule = {"scheduler": self.make_scheduler(optimizer, **lengths)}
-        if isinstance(schedule["scheduler"], ReduceLROnPlateau):
-            schedule |= {
-                "monitor": self.monitor,
-                "frequency": self.trainer.check_val_every_n_epoch,
-                "strict": False,  # a fold of the data may have no validation clips
-            }
-        elif "total_steps" in takes:
-            schedule["interval"] = "step"
         twin = self.make_optimizer([nn.Parameter(torch.zeros(1))])
-        pace.warn_of_constant_rate(self.make_scheduler(twin, **lengths), length, by_step="total_steps" in takes)
+        schedule = pace.schedule_of(self.make_scheduler, optimizer, twin, self.trainer, self.monitor)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what is needed to know what the weights mean."""
-        checkpoint["dexzoo"] = {
+        checkpoint[KEY] = {
             "version": __version__,
             "hand": self.hand.name,
             "joint_names": list(self.hand.joint_names),
@@ -297,25 +285,7 @@ class Task(L.LightningModule, Generic[Network, Data]):
             ValueError: the checkpoint was not made by dexzoo, is of another hand or joint order, or a training would
                 be resumed on other data than it began with.
         """
-        facts = checkpoint.get("dexzoo")
-        if facts is None:
-            raise ValueError(f"not a dexzoo checkpoint: expected a key 'dexzoo', found {sorted(checkpoint)}")
-        mine, theirs = list(self.hand.joint_names), facts["joint_names"]
-        if facts["hand"] != self.hand.name or theirs != mine:
-            raise ValueError(
-                f"the checkpoint is for the hand {facts['hand']!r} with {len(theirs)} joints, this run uses "
-                f"{self.hand.name!r} with {len(mine)}; run with hand={facts['hand']}"
-            )
-        resumed = self._fitting
-        self._resumed_steps = facts.get("planned_steps") if resumed else None
-        if resumed and facts["split_hash"] != self.data_facts["split_hash"]:
-            raise ValueError(
-                "the checkpoint was trained on another set or split of the data than this run has; resume with the "
-                "data it began with, or start a new training from its weights with init_from=RUN"
-            )
-        kind = type(self.data).__qualname__ if resumed else ""
-        if resumed and kind not in checkpoint:
-            raise ValueError(
-                f"the checkpoint does not say where its data stood: expected a state of {kind}, "
-                f"found none (dexzoo {facts['version']}); start a new training from its weights with init_from=RUN"
-            )
+        facts = facts_in(checkpoint, self.hand)
+        self._resumed_steps = facts.get("planned_steps") if self._fitting else None
+        if self._fitting:
+            refuse_other_data(checkpoint, self.data_facts["split_hash"], type(self.data).__qualname__)

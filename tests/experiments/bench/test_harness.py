@@ -134,7 +134,7 @@ def test_data_memory_counts_what_is_allocated(tmp_path, monkeypatch, capsys):
     assert after["Rss"] - before["Rss"] == pytest.approx(64, abs=4)
     assert after["Pss_Anon"] - before["Pss_Anon"] == pytest.approx(held.nbytes / 1e6, abs=4)
     monkeypatch.setenv("DEXZOO_CACHE", str(tmp_path))
-    data.watch(data.motions(60, workers=1))
+    data.watch(data.SyntheticGrab(60, workers=1))
     found = json.loads(capsys.readouterr().out)
     assert list(found) == ["ms", "batches", "start_mb", "end_mb", "worker_mb"]
     assert 0 < found["worker_mb"] < found["end_mb"]
