@@ -93,10 +93,10 @@ def composed(config: str, arguments: Sequence[str]) -> _Content:
     """
     whole: _Content = {}
     _merge(whole, _without_defaults(_read(config))[1])
-    whole.pop("hydra", None)
     for group, choice in choices_of(config, arguments).items():
         if choice != "null":
             _add(whole, group, choice, None)
+    whole.pop("hydra", None)
     return whole
 
 
