@@ -257,6 +257,36 @@ def test_a_reference_alone_can_be_run_and_loaded(tmp_path, monkeypatch):
     assert bool(task.fitted)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("data", "model"),
+    [
+        ("realdex", ["model=motionnet"]),
+        ("grab", ["model=motionnet"]),
+        ("dexgraspnet", ["model=contact_map"]),
+        (
+            "dexgraspnet",
+            ["model=grasp_cvae", "model.network.contact=null", "model.loss.contact=0", "data.eval_grasps=2"],
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_a_machine_without_data_runs_every_layout_to_its_table(data, model, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("REALDEX", "GRAB", "DEXGRASPNET", "MANO"):
+        monkeypatch.delenv(f"DEXZOO_{name}", raising=False)
+    quick = ["trainer=smoke", "logger=none", "figures.percentiles=[]", "references=[]", "data.batch_size=8"]
+    few = ["model.n_samples=2", "refine.steps=2"] if "grasp_cvae" in model[0] else []
+    sys.argv = ["run.py", f"data={data}", *model, *quick, *few]
+    run.main()
+    GlobalHydra.instance().clear()
+    folder = only_run(tmp_path, f"{model[0].partition('=')[2]}_{data}_demo")
+    assert read_results(folder / "results.parquet")
+    printed = capsys.readouterr().out
+    assert f"DEXZOO_{data.upper()} are not set: using demo data" in printed
+    assert printed.count("mean ± standard deviation") == 1
+
+
 KILLED = """
 import os, runpy, signal, sys
 import lightning as L
