@@ -55,7 +55,7 @@ def mistake(arguments: Sequence[str]) -> str | None:
     groups = groups_of(config)
     pairs = [(match[1], match[2]) for argument in arguments if (match := _PAIR.fullmatch(argument))]
     for group, choice in pairs:
-        known = choices(group) if group in groups and group != "recipe" else []  # of recipes `check_recipe` tells
+        known = choices(group) if group in groups and group != "recipe" else []  # a recipe may be absent, see below
         if known and re.fullmatch(r"[\w-]+", choice) and choice not in (*known, "null"):
             return unknown(f"{group}={choice}", f"no such choice of {group!r}", choice, known)
     content = composed(config, arguments)
@@ -64,7 +64,17 @@ def mistake(arguments: Sequence[str]) -> str | None:
     for key, _ in pairs:
         if key not in known and not key.startswith(("hydra.", *added)) and not _within_interpolation(content, key):
             return unknown(key, "no such key in the config", key, known)
-    return None
+    chosen = choices_of(config, arguments)
+    recipes = [choice for group, choice in pairs if group == "recipe" and re.fullmatch(r"\w+", choice)]
+    return next(filter(None, (recipe_problem(name, chosen["model"], chosen["data"]) for name in recipes)), None)
+
+
+def recipe_problem(name: str, model: str, data: str) -> str | None:
+    """What is wrong with a recipe that there is not: Hydra passes over it, as most models have none for most data."""
+    known = choices("recipe")
+    if name in known or name == f"{model}_{data}":
+        return None
+    return f"recipe={name}: expected one of {', '.join(known)}, found none of that name"
 
 
 def unknown(what: str, problem: str, name: str, known: Iterable[str]) -> str:

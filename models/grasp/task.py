@@ -11,15 +11,14 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from ...datamodules.types import GraspBatch
 from ..selection.filter import GraspFilter
-from .base import GraspModel
 from .candidates import CandidateTest
-from .contact.holder import ContactHolder
+from .contact.holder import ContactHolder, Model
 from .evaluation import METRICS
 from .objective import Objective
 from .refinement.refiner import Refiner
 
 
-class GraspGeneration(ContactHolder[GraspModel]):
+class GraspGeneration(ContactHolder[Model]):
     """Trains a grasp model and tests it by drawing grasps of unseen objects.
 
     Every test object gets `n_samples` candidates; they are measured as drawn and, with `refine`, refined. The filter
@@ -53,7 +52,7 @@ class GraspGeneration(ContactHolder[GraspModel]):
 
     def __init__(
         self,
-        network: Callable[..., GraspModel],
+        network: Callable[..., Model],
         hand: str,
         loss: Mapping[str, float] | None = None,
         warmup: Mapping[str, Sequence[float]] | None = None,

@@ -108,7 +108,7 @@ class MotionFlow(WindowEncoder):
         return offsets_to_pose(self.offsets.inverse(x.unflatten(-1, (FUTURE, -1))), current)
 
 
-class FlowSynthesis(MotionSynthesis):
+class FlowSynthesis(MotionSynthesis[MotionFlow]):
     """Trains `MotionFlow` on lines from noise to windows, by `flow` and by terms of `MotionLoss` on their guessed ends.
 
     `flow` alone is flow matching. Every number of the standardised offsets counts the same in it; the other terms look
@@ -133,8 +133,7 @@ class FlowSynthesis(MotionSynthesis):
 
     def losses(self, batch: MotionBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted sum and unweighted terms of a batch of windows, at fresh noise."""
-        network: MotionFlow = self.network
-        guess, error = network.guess(batch)
+        guess, error = self.network.guess(batch)
         terms = {"flow": error.mean()}
         if self.loss.weights:
             terms |= self.loss(guess, batch.future, batch.past)[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,10 +22,12 @@ from .base import MotionModel
 from .evaluation import Mode, clip_errors, clip_penetration, roll_out
 from .goal_pull import GoalRefine, check_mode
 
+Model = TypeVar("Model", bound=MotionModel)
+
 _BATCHES = 32  # of windows, that statistics are taken from
 
 
-class MotionSynthesis(Task[MotionModel, MotionDataModule]):
+class MotionSynthesis(Task[Model, MotionDataModule]):
     """Trains a motion model on windows and evaluates it by rollouts of whole clips to their true goal and length.
 
     Args:
@@ -52,7 +54,7 @@ class MotionSynthesis(Task[MotionModel, MotionDataModule]):
 
     def __init__(
         self,
-        network: Callable[..., MotionModel],
+        network: Callable[..., Model],
         hand: str,
         loss: Mapping[str, float] | None = None,
         optimizer: Callable[..., Optimizer] | None = None,

@@ -5,21 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from ....datamodules.grasps import GraspDataModule
 from ...published.checkpoints import Report
-from ...task import Network, Task
+from ...task import Task
+from ..base import GraspModel
 from .model import ContactPredictor
+
+Model = TypeVar("Model", bound=GraspModel)
 
 _log = logging.getLogger(__name__)
 
 
-class ContactHolder(Task[Network, GraspDataModule]):
-    """A task whose network has an attribute `contact`, a predictor or None.
+class ContactHolder(Task[Model, GraspDataModule]):
+    """A task around a `GraspModel`.
 
     Attributes:
         has_contact: whether the predictor was trained; checkpoints keep it.
@@ -35,7 +38,7 @@ class ContactHolder(Task[Network, GraspDataModule]):
     @property
     def contact_predictor(self) -> ContactPredictor | None:
         """The one inside the network."""
-        return self.network.contact  # type: ignore[return-value]
+        return self.network.contact
 
     def on_fit_start(self) -> None:
         """Checks that the contact predictor was trained."""

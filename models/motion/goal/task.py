@@ -13,7 +13,7 @@ from .loss import GoalLoss
 from .model import GoalHand
 
 
-class GoalSynthesis(MotionSynthesis):
+class GoalSynthesis(MotionSynthesis[GoalHand]):
     """Trains all heads of `GoalHand` with `GoalLoss`.
 
     GOAL lowers the rate where the error of its points head on validation windows no longer improves. Here validation is
@@ -37,5 +37,4 @@ class GoalSynthesis(MotionSynthesis):
 
     def losses(self, batch: MotionBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted sum at the weights of this moment of the training, and unweighted terms, of a batch of windows."""
-        network: GoalHand = self.network
-        return self.goal_loss(network.predict(batch), batch, network.surface, self.progress)
+        return self.goal_loss(self.network.predict(batch), batch, self.network.surface, self.progress)

@@ -25,6 +25,7 @@ WRONG = (
     "model=goal data=realdex data.n_fold=3",
     "model=grasp_cvae model.n_sample=3",
     "logger.wandbb.project=x",
+    "recipe=goal_dmo",
 )
 RIGHT = (
     "",
@@ -64,8 +65,13 @@ def said() -> dict[str, list]:
 
 @pytest.mark.parametrize("words", WRONG)
 def test_a_wrong_name_is_answered_without_torch_as_hydra_would(
-    words: str, said: dict[str, list], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: str,
+    said: dict[str, list],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     status, text, heavy = said[words]
     monkeypatch.setattr(sys, "argv", ["run.py", *words.split()])
     with pytest.raises(SystemExit) as stop:
