@@ -132,8 +132,8 @@ class Task(L.LightningModule, Generic[Network, Data]):
         """Checks, once weights are loaded, that nothing is missing without which no training or test begins."""
 
     @property
-    def contact_predictor(self) -> nn.Module | None:
-        """The `ContactPredictor` that it is, or has inside; None for others."""
+    def contact_predictor(self) -> Any:
+        """The `grasp.ContactPredictor` that it is, or has inside; None for others."""
         return None
 
     def load_contact_weights(self, weights: Mapping[str, Tensor]) -> None:
