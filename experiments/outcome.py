@@ -16,7 +16,7 @@ from dexzoo import __version__
 
 from ..metrics.tables import console
 from ..metrics.tool.table_file import write_table
-from ..models import GraspGeneration, MotionSynthesis, Task
+from ..models import Task
 from .reports import figures, grasp_figures, grasp_results, grasp_tables, results
 from .training import tracking
 from .training.callbacks import EffectiveBatch, TrainingClock
@@ -99,19 +99,18 @@ def draw(
 ) -> list[Path]:
     """The pictures of a test of motions or grasps, into `figures` of the run folder; none for contact maps."""
     folder = Path(cfg.run_dir) / "figures"
-    if isinstance(task, MotionSynthesis):
-        methods: Any = (task, *baselines)
+    if task.supports_rollouts:
         headline = [row for row in task.results if row["refine"] == task.results[0]["refine"]]
         return figures.draw(
             folder,
             task.hand,
             datamodule.test,
-            {t.method: t.rollouts for t in methods},
+            {t.method: t.rollouts for t in (task, *baselines)},
             {row["clip"]: row["mpjpe_cm"] for row in headline if row["clip"] in task.rollouts},  # those of this process
             datamodule.title,
             cfg.figures,
         )
-    if isinstance(task, GraspGeneration):
+    if task.supports_sampling:
         path, size = folder / "grasps.png", cfg.figures.size
         return [grasp_figures.draw(path, rows, datamodule.title, size=size, hand=task.hand)]
     return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 import warnings
@@ -11,6 +12,7 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.utilities import rank_zero_only
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 _log = logging.getLogger(__name__)
@@ -43,6 +45,35 @@ class Length:
         if epochs < 1:
             epochs = max(1, math.ceil(batches / max(1, trainer.num_training_batches)))  # 1 for an endless loader
         return Length(steps, epochs, epochs // (trainer.check_val_every_n_epoch or 1))
+
+
+def schedule_of(make: Any, optimizer: Optimizer, twin: Optimizer, trainer: L.Trainer, monitor: str) -> dict[str, Any]:
+    """A schedule for Lightning that counts what it is made for, steps, validations or epochs; warns if it is constant.
+
+    Args:
+        make: makes it from an optimiser (a partial), and may take a `Length` by the names of its attributes.
+        optimizer: whose rate it sets.
+        twin: one like it, used up by looking at the schedule.
+        trainer: of the training.
+        monitor: what one that waits for validations watches.
+
+    Raises:
+        ValueError: no limit, see `total_steps`.
+    """
+    length = Length.of(trainer)
+    takes = inspect.signature(make.func).parameters
+    lengths = {name: value for name, value in vars(length).items() if name in takes}
+    schedule = {"scheduler": make(optimizer, **lengths)}
+    if isinstance(schedule["scheduler"], ReduceLROnPlateau):
+        schedule |= {
+            "monitor": monitor,
+            "frequency": trainer.check_val_every_n_epoch,
+            "strict": False,  # a fold of the data may have no validation clips
+        }
+    elif "total_steps" in takes:
+        schedule["interval"] = "step"
+    warn_of_constant_rate(make(twin, **lengths), length, by_step="total_steps" in takes)
+    return schedule
 
 
 def total_steps(trainer: L.Trainer) -> int:

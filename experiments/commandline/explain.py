@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import hydra
@@ -19,10 +19,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ...datamodules.errors import DatasetNotFound
-from ...files.names import nearest
 from ...geometry.progress import shown
 from .arguments import how_to_quote
 from .errors import RunError
+from .help import choices
+from .quick import unknown
 
 USER_ERRORS = (ValueError, FileNotFoundError, ImportError, HydraException, OmegaConfBaseException)
 """What a command, config, data or machine can cause; everything else is a bug and keeps its traceback."""
@@ -85,9 +86,9 @@ def explain(error: BaseException, overrides: Sequence[str]) -> str:
             )
         if isinstance(cause, MissingConfigException) and "/" in str(cause.missing_cfg_file):
             group, _, choice = str(cause.missing_cfg_file).rpartition("/")
-            return _unknown(f"{group}={choice}", f"no such choice of {group!r}", choice, choices(group))
+            return unknown(f"{group}={choice}", f"no such choice of {group!r}", choice, choices(group))
         if match := re.search(r"Could not override '([^']+)'", str(cause)):
-            return _unknown(match[1], "no such key in the config", match[1], known_keys(overrides))
+            return unknown(match[1], "no such key in the config", match[1], known_keys(overrides))
     if match := re.search(r"raised while resolving interpolation: (.*?)(\n +full_key|$)", str(error), re.DOTALL):
         return match[1]
     if isinstance(error, InstantiationException | OmegaConfBaseException):
@@ -110,14 +111,6 @@ def composed(overrides: Sequence[str]) -> DictConfig:
         raise RunError(explain(error, overrides)) from error
 
 
-def choices(group: str) -> list[str]:
-    """The choices of a config group."""
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
-        options = GlobalHydra.instance().config_loader().get_group_options(group)
-    return [name for name in options if not name.startswith("_")]
-
-
 def known_keys(overrides: Sequence[str]) -> list[str]:
     """All groups and dotted keys there are with the choices of a command, those of its overrides that are right."""
     GlobalHydra.instance().clear()
@@ -130,14 +123,6 @@ def known_keys(overrides: Sequence[str]) -> list[str]:
         except HydraException:
             cfg = hydra.compose("config")
     return [*groups, *_dotted(cfg)]
-
-
-def _unknown(what: str, problem: str, name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    match = nearest(name, names)
-    hint = f"; did you mean {match}?" if match else ""
-    few = f"there are {', '.join(names)}" if len(names) <= 30 else "all keys: dexzoo run --cfg job"
-    return f"{what}: {problem}{hint}; {few}"
 
 
 def _unreadable(argument: str, why: str) -> str:
@@ -159,7 +144,7 @@ def _bad_argument(error: BaseException, inner: BaseException) -> str | None:
         return None
     known = list(inspect.signature(hydra.utils.get_object(target[1])).parameters)
     prefix = f"{node[1]}." if node else ""
-    return _unknown(prefix + unexpected[1], f"{target[1]} takes no such argument", unexpected[1], known)
+    return unknown(prefix + unexpected[1], f"{target[1]} takes no such argument", unexpected[1], known)
 
 
 def _with_key(error: BaseException, text: str) -> str:

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from ...datamodules.errors import DatasetNotFound
 from ...datamodules.grasps import GraspDataModule
 from ...datamodules.roots import TREES, variable
-from ...models.grasp.task import NoContactPredictor
+from ...models.grasp.contact.holder import NoContactPredictor
 from ...models.pace import OtherTraining
 from ...models.task import WrongData
 from .explain import USER_ERRORS, causes

@@ -83,7 +83,7 @@ def refine_and_write(job: GraspJob, contact: ContactPredictor | None, cfg: DictC
     """Refines, measures, filters, draws and writes grasps as the command says.
 
     Args:
-        work: the grasps and their objects.
+        job: the grasps and their objects.
         contact: predicts the target of the refinement.
         cfg: `refine`, `select`, `decompose`, `measure`, `trainer`, `run_dir`, `seed`.
 

@@ -205,7 +205,9 @@ def test_load_errors(finished, tmp_path):
     (tmp_path / "cut.ckpt").write_bytes((finished[0] / "checkpoints/best.ckpt").read_bytes()[:1000])
     with pytest.raises(RunError, match=r"cut\.ckpt: expected a checkpoint of plain tensors"):
         load_weights(task, tmp_path / "cut.ckpt")
-    with pytest.raises(RunError, match=r"contact_from: expected a grasp model, .* found MotionSynthesis"):
+    with pytest.raises(
+        ValueError, match="contact_from: expected a model with a contact predictor, 'motionnet' has none"
+    ):
         load_contact(task, finished[0])
     torch.save([1], tmp_path / "list.ckpt")
     with pytest.raises(RunError, match="expected a Lightning checkpoint with a `state_dict`, found list"):
@@ -255,10 +257,40 @@ def test_a_baseline_alone_can_be_run_and_loaded(tmp_path, monkeypatch):
     assert bool(task.fitted)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("data", "model"),
+    [
+        ("realdex", ["model=motionnet"]),
+        ("grab", ["model=motionnet"]),
+        ("dexgraspnet", ["model=contact_map"]),
+        (
+            "dexgraspnet",
+            ["model=grasp_cvae", "model.network.contact=null", "model.loss.contact=0", "data.eval_grasps=2"],
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_a_machine_without_data_runs_every_layout_to_its_table(data, model, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("REALDEX", "GRAB", "DEXGRASPNET", "MANO"):
+        monkeypatch.delenv(f"DEXZOO_{name}", raising=False)
+    quick = ["trainer=smoke", "logger=none", "figures.percentiles=[]", "references=[]", "data.batch_size=8"]
+    few = ["model.n_samples=2", "refine.steps=2"] if "grasp_cvae" in model[0] else []
+    sys.argv = ["run.py", f"data={data}", *model, *quick, *few]
+    run.main()
+    GlobalHydra.instance().clear()
+    folder = only_run(tmp_path, f"{model[0].partition('=')[2]}_{data}_demo")
+    assert read_results(folder / "results.parquet")
+    printed = capsys.readouterr().out
+    assert f"DEXZOO_{data.upper()} are not set: using demo data" in printed
+    assert printed.count("mean ± standard deviation") == 1
+
+
 KILLED = """
 import os, runpy, signal, sys
 import lightning as L
-from dexzoo.experiments import callbacks
+from dexzoo.experiments.training import callbacks
 
 class KillAt(L.Callback):
     def __init__(self, step, by):

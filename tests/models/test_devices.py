@@ -87,7 +87,8 @@ class LaterSteps(L.Callback):
 def test_training_validation_and_test(name, place, tmp_path):
     """With the refinement of grasps and the draws and rollouts of motions; no step waits for what is not allowed."""
     task = small_task(name)
-    data = SmallMotions(tmp_path) if name in MOTION else SmallGrasps(tmp_path)
+    clips = {"clips_per_batch": task.clips_per_batch} if name in MOTION else {}
+    data = SmallMotions(tmp_path, **clips) if name in MOTION else SmallGrasps(tmp_path)
     limits = {"max_epochs": 1, "limit_train_batches": 2, "limit_val_batches": 1, "limit_test_batches": 1}
     with on(place) as (_, trainer, waits):
         later = LaterSteps(waits)

@@ -25,8 +25,8 @@ CONTACT = 0.005
 _TOUCHES = float(soft_contact(torch.tensor(CONTACT)))
 
 
-class ContactPrediction(Task):
-    """Trains a contact predictor on perturbed true grasps (RealDex, section 4.2).
+class ContactPrediction(Task[ContactPredictor, GraspDataModule]):
+    """Trains a contact predictor on hands moved off true grasps (RealDex, section 4.2).
 
     In the test every grasp gets a row of errors, and a second one, `perturbed hand`, for the contact map of the
     perturbed hand itself: the value of the predictor is the difference.
@@ -56,6 +56,11 @@ class ContactPrediction(Task):
     ) -> None:
         super().__init__(network, hand, optimizer, scheduler, method)
         self.perturb, self.n_points = perturb, n_points
+
+    @property
+    def contact_predictor(self) -> ContactPredictor:
+        """The network."""
+        return self.network
 
     def facts(self) -> dict[str, Any]:
         """Hash of the split."""

@@ -74,7 +74,10 @@ def refused(monkeypatch, capsys, tmp_path):
             "model.network.contact: expected a trained contact predictor for 'grasp_cvae', found none",
         ),
         ("model=grasp_cvae contact_from=nowhere", "nowhere: expected a checkpoint or a run folder, found nothing"),
-        ("official_weights=nowhere", "official_weights: expected model=contact_map_official"),
+        (
+            "official_weights=nowhere",
+            "official_weights: expected a model in the published layout, contact_map_official",
+        ),
         ("trainer.accelerator=gpu", "trainer: No supported gpu backend found"),
         ("task=sample", "ckpt: expected the folder of a run of a grasp model, found nothing"),
         ("task=sample ckpt=empty object=[a,b]", "object: expected a path or null, found a list"),

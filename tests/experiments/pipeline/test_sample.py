@@ -130,6 +130,16 @@ def test_rows_are_of_the_grasps_that_the_model_draws(sampled, trained):
     assert not np.allclose([row["pose"] for row in rows[3:]], expected.numpy(), atol=1e-4)
 
 
+def test_the_run_is_found_and_read_once(trained, tmp_path, monkeypatch):
+    seen, read = [], torch.load
+    monkeypatch.setattr(torch, "load", lambda path, **options: seen.append(path) or read(path, **options))
+    monkeypatch.chdir(tmp_path)
+    object_mesh("can").export("can.obj")
+    quick = ["refine=none", "select=none", "measure=false", "runs=runs"]
+    command("task=sample", f"ckpt={trained}", "object=can.obj", "n=2", *quick)
+    assert seen == [trained / "checkpoints/best.ckpt"]
+
+
 def test_both_formats_hold_the_refined_grasps_that_the_filter_keeps(sampled, hand):
     root, printed = sampled
     folder = only_run(root, "sample")

@@ -52,7 +52,7 @@ CASES += [*product(("clips", "grasps"), (0, 2), ("before the checkpoint of an ep
 PROGRAM = """
 import os, runpy, signal, sys
 import lightning as L
-from dexzoo.experiments import callbacks
+from dexzoo.experiments.training import callbacks
 
 class Kill(L.Callback):
     def {hook}(self, trainer, *_):

@@ -30,7 +30,7 @@ class Recall(GraspModel):
         super().__init__(hand)
         self.pose = pose
 
-    def forward(self, batch):
+    def forward(self, batch, wanted=None):
         raise NotImplementedError
 
     def sample(self, points, n, generator=None, temperature=1.0):
@@ -186,7 +186,7 @@ def test_samples_follow_from_the_seed(data, tmp_path, predictor):
 class Drawn(GraspModel):
     """The rest posture, drawn vectors away from the centroid of an object."""
 
-    def forward(self, batch):
+    def forward(self, batch, wanted=None):
         raise NotImplementedError
 
     def sample(self, points, n, generator=None, temperature=1.0):
@@ -269,7 +269,7 @@ def test_a_term_of_weight_zero_needs_no_warm_up(data, tmp_path):
     rising = {"contact": [0.0, 1.0], "kl": [0.0, 0.5]}
     task = GraspGeneration(partial(CVAE, contact=None), "shadow", {**LOSS, "contact": 0.0}, rising, optimizer=ADAM)
     make_trainer(tmp_path, limit_train_batches=1).fit(task, data)
-    assert list(task.warmup) == ["kl"]
+    assert list(task.objective.ramps) == ["kl"]
     task = GraspGeneration(partial(CVAE, contact=None), "shadow", LOSS | {"contact": 0.0}, {"kld": [0, 1]}, ADAM)
     with pytest.raises(ValueError, match=r"loss: expected terms of 'model', .*'kl'.*found kld"):
         make_trainer(tmp_path).fit(task, data)
