@@ -30,7 +30,6 @@ from dexzoo.experiments.commandline.arguments import check_kinds, quoted
 from dexzoo.experiments.commandline.errors import RunError
 from dexzoo.experiments.commandline.explain import plain_errors
 from dexzoo.experiments.commandline.keys import keyed
-from dexzoo.experiments.commandline.screen import console
 from dexzoo.experiments.reports.results import Row
 from dexzoo.experiments.training import tracking
 from dexzoo.experiments.training.data import build_data, notes_on_defaults
@@ -38,6 +37,7 @@ from dexzoo.experiments.training.folders import BEST, checkpoint_to_resume, find
 from dexzoo.experiments.training.load import load_contact, load_weights
 from dexzoo.experiments.training.provenance import provenance
 from dexzoo.experiments.training.run_log import RunLog, Stopped, interruptible, note, recorded
+from dexzoo.metrics.tables import console
 from dexzoo.models import Task
 from dexzoo.models.precision import check_precision
 

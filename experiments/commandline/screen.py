@@ -1,4 +1,4 @@
-"""The terminal: its width, tables in the one style, and the lines of a log."""
+"""Lines of a log on the terminal."""
 
 from __future__ import annotations
 
@@ -6,10 +6,6 @@ import logging
 import sys
 
 from lightning.pytorch.utilities import rank_zero_only
-
-from ...metrics.tables import console, new_table
-
-__all__ = ["ScreenHandler", "console", "new_table"]
 
 
 class ScreenHandler(logging.Handler):

@@ -10,11 +10,11 @@ from omegaconf import DictConfig
 
 from ...grasps.files import GraspSet, guess_format, load_grasps
 from ...hands.load import load_hand
+from ...metrics.tables import console
 from ...metrics.tool.meshes import find_meshes
 from ...metrics.tool.plan import EvaluationError
 from ...models import ContactPredictor
 from ..commandline.errors import RunError
-from ..commandline.screen import console
 from ..training.load import Run
 from .user_grasps import GraspJob, check_solids, refine_and_write
 from .user_objects import check_size, read_object

@@ -25,11 +25,11 @@ from ...grasps.posed import PosedGrasps
 from ...hands.hand import Hand
 from ...hands.plausible import Distance, Doubts, doubt_grasps
 from ...hands.pose import HandPose
+from ...metrics.tables import console
 from ...models import ContactPredictor, GraspFilter, Refiner
 from ...models.grasp.evaluation import NOTHING_FELT, rows
 from ...models.grasp.refinement.task import GraspRefinement
 from ..commandline.errors import RunError
-from ..commandline.screen import console
 from ..reports import grasp_figures, grasp_results, grasp_tables
 from ..reports.results import Row, label_rows
 from ..training.progress_bar import WorkProgress

@@ -23,9 +23,9 @@ from typing import Any
 
 from rich.markup import escape
 
+from ...metrics.tables import console, new_table
 from ..commandline.arguments import override
 from ..commandline.errors import RunError
-from ..commandline.screen import console, new_table
 from ..training.folders import LAST, is_unused
 from ..training.run_log import NAME as LOG
 

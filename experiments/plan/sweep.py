@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from rich.markup import escape
 
+from ...metrics.tables import console
 from ..commandline.arguments import quoted
 from ..commandline.errors import RunError
-from ..commandline.screen import console
 from .plan import DONE, Plan, PlannedRun
 from .sweep_file import Sweep, as_overrides, load_engine, parameters_of, read_sweep
 from .sweep_report import Trial, show

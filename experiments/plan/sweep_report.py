@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
+from ...metrics.tables import console, new_table
 from ..commandline.errors import RunError
-from ..commandline.screen import console, new_table
 from .sweep_file import Sweep
 
 

@@ -9,9 +9,9 @@ from omegaconf import OmegaConf
 
 from ...geometry.progress import working
 from ...hands import Hand, load_hand
+from ...metrics.tables import console
 from ...metrics.tool import table_file
 from ..commandline.errors import RunError
-from ..commandline.screen import console
 from ..commandline.settings import Table3
 from ..reports import grasp_figures
 from ..reports.grasp_results import gather, summarise

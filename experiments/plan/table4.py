@@ -9,9 +9,9 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from ...geometry.progress import working
+from ...metrics.tables import console
 from ...metrics.tool.table_file import write_table
 from ..commandline.errors import RunError
-from ..commandline.screen import console
 from ..commandline.settings import Table4
 from ..reports import motion_figures, motion_tables
 from ..reports.report import gather
