@@ -173,8 +173,8 @@ class Task(L.LightningModule, Generic[Network, Data]):
         loader = getattr(self.network, "load", None)
         if loader is None:
             raise ValueError(
-                "official_weights: expected a model in the published layout, contact_map_official or grasp_cvae_official, found "
-                f"{self.method!r}, which has another one; its own checkpoints are read by `load_run`"
+                "official_weights: expected a model in the published layout, contact_map_official or "
+                f"grasp_cvae_official, found {self.method!r}, which has another one; its own checkpoints are read by `load_run`"
             )
         return loader
 

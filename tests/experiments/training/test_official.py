@@ -102,7 +102,7 @@ def test_training_starts_at_the_file_and_takes_the_contact_predictor_of_a_run(he
         ),
         (
             ["model=contact_map", "official_weights=contact.pt"],
-            "official_weights: expected a model in the published layout, contact_map_official or .*, found 'contact_map'",
+            "official_weights: expected a model in the published layout, .*, found 'contact_map'",
         ),
         ([*CONTACT, "official_weights=none.pt"], r"none\.pt: expected a file of weights, found no"),
         (
