@@ -48,10 +48,8 @@ def test_finished_runs_are_left_alone_and_begun_ones_go_on(tmp_path: Path, launc
     launched.clear()
     launched.work = fails()
     Plan(tmp_path).carry_out([A, B, C])
-    assert {folder.name: words[-1] for folder, words in launched.items()} == {
-        "0": f"from={tmp_path}/a/0",
-        "c": "ckpt=last",
-    }
+    assert [*launched] == [tmp_path / "b/0", tmp_path / "c"]
+    assert launched[tmp_path / "c"] == [*C.overrides, "ckpt=last"]
 
 
 def test_a_run_that_fails_is_reported_and_stops_only_those_that_need_it(
