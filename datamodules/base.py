@@ -122,7 +122,7 @@ class SplitDataModule(LightningDataModule, ABC, Generic[Data, Subset]):
         super().__init__()
         for name, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
             if value < 1:
-                raise DataError(f"data.{name}: expected 1 or more, found {value}")
+                raise DataError(f"{name}: expected 1 or more, found {value}")
         self.hand, self.batch_size, self.eval_batch_size = hand, batch_size, eval_batch_size
         self.num_workers, self.seed, self.n_object_points = num_workers, seed, n_object_points
         self.observe = observe

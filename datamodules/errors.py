@@ -17,7 +17,7 @@ class DatasetNotFound(DataError):
         url: where to get it.
         licence: one line on what it allows.
         tree: the tree expected under `root`.
-        setting: the setting to change ("data.root=/path/to/realdex").
+        setting: the setting to change ("root=/path/to/realdex").
 
     Attributes:
         short: the message in one line, without the tree.
@@ -28,14 +28,14 @@ class DatasetNotFound(DataError):
     ) -> None:
         where = "" if root is None else f" at {Path(root).absolute()}"
         self.short = (
-            f"{dataset} not found{where}: {found.rstrip('.')}; set {setting}, after getting it from {url}, or use "
-            "data=demo; `dexzoo doctor` shows the expected tree"
+            f"{dataset} not found{where}: {found.rstrip('.')}; set {setting}, after getting it from {url}; "
+            "`dexzoo doctor` shows the tree that it has to be in"
         )
         super().__init__(
             f"{dataset} not found{where}: {found}.\n"
             f"  get it from  {url}\n"
             f"  licence      {licence}\n"
             f"  then set     {setting}\n"
-            f"  or use       data=demo, which needs no download\n"
+            f"  or use       the demo data, which need no download\n"
             f"  expected tree:\n" + "\n".join(f"    {line}" for line in tree.strip("\n").splitlines())
         )

@@ -112,9 +112,9 @@ class ObjectDataset(Dataset[GraspBatch]):
 def check_eval(grasps: int, scales: str) -> None:
     """Raises DataError or UnknownName for invalid settings of test batches."""
     if grasps < 1:
-        raise DataError(f"data.eval_grasps: expected 1 or more, found {grasps}")
+        raise DataError(f"eval_grasps: expected 1 or more, found {grasps}")
     if scales not in SCALES:
-        raise UnknownName("data.eval_scales", scales, SCALES)
+        raise UnknownName("eval_scales", scales, SCALES)
 
 
 class GraspDataModule(SplitDataModule[GraspStore, GraspStore]):
@@ -156,9 +156,7 @@ class GraspDataModule(SplitDataModule[GraspStore, GraspStore]):
         """Raises DataError, naming the culprits, if train or test is empty or an object is in two parts."""
         for name, part in (("train", split.train), ("test", split.test)):
             if not len(part):
-                raise DataError(
-                    f"split: expected grasps in every part, found none for {name}; choose another data.split"
-                )
+                raise DataError(f"split: expected grasps in every part, found none for {name}; choose another one")
         train, val, test = (set(part.object_names) for part in (split.train, split.val, split.test))
         torn = (train & val) | (train & test) | (val & test)
         if torn:

@@ -26,6 +26,7 @@ class MotionDataModule(SplitDataModule[list[MotionSample], list[MotionSample]]):
         hand: name or YAML of the hand that the clips are converted to.
         batch_size: windows in a training batch.
         eval_batch_size: clips in a validation or test batch.
+        clips_per_batch: number of whole clips per training batch; None trains on windows.
         min_windows_per_epoch: an epoch repeats all windows as often as needed to reach this number, so that epochs are
             not too short for a few recordings.
         speed_range: (low, high) of the playback speed of training windows; None keeps the recorded speed.
@@ -37,9 +38,6 @@ class MotionDataModule(SplitDataModule[list[MotionSample], list[MotionSample]]):
         **base: see `SplitDataModule`; batches take about a millisecond, so `num_workers=0` is fastest for small models.
     """
 
-    clips_per_batch: int | None = None
-    """Whole clips per training batch; None trains on windows. Set by the task."""
-
     split_group: str = "object"
     """Unit that parts must not share: "object" or "recording"."""
 
@@ -49,6 +47,7 @@ class MotionDataModule(SplitDataModule[list[MotionSample], list[MotionSample]]):
         *,
         batch_size: int = 128,
         eval_batch_size: int = 64,
+        clips_per_batch: int | None = None,
         min_windows_per_epoch: int = 20_000,
         speed_range: Sequence[float] | None = None,
         first_window_weight: int = FUTURE,
@@ -57,6 +56,7 @@ class MotionDataModule(SplitDataModule[list[MotionSample], list[MotionSample]]):
         **base: Any,
     ) -> None:
         super().__init__(hand, batch_size=batch_size, eval_batch_size=eval_batch_size, **base)
+        self.clips_per_batch = clips_per_batch
         self.min_windows_per_epoch, self.mixed_fps = min_windows_per_epoch, mixed_fps
         self.speed_range = None if speed_range is None else (float(speed_range[0]), float(speed_range[1]))
         self.first_window_weight, self.history_noise = first_window_weight, history_noise
@@ -93,7 +93,7 @@ class MotionDataModule(SplitDataModule[list[MotionSample], list[MotionSample]]):
         if rates[-1] > 1.01 * rates[0] and not self.mixed_fps:
             raise DataError(
                 f"{self.title}: expected one frame rate, found {rates[0]:g} to {rates[-1]:g} fps; models predict "
-                "frames, not seconds: set data.mixed_fps=true if that is what you want"
+                "frames, not seconds: set mixed_fps=True if that is what you want"
             )
         return rates[len(rates) // 2]
 

@@ -12,7 +12,7 @@ from .grab.skeleton import GENERIC
 
 DEMO = "demo"
 """The root that means demo data in the layout of a data set."""
-_TREES = {"dexgraspnet": "dexgraspnet_tree", "grab": "grab_tree", "realdex": "realdex_tree"}
+TREES = {"dexgraspnet": "dexgraspnet_tree", "grab": "grab_tree", "realdex": "realdex_tree"}
 """Data sets with demo data in their layout, and the module of `demo` that writes them."""
 
 
@@ -23,7 +23,7 @@ def variable(dataset: str) -> str:
 
 def default_root(dataset: str) -> str | None:
     """The default root of a data set: its variable, otherwise "demo"; None if it has no demo data."""
-    return os.environ.get(variable(dataset)) or (DEMO if dataset in _TREES else None)
+    return os.environ.get(variable(dataset)) or (DEMO if dataset in TREES else None)
 
 
 def default_hand() -> str:
@@ -41,9 +41,9 @@ def demo_root(dataset: str) -> Path:
         UnknownName: unknown data set.
         CacheError: the cache can't be written.
     """
-    if dataset not in _TREES:
-        raise UnknownName("data set with demo data in its layout", dataset, _TREES)
-    return importlib.import_module(f".demo.{_TREES[dataset]}", __package__).demo_tree()
+    if dataset not in TREES:
+        raise UnknownName("data set with demo data in its layout", dataset, TREES)
+    return importlib.import_module(f".demo.{TREES[dataset]}", __package__).demo_tree()
 
 
 def find_root(dataset: str, root: str | Path | None) -> str | Path | None:

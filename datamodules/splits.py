@@ -121,7 +121,7 @@ def _dealt(samples: Sequence[MotionSample], key: Callable[[MotionSample], str], 
         parts["test" if name in test else "val" if name in val else "train"].append(sample)
     for part in ("train", "test"):
         if not parts[part]:
-            raise DataError(f"split: expected clips in every part, found none for {part}; choose another data.split")
+            raise DataError(f"split: expected clips in every part, found none for {part}; choose another one")
     return Split(**parts)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from .experiments.training.load import load_run
+    from .experiments.training.load import Run, load_run
     from .grasps import GraspSet, ObjectAsset, PosedGrasps, load_asset, load_grasps, save_grasps
     from .hands import Hand, HandPose, load_hand
     from .metrics import grasp_errors, motion_errors
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .models import Refiner
 
 _HOMES = {
-    "experiments.training.load": ("load_run",),
+    "experiments.training.load": ("Run", "load_run"),
     "grasps": ("GraspSet", "ObjectAsset", "PosedGrasps", "load_asset", "load_grasps", "save_grasps"),
     "hands": ("Hand", "HandPose", "load_hand"),
     "metrics": ("grasp_errors", "motion_errors"),
@@ -42,6 +42,7 @@ __all__ = [  # noqa: RUF022
     "grasp_errors",
     "motion_errors",
     "Refiner",
+    "Run",
     "load_run",
 ]
 

@@ -14,9 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from dexzoo import __version__
 
+from ..metrics.tables import console
 from ..metrics.tool.table_file import write_table
-from ..models import GraspGeneration, MotionSynthesis, Task
-from .commandline.screen import console
+from ..models import Task
 from .reports import figures, grasp_figures, grasp_results, grasp_tables, results
 from .training import tracking
 from .training.callbacks import EffectiveBatch, TrainingClock
@@ -44,14 +44,14 @@ def label_results(
     cfg: DictConfig,
     datamodule: Any,
     task: Task,
-    references: Sequence[Task],
+    baselines: Sequence[Task],
 ) -> list[results.Row]:
     """The rows of all tasks with the columns that say what they belong to. An ablation is one of our model only."""
     fold = cfg.data.get("fold")
     labels = {"seed": cfg.seed, "hand": task.hand.name, "data": datamodule.title, "split_hash": datamodule.split_hash}
     labels["fold"] = fold if isinstance(fold, int) else None
     mine = [row for row in task.results if row["method"] == task.method]
-    others = [row for t in (task, *references) for row in t.results if row["method"] != task.method]
+    others = [row for t in (task, *baselines) for row in t.results if row["method"] != task.method]
     return results.label_rows(mine, variant=cfg.variant, **labels) + results.label_rows(others, variant=None, **labels)
 
 
@@ -60,7 +60,7 @@ def write(
     cfg: DictConfig,
     datamodule: Any,
     task: Task,
-    references: Sequence[Task],
+    baselines: Sequence[Task],
     rows: Sequence[results.Row],
     score: float,
     loggers: Sequence[Logger],
@@ -72,7 +72,7 @@ def write(
     facts |= {"split_hash": datamodule.split_hash, "seed": cfg.seed, cfg.monitor: score, **costs(task, callbacks)}
     facts |= {"provenance": task.config["provenance"]}
     results.write_results(folder, rows, facts)
-    pictures = draw(cfg, datamodule, task, references, rows) if cfg.figures.percentiles else []
+    pictures = draw(cfg, datamodule, task, baselines, rows) if cfg.figures.percentiles else []
     tracking.log_outcome(
         loggers, task.config, results.flat_summary(results.with_filtered(rows)), rows, pictures, folder / BEST
     )
@@ -95,23 +95,22 @@ def costs(task: Task, callbacks: Sequence[Callback]) -> dict[str, Any]:
 
 
 def draw(
-    cfg: DictConfig, datamodule: Any, task: Task, references: Sequence[Task], rows: Sequence[results.Row]
+    cfg: DictConfig, datamodule: Any, task: Task, baselines: Sequence[Task], rows: Sequence[results.Row]
 ) -> list[Path]:
     """The pictures of a test of motions or grasps, into `figures` of the run folder; none for contact maps."""
     folder = Path(cfg.run_dir) / "figures"
-    if isinstance(task, MotionSynthesis):
-        methods: Any = (task, *references)
+    if task.supports_rollouts:
         headline = [row for row in task.results if row["refine"] == task.results[0]["refine"]]
         return figures.draw(
             folder,
             task.hand,
             datamodule.test,
-            {t.method: t.rollouts for t in methods},
+            {t.method: t.rollouts for t in (task, *baselines)},
             {row["clip"]: row["mpjpe_cm"] for row in headline if row["clip"] in task.rollouts},  # those of this process
             datamodule.title,
             cfg.figures,
         )
-    if isinstance(task, GraspGeneration):
+    if task.supports_sampling:
         path, size = folder / "grasps.png", cfg.figures.size
         return [grasp_figures.draw(path, rows, datamodule.title, size=size, hand=task.hand)]
     return []

@@ -11,6 +11,11 @@ try:
 except ModuleNotFoundError:
     sys.exit("dexzoo is not installed in this Python: run `make setup` and use .venv/bin/python, or `pip install -e .`")
 
+from dexzoo.experiments.commandline.quick import answered
+
+if __name__ == "__main__" and (status := answered(sys.argv[1:])) is not None:
+    sys.exit(status)  # before what takes seconds to import
+
 import hydra
 import lightning as L
 from hydra.core.hydra_config import HydraConfig
@@ -24,16 +29,15 @@ from dexzoo.experiments import outcome
 from dexzoo.experiments.commandline.arguments import check_kinds, quoted
 from dexzoo.experiments.commandline.errors import RunError
 from dexzoo.experiments.commandline.explain import plain_errors
-from dexzoo.experiments.commandline.help import help_text
-from dexzoo.experiments.commandline.screen import console
-from dexzoo.experiments.commandline.settings import wants_help
+from dexzoo.experiments.commandline.keys import keyed
 from dexzoo.experiments.reports.results import Row
 from dexzoo.experiments.training import tracking
 from dexzoo.experiments.training.data import build_data, notes_on_defaults
 from dexzoo.experiments.training.folders import BEST, checkpoint_to_resume, find_checkpoint
-from dexzoo.experiments.training.load import load_contact, load_published, load_weights
+from dexzoo.experiments.training.load import load_contact, load_weights
 from dexzoo.experiments.training.provenance import provenance
 from dexzoo.experiments.training.run_log import RunLog, Stopped, interruptible, note, recorded
+from dexzoo.metrics.tables import console
 from dexzoo.models import Task
 from dexzoo.models.precision import check_precision
 
@@ -46,7 +50,7 @@ def run(cfg: DictConfig) -> float:
     """
     tracking.quieten()
     log = RunLog()
-    with recorded(Path(cfg.run_dir), log, Path(str(cfg.runs))):
+    with recorded(Path(cfg.run_dir), log, Path(str(cfg.runs))), keyed(cfg):
         check_kinds(cfg)
         refuse_sweep_over_processes(cfg)
         refuse_two_weights(cfg)
@@ -72,21 +76,21 @@ def run_one(cfg: DictConfig, fold: int | None, log: RunLog) -> tuple[list[Row], 
     # build
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     datamodule, task = build_data(cfg.data), instantiate(cfg.model, hand=cfg.hand)
-    references = [
+    baselines = [
         instantiate(hydra.compose(f"model/{name}").model, hand=cfg.hand, given_frames=task.given_frames)
-        for name in cfg.references
+        for name in cfg.baselines
     ]
     callbacks = [*(instantiate(c) for c in cfg.callbacks.values()), log]
     trainer: L.Trainer = instantiate(cfg.trainer, logger=False, callbacks=callbacks)
 
     # check: what is wrong up to here leaves nothing behind
-    for each in (task, *references):
+    for each in (task, *baselines):
         each.accept(datamodule)
     load_start(cfg, task, trainer.is_global_zero)
     best = find_checkpoint(folder if cfg.ckpt == "last" else cfg.ckpt) if cfg.ckpt and not cfg.train else None
     resume = checkpoint_to_resume(cfg.ckpt, folder) if task.trainable and cfg.train else None
-    if task.trainable and (found := best or resume):
-        load_weights(task, found)  # tells in plain words what does not fit; Lightning restores the rest
+    # tells in plain words what does not fit; Lightning restores the rest
+    start = load_weights(task, found) if task.trainable and (found := best or resume) else {}
     if task.trainable and not (cfg.train or best or cfg.init_from or cfg.official_weights):
         raise RunError("train=false: expected weights to evaluate, found none; set ckpt=RUN_FOLDER or ckpt=FILE")
     task.check_ready()
@@ -100,35 +104,35 @@ def run_one(cfg: DictConfig, fold: int | None, log: RunLog) -> tuple[list[Row], 
 
     # train
     if task.trainable and cfg.train:
-        tracking.carry_on(loggers, resume)
+        tracking.carry_on(loggers, start.get("global_step"))
         with interruptible(trainer):
             trainer.fit(task, datamodule, ckpt_path=resume, weights_only=True)
         best = folder / BEST if (folder / BEST).exists() else None  # without validation clips: the last weights
 
-    # test, and the references on the same clips
+    # test, and the baselines on the same clips
     with interruptible(trainer):
         trainer.test(task, datamodule, ckpt_path=best, weights_only=True, verbose=False)
     if best != folder / BEST:
         trainer.save_checkpoint(folder / BEST)
-    score = evaluate_beside(cfg, datamodule, task, references, [c for c in callbacks if isinstance(c, ProgressBar)])
+    score = evaluate_beside(cfg, datamodule, task, baselines, [c for c in callbacks if isinstance(c, ProgressBar)])
 
     # write
-    rows = outcome.label_results(cfg, datamodule, task, references)
-    outcome.write(cfg, datamodule, task, references, rows, score, loggers, callbacks)
+    rows = outcome.label_results(cfg, datamodule, task, baselines)
+    outcome.write(cfg, datamodule, task, baselines, rows, score, loggers, callbacks)
     return rows, score
 
 
 def evaluate_beside(
-    cfg: DictConfig, datamodule: L.LightningDataModule, task: Task, references: Sequence[Task], bars: list[ProgressBar]
+    cfg: DictConfig, datamodule: L.LightningDataModule, task: Task, baselines: Sequence[Task], bars: list[ProgressBar]
 ) -> float:
-    """Validates the task and tests the references, outside the curves of the run; returns the validation metric."""
+    """Validates the task and tests the baselines, outside the curves of the run; returns the validation metric."""
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": bool(bars)}
     evaluator: L.Trainer = instantiate(cfg.trainer, **quiet, callbacks=bars)
     with interruptible(evaluator):
         evaluator.validate(task, datamodule, verbose=False)
         score = float(evaluator.callback_metrics.get(cfg.monitor, "nan"))
-        for reference in references:
-            evaluator.test(reference, datamodule, verbose=False)
+        for baseline in baselines:
+            evaluator.test(baseline, datamodule, verbose=False)
     return score
 
 
@@ -139,7 +143,7 @@ def load_start(cfg: DictConfig, task: Task, tell: bool) -> None:
         RunError: a file that is missing, or is one of another network.
     """
     if cfg.official_weights:
-        report = load_published(task, cfg.official_weights, with_contact=not cfg.contact_from)
+        report = task.load_published(cfg.official_weights, with_contact=not cfg.contact_from)
         if tell:
             console().print(f"official     {report}", soft_wrap=True)
     if cfg.contact_from:
@@ -198,10 +202,7 @@ def job(cfg: DictConfig) -> float:
 
 @plain_errors
 def main() -> None:
-    """The command line; `dexzoo run` is the same."""
-    if wants_help(sys.argv[1:]):
-        print(help_text(sys.argv[1:]))
-        return
+    """The command line, for what is not `answered` at once; `dexzoo run` is the same."""
     sys.argv[1:] = quoted(sys.argv[1:])
     try:
         hydra.main(version_base="1.3", config_path="conf", config_name="config")(job)()

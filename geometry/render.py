@@ -281,6 +281,18 @@ def _lamps(axes: NDArray[np.float64]) -> tuple[Array, Array]:
     return (local @ axes).astype(np.float32), (power * shares).astype(np.float32)
 
 
+def from_the_side(way: ArrayLike, lift: float = 0.4) -> NDArray[np.float64]:
+    """Direction from a scene to a camera that looks across a way (3,), so that neither end of it hides the other.
+
+    `lift` is the height that the camera looks down from, for a distance of 1 on the level.
+    """
+    side = np.cross(np.asarray(way, float), [0.0, 0.0, 1.0])
+    length = np.linalg.norm(side)
+    if length <= 1e-3 * np.linalg.norm(way):  # straight up or down, or no way at all
+        side, length = np.array([1.0, 0.0, 0.0]), 1.0
+    return side / length + np.array([0.0, 0.0, lift])
+
+
 def _axes(back: NDArray[np.float64], up: tuple[float, float, float]) -> NDArray[np.float64]:
     length = np.linalg.norm(back)
     if not length > 0:

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from ..files.cache import Arrays, cached, content_key
 from ..geometry.blocks import Blocks
-from ..geometry.meshes import load_mesh, mesh_hash
+from ..geometry.meshes import MeshError, load_mesh, mesh_hash
 from ..geometry.progress import working
 from ..geometry.sdf import DistanceGrid, SignedDistance
 from ..geometry.solids import convex_pieces, make_solid, manifold_of, mesh_of, unite_pieces
 
 _KIND = "objects-2"  # the number is incremented whenever the same mesh would give another asset
 _NODES = 60
-_ASSETS = 8  # kept for reuse; few, because their search structures are large
+_ASSETS = 16  # kept for whoever asks again, of a few MB each; from the cache on disk one takes 50 ms
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +167,9 @@ def _split(entry: Arrays) -> tuple[NDArray[np.float64], ...] | None:
 
 
 def load_asset(mesh: str | Path, name: str, decompose: bool = False) -> ObjectAsset:
-    """The object of a mesh file; the most recent ones are kept in the process.
+    """The object of a mesh file, read once per process as long as few others are asked for: the one cache of objects.
+
+    That a file is refused is kept too, so that a test of many clips tries a bad mesh once.
 
     Args:
         mesh: the file; it is read again if it changes.
@@ -178,10 +180,17 @@ def load_asset(mesh: str | Path, name: str, decompose: bool = False) -> ObjectAs
         MeshError: the file cannot be read or bounds no solid.
     """
     path = Path(mesh).absolute()
-    modified = path.stat().st_mtime_ns if path.is_file() else 0  # the reader reports a missing file
-    return _read_asset(path, name, decompose, modified)
+    modified = path.stat().st_mtime_ns if path.is_file() else 0  # a missing file is the reader's to report
+    found = _read_asset(path, name, decompose, modified)
+    if isinstance(found, str):
+        raise MeshError(found)
+    return found
 
 
 @lru_cache(maxsize=_ASSETS)
-def _read_asset(path: Path, name: str, decompose: bool, modified: int) -> ObjectAsset:
-    return ObjectAsset.from_file(path, name, decompose)
+def _read_asset(path: Path, name: str, decompose: bool, modified: int) -> ObjectAsset | str:
+    """The object, or why its mesh is refused."""
+    try:
+        return ObjectAsset.from_file(path, name, decompose)
+    except MeshError as error:
+        return str(error)

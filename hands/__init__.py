@@ -44,8 +44,9 @@ MANO's joints on an invented body, for data of which only the joint angles matte
 """
 
 from .errors import ConversionError, HandError, HandSpecError, JointLimitError
-from .hand import Hand, load_hand
+from .hand import Hand
 from .kinematics import Links
+from .load import load_hand
 from .points import Boxes, Capsules, LinkPoints
 from .pose import HandPose
 

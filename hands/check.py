@@ -18,8 +18,9 @@ from rich.table import Table
 
 from ..geometry.render import Camera, frame_mesh, points_mesh, render_scene
 from .errors import HandError
-from .hand import Hand, load_hand
+from .hand import Hand
 from .kinematics import Links
+from .load import load_hand
 from .plausible import doubt_hand
 from .solids import rest_overlaps
 

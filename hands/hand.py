@@ -1,12 +1,9 @@
-"""Hand: everything that depends on which hand it is, behind one interface. `load_hand` makes one from its YAML."""
+"""Hand: everything that depends on which hand it is, behind one interface."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from dataclasses import fields
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,10 +16,9 @@ from .convert import convert_pose
 from .drawing import hand_mesh, link_vertices
 from .errors import HandError, JointLimitError
 from .kinematics import ExactBuffers, Kinematics, Links
-from .mano_model import ENVIRONMENT
 from .points import Boxes, Capsules, LinkPoints, place, signed_distance
 from .pose import HandPose
-from .spec import HandSpec, find_spec_file, read_spec, read_yaml
+from .spec import HandSpec
 
 
 class Hand(ExactBuffers):
@@ -225,30 +221,6 @@ class Hand(ExactBuffers):
     def _held(self, prefix: str) -> Any:
         kind = self._groups[prefix]
         return kind(**{f.name: getattr(self, f"{prefix}_{f.name}") for f in fields(kind)})
-
-
-def load_hand(name: str | Path) -> Hand:
-    """A hand by name (`shadow`, `shadow_e3m5`, `mano`, `mano_skeleton`) or from the path of a YAML file.
-
-    The files are read once per process; every call returns a Hand of its own, so moving one to a device or dtype
-    leaves the others alone.
-
-    Raises:
-        HandSpecError: no such hand, or something in its YAML or model file is wrong.
-    """
-    file = find_spec_file(name)
-    return _read_once(file, file.stat().st_mtime_ns, os.environ.get(ENVIRONMENT))()
-
-
-@lru_cache(maxsize=32)
-def _read_once(file: Path, modified: int, environment: str | None) -> Callable[[], Hand]:
-    """Makes hands of what the file says; `modified` and `environment` only tell one reading from another."""
-    content = read_yaml(file)
-    if content["kind"] == "mano":
-        from .mano import ManoHand, read_mano_spec
-
-        return partial(ManoHand, read_mano_spec(content, file))
-    return partial(Hand, read_spec(content, file))
 
 
 @lru_cache(maxsize=32)

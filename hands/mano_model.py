@@ -80,7 +80,7 @@ def find_mano(entry: str | None, spec: Path) -> Path:
     raise ManoModelNotFound(
         f"mano: expected the model file {_FILE}, found {found}. It may be used for non-commercial research but not be "
         f"redistributed: register at https://mano.is.tue.mpg.de, download the models, unpack {_FILE}, and set "
-        f"{ENVIRONMENT} to its path; hand=mano_skeleton has MANO's joints and needs no file"
+        f"{ENVIRONMENT} to its path; the hand 'mano_skeleton' has MANO's joints and needs no file"
     )
 
 

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import mujoco
 import numpy as np
 import trimesh
+from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 
 from .errors import HandError
 from .hand import Hand
 from .tree import Box, Capsule, Joint, Link
 
+Array = NDArray[np.float64]
 _GEOM, _JOINT = mujoco.mjtGeom, mujoco.mjtJoint
 
 
-def hand_mjcf(
+def hand_spec(
     hand: Hand,
-    object_pieces: Sequence[trimesh.Trimesh] | None = None,
+    object_pieces: Sequence[Array] | None = None,
     object_mass: float = 0.1,
     friction: float = 1.0,
     servos: bool = False,
     kp: float = 2.5,
     force: float = 0.7,
     timestep: float = 0.002,
-) -> mujoco.MjModel:
-    """A model whose world is the hand's root frame: the root is fixed at the identity; rotate gravity instead.
+) -> mujoco.MjSpec:
+    """A model whose world is the hand's root frame: the root is fixed at the identity, gravity may be turned instead.
 
     Joints, bodies and servos are named as in `hand.joint_names` and `hand.link_names`; `qpos` begins with the joints in
     that order (mimic joints follow by an equality constraint), the object's seven come last. All of the hand collides
@@ -36,7 +39,8 @@ def hand_mjcf(
 
     Args:
         hand: any hand made of hinges and slides.
-        object_pieces: convex pieces of a free object, metres, object frame; its body and joint are called "object".
+        object_pieces: corners (n, 3) of the convex pieces of a free object, metres, object frame; its body is "object",
+            its joint likewise.
         object_mass: kilograms, spread over the pieces by volume.
         friction: sliding friction of all surfaces.
         servos: add one position servo per joint.
@@ -45,48 +49,47 @@ def hand_mjcf(
         timestep: seconds.
 
     Returns:
-        The compiled model. Integrator implicitfast, elliptic cones, impratio 10.
+        Not compiled yet: `.compile()` makes the model, `.to_xml()` a file. Integrator implicitfast, elliptic cones,
+        impratio 10.
 
     Raises:
         HandError: the hand is not made of hinges and slides, or a piece has no volume.
     """
-    return hand_spec(hand, object_pieces, object_mass, friction, servos, kp, force, timestep).compile()
-
-
-def hand_spec(
-    hand: Hand,
-    object_pieces: Sequence[trimesh.Trimesh] | None = None,
-    object_mass: float = 0.1,
-    friction: float = 1.0,
-    servos: bool = False,
-    kp: float = 2.5,
-    force: float = 0.7,
-    timestep: float = 0.002,
-) -> mujoco.MjSpec:
-    """Like `hand_mjcf` but not compiled yet, for additions or to write it with `to_xml()`."""
     balls = [joint.name for joint in hand.spec.tree.joints if joint.ball]
     if balls:
         raise HandError(f"{hand.name}: expected a hand of hinges and slides, found the ball joints {', '.join(balls)}")
-    spec = _bare_spec(hand, friction, timestep)
+    spec = _hand_alone(hand, friction, timestep)
     for first, second in hand.spec.tree.pairs or _apart(hand):
         spec.add_pair(geomname1=first, geomname2=second, condim=1)
     if servos:
         for joint in hand.spec.tree.joints:
             _add_servo(spec, joint, kp, force)
     if object_pieces is not None:
-        _add_object(spec, object_pieces, object_mass, friction)
+        volumes = np.array([hull_volume(piece) for piece in object_pieces])
+        if len(volumes) == 0 or not (volumes > 1e-12).all():  # a thousandth of a cubic millimetre
+            raise HandError(f"object_pieces: expected convex pieces with a volume, found volumes {volumes.tolist()}")
+        hulls = [trimesh.convex.convex_hull(piece) for piece in object_pieces]
+        surface = {"contype": 0, "conaffinity": 1, "condim": 4, "friction": [friction, 0.005, 0.001]}
+        masses = object_mass * volumes / volumes.sum()
+        add_object(spec, [(hull.vertices, hull.faces) for hull in hulls], masses, **surface)
     return spec
 
 
-def _bare_spec(hand: Hand, friction: float, timestep: float) -> mujoco.MjSpec:
-    """Options, bodies, joints and shapes, without contacts inside the hand."""
+def bare_spec(timestep: float) -> mujoco.MjSpec:
+    """An empty world with the options of every simulation here; timestep in seconds."""
     spec = mujoco.MjSpec()
-    spec.modelname = hand.name
-    spec.compiler.degree = False
-    spec.compiler.boundmass, spec.compiler.boundinertia = 1e-3, 1e-6  # links without a shape still need some inertia
     spec.option.timestep, spec.option.impratio = timestep, 10
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    return spec
+
+
+def _hand_alone(hand: Hand, friction: float, timestep: float) -> mujoco.MjSpec:
+    """Options, bodies, joints and shapes, without contacts inside the hand."""
+    spec = bare_spec(timestep)
+    spec.modelname = hand.name
+    spec.compiler.degree = False
+    spec.compiler.boundmass, spec.compiler.boundinertia = 1e-3, 1e-6  # links without a shape still need some inertia
     bodies = {}
     for link in hand.spec.tree.links:
         above = bodies[link.parent] if link.parent else spec.worldbody
@@ -100,10 +103,10 @@ def _bare_spec(hand: Hand, friction: float, timestep: float) -> mujoco.MjSpec:
 
 
 def _add_link(above: mujoco.MjsBody, link: Link, friction: float) -> mujoco.MjsBody:
-    body = above.add_body(name=link.name, pos=link.translation, quat=_quat(link.rotation))
+    body = above.add_body(name=link.name, pos=link.translation, quat=quaternion(link.rotation))
     if link.inertia:
         body.explicitinertial = True
-        body.mass, body.ipos, body.iquat = link.inertia.mass, link.inertia.centre, _quat(link.inertia.rotation)
+        body.mass, body.ipos, body.iquat = link.inertia.mass, link.inertia.centre, quaternion(link.inertia.rotation)
         body.inertia = link.inertia.diagonal
     if link.joint:
         joint = link.joint
@@ -125,7 +128,7 @@ def shape_geom(shape: Capsule | Box) -> dict:
     if isinstance(shape, Box):
         return {
             "name": shape.name, "type": _GEOM.mjGEOM_BOX, "size": shape.half, "pos": shape.centre,
-            "quat": _quat(shape.rotation),
+            "quat": quaternion(shape.rotation),
         }  # fmt: skip
     if np.array_equal(shape.start, shape.end):
         return {"name": shape.name, "type": _GEOM.mjGEOM_SPHERE, "size": [shape.radius, 0, 0], "pos": shape.start}
@@ -140,19 +143,40 @@ def _add_servo(spec: mujoco.MjSpec, joint: Joint, kp: float, force: float) -> No
     servo.forcelimited, servo.forcerange = True, [-force, force]
 
 
-def _add_object(spec: mujoco.MjSpec, pieces: Sequence[trimesh.Trimesh], mass: float, friction: float) -> None:
-    volumes = np.array([_volume(piece) for piece in pieces])
-    if len(pieces) == 0 or not (volumes > 1e-12).all():  # a thousandth of a cubic millimetre
-        raise HandError(f"object_pieces: expected convex pieces with a volume, found volumes {volumes.tolist()}")
+def add_object(spec: mujoco.MjSpec, pieces: Sequence[Sequence[Array]], masses: Array, **surface: Any) -> None:
+    """Adds the free body "object" to a world.
+
+    Args:
+        spec: changed in place.
+        pieces: convex pieces, each (corners (n, 3), metres,) or (corners, triangles); without triangles MuJoCo finds
+            the hull.
+        masses: (P,), kilograms, of the pieces.
+        surface: what `MjsBody.add_geom` knows of contacts, the same for all pieces.
+    """
     body = spec.worldbody.add_body(name="object")
     body.add_freejoint(name="object")
-    for i, (piece, volume) in enumerate(zip(pieces, volumes, strict=True)):
+    for i, ((corners, *triangles), mass) in enumerate(zip(pieces, masses, strict=True)):
         mesh = spec.add_mesh(name=f"object_{i}", inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX)
-        mesh.uservert, mesh.userface = np.ravel(piece.vertices), np.ravel(piece.faces)
-        body.add_geom(
-            name=f"object_{i}", type=_GEOM.mjGEOM_MESH, meshname=mesh.name, mass=mass * volume / volumes.sum(),
-            contype=0, conaffinity=1, condim=4, friction=[friction, 0.005, 0.001],
-        )  # fmt: skip
+        mesh.uservert = np.ravel(corners)
+        for faces in triangles:
+            mesh.userface = np.ravel(faces)
+        body.add_geom(name=mesh.name, type=_GEOM.mjGEOM_MESH, meshname=mesh.name, mass=mass, **surface)
+
+
+def joint_values(hand: Hand, joints: Array) -> Array:
+    """The value of every joint of the model, those that follow others included.
+
+    Args:
+        hand: a hand of hinges and slides.
+        joints: (..., J), radians, in the order of `hand.joint_names`.
+
+    Returns:
+        (..., joints of the model), radians, in the order of `qpos`; servos drive only those of `hand.joint_names`.
+    """
+    moving = [link.joint for link in hand.spec.tree.links if link.joint]
+    drivers = [joint.mimic or (joint.name, 1.0, 0.0) for joint in moving]
+    columns = [gear * joints[..., hand.joint_names.index(name)] + offset for name, gear, offset in drivers]
+    return np.stack(columns, axis=-1)
 
 
 def _apart(hand: Hand) -> list[tuple[str, str]]:
@@ -164,28 +188,27 @@ def _apart(hand: Hand) -> list[tuple[str, str]]:
         for (i, first), (j, second) in combinations(shapes, 2)
         if i != j and tree.parents[i] != j and tree.parents[j] != i
     ]
-    spec = _bare_spec(hand, friction=1.0, timestep=0.002)
+    spec = _hand_alone(hand, friction=1.0, timestep=0.002)
     for first, second in pairs:
         spec.add_pair(geomname1=first, geomname2=second)
     model = spec.compile()
     data = mujoco.MjData(model)
-    values = dict(zip(hand.joint_names, hand.rest.tolist(), strict=True))
-    for joint in (link.joint for link in tree.links if link.joint):
-        driver, gear, offset = joint.mimic or (joint.name, 1.0, 0.0)
-        data.joint(joint.name).qpos[0] = gear * values[driver] + offset
+    data.qpos[:] = joint_values(hand, hand.rest.double().numpy())
     mujoco.mj_forward(model, data)
     touching = {frozenset(model.geom(int(g)).name for g in data.contact.geom[k]) for k in range(data.ncon)}
     return [pair for pair in pairs if frozenset(pair) not in touching]
 
 
-def _volume(piece: trimesh.Trimesh) -> float:
+def hull_volume(corners: Array) -> float:
+    """Of the convex hull of corners (n, 3), cube of their unit; 0 where it is flat."""
     try:
-        return float(ConvexHull(piece.vertices).volume)
+        return float(ConvexHull(corners).volume)
     except QhullError:  # all points in one plane
         return 0.0
 
 
-def _quat(rotation: np.ndarray) -> np.ndarray:
+def quaternion(rotation: Array) -> Array:
+    """(4,), wxyz, of a rotation (3, 3)."""
     quat = np.empty(4)
     mujoco.mju_mat2Quat(quat, np.ascontiguousarray(rotation).ravel())
     return quat

@@ -77,13 +77,13 @@ class HandPose:
         """Inverse of `to_vector`."""
         return HandPose(vector[..., :3], rotvec_to_rotmat(vector[..., 3:6]), vector[..., 6:], hand)
 
-    def relative_to(self, reference: HandPose) -> HandPose:
-        """This pose in the root frame of `reference` (broadcasts); joints are unchanged."""
-        ref_from_world = reference.rotation.mT
+    def relative_to(self, other: HandPose) -> HandPose:
+        """This pose in the root frame of `other` (broadcasts); joints are unchanged."""
+        other_from_world = other.rotation.mT
         return replace(
             self,
-            translation=rotate(ref_from_world, self.translation - reference.translation),
-            rotation=compose(ref_from_world, self.rotation),
+            translation=rotate(other_from_world, self.translation - other.translation),
+            rotation=compose(other_from_world, self.rotation),
         )
 
     def moved_by(self, rotation: Tensor, translation: Tensor) -> HandPose:

@@ -31,7 +31,7 @@ class Ramp:
         if not (0 <= self.first <= self.last <= 1 and self.first < 1):
             raise ValueError(
                 "loss: expected a ramp between shares of the training, 0 <= first <= last <= 1 and first < 1, "
-                f"found first={self.first:g}, last={self.last:g}; epochs are divided by trainer.max_epochs"
+                f"found first={self.first:g}, last={self.last:g}; epochs are divided by the trainer's max_epochs"
             )
 
     def at(self, progress: float) -> float:

@@ -6,7 +6,8 @@ return SI units, one value per sample; classes and table columns are in the unit
 """
 
 from .base import SampleMetric
-from .columns import LEGACY, METRICS, TABLE3, GraspMetrics, grasp_errors
+from .columns import CONTACT_MAPS, LEGACY, METRICS, MOTIONS, TABLE3, GraspMetrics, MotionMetrics, grasp_errors
+from .contact_map import BinAccuracy, CalibrationError, ContactError, ContactF1
 from .evaluate import motion_errors, motion_inputs
 from .grasp import (
     Q1,
@@ -41,10 +42,15 @@ from .grasp import (
 )
 from .motion import (
     MPJPE,
+    AccelerationError,
     AverageVarianceError,
+    FinalPenetration,
+    FingerError,
+    LargestPenetration,
     MinDistance,
     MinDistanceError,
-    MotionMetrics,
+    PalmError,
+    PalmRotationError,
     PaperAverageVarianceError,
     SurfaceOffset,
     VertexOffset,
@@ -53,18 +59,28 @@ from .object_depth import motion_penetration
 from .object_distance import ObjectDistance
 
 __all__ = [
+    "CONTACT_MAPS",
     "LEGACY",
     "METRICS",
+    "MOTIONS",
     "MPJPE",
     "Q1",
     "TABLE3",
+    "AccelerationError",
     "AverageVarianceError",
+    "BinAccuracy",
+    "CalibrationError",
+    "ContactError",
+    "ContactF1",
     "ContactRatio",
+    "FinalPenetration",
+    "FingerError",
     "Gap",
     "GraspMetric",
     "GraspMetrics",
     "HandObjectVolume",
     "JointDiversity",
+    "LargestPenetration",
     "LegacyHandObjectVolume",
     "LegacyPenetration",
     "LegacyQ1",
@@ -75,6 +91,8 @@ __all__ = [
     "MotionMetrics",
     "ObjectDistance",
     "ObjectPenetration",
+    "PalmError",
+    "PalmRotationError",
     "PaperAverageVarianceError",
     "PenetrationDepth",
     "RotationDiversity",

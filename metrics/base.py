@@ -1,7 +1,9 @@
-"""Base class of all metrics: it takes values of single samples and returns their mean and spread."""
+"""What every metric of dexzoo shares: what its column in tables says, and the mean and spread of single samples."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar, Literal
 
 import torch
@@ -9,16 +11,21 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import rank_zero_warn
 
+PRINTED_UNITS = {"cm^2": "cm²", "cm^3": "cm³", "deg": "°", "m^2 x 100": "m²·100", "m/s^2": "m/s²", "share": "", "1": ""}
+"""Units as headings of tables write them, where that is not as `SampleMetric.unit` does."""
+
 
 class SampleMetric(Metric):
     """Mean over samples, with the standard deviation and the number of samples that have no value.
+
+    A class is a column of tables: all that is printed of it is said here, once. `dexzoo.metrics.columns` lists them.
 
     A NaN is a sample without a value: a clip of one frame has no variance, a diverged simulation no displacement. It
     is counted in `n_nan` and excluded from the mean, and `compute` warns about it, because a mean over the successful
     samples is too good. The states are float64 sums, so a distributed run gives the same value as a single process.
 
-    A subclass sets `unit` and `per_si`, and its `update` passes the result of a function of `dexzoo.metrics.functional`
-    to `add`.
+    A subclass sets the class attributes below and has a method `measure`. As input to `update`: the arguments of
+    `measure`; by name there may be others beside them, which are left out.
 
     As output of `compute`: a tensor (), or with `output="summary"` a dict of tensors () `mean`, `sd` (of the sample, n
     - 1; NaN for fewer than two values), `n` and `n_nan`.
@@ -30,13 +37,25 @@ class SampleMetric(Metric):
         ValueError: `output` is neither "mean" nor "summary".
     """
 
+    key: ClassVar[str]
+    """Name of the column in files and logs, with its unit."""
+    heading: ClassVar[str] = ""
+    """Name in the tables of runs, without the unit; "" for a column that is in files only."""
     unit: ClassVar[str]
     """Unit of the reported number."""
     per_si: ClassVar[float] = 1.0
     """Reported units per SI unit."""
-    higher_is_better = False
+    digits: ClassVar[int | None] = None
+    """Decimals in tables; None: what the size of the number asks for, see `tables.format_spread`."""
+    source: ClassVar[str]
+    """Who defined it."""
+    higher_is_better: ClassVar[bool | None] = False  # type: ignore[assignment]
+    """None where neither direction is better as such."""
     is_differentiable = False
     full_state_update = False
+
+    measure: Callable[..., Tensor]
+    """Values (B,) of a batch, SI units, NaN where a sample has none."""
 
     total: Tensor
     total_square: Tensor
@@ -52,6 +71,31 @@ class SampleMetric(Metric):
         self.add_state("total_square", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("n", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("n_nan", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    @classmethod
+    def title(cls) -> str:
+        """The heading with its unit: `AVE (cm²)`."""
+        unit = PRINTED_UNITS.get(cls.unit, cls.unit)
+        return f"{cls.heading} ({unit})" if unit else cls.heading
+
+    @classmethod
+    def definition(cls) -> str:
+        """The first sentence of the docstring."""
+        return " ".join((cls.__doc__ or "").partition(":")[0].split())
+
+    @classmethod
+    def better(cls) -> str:
+        """Which direction is better: "higher", "lower", or "-"."""
+        return "-" if cls.higher_is_better is None else "higher" if cls.higher_is_better else "lower"
+
+    @classmethod
+    def inputs(cls) -> set[str]:
+        """Names of the arguments of `measure`."""
+        return {*inspect.signature(cls.measure).parameters} - {"self"}
+
+    def update(self, *inputs: object, **named: object) -> None:
+        """Adds a batch."""
+        self.add(self.measure(*inputs, **{name: named[name] for name in self.inputs() & named.keys()}))
 
     def add(self, values: Tensor) -> None:
         """Adds samples to the states.
@@ -80,3 +124,17 @@ class SampleMetric(Metric):
         squares = (self.total_square - self.total * mean).clamp(min=0)
         sd = (squares / (self.n - 1).clamp(min=0)).sqrt()
         return {"mean": mean, "sd": sd, "n": self.n.clone(), "n_nan": self.n_nan.clone()}
+
+
+def measured(columns: Iterable[type[SampleMetric]], inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those of some columns whose inputs are all there.
+
+    Args:
+        columns: classes of metrics.
+        inputs: arguments of their `measure`, by name.
+
+    Returns:
+        Values (B,) by key, in the unit of the column, NaN where a sample has none.
+    """
+    usable = [column for column in columns if column.inputs() <= inputs.keys()]
+    return {c.key: c.per_si * c().measure(**{name: inputs[name] for name in c.inputs()}) for c in usable}

@@ -1,17 +1,21 @@
-"""Grasp metrics by name: the one list behind tables, the command line and `GraspMetrics`."""
+"""All metrics: the one list from which tables, the command line and the collections are made.
+
+What a table says of a column, its heading, unit and direction, stands on the class; in what order columns come, here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from torch import Tensor
-from torchmetrics import Metric, MetricCollection
+from torchmetrics import MetricCollection
 
 from ..files.names import did_you_mean
 from ..geometry.progress import working
 from ..grasps.posed import PosedGrasps
-from . import grasp
+from . import contact_map, grasp, motion
+from .base import SampleMetric
 from .grasp import GraspMetric
 
 METRICS: dict[str, tuple[type[GraspMetric], ...]] = {
@@ -35,7 +39,7 @@ METRICS: dict[str, tuple[type[GraspMetric], ...]] = {
     "q1": (grasp.Q1, grasp.ValidQ1),
     "contact": (grasp.ContactRatio, grasp.LinkContact, grasp.Gap),
 }
-"""Columns by metric name; the columns of one metric share their computation."""
+"""Columns of grasps by the name under which they are asked for; the columns of one name share their work."""
 
 LEGACY: dict[str, tuple[type[GraspMetric], ...]] = {
     "penetration": (grasp.LegacyPenetration,),
@@ -45,8 +49,47 @@ LEGACY: dict[str, tuple[type[GraspMetric], ...]] = {
 }
 """The same metrics as computed by the field's scripts, flaws included: separate columns, never mixed with ours."""
 
+SPREADS: tuple[type[GraspMetric], ...] = (grasp.TranslationDiversity, grasp.RotationDiversity, grasp.JointDiversity)
+"""How much the grasps of one object differ: columns with one value per object."""
+
+MOTIONS: tuple[type[SampleMetric], ...] = (
+    motion.MPJPE,
+    motion.PalmError,
+    motion.FingerError,
+    motion.PalmRotationError,
+    motion.AverageVarianceError,
+    motion.PaperAverageVarianceError,
+    motion.VertexOffset,
+    motion.SurfaceOffset,
+    motion.AccelerationError,
+    motion.MinDistance,
+    motion.MinDistanceError,
+    motion.FinalPenetration,
+    motion.LargestPenetration,
+)
+"""Columns of motions; each is measured where its inputs are known."""
+
+CONTACT_MAPS: tuple[type[SampleMetric], ...] = (
+    contact_map.BinAccuracy,
+    contact_map.ContactF1,
+    contact_map.ContactError,
+    contact_map.CalibrationError,
+)
+"""Columns of predicted contact maps."""
+
 TABLE3 = ("self_intersection", "hand_object", "penetration", "sim_displacement")
 """Metrics of RealDex, Table 3; its s.i.vol can be read as either volume, so both are included."""
+
+
+def grasp_columns(legacy: bool = False) -> list[type[SampleMetric]]:
+    """All columns of grasps, or those of `LEGACY`, in the order of tables."""
+    groups = (*LEGACY.values(),) if legacy else (*METRICS.values(), SPREADS)
+    return [column for group in groups for column in group]
+
+
+def in_tables(columns: Iterable[type[SampleMetric]]) -> dict[str, type[SampleMetric]]:
+    """Those that the tables of runs have, by key."""
+    return {column.key: column for column in columns if column.heading}
 
 
 def columns(metrics: Sequence[str] = TABLE3, legacy: bool = False) -> list[type[GraspMetric]]:
@@ -109,5 +152,26 @@ class GraspMetrics(MetricCollection):
         output: Literal["mean", "summary"] = "mean",
         prefix: str | None = None,
     ) -> None:
-        made: dict[str, Metric | MetricCollection] = {c.key: c(output=output) for c in columns(metrics, legacy)}
-        super().__init__(made, prefix=prefix, compute_groups=False)  # see MotionMetrics
+        # Groups share the states of metrics whose first batch gave equal sums. Ours all have the same four states, and
+        # a perfect first batch makes all sums 0: every column would then become the first one.
+        chosen = columns(metrics, legacy)
+        super().__init__({c.key: c(output=output) for c in chosen}, prefix=prefix, compute_groups=False)
+
+
+class MotionMetrics(MetricCollection):
+    """The columns of RealDex, Table 4, and others of `motion_errors`, under the same keys.
+
+    As input to `update`: `**motion_inputs(hand, pred, target, mask, distance)`.
+
+    Args:
+        distance: whether to measure distances to the object; the inputs then need one.
+        output: as `SampleMetric`; with "summary" the keys get the suffixes `_mean`, `_sd`, `_n` and `_n_nan`.
+        prefix: put before the keys, such as "val/".
+    """
+
+    def __init__(
+        self, distance: bool = True, output: Literal["mean", "summary"] = "mean", prefix: str | None = None
+    ) -> None:
+        unknown = {"fps", "final_depth", "largest_depth"} | (set() if distance else {"pred_distance"})
+        chosen = [column for column in MOTIONS if not unknown & column.inputs()]
+        super().__init__({c.key: c(output=output) for c in chosen}, prefix=prefix, compute_groups=False)  # see above

@@ -30,24 +30,9 @@ class GraspMetric(SampleMetric):
     As input to `update`: `PosedGrasps`, B grasps of one object.
     """
 
-    key: ClassVar[str]
-    """Name of the column, with its unit."""
-    source: ClassVar[str]
-    """Source of the definition."""
-    higher_is_better: ClassVar[bool | None] = False  # type: ignore[assignment]
-
     @abstractmethod
     def measure(self, grasps: PosedGrasps) -> Tensor:
         """(B,) values in SI units, NaN for missing values."""
-
-    def update(self, grasps: PosedGrasps) -> None:
-        """Adds a batch of grasps of one object."""
-        self.add(self.measure(grasps))
-
-    @classmethod
-    def definition(cls) -> str:
-        """The first sentence of the docstring."""
-        return " ".join((cls.__doc__ or "").partition(":")[0].split())
 
 
 class PenetrationDepth(GraspMetric):
@@ -60,7 +45,7 @@ class PenetrationDepth(GraspMetric):
         output: as for `SampleMetric`.
     """
 
-    key, unit, per_si, source = "penetration_cm", "cm", 1e2, "RealDex, Table 3 (p.dist)"
+    key, heading, unit, per_si, source = "penetration_cm", "p.dist", "cm", 1e2, "RealDex, Table 3 (p.dist)"
 
     def __init__(self, certify: bool = False, output: Literal["mean", "summary"] = "mean") -> None:
         super().__init__(output)
@@ -82,7 +67,7 @@ class ObjectPenetration(GraspMetric):
 class LegacyPenetration(GraspMetric):
     """Depth as the scripts in use compute it, fed metres (small triangles lose their hits): cm, lower is better."""
 
-    key, unit, per_si, source = "penetration_legacy_cm", "cm", 1e2, "GraspTTA's evaluation, metres"
+    key, heading, unit, per_si, source = "penetration_legacy_cm", "p.dist", "cm", 1e2, "GraspTTA's evaluation, metres"
 
     def measure(self, grasps: PosedGrasps) -> Tensor:
         return penetration_depth(grasps, mode="legacy_gtta")
@@ -91,6 +76,7 @@ class LegacyPenetration(GraspMetric):
 class SelfIntersectionVolume(GraspMetric):
     """Volume that two or more links of the hand share, except neighbours: cm^3, lower is better."""
 
+    heading = "s.i.vol"
     key, unit, per_si, source = "self_intersection_cm3", "cm^3", 1e6, "RealDex, Table 3 (s.i.vol, as its text reads)"
 
     def measure(self, grasps: PosedGrasps) -> Tensor:
@@ -109,6 +95,7 @@ class SelfIntersectionDepth(GraspMetric):
 class HandObjectVolume(GraspMetric):
     """Volume of the hand inside the object: cm^3, lower is better."""
 
+    heading = "hand-object"
     key, unit, per_si, source = "hand_object_cm3", "cm^3", 1e6, "Hasson et al., CVPR 2019 (intersection volume)"
 
     def measure(self, grasps: PosedGrasps) -> Tensor:
@@ -118,6 +105,7 @@ class HandObjectVolume(GraspMetric):
 class LegacyHandObjectVolume(GraspMetric):
     """Volume as the scripts in use count it, 5 mm cells of the object's surface in the hand: cm^3, lower is better."""
 
+    heading = "hand-object"
     key, unit, per_si, source = "hand_object_legacy_cm3", "cm^3", 1e6, "obman, GraspTTA (voxels)"
 
     def measure(self, grasps: PosedGrasps) -> Tensor:
@@ -128,7 +116,17 @@ def _simulated(grasps: PosedGrasps) -> Simulation:
     return grasps.once("simulation", sim_displacement)
 
 
-class SimDisplacement(GraspMetric):
+class _Simulated(GraspMetric):
+    """A field of the simulation that the columns share."""
+
+    field: ClassVar[str]
+
+    def measure(self, grasps: PosedGrasps) -> Tensor:
+        value = getattr(_simulated(grasps), self.field)
+        return _share(value, grasps) if value.dtype == torch.bool else value
+
+
+class SimDisplacement(_Simulated):
     """Distance that the object moves in 0.146 s of gravity, against the data's up (none: +-x, +-y, +-z), hand stiff:
     cm, lower is better.
 
@@ -136,10 +134,9 @@ class SimDisplacement(GraspMetric):
     well.
     """
 
+    heading = "sim.disp"
     key, unit, per_si, source = "sim_displacement_cm", "cm", 1e2, "RealDex, Table 3 (sim.disp); Hasson et al. 2019"
-
-    def measure(self, grasps: PosedGrasps) -> Tensor:
-        return _simulated(grasps).displacement
+    field = "displacement"
 
 
 class SimHeld1(GraspMetric):
@@ -165,43 +162,31 @@ class SimHeld3(SimHeld1):
     key, limit, source = "sim_held_3cm", 0.03, "GraspTTA (stable grasps)"
 
 
-class SimRotation(GraspMetric):
+class SimRotation(_Simulated):
     """Angle by which the object turns in the simulation of `SimDisplacement`: degrees, lower is better."""
 
-    key, unit, per_si, source = "sim_rotation_deg", "deg", _DEGREES, "dexzoo"
-
-    def measure(self, grasps: PosedGrasps) -> Tensor:
-        return _simulated(grasps).rotation
+    key, unit, per_si, source, field = "sim_rotation_deg", "deg", _DEGREES, "dexzoo", "rotation"
 
 
-class SimInitialDepth(GraspMetric):
+class SimInitialDepth(_Simulated):
     """Depth of the deepest contact when the simulation of `SimDisplacement` begins: cm, lower is better.
 
     A deep start pushes the object out, so the displacement means little without this.
     """
 
-    key, unit, per_si, source = "sim_initial_depth_cm", "cm", 1e2, "dexzoo"
-
-    def measure(self, grasps: PosedGrasps) -> Tensor:
-        return _simulated(grasps).initial_depth
+    key, unit, per_si, source, field = "sim_initial_depth_cm", "cm", 1e2, "dexzoo", "initial_depth"
 
 
-class SimEjected(GraspMetric):
+class SimEjected(_Simulated):
     """Share of grasps whose object moves farther than free fall, pushed out by overlap: lower is better."""
 
-    key, unit, source = "sim_ejected", "share", "dexzoo"
-
-    def measure(self, grasps: PosedGrasps) -> Tensor:
-        return _share(_simulated(grasps).ejected, grasps)
+    key, unit, source, field = "sim_ejected", "share", "dexzoo", "ejected"
 
 
-class SimFailed(GraspMetric):
+class SimFailed(_Simulated):
     """Share of grasps whose simulation diverged and counts as a free fall: lower is better."""
 
-    key, unit, source = "sim_failed", "share", "dexzoo"
-
-    def measure(self, grasps: PosedGrasps) -> Tensor:
-        return _share(_simulated(grasps).failed, grasps)
+    key, unit, source, field = "sim_failed", "share", "dexzoo", "failed"
 
 
 class SimDisplacementSix(GraspMetric):
@@ -217,6 +202,7 @@ class LegacySimDisplacement(GraspMetric):
     """Displacement as the scripts in use simulate it, in Bullet, gravity along +y of the object's frame:
     cm, lower is better. Needs `dexzoo[legacy]`."""
 
+    heading = "sim.disp"
     key, unit, per_si, source = "sim_displacement_legacy_cm", "cm", 1e2, "obman, GraspTTA (PyBullet)"
 
     def measure(self, grasps: PosedGrasps) -> Tensor:
@@ -231,6 +217,7 @@ class SixDirectionSuccess(GraspMetric):
     """Share of grasps that keep the object within 2 cm for 1.67 s of gravity along +-x, +-y, +-z of the object's frame:
     higher is better."""
 
+    heading = "held in six directions"
     key, unit, source, higher_is_better = "six_success", "share", "Isaac test of DexGraspNet, by displacement", True
 
     def measure(self, grasps: PosedGrasps) -> Tensor:
@@ -251,6 +238,7 @@ class Q1(GraspMetric):
     """Radius of the largest ball of wrenches about the centre of mass that the contacts resist, capped at 1:
     higher is better."""
 
+    heading = "Q1"
     key, unit, source, higher_is_better = "q1", "1", "Ferrari and Canny 1992; parameters of UniDexGrasp", True
 
     def measure(self, grasps: PosedGrasps) -> Tensor:
@@ -283,7 +271,7 @@ def _touch(grasps: PosedGrasps) -> Contact:
 class ContactRatio(GraspMetric):
     """Share of grasps with a part of the hand within 5 mm of the object: higher is better."""
 
-    key, unit, source, higher_is_better = "contact_ratio", "share", "GraspTTA (contact)", True
+    key, heading, unit, source, higher_is_better = "contact_ratio", "contact", "share", "GraspTTA (contact)", True
 
     def measure(self, grasps: PosedGrasps) -> Tensor:
         return _share(_touch(grasps).in_contact, grasps)
@@ -313,32 +301,28 @@ class TranslationDiversity(GraspMetric):
     Here a sample is an object: `update` takes all grasps of one object, and the mean is over objects.
     """
 
+    heading = "spread, place"
     key, unit, per_si, source, higher_is_better = "diversity_translation_cm", "cm", 1e2, "spread in object frame", True
 
+    part: ClassVar[str] = "translation"
+
     def measure(self, grasps: PosedGrasps) -> Tensor:
-        return _spread(grasps).translation.reshape(1)
+        spread: Diversity = grasps.once("diversity", lambda g: diversity(g.hand, g.pose))
+        return getattr(spread, self.part).reshape(1)
 
 
 class RotationDiversity(TranslationDiversity):
     """Standard deviation of the palm's rotation among the grasps of an object: degrees, higher is more diverse."""
 
-    key, unit, per_si = "diversity_rotation_deg", "deg", _DEGREES
-
-    def measure(self, grasps: PosedGrasps) -> Tensor:
-        return _spread(grasps).rotation.reshape(1)
+    key, heading, unit, per_si = "diversity_rotation_deg", "spread, turn", "deg", _DEGREES
+    part = "rotation"
 
 
 class JointDiversity(TranslationDiversity):
     """Mean standard deviation of joint values among the grasps of an object: degrees, higher is more diverse."""
 
-    key, unit, per_si = "diversity_joints_deg", "deg", _DEGREES
-
-    def measure(self, grasps: PosedGrasps) -> Tensor:
-        return _spread(grasps).joints.reshape(1)
-
-
-def _spread(grasps: PosedGrasps) -> Diversity:
-    return grasps.once("diversity", lambda g: diversity(g.hand, g.pose))
+    key, heading, unit, per_si = "diversity_joints_deg", "spread, joints", "deg", _DEGREES
+    part = "joints"
 
 
 def _share(flags: Tensor, grasps: PosedGrasps) -> Tensor:

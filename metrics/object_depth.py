@@ -12,6 +12,8 @@ from ..grasps.asset import ObjectAsset
 from ..grasps.posed import PosedGrasps
 from ..hands.hand import Hand
 from ..hands.pose import HandPose
+from .base import measured
+from .columns import MOTIONS
 from .functional.penetration import penetration_depth
 
 STRIDE = 10
@@ -59,7 +61,7 @@ def motion_penetration(
         depths = penetration_depth(PosedGrasps(hand, HandPose.cat(seen), obj))
         for i, depth in zip(clips, depths.split([len(pose.translation) for pose in seen]), strict=True):
             last[i], largest[i] = depth[0], depth.max()
-    return {"penetration_cm": 1e2 * last, "penetration_max_cm": 1e2 * largest}
+    return measured(MOTIONS, {"final_depth": last, "largest_depth": largest})
 
 
 def _in_object(pose: HandPose, rotation: Tensor, translation: Tensor, stride: int) -> HandPose:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 import warnings
@@ -11,6 +12,7 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.utilities import rank_zero_only
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 _log = logging.getLogger(__name__)
@@ -45,6 +47,35 @@ class Length:
         return Length(steps, epochs, epochs // (trainer.check_val_every_n_epoch or 1))
 
 
+def schedule_of(make: Any, optimizer: Optimizer, twin: Optimizer, trainer: L.Trainer, monitor: str) -> dict[str, Any]:
+    """A schedule for Lightning that counts what it is made for, steps, validations or epochs; warns if it is constant.
+
+    Args:
+        make: makes it from an optimiser (a partial), and may take a `Length` by the names of its attributes.
+        optimizer: whose rate it sets.
+        twin: one like it, used up by looking at the schedule.
+        trainer: of the training.
+        monitor: what one that waits for validations watches.
+
+    Raises:
+        ValueError: no limit, see `total_steps`.
+    """
+    length = Length.of(trainer)
+    takes = inspect.signature(make.func).parameters
+    lengths = {name: value for name, value in vars(length).items() if name in takes}
+    schedule = {"scheduler": make(optimizer, **lengths)}
+    if isinstance(schedule["scheduler"], ReduceLROnPlateau):
+        schedule |= {
+            "monitor": monitor,
+            "frequency": trainer.check_val_every_n_epoch,
+            "strict": False,  # a fold of the data may have no validation clips
+        }
+    elif "total_steps" in takes:
+        schedule["interval"] = "step"
+    warn_of_constant_rate(make(twin, **lengths), length, by_step="total_steps" in takes)
+    return schedule
+
+
 def total_steps(trainer: L.Trainer) -> int:
     """Number of optimiser steps planned by a trainer.
 
@@ -54,8 +85,8 @@ def total_steps(trainer: L.Trainer) -> int:
     planned = trainer.estimated_stepping_batches
     if math.isinf(planned):
         raise ValueError(
-            "trainer.max_epochs: expected a number of epochs (or +trainer.max_steps), of which the learning rate's "
-            "schedule and the ramps of the loss are shares, found no limit but perhaps trainer.max_time"
+            "max_epochs: expected a number of epochs (or `max_steps`), of which the learning rate's "
+            "schedule and the ramps of the loss are shares, found no limit but perhaps `max_time`"
         )
     return max(1, int(planned))
 
@@ -69,9 +100,13 @@ def refuse_unseen_end(trainer: L.Trainer) -> None:
     epochs, every = trainer.max_epochs or 0, trainer.check_val_every_n_epoch or 1
     if epochs > 0 and epochs % every and sum(map(int, trainer.num_val_batches)) > 0:
         raise ValueError(
-            f"trainer.check_val_every_n_epoch: expected a divisor of trainer.max_epochs={epochs}, so that the last "
+            f"check_val_every_n_epoch: expected a divisor of max_epochs={epochs}, so that the last "
             f"weights are validated and kept, found {every}; set it to {math.gcd(epochs, every)} or {epochs}"
         )
+
+
+class OtherTraining(ValueError):
+    """A training that can't be resumed as it is asked for; a new one may start from its weights."""
 
 
 def refuse_other_length(began_with: int | None, steps: int) -> None:
@@ -82,13 +117,13 @@ def refuse_other_length(began_with: int | None, steps: int) -> None:
         steps: number of steps planned now.
 
     Raises:
-        ValueError: they differ.
+        OtherTraining: they differ.
     """
     if began_with is not None and began_with != steps:
-        raise ValueError(
-            f"trainer.max_epochs: expected the length that the resumed training began with, {began_with} steps, of "
+        raise OtherTraining(
+            f"max_epochs: expected the length that the resumed training began with, {began_with} steps, of "
             f"which its learning rate and loss are shares, found {steps}; set it as it was, or start a new training "
-            "from its weights with init_from=RUN"
+            "from its weights"
         )
 
 
@@ -126,8 +161,7 @@ def warn_of_constant_rate(schedule: LRScheduler | ReduceLROnPlateau, length: Len
     if turns < 2 or _changes(schedule, turns, [1.0] if waits else []):
         return
     _log.warning(
-        "schedule: %s never changes the learning rate within these %d %s%s; train longer, or choose another one, "
-        "model.scheduler=${schedules.one_cycle}",
+        "schedule: %s never changes the learning rate within these %d %s%s; train longer, or choose another one",
         type(schedule).__name__,
         turns,
         unit,
@@ -153,7 +187,7 @@ def warn_of_early_stop(progress: float) -> None:
     """Warns that a training stopped before its planned end, so that schedules and ramps were not completed."""
     if progress < 1:
         _log.warning(
-            "the training stopped after %.0f %% of its planned steps (trainer.max_time?): the learning rate and the "
+            "the training stopped after %.0f %% of its planned steps (`max_time`?): the learning rate and the "
             "weights of the loss, which follow from the planned length, did not come to their ends",
             100 * progress,
         )

@@ -33,7 +33,7 @@ def check_precision(precision: Any) -> None:
     }
     why = [f": {reason}" for start, reason in reasons.items() if name.startswith(start)]
     raise ValueError(
-        f"trainer.precision: expected 32-true, or bf16-mixed (training multiplies by the weights of layers in "
+        f"precision: expected 32-true, or bf16-mixed (training multiplies by the weights of layers in "
         f"bfloat16, all else is float32), on the CPU as on a GPU; found {name}{''.join(why)}"
     )
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DistributedSampler
 
 from dexzoo import __version__
@@ -22,11 +22,19 @@ from dexzoo import __version__
 from ..datamodules.base import batch_generator
 from ..geometry.progress import working
 from ..hands import load_hand
+from ..hands.pose import HandPose
 from ..losses import FiniteWatch
 from . import pace
+from .checkpoint import KEY, facts_in, refuse_other_data
 from .precision import take_over_precision
+from .published.checkpoints import Report
 
 Row = dict[str, Any]
+
+Network = TypeVar("Network", bound=nn.Module)
+"""Tensors in, poses or maps out."""
+Data = TypeVar("Data", bound=L.LightningDataModule)
+"""What it is trained and tested on."""
 
 
 def draw_generator(seed: int, name: str) -> torch.Generator:
@@ -40,8 +48,24 @@ def draw_generator(seed: int, name: str) -> torch.Generator:
     return batch_generator(seed, *words.tolist())
 
 
-class Task(L.LightningModule):
+class WrongData(ValueError):
+    """A data module of a kind that a task is not for.
+
+    Args:
+        expected: the kind that it is for.
+        method: name of the task's model.
+        found: the data module.
+    """
+
+    def __init__(self, expected: type, method: str, found: Any) -> None:
+        super().__init__(f"data: expected {expected.__name__} for model {method!r}, found {type(found).__name__}")
+        self.expected = expected
+
+
+class Task(L.LightningModule, Generic[Network, Data]):
     """A network with its optimiser; subclasses define training and testing.
+
+    Ask a task what it can do, not for its class: `supports_rollouts`, `supports_sampling`, `contact_predictor`.
 
     Args:
         network: makes the network for a hand (a partial: `hand -> network`).
@@ -54,23 +78,28 @@ class Task(L.LightningModule):
 
     Attributes:
         trainable: whether the network has parameters to train.
-        config: configuration of the run, plain values; stored in checkpoints.
-        data_facts: facts about its data, likewise.
-        results: rows of the last test, distinguished by `row_keys`.
+        config: of the run, plain values; it goes into checkpoints.
+        data_facts: of the data that it was set up with, likewise.
+        results: rows of the last test; `row_keys` tell them apart.
+        rollouts: motions of the last test by clip, those of this process; none where `supports_rollouts` is False.
 
     Raises:
         ValueError: a network with parameters without `optimizer`.
     """
 
-    datamodule_type: type[L.LightningDataModule]
-    """The supported data modules."""
+    datamodule_type: type[Data]
+    """The data modules it is for."""
+    supports_rollouts = False
+    """Whether the network has `rollout(past, goal, n_frames, ...)`, see `MotionModel`: it makes motions."""
+    supports_sampling = False
+    """Whether the network has `sample(points, n, generator, temperature)`, see `GraspModel`: it makes grasps."""
     row_keys: tuple[str, ...]
     monitor = "val/loss"
     """The metric that judges a validation; smaller is better."""
 
     def __init__(
         self,
-        network: Callable[..., nn.Module],
+        network: Callable[..., Network],
         hand: str,
         optimizer: Callable[..., Optimizer] | None,
         scheduler: Callable[..., LRScheduler] | None,
@@ -78,7 +107,7 @@ class Task(L.LightningModule):
     ) -> None:
         super().__init__()
         self.hand = load_hand(hand)
-        self.network: Any = network(hand=self.hand)
+        self.network: Network = network(hand=self.hand)
         self.trainable = any(p.requires_grad for p in self.network.parameters())
         if self.trainable and optimizer is None:
             raise ValueError(f"model {method!r} has parameters: it needs `loss` and `optimizer`")
@@ -88,32 +117,66 @@ class Task(L.LightningModule):
         self.config: dict[str, Any] = {}
         self.data_facts: dict[str, Any] = {}
         self.results: list[Row] = []
+        self.rollouts: dict[str, HandPose] = {}
         self._resumed_steps: int | None = None
         self.watch = FiniteWatch()
         self.register_buffer("fitted", torch.tensor(False))
 
     @property
-    def data(self) -> Any:
-        """The data module of the running trainer; raises like `accept`."""
+    def data(self) -> Data:
+        """The data module of the running trainer; raises as `accept`."""
         return self.accept(self.trainer.datamodule)  # type: ignore[attr-defined]
 
-    def accept(self, data: Any) -> Any:
-        """Returns the data module if the task supports it.
+    def accept(self, data: Any) -> Data:
+        """The data module, where it is one that the task is for.
 
         Raises:
-            ValueError: a data module of another kind.
+            WrongData: a data module of another kind.
         """
         if not isinstance(data, self.datamodule_type):
-            raise ValueError(
-                f"data: expected {self.datamodule_type.__name__} for model {self.method!r}, "
-                f"found {type(data).__name__}; "
-                "grasps come from data=demo_grasps, dexgraspnet, unidexgrasp, multidex, realdex_grasps or grab_grasps, "
-                "motions from data=demo, realdex or grab"
-            )
+            raise WrongData(self.datamodule_type, self.method, data)
         return data
 
     def check_ready(self) -> None:
         """Checks, once weights are loaded, that training or test can begin."""
+
+    @property
+    def contact_predictor(self) -> Any:
+        """The `grasp.ContactPredictor` that it is, or has inside; None for others."""
+        return None
+
+    def load_contact_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Fills the contact predictor inside with trained weights.
+
+        Raises:
+            ValueError: there is none.
+        """
+        raise ValueError(f"weights: expected a model with a contact predictor, {self.method!r} has none")
+
+    def load_published(self, official_weights: str | Path, with_contact: bool = True) -> Report:
+        """Fills the network with the weights of a file that the published training wrote.
+
+        Args:
+            official_weights: the file, as downloaded.
+            with_contact: load the contact predictor in a file of the cVAE too, where the network has one.
+
+        Returns:
+            What was loaded and what was left out.
+
+        Raises:
+            ValueError: the network has no published layout.
+            CheckpointError: a file that is not one of this network; nothing was loaded.
+        """
+        return self._published_loader()(official_weights)
+
+    def _published_loader(self) -> Callable[..., Report]:
+        loader = getattr(self.network, "load", None)
+        if loader is None:
+            raise ValueError(
+                "official_weights: expected a model in the published layout, contact_map_official or "
+                f"grasp_cvae_official, found {self.method!r}, which has another one; its own checkpoints are read by `load_run`"
+            )
+        return loader
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
@@ -205,25 +268,13 @@ class Task(L.LightningModule):
         optimizer = self.make_optimizer([p for p in self.network.parameters() if p.requires_grad])
         if self.make_scheduler is None:
             return optimizer
-        length = pace.Length.of(self.trainer)
-        takes = inspect.signature(self.make_scheduler.func).parameters
-        lengths = {name: value for name, value in vars(length).items() if name in takes}
-        schedule = {"scheduler": self.make_scheduler(optimizer, **lengths)}
-        if isinstance(schedule["scheduler"], ReduceLROnPlateau):
-            schedule |= {
-                "monitor": self.monitor,
-                "frequency": self.trainer.check_val_every_n_epoch,
-                "strict": False,  # a fold of the data may have no validation clips
-            }
-        elif "total_steps" in takes:
-            schedule["interval"] = "step"
         twin = self.make_optimizer([nn.Parameter(torch.zeros(1))])
-        pace.warn_of_constant_rate(self.make_scheduler(twin, **lengths), length, by_step="total_steps" in takes)
+        schedule = pace.schedule_of(self.make_scheduler, optimizer, twin, self.trainer, self.monitor)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the information needed to interpret the weights."""
-        checkpoint["dexzoo"] = {
+        """Adds what is needed to know what the weights mean."""
+        checkpoint[KEY] = {
             "version": __version__,
             "hand": self.hand.name,
             "joint_names": list(self.hand.joint_names),
@@ -243,25 +294,7 @@ class Task(L.LightningModule):
             ValueError: the checkpoint was not made by dexzoo, is of another hand or joint order, or a training would be
                 resumed on different data.
         """
-        facts = checkpoint.get("dexzoo")
-        if facts is None:
-            raise ValueError(f"not a dexzoo checkpoint: expected a key 'dexzoo', found {sorted(checkpoint)}")
-        mine, theirs = list(self.hand.joint_names), facts["joint_names"]
-        if facts["hand"] != self.hand.name or theirs != mine:
-            raise ValueError(
-                f"the checkpoint is for the hand {facts['hand']!r} with {len(theirs)} joints, this run uses "
-                f"{self.hand.name!r} with {len(mine)}; run with hand={facts['hand']}"
-            )
-        resumed = self._fitting
-        self._resumed_steps = facts.get("planned_steps") if resumed else None
-        if resumed and facts["split_hash"] != self.data_facts["split_hash"]:
-            raise ValueError(
-                "the checkpoint was trained on another set or split of the data than this run has; resume with the "
-                "data it began with, or start a new training from its weights with init_from=RUN"
-            )
-        kind = type(self.data).__qualname__ if resumed else ""
-        if resumed and kind not in checkpoint:
-            raise ValueError(
-                f"the checkpoint does not say where its data stood: expected a state of {kind}, "
-                f"found none (dexzoo {facts['version']}); start a new training from its weights with init_from=RUN"
-            )
+        facts = facts_in(checkpoint, self.hand)
+        self._resumed_steps = facts.get("planned_steps") if self._fitting else None
+        if self._fitting:
+            refuse_other_data(checkpoint, self.data_facts["split_hash"], type(self.data).__qualname__)

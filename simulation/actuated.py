@@ -6,22 +6,18 @@ object is pulled along six directions with its own weight. Its root stands still
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache
 
 import mujoco
 import numpy as np
 import torch
-import trimesh
 from torch import Tensor
 
 from ..geometry.rotations import rotmat_to_quat
-from ..grasps.asset import ObjectAsset
 from ..grasps.posed import PosedGrasps
-from ..hands.hand import Hand
-from ..hands.mujoco_model import hand_spec
-from ..hands.spec import HandSpec
-from .arena import Array, centres_of_mass, run, solid_pieces, touching
+from ..hands.mujoco_model import hand_spec, joint_values
+from .arena import Array, Order, centres_of_mass, orders, run, touching
 from .fall import Moved, angle_of, rotation_of
 
 TIMESTEP, MASS, ACCELERATION = 0.004, 0.1, 10.0
@@ -78,30 +74,16 @@ def squeeze_and_pull(
     Raises:
         HandError: the hand has ball joints.
     """
-    hand, asset = grasps.hand, grasps.object
-    cells = [_cell(_Order(hand.spec, asset.key, scale, hand, asset)) for scale in grasps.scales.tolist()]
-    world = _World(grasps, cells)
-    targets = [world.servos(grasps.hand.clamp(joints)) for joints in (pregrasp, grasps.pose.joints, squeeze)]
+    hand = grasps.hand
+    world = _World(grasps, [_cell(order) for order in orders(grasps)])
+    targets = [hand.clamp(joints).double().numpy() for joints in (pregrasp, grasps.pose.joints, squeeze)]
     ends, failed = world.close(targets, threads)
     return world.pull(ends, targets[-1], failed, pulls, max(1, round(duration / TIMESTEP)), threads)
 
 
-@dataclass(frozen=True)
-class _Order:
-    """What a model is made of; hand and asset are known by their specification and key."""
-
-    spec: HandSpec
-    key: str
-    scale: float
-    hand: Hand = field(compare=False)
-    asset: ObjectAsset = field(compare=False)
-
-
 @lru_cache(maxsize=16)
-def _cell(order: _Order) -> mujoco.MjModel:
-    pieces, centre = solid_pieces(order.asset)[0], order.asset.centre_of_mass
-    hulls = [trimesh.convex.convex_hull((piece - centre) * order.scale) for piece in pieces]
-    spec = hand_spec(order.hand, hulls, MASS, _FRICTION, servos=True, timestep=TIMESTEP)
+def _cell(order: Order) -> mujoco.MjModel:
+    spec = hand_spec(order.hand, order.pieces()[0], MASS, _FRICTION, servos=True, timestep=TIMESTEP)
     spec.option.noslip_iterations, spec.option.gravity = _NOSLIP, np.zeros(3)  # the weight comes as a force
     model = spec.compile()
     model.geom_friction[:, 1] = _TORSION
@@ -117,24 +99,14 @@ class _World:
         self.turn = grasps.pose.rotation.mT.numpy()  # hand_from_object
         shift = np.einsum("bij,bj->bi", self.turn, centres_of_mass(grasps) - grasps.pose.translation.numpy())
         self.object = np.hstack([shift, rotmat_to_quat(grasps.pose.rotation.mT).numpy()])
-        self.grasp = np.hstack([self.servos(grasps.pose.joints), self.object])
-
-    def servos(self, joints: Tensor) -> Array:
-        """(B, servos): the value of every joint of the model, those that follow others included."""
-        tree = self.hand.spec.tree
-        values = dict(zip(self.hand.joint_names, joints.double().numpy().T, strict=True))
-        columns = []
-        for joint in tree.joints:
-            driver, gear, offset = joint.mimic or (joint.name, 1.0, 0.0)
-            columns.append(gear * values[driver] + offset)
-        return np.stack(columns, axis=1)
+        self.grasp = self._qpos(grasps.pose.joints.double().numpy())
 
     def close(self, targets: list[Array], threads: int | None) -> tuple[Array, np.ndarray]:
         """From the pregrasp to the squeeze, nothing pulls; (B, S) states at the end and (B,) whether it diverged."""
         before, grasp, squeeze = (target[:, None] for target in targets)
         ramps = [np.linspace(0, 1, n + 1)[1:, None] for n in (_CLOSING, _SQUEEZING)]
         control = np.concatenate([before + ramps[0] * (grasp - before), grasp + ramps[1] * (squeeze - grasp)], axis=1)
-        states = self._states(np.hstack([targets[0], self.object]))
+        states = self._states(self._qpos(targets[0]))
         ends = _last(self.models, states, control, _CTRL, _CLOSING + _SQUEEZING, threads)
         return ends, _diverged(ends, _CLOSING + _SQUEEZING)
 
@@ -164,6 +136,10 @@ class _World:
             failed=bad.reshape(shape),
             initial_depth=depth,
         )
+
+    def _qpos(self, joints: Array) -> Array:
+        """(B, nq), the object where it is in the grasp."""
+        return np.hstack([joint_values(self.hand, joints), self.object])
 
     def _states(self, qpos: Array) -> Array:
         """(B, S) at rest."""

@@ -12,18 +12,20 @@ import numpy as np
 import torch
 from mujoco.rollout import Rollout
 from numpy.typing import NDArray
-from scipy.spatial import ConvexHull, QhullError
 
 from ..geometry.meshes import MeshError
 from ..geometry.progress import tracked
 from ..geometry.rotations import rotmat_to_quat
 from ..grasps.asset import ObjectAsset
 from ..grasps.posed import PosedGrasps
-from ..hands.mujoco_model import shape_geom
+from ..hands.hand import Hand
+from ..hands.mujoco_model import add_object, bare_spec, hull_volume, shape_geom
 from ..hands.spec import HandSpec
 
 Array = NDArray[np.float64]
 
+HALF_AXES = np.concatenate([sign * np.eye(3)[i : i + 1] for i in range(3) for sign in (1, -1)])
+"""(6, 3): +x, -x, +y, -y, +z, -z, the six directions of every test."""
 FLAT = 1e-9  # a piece with less than this share of the object's volume has no inside that a narrow phase could use
 _HAND, _OBJECT = 1, 2
 _NUMBERS = 8_000_000  # of inputs and states per call of the rollout: 64 MB
@@ -71,52 +73,46 @@ class Arena:
 
 def arenas(grasps: PosedGrasps, physics: Physics) -> list[Arena]:
     """The model of each grasp; grasps of one scale share it, and it is kept for later calls."""
-    spec, asset = grasps.hand.spec, grasps.object
-    return [_arena(_Order(spec, asset.key, scale, physics, asset)) for scale in grasps.scales.tolist()]
+    return [_arena(order, physics) for order in orders(grasps)]
 
 
 @dataclass(frozen=True)
-class _Order:
-    """What an arena is made of; the asset itself is known by its key."""
+class Order:
+    """What a model is made of; hand and asset are known by their specification and key."""
 
-    hand: HandSpec
+    spec: HandSpec
     key: str
     scale: float
-    physics: Physics
+    hand: Hand = field(compare=False)
     asset: ObjectAsset = field(compare=False)
+
+    def pieces(self) -> tuple[list[Array], Array]:
+        """As `solid_pieces`, in metres about the object's centre of mass."""
+        pieces, shares = solid_pieces(self.asset)
+        return [(piece - self.asset.centre_of_mass) * self.scale for piece in pieces], shares
+
+
+def orders(grasps: PosedGrasps) -> list[Order]:
+    """Of each grasp."""
+    hand, asset = grasps.hand, grasps.object
+    return [Order(hand.spec, asset.key, scale, hand, asset) for scale in grasps.scales.tolist()]
 
 
 @lru_cache(maxsize=64)
-def _arena(order: _Order) -> Arena:
-    spec = _bare(order.physics.timestep)
-    links = [i for i, link in enumerate(order.hand.tree.links) if link.capsules or link.boxes]
-    surface = {"condim": 3, "friction": [order.physics.friction, 0.005, 0.0001], "solref": order.physics.solref}
-    for link in (order.hand.tree.links[i] for i in links):
+def _arena(order: Order, physics: Physics) -> Arena:
+    spec, tree = bare_spec(physics.timestep), order.spec.tree
+    spec.option.gravity = np.zeros(3)  # it comes as a force, see `fall`
+    links = [i for i, link in enumerate(tree.links) if link.capsules or link.boxes]
+    surface = {"condim": 3, "friction": [physics.friction, 0.005, 0.0001], "solref": physics.solref}
+    for link in (tree.links[i] for i in links):
         body = spec.worldbody.add_body(name=f"hand/{link.name}", mocap=True)
         for shape in (*link.capsules, *link.boxes):
             geom = shape_geom(shape) | {"name": ""}
             body.add_geom(**geom, contype=_HAND, conaffinity=_OBJECT, **surface)
-    pieces, shares = solid_pieces(order.asset)
-    centre = order.asset.centre_of_mass
-    body = spec.worldbody.add_body(name="object")
-    body.add_freejoint(name="object")
-    for i, (piece, share) in enumerate(zip(pieces, shares, strict=True)):
-        mesh = spec.add_mesh(name=f"object_{i}", inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX)
-        mesh.uservert = np.ravel((piece - centre) * order.scale)
-        body.add_geom(
-            type=mujoco.mjtGeom.mjGEOM_MESH, meshname=mesh.name, mass=order.physics.mass * share,
-            contype=_OBJECT, conaffinity=_HAND, **surface,
-        )  # fmt: skip
+    pieces, shares = order.pieces()
+    own = {"contype": _OBJECT, "conaffinity": _HAND}
+    add_object(spec, [(piece,) for piece in pieces], physics.mass * shares, **own, **surface)
     return Arena(spec.compile(), tuple(links))
-
-
-def _bare(timestep: float) -> mujoco.MjSpec:
-    """An empty world with the options of every simulation here. Gravity is applied as a force, see `forces`."""
-    spec = mujoco.MjSpec()
-    option = spec.option
-    option.timestep, option.impratio, option.gravity = timestep, 10, np.zeros(3)
-    option.integrator, option.cone = mujoco.mjtIntegrator.mjINT_IMPLICITFAST, mujoco.mjtCone.mjCONE_ELLIPTIC
-    return spec
 
 
 def solid_pieces(asset: ObjectAsset) -> tuple[list[Array], Array]:
@@ -126,20 +122,13 @@ def solid_pieces(asset: ObjectAsset) -> tuple[list[Array], Array]:
         MeshError: none has a volume.
     """
     pieces = [np.asarray(piece, np.float64) for piece in asset.pieces]
-    volumes = np.array([_volume(piece) for piece in pieces])
+    volumes = np.array([hull_volume(piece) for piece in pieces])
     if not volumes.sum() > 0:
         raise MeshError(f"{asset.name}: expected convex pieces with a volume, found {len(pieces)} flat ones")
     solid = volumes > FLAT * volumes.sum()
     if not solid.all():
         _log.warning("%s: %d of %d pieces are flat and left out", asset.name, (~solid).sum(), len(pieces))
     return [piece for piece, keep in zip(pieces, solid, strict=True) if keep], volumes[solid] / volumes[solid].sum()
-
-
-def _volume(corners: Array) -> float:
-    try:
-        return float(ConvexHull(corners).volume)
-    except QhullError:  # all points in one plane
-        return 0.0
 
 
 def mocap_poses(grasps: PosedGrasps, links: Sequence[int]) -> tuple[Array, Array]:

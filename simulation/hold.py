@@ -11,13 +11,12 @@ from dataclasses import dataclass
 
 import mujoco
 import numpy as np
-import trimesh
 from numpy.typing import NDArray
 
 from ..hands.hand import Hand
-from ..hands.mujoco_model import hand_mjcf
+from ..hands.mujoco_model import Array, hand_spec, joint_values, quaternion
+from .arena import HALF_AXES
 
-Array = NDArray[np.float64]
 GRAVITY = 9.81
 SLIP = 0.02
 """metres; an object that moves further has slipped."""
@@ -65,12 +64,7 @@ class HoldTest:
     def __init__(self, hand: Hand, pieces: Sequence[Array], stiffness: float = 2.5, torque: float = 0.7) -> None:
         self.model = _compile(hand, pieces, stiffness, torque)
         self.data = mujoco.MjData(self.model)
-        joint = [self.model.joint(name) for name in hand.joint_names]
-        self._hand_qpos = np.array([j.qposadr[0] for j in joint])
-        free = self.model.joint("object")
-        self._object_qpos = np.arange(free.qposadr[0], free.qposadr[0] + 7)
-        self._object_dof = np.arange(free.dofadr[0], free.dofadr[0] + 6)
-        self._body = self.model.body("object").id
+        self._hand, self._hand_qpos = hand, [self.model.joint(name).qposadr[0] for name in hand.joint_names]
         self._servos = self.model.actuator_gainprm.copy(), self.model.actuator_biasprm.copy()
         self._lower, self._upper = hand.lower.double().numpy(), hand.upper.double().numpy()
 
@@ -88,8 +82,8 @@ class HoldTest:
         slip = self._fall(rotation.T @ (0, 0, -GRAVITY))
         joints = np.clip(self.data.qpos[self._hand_qpos], self._lower, self._upper)
         turn = np.zeros(9)
-        mujoco.mju_quat2Mat(turn, self.data.qpos[self._object_qpos[3:]])
-        state = turn.reshape(3, 3), self.data.qpos[self._object_qpos[:3]].copy()
+        mujoco.mju_quat2Mat(turn, self.data.qpos[-4:])
+        state = turn.reshape(3, 3), self.data.qpos[-7:-4].copy()
         frozen = self.frozen_slip(joints, *state, rotation.T @ (0, 0, -1)) if slip < SLIP else float("nan")
         return Held(slip, frozen, joints, *state)
 
@@ -113,38 +107,34 @@ class HoldTest:
 
     def six_directions(self, held: Held) -> NDArray[np.bool_]:
         """(6,): does the stiff hand hold against gravity along +x, -x, +y, -y, +z, -z of the object?"""
-        axes = np.stack([sign * held.rotation[:, i] for i in range(3) for sign in (1, -1)])
+        axes = HALF_AXES @ held.rotation.T
         slips = [self.frozen_slip(held.joints, held.rotation, held.translation, axis) for axis in axes]
         return np.array(slips) < SLIP
 
     def _place(self, rotation: Array, translation: Array, joints: Array, target: Array) -> None:
         mujoco.mj_resetData(self.model, self.data)
-        quaternion = np.zeros(4)
-        mujoco.mju_mat2Quat(quaternion, np.ascontiguousarray(rotation).ravel())
-        self.data.qpos[self._object_qpos] = np.concatenate([translation, quaternion])
-        self.data.qpos[self._hand_qpos] = joints
+        self.data.qpos[:] = np.concatenate([joint_values(self._hand, joints), translation, quaternion(rotation)])
         self.data.ctrl[:] = target
 
     def _squeeze(self, seconds: float = 0.4) -> None:
         self.model.opt.gravity[:] = 0
-        self.model.dof_damping[self._object_dof] = [_SQUEEZE_DAMPING] * 3 + [_SQUEEZE_DAMPING * 1e-3] * 3
+        self.model.dof_damping[-6:] = [_SQUEEZE_DAMPING] * 3 + [_SQUEEZE_DAMPING * 1e-3] * 3
         mujoco.mj_step(self.model, self.data, round(seconds / self.model.opt.timestep))
-        self.model.dof_damping[self._object_dof] = 0
+        self.model.dof_damping[-6:] = 0
 
     def _fall(self, gravity: Array, seconds: float = 1.0) -> float:
         self.model.opt.gravity[:] = gravity
         mujoco.mj_kinematics(self.model, self.data)
         mujoco.mj_comPos(self.model, self.data)
-        before = self.data.xipos[self._body].copy()
+        before = self.data.xipos[-1].copy()
         mujoco.mj_step(self.model, self.data, round(seconds / self.model.opt.timestep))
-        slip = float(np.linalg.norm(self.data.xipos[self._body] - before))
+        slip = float(np.linalg.norm(self.data.xipos[-1] - before))
         return slip if np.isfinite(slip) else float("inf")
 
 
 def _compile(hand: Hand, pieces: Sequence[Array], stiffness: float, torque: float) -> mujoco.MjModel:
-    hulls = [trimesh.convex.convex_hull(corners) for corners in pieces]
-    model = hand_mjcf(hand, hulls, _MASS, servos=True, kp=stiffness, force=torque)
-    own = model.geom_bodyid == model.body("object").id
+    model = hand_spec(hand, pieces, _MASS, servos=True, kp=stiffness, force=torque).compile()
+    own = model.geom_bodyid == model.nbody - 1
     model.geom_solref[own] = _CONTACT_TIME, 1.0
     model.geom_priority[own] = 1
     return model

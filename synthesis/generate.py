@@ -15,7 +15,8 @@ from rich.table import Table
 from ..geometry.meshes import mesh_hash
 from ..geometry.progress import tracked, working
 from ..geometry.solids import convex_pieces
-from ..hands.hand import Hand, load_hand
+from ..hands.hand import Hand
+from ..hands.load import load_hand
 from .grasps import GENERATOR_VERSION, SHIPPED, ObjectGrasps, join_grasps, load_grasps, save_grasps
 from .objects import object_mesh, object_names
 from .search import find_grasps

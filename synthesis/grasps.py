@@ -121,7 +121,7 @@ def _check_hand(path: Path, found: str, joints: list[str], hand: Hand) -> None:
         raise DataError(
             f"demo grasps in {path}: expected grasps of hand {hand.name!r}, found {found!r}; make your own with\n"
             f"  dexzoo synthesise --hand {hand.name} --out DIR\n"
-            f"and set data.grasps=DIR/grasps.npz"
+            f"and set grasps=DIR/grasps.npz"
         )
 
 

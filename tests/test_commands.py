@@ -81,7 +81,7 @@ def compose(overrides: list[str]) -> DictConfig:
         f"{o.get_key_element()}={next(o.sweep_string_iterator())}" if o.is_sweep_override() else str(o.input_line)
         for o in parsed
     ]
-    if not GlobalHydra.instance().is_initialized():  # table3.takes_contact composes too
+    if not GlobalHydra.instance().is_initialized():  # tables.lacks_a_predictor composes too
         hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3")
     cfg = hydra.compose("config", [*single, "hydra.runtime.output_dir=somewhere"], return_hydra_config=True)
     HydraConfig.instance().set_config(cfg)

@@ -4,6 +4,7 @@ import ast
 import configparser
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
 from pathlib import Path
 
@@ -32,7 +33,8 @@ ROOMS = {
         "published": "blocks",
         "pace": "",
         "precision": "blocks",
-        "task": "pace precision",
+        "checkpoint": "",
+        "task": "checkpoint pace precision published",
         "selection": "",
         "motion": "blocks published task",
         "grasp": "blocks published selection precision task",
@@ -54,11 +56,18 @@ ROOMS = {
 """The same of the rooms inside a folder."""
 
 
+class _Executed(ast.NodeTransformer):
+    """Takes out what only type checkers read."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        return node.orelse if "TYPE_CHECKING" in ast.unparse(node.test) else self.generic_visit(node)
+
+
 def imported(path: Path) -> list[str]:
-    """Dotted names that a file imports, by `dexzoo.x`, `from dexzoo import x` or dots."""
+    """Dotted names that a file imports, by `dexzoo.x`, `from dexzoo import x` or dots, in functions as well."""
     package = ("dexzoo", *path.relative_to(ROOT).parent.parts)
     names = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(_Executed().visit(ast.parse(path.read_text()))):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -88,6 +97,39 @@ def test_imports_follow_the_arrows(folder: str) -> None:
     files = sorted((ROOT / folder).rglob("*.py"))
     assert files
     assert {str(path.relative_to(ROOT)): bad for path in files if (bad := imported_folders(path) - allowed)} == {}
+
+
+def circles(files: dict[str, Path]) -> list[str]:
+    """The modules, by dotted name, of one circle of imports; empty without one."""
+    needs = {}
+    for module, path in files.items():
+        found = {name if name in files else name.rpartition(".")[0] for name in imported(path)}
+        needs[module] = (found & {*files}) - {module}
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_two_modules_import_one_another() -> None:
+    """Nor do any more of them in a ring; an import inside a function hides one, and does not break it."""
+    files = {}
+    for path in (path for folder in ARROWS for path in (ROOT / folder).rglob("*.py")):
+        name = ".".join(("dexzoo", *path.relative_to(ROOT).with_suffix("").parts))
+        files[name.removesuffix(".__init__")] = path
+    assert circles(files) == []
+
+
+def test_a_circle_through_a_function_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    (tmp_path / "hands").mkdir()
+    (tmp_path / "hands/a.py").write_text("def f():\n    from .b import g\n")
+    (tmp_path / "hands/b.py").write_text("from dexzoo.hands import a\n")
+    files = {f"dexzoo.hands.{name}": tmp_path / f"hands/{name}.py" for name in "ab"}
+    assert {*circles(files)} == {*files}
+    (tmp_path / "hands/b.py").write_text("if TYPE_CHECKING:\n    from . import a\n")
+    assert circles(files) == []
 
 
 @pytest.mark.parametrize(("folder", "room"), [(folder, room) for folder, rooms in ROOMS.items() for room in rooms])

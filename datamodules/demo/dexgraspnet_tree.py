@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ...files.cache import cache_dir, content_key, write_folder_whole
 from ...grasps.dexgraspnet import grasp_dicts
-from ...hands.hand import load_hand
+from ...hands.load import load_hand
 from ...hands.pose import HandPose
 from ...synthesis.grasps import GENERATOR_VERSION, ObjectGrasps, load_grasps
 from ...synthesis.objects import TEST_OBJECTS, object_mesh, object_names

@@ -12,7 +12,7 @@ import trimesh
 from ...files.errors import UnknownName
 from ...grasps.files import GraspSet
 from ...grasps.files import save_grasps as save_grasp_sets
-from ...hands.hand import load_hand
+from ...hands.load import load_hand
 from ...synthesis.grasps import SHIPPED, load_grasps
 from ...synthesis.objects import object_mesh, object_names
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ...files.cache import cache_dir, content_key, write_folder_whole
 from ...geometry.rotations import rotmat_to_rotvec, rotvec_to_rotmat
-from ...hands.hand import load_hand
+from ...hands.load import load_hand
 from ...hands.mano import ManoHand
 from ...hands.mano_standin import write_standin
 from ...hands.pose import HandPose

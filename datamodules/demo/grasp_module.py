@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ...files.errors import DataError, UnknownName
-from ...hands.hand import load_hand
+from ...hands.load import load_hand
 from ...hands.pose import HandPose
 from ...synthesis.clips import object_file
 from ...synthesis.grasps import SHIPPED, load_grasps

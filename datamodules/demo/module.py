@@ -9,7 +9,7 @@ import torch
 
 from ...files.errors import DataError, UnknownName
 from ...geometry.progress import tracked
-from ...hands.hand import load_hand
+from ...hands.load import load_hand
 from ...hands.pose import HandPose
 from ...synthesis.clips import ObjectClips, object_clips, object_file
 from ...synthesis.grasps import SHIPPED, load_grasps

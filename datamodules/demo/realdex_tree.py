@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from ...files.cache import cache_dir, content_key, write_folder_whole
 from ...geometry.progress import tracked
-from ...hands.hand import load_hand
+from ...hands.load import load_hand
 from ...synthesis.clips import MOTION_VERSION, ObjectClips, object_clips
 from ...synthesis.grasps import load_grasps
 from ...synthesis.objects import object_mesh

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from ...files.errors import UnknownName
 from ...grasps.dexgraspnet import read_dexgraspnet
 from ...grasps.grasp_set import GraspSet
-from ...hands.hand import Hand, load_hand
+from ...hands.hand import Hand
+from ...hands.load import load_hand
 from ..grasp_store import GraspObject, GraspStore
 from ..grasps import GraspDataModule, GraspParts
 from .clouds import solid_clouds
@@ -63,8 +64,8 @@ class GraspFolder(GraspDataModule):
     ) -> None:
         super().__init__(hand, **options)
         for what, name, known in (
-            ("data.object_points", object_points, self.sources_of_points),
-            ("data.on_bad", on_bad, ("raise", "skip")),
+            ("object_points", object_points, self.sources_of_points),
+            ("on_bad", on_bad, ("raise", "skip")),
         ):
             if name not in known:
                 raise UnknownName(what, name, known)

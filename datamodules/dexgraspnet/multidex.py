@@ -16,7 +16,8 @@ from ...files.unpickle import UnsafePickleError
 from ...geometry.rotations import rot6d_to_rotmat, rotvec_to_rotmat
 from ...grasps.grasp_set import GraspSet
 from ...grasps.meshes import find_mesh
-from ...hands.hand import Hand, load_hand
+from ...hands.hand import Hand
+from ...hands.load import load_hand
 from ...hands.pose import HandPose
 from ...hands.products import compose, rotate
 from .index import Format, Source, signature
@@ -85,7 +86,7 @@ class MultiDex(GraspFolder):
         if self.object_points != "none":
             meshes = next((p for p in (base / "object", base / "data" / "object") if p.is_dir()), None)
             if meshes is None:
-                raise not_found("MultiDex", base, "no folder object; data.object_points=none reads grasps without")
+                raise not_found("MultiDex", base, "no folder object; object_points='none' reads grasps without")
         return make_tree(base, [(name, (file,)) for name in sorted(_entries(file))], None, meshes, _find_mesh)
 
 

@@ -32,9 +32,7 @@ def by_hash(names: Iterable[str], val: float, test: float, seed: int = 0) -> Par
         DataError: shares out of range.
     """
     if min(val, test) < 0 or val + test >= 1:
-        raise DataError(
-            f"data.val_share, data.test_share: expected shares that leave some to train, found {val}, {test}"
-        )
+        raise DataError(f"val_share, test_share: expected shares that leave some to train, found {val}, {test}")
     place = {name: _place(name, seed) for name in names}
     order = sorted(place, key=lambda name: place[name])
     n_test = _at_least_one(sum(p < test for p in place.values()), test, len(order) - 1)

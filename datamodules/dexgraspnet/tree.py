@@ -94,15 +94,15 @@ def find_unidexgrasp(root: str | Path | None, with_meshes: bool = True) -> Grasp
     return make_tree(folder, found, lists if lists.is_dir() else None, meshes if with_meshes else None)
 
 
-_NO_MESH = "data.object_points=none reads the grasps without"
+_NO_MESH = "object_points='none' reads the grasps without"
 
 
 def inside(root: Path, path: Path) -> Path:
     """Refuses a path that leads out of the root through a link."""
     real = path.resolve()
     if not real.is_relative_to(root.resolve()):
-        hint = "if a folder was moved and linked, copy it back or set data.root to the folder that holds all files"
-        raise BadFile(path, "a file inside data.root", f"one that leads to {real}", hint=hint)
+        hint = "if a folder was moved and linked, copy it back or set `root` to the folder that holds all files"
+        raise BadFile(path, "a file inside `root`", f"one that leads to {real}", hint=hint)
     return path
 
 
@@ -154,7 +154,7 @@ def _named(folder: Path, first: str, prefix: str) -> list[Path]:
 def data_folder(dataset: str, root: str | Path | None) -> Path:
     """The root if it is a folder; otherwise raises DatasetNotFound."""
     if root is None:
-        raise not_found(dataset, None, "data.root is not set")
+        raise not_found(dataset, None, "`root` is not set")
     root = Path(root).expanduser()
     if not root.is_dir():
         raise not_found(dataset, root, "not a folder" if root.exists() else "no such folder")
@@ -170,7 +170,6 @@ def holds(folder: Path) -> str:
 def not_found(dataset: str, root: Path | None, found: str) -> DatasetNotFound:
     """The error that says where to get a data set."""
     url, licence, tree, folders = _SETS[dataset]
-    demo = "; data.root=demo is a generated tree" if dataset == "DexGraspNet" else ""
     return DatasetNotFound(
         dataset,
         root,
@@ -178,7 +177,7 @@ def not_found(dataset: str, root: Path | None, found: str) -> DatasetNotFound:
         url=url,
         licence=licence,
         tree=tree,
-        setting=f"data.root=/path/to/{dataset}, the folder that holds {folders}, or DEXZOO_{dataset.upper()}{demo}",
+        setting=f"root=/path/to/{dataset}, the folder that holds {folders}",
     )
 
 

@@ -75,7 +75,7 @@ class UniDexGrasp(GraspFolder):
     def _scenes_of(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
         table = self.table_top(name)
         if table.clouds is None:
-            hint = "data.object_points=solid draws clouds from the meshes"
+            hint = "object_points='solid' draws clouds from the meshes"
             raise BadFile(self.tree.root, f"pcs_table.npy next to poses.npy of object {name!r}", "none", hint=hint)
         return table.poses, table.clouds
 

@@ -11,8 +11,9 @@ import torch
 import trimesh
 from torch import Tensor
 
-from ...hands.hand import Hand, load_hand
+from ...hands.hand import Hand
 from ...hands.kinematics import Links
+from ...hands.load import load_hand
 from ...hands.mano import ManoHand
 from ...hands.pose import HandPose
 from ..grasp_store import GraspStore

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ...geometry.meshes import MeshError, load_mesh
-from ...geometry.render import Camera, Part, render_scene
-from ...hands.pose import HandPose
+from ...geometry.render import Camera, Part, from_the_side, render_scene
 from .examine import Examined, spread
 from .findings import BENT, TIP, Expected, touching
 from .measure import Measures
@@ -57,7 +56,8 @@ def _draw(examined: Examined, i: int, size: int) -> Picture:
     obj = _thing(examined, i)
     if obj is not None and np.linalg.norm(obj.bounds.mean(axis=0) - pose.translation.numpy()) < _AWAY:
         parts.append((obj, _OBJECT))
-    return render_scene(parts, Camera.framing(parts, _beside(pose, examined.translation[i].numpy())), (size, size))
+    way = (pose.translation - examined.translation[i]).double().numpy()
+    return render_scene(parts, Camera.framing(parts, from_the_side(way)), (size, size))
 
 
 def _thing(examined: Examined, i: int) -> trimesh.Trimesh | None:
@@ -71,14 +71,6 @@ def _thing(examined: Examined, i: int) -> trimesh.Trimesh | None:
         return None
     vertices = mesh.vertices * float(examined.scale[i]) @ examined.rotation[i].double().numpy().T
     return trimesh.Trimesh(vertices + examined.translation[i].double().numpy(), mesh.faces, process=False)
-
-
-def _beside(pose: HandPose, obj: NDArray) -> NDArray[np.float64]:
-    way = pose.translation.double().numpy() - obj
-    side = np.cross(way, [0.0, 0.0, 1.0])
-    if np.linalg.norm(side) <= 1e-3 * np.linalg.norm(way):  # the hand is right above the object
-        side = np.array([1.0, 0.0, 0.0])
-    return side / np.linalg.norm(side) + np.array([0.0, 0.0, 0.4])
 
 
 def _caption(examined: Examined, measures: Measures, expected: Expected, i: int) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 from ...files.errors import DataError
 from ...files.unpickle import PickleFileError, UnsafePickleError
 from ...geometry.meshes import MeshError
-from ...hands.hand import load_hand
+from ...hands.load import load_hand
 from ..base import SplitDataModule
 from ..dexgraspnet import GraspFolder
 from ..errors import DatasetNotFound

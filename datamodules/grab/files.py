@@ -42,7 +42,7 @@ class GrabTree:
             BadFile: no such file, or a path or link that leaves the root.
         """
         path = self.root / name.replace("\\", "/")
-        hint = f"paths in GRAB's files begin at data.root, here {self.root}"
+        hint = f"paths in GRAB's files begin at `root`, here {self.root}"
         self.check_inside(path, source, key)
         if not path.is_file():
             raise BadFile(
@@ -58,8 +58,8 @@ class GrabTree:
         except (OSError, RuntimeError, ValueError) as error:  # too long, a loop of links, not text
             raise BadFile(source, "a path to a file of the data set", str(error)[:200], key=key) from error
         if not real.is_relative_to(self.root.resolve()):
-            hint = "if a folder was moved and linked, copy it back or set data.root to the folder that holds all files"
-            raise BadFile(source, "a file inside data.root", f"one that leads to {real}", key=key, hint=hint)
+            hint = "if a folder was moved and linked, copy it back or set `root` to the folder that holds all files"
+            raise BadFile(source, "a file inside `root`", f"one that leads to {real}", key=key, hint=hint)
 
 
 def find_tree(root: str | Path | None) -> GrabTree:
@@ -69,7 +69,7 @@ def find_tree(root: str | Path | None) -> GrabTree:
         DatasetNotFound: no sequences found.
     """
     if root is None:
-        raise _not_found(None, "data.root is not set")
+        raise _not_found(None, "`root` is not set")
     root = Path(root).expanduser()
     if not root.is_dir():
         raise _not_found(root, "not a folder" if root.exists() else "no such folder")
@@ -97,6 +97,5 @@ def _not_found(root: Path | None, found: str) -> DatasetNotFound:
         url="https://grab.is.tue.mpg.de (register, download, unpack with the authors' unzip_grab.py)",
         licence="non-commercial research, no redistribution",
         tree=TREE,
-        setting="data.root=/path/to/GRAB, the folder that holds `grab` and `tools`, or DEXZOO_GRAB; data.root=demo is "
-        "a generated tree",
+        setting="root=/path/to/GRAB, the folder that holds `grab` and `tools`",
     )

@@ -55,7 +55,7 @@ class GrabGrasps(GraspDataModule):
     ) -> None:
         super().__init__(hand, **options)
         if split not in OBJECT_SPLITS:
-            raise UnknownName("data.split", split, tuple(OBJECT_SPLITS))
+            raise UnknownName("split", split, tuple(OBJECT_SPLITS))
         check_rule(frames, every)
         self.reader = GrabReader(root, hand, side, object_points, self.n_object_points, on_bad)
         self.split_by, self.frames, self.every = split, frames, every

@@ -65,13 +65,13 @@ class GrabMotion(MotionDataModule):
         super().__init__(hand, **options)
         if frames in (*GRASP_RULES, "grabnet"):
             raise DataError(
-                f"data.frames: expected a rule for motions ({', '.join(MOTION_RULES)}), found {frames!r}, which picks "
+                f"frames: expected a rule for motions ({', '.join(MOTION_RULES)}), found {frames!r}, which picks "
                 "single grasps: see dexzoo.datamodules.grab.read_grasps and read_grabnet"
             )
         for what, name, known in (
-            ("data.split", split, SPLITS),
-            ("data.frames", frames, tuple(MOTION_RULES)),
-            ("data.goal", goal, ("lift_off", "contact")),
+            ("split", split, SPLITS),
+            ("frames", frames, tuple(MOTION_RULES)),
+            ("goal", goal, ("lift_off", "contact")),
         ):
             if name not in known:
                 raise UnknownName(what, name, known)
@@ -171,7 +171,7 @@ def by_subject(samples: Sequence[MotionSample], split: str) -> Split:
             held_out = ", ".join(SUBJECT_SPLITS[split]["test"])
             found = ", ".join(sorted({sample.recording.split("/")[0] for sample in samples}))
             raise DataError(
-                f"split {split}: expected clips in every part, found none for {part}: it tests on {held_out}, found "
-                f"{found}; choose another data.split"
+                f"split: expected clips in every part, found none for {part}: {split!r} tests on {held_out}, "
+                f"found {found}; choose another split"
             )
     return Split(**parts)

@@ -51,9 +51,9 @@ class GrabReader:
         on_bad: str = "raise",
     ) -> None:
         for what, name, known in (
-            ("data.side", side, ("right", "left")),
-            ("data.object_points", object_points, ("mesh", "none")),
-            ("data.on_bad", on_bad, ("raise", "skip")),
+            ("side", side, ("right", "left")),
+            ("object_points", object_points, ("mesh", "none")),
+            ("on_bad", on_bad, ("raise", "skip")),
         ):
             if name not in known:
                 raise UnknownName(what, name, known)

@@ -12,8 +12,9 @@ from torch import Tensor
 from ...files.errors import BadFile, DataError
 from ...geometry.meshes import MeshError, load_mesh
 from ...hands.errors import HandError
-from ...hands.hand import Hand, load_hand
+from ...hands.hand import Hand
 from ...hands.kinematics import Links
+from ...hands.load import load_hand
 from ...hands.mano import BallKinematics, ManoHand
 from ...hands.mano_model import NAMES, PARENTS
 from ...hands.mano_standin import TIPS
@@ -64,8 +65,8 @@ def mano_hand(name: str) -> ManoHand:
     hand: Hand = load_hand(name)
     if not isinstance(hand, ManoHand):
         raise DataError(
-            f"hand: expected a hand with MANO's joints for data of human hands, found {name!r}; set hand=mano, or "
-            f"hand={GENERIC}, which needs no licensed model. Retargeting to robot hands is not part of this reader"
+            f"hand: expected a hand with MANO's joints for data of human hands, found {name!r}; set hand='mano', or "
+            f"hand={GENERIC!r}, which needs no licensed model. Retargeting to robot hands is not part of this reader"
         )
     return hand
 

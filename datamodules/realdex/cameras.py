@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from ...files.errors import BadFile
 from ...geometry.sdf import SignedDistance
-from ...hands.hand import load_hand
+from ...hands.load import load_hand
 from ...hands.pose import HandPose
 from .archive import Folder
 from .clock import STAMPS

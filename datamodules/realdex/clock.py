@@ -20,7 +20,7 @@ _SHORTEST_STEP = 1e6
 
 def read_fps(folder: Folder) -> float:
     """Frames per second, from the median step of the stamps; raises BadFile without valid stamps."""
-    path, expected, hint = folder.path / STAMPS, "one increasing time stamp in nanoseconds a row", "or set data.fps"
+    path, expected, hint = folder.path / STAMPS, "one increasing time stamp in nanoseconds a row", "or set `fps`"
     if not folder.exists(STAMPS):
         raise BadFile(path, expected, "no such file", hint=hint)
     try:

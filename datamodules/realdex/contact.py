@@ -15,7 +15,8 @@ from torch import Tensor
 from ...files.cache import cached, content_key
 from ...geometry.meshes import load_mesh, mesh_hash
 from ...geometry.sdf import SignedDistance
-from ...hands.hand import Hand, load_hand
+from ...hands.hand import Hand
+from ...hands.load import load_hand
 from ...hands.pose import HandPose
 from ..types import GraspSample, MotionSample
 from .archive import Folder

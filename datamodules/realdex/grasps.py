@@ -71,13 +71,13 @@ class RealDexGrasps(GraspDataModule):
     ) -> None:
         super().__init__(hand, **options)
         for what, name, known in (
-            ("data.split", split, _SPLITS),
-            ("data.object_points", object_points, ("mesh", "scene")),
+            ("split", split, _SPLITS),
+            ("object_points", object_points, ("mesh", "scene")),
         ):
             if name not in known:
                 raise UnknownName(what, name, known)
         if last < 1:
-            raise DataError(f"data.last: expected 1 or more frames of each clip, found {last}")
+            raise DataError(f"last: expected 1 or more frames of each clip, found {last}")
         self.motion = RealDexMotion(
             root,
             hand,
@@ -119,7 +119,7 @@ class RealDexGrasps(GraspDataModule):
         if not samples:
             raise DataError(
                 f"{self.motion.root}: expected contact in the last {self.last} frames of some clip, found none of "
-                f"{len(self._clips)} clips within {self.contact_threshold:g} m: see data.contact_threshold, data.last"
+                f"{len(self._clips)} clips within {self.contact_threshold:g} m: see `contact_threshold` and `last`"
             )
         meshes = {sample.object: sample.mesh for sample in samples}
         flags = {name: {flag for s in samples if s.object == name for flag in s.flags} for name in meshes}

@@ -38,7 +38,7 @@ def mesh_file(root: Path, models: Path | None, name: str) -> Path:
     if name not in meshes:
         folder = models or root / "models"
         found = f"{', '.join(sorted(meshes)) or 'no .obj'} there" if folder.exists() else "no such folder"
-        hint = "set data.models=<folder of the meshes>, or data.object_points=none to do without"
+        hint = "set models=<folder of the meshes>, or object_points='none' to do without"
         raise BadFile(folder / f"{name}.obj", f"the mesh of {name}", found, hint=hint)
     folder, file = meshes[name]
     if isinstance(folder, DiskFolder):

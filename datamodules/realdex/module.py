@@ -16,7 +16,7 @@ from ...geometry.meshes import MeshError
 from ...geometry.progress import tracked
 from ...geometry.sampling import farthest_point_sampling
 from ...hands.errors import JointLimitError
-from ...hands.hand import load_hand
+from ...hands.load import load_hand
 from ...hands.pose import HandPose
 from ..clouds import object_cloud
 from ..errors import DatasetNotFound
@@ -35,7 +35,7 @@ _TREE = """
                                     /rgbimage_timestamp.txt         a stamp in ns per frame
                                     /tracking_result/gt_pose.txt    rows: tx ty tz qx qy qz qw of the object
                                     /segment.txt                    rows: start end; found by contact where absent
-<root>/models/<object>.obj          or models.zip, or data.models=<folder or zip>
+<root>/models/<object>.obj          or models.zip, or models=<folder or zip>
 """
 _SPLITS = ("auto", "paper", "objects", "recordings")
 
@@ -96,10 +96,10 @@ class RealDexMotion(MotionDataModule):
     ) -> None:
         super().__init__(hand, **options)
         for what, name, known in (
-            ("data.split", split, _SPLITS),
-            ("data.object_points", object_points, ("mesh", "scene", "none")),
-            ("data.on_bad", on_bad, ("raise", "skip")),
-            ("data.poses", poses, SOURCES),
+            ("split", split, _SPLITS),
+            ("object_points", object_points, ("mesh", "scene", "none")),
+            ("on_bad", on_bad, ("raise", "skip")),
+            ("poses", poses, SOURCES),
         ):
             if name not in known:
                 raise UnknownName(what, name, known)
@@ -150,9 +150,7 @@ class RealDexMotion(MotionDataModule):
         if how == "paper":
             return realdex_split(samples)
         if isinstance(self.fold, str):
-            raise DataError(
-                f"data.fold: expected one of {self.fold_ids()}, found 'all', which only run.py can go through"
-            )
+            raise DataError(f"fold: expected one of {self.fold_ids()}, found 'all', which only run.py can go through")
         self.split_group = how.removesuffix("s")
         return by_fold(samples, self.split_group, self.fold, self.n_folds, self.n_val)
 
@@ -176,7 +174,7 @@ class RealDexMotion(MotionDataModule):
         if self._folders is not None:
             return self._folders
         if self.root is None:
-            raise self._not_found(None, "data.root is not set")
+            raise self._not_found(None, "`root` is not set")
         if not self.root.exists():
             raise self._not_found(self.root, "no such folder")
         if not self.root.is_dir() and self.root.suffix.lower() != ".zip":
@@ -203,7 +201,7 @@ class RealDexMotion(MotionDataModule):
             url="https://github.com/4DVLab/RealDex (recordings and meshes: links in its README)",
             licence="none stated by its authors: ask them before any use beyond research",
             tree=_TREE,
-            setting="data.root=/path/to/realdex, or DEXZOO_REALDEX; data.root=demo is a generated tree",
+            setting="root=/path/to/realdex",
         )
 
     def _clips_of(self, recording: Recording) -> list[MotionSample]:
@@ -235,7 +233,7 @@ class RealDexMotion(MotionDataModule):
                 robot.check_limits(pose.joints[end - 1], self.limit_tolerance)
             except JointLimitError as error:
                 key = f"qpos, goal of segment [{start}, {end})"
-                hint = f"data.limit_tolerance is {self.limit_tolerance:g} rad"
+                hint = f"`limit_tolerance` is {self.limit_tolerance:g} rad"
                 raise BadFile(recording.path, "a goal within joint limits", str(error), key=key, hint=hint) from error
         return robot.convert(pose, load_hand(self.hand)).to(torch.float32)
 

@@ -16,7 +16,7 @@ Segments = tuple[tuple[int, int], ...]
 _FILE = "segment.txt"
 _FLEXION = [i for i, name in enumerate(JOINTS) if name[:2] != "TH" and name[-1] in "123"]
 _EXPECTED = "rows of two frame numbers, start and end (half-open)"
-_HINT = "set data.whole_recordings=true to take a recording without it as one clip, or data.on_bad=skip"
+_HINT = "set whole_recordings=True to take a recording without it as one clip, or on_bad='skip'"
 
 
 @dataclass(frozen=True)

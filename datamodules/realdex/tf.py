@@ -19,7 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from ...files.cache import Arrays, cached, content_key
 from ...files.errors import BadFile
-from ...hands.hand import load_hand
+from ...hands.load import load_hand
 from .archive import Folder
 from .tables import read_table
 

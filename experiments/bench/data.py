@@ -177,11 +177,12 @@ class _Sequences(GrabReader):
         return self._cloud, None
 
 
-def motions(count: int, workers: int) -> GrabMotion:
+class SyntheticGrab(GrabMotion):
     """GRAB with that many synthetic sequences, in the cache when it was read once."""
-    data = GrabMotion(None, "mano_skeleton", batch_size=BATCH, num_workers=workers, min_windows_per_epoch=1)
-    data.reader = _Sequences(count)
-    return data
+
+    def __init__(self, count: int, workers: int) -> None:
+        super().__init__(None, "mano_skeleton", batch_size=BATCH, num_workers=workers, min_windows_per_epoch=1)
+        self.reader = _Sequences(count)
 
 
 def grasps(root: str | Path, workers: int) -> DexGraspNet:
@@ -242,13 +243,13 @@ def _clouds(folder: Path, alone: int, shared: int) -> Iterator[Row]:
 
 
 def _motion(count: int) -> Iterator[Row]:
-    first = _ms(lambda: motions(count, 0).setup())  # writes the cache
-    again = _ms(lambda: motions(count, 0).setup())
+    first = _ms(lambda: SyntheticGrab(count, 0).setup())  # writes the cache
+    again = _ms(lambda: SyntheticGrab(count, 0).setup())
     frames = int(sequence_lengths(count).sum())
     case = f"opening {count:,} sequences of {frames:,} frames from the cache"
     yield _row(case, again, "generating them", first, cache_mb=_size_mb(CACHE))
     for workers in (0, 1):
-        data = motions(count, workers)
+        data = SyntheticGrab(count, workers)
         data.setup()
         batches = _endless(data.train_dataloader)
         ms = _median_ms(lambda batches=batches: next(batches), 300 // (workers + 1))
@@ -260,7 +261,9 @@ def _memory(root: Path, sequences: int) -> Iterator[Row]:
     """Memory of an epoch with two workers, in a process of its own; only Linux tells it."""
     if not Path("/proc/self/smaps_rollup").exists():
         return
-    code = f"from dexzoo.experiments.bench.data import *; watch(motions({sequences}, 2), grasps({str(root)!r}, 2))"
+    code = (
+        f"from dexzoo.experiments.bench.data import *; watch(SyntheticGrab({sequences}, 2), grasps({str(root)!r}, 2))"
+    )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     for what, line in zip(("windows", "grasps"), out.splitlines()[-2:], strict=True):
         found = json.loads(line)

@@ -23,8 +23,8 @@ from ...grasps.posed import PosedGrasps
 from ...metrics.functional.penetration import penetration_depth
 from ...metrics.functional.simulation import sim_displacement
 from ...metrics.functional.volumes import hand_object_volume
+from ...metrics.tables import TextTable, console
 from ...metrics.tool.table_file import write_table
-from ..commandline.screen import console, filled_table
 from .metrics import demo_grasps, dexgraspnet_grasps
 
 Definition = Callable[[PosedGrasps], Tensor]
@@ -143,4 +143,4 @@ def compare_definitions(out: Path, root: Path | None = None, per_object: int = 2
     draw(values, out / "metric_definitions.png")
     headings, cells = text_lines(values)
     write_table(out, TITLE, headings, cells, ", ".join(headings[2:]))
-    console().print(filled_table(TITLE, "mean (median) over grasps", headings, cells, left=2))
+    console().print(TextTable(TITLE, "mean (median) over grasps", headings, cells, left=(0, 1)))

@@ -14,7 +14,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from ...hands import Hand, load_hand
-from ...hands.mujoco_model import hand_mjcf
+from ...hands.mujoco_model import hand_spec
 from ...hands.tree import Tree
 
 BATCHES = (1, 64, 1024, 8192)
@@ -36,7 +36,7 @@ def rows(quick: bool) -> list[dict[str, object]]:
     seconds = 0.5 if quick else 3.0
     hand = load_hand("shadow")
     chain = pk.build_chain_from_urdf(to_urdf(hand.spec.tree).encode()).to(dtype=torch.float32)
-    model = hand_mjcf(hand)
+    model = hand_spec(hand).compile()
     found = []
     for batch in BATCHES:
         joints = _joints(hand, batch)

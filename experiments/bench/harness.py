@@ -19,11 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from rich.table import Table
 
 from ...files.names import did_you_mean
+from ...metrics.tables import Text, TextTable, console
 from ...metrics.tool.table_file import write_table
-from ..commandline.screen import console, new_table
 from ..training.provenance import cpu_name
 from . import names
 
@@ -82,7 +81,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def text_lines(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+def text_lines(result: Mapping[str, Any]) -> Text:
     """Headings and cells of the table as text."""
     extra = list(dict.fromkeys(key for row in result["rows"] for key in row if key not in KEYS))
     cells = [[_cell(row.get(key)) for key in (*KEYS, *extra)] for row in result["rows"]]
@@ -96,15 +95,9 @@ def title_of(result: Mapping[str, Any]) -> str:
     return f"{result['benchmark']}: {where}"
 
 
-def as_table(result: Mapping[str, Any]) -> Table:
+def as_table(result: Mapping[str, Any]) -> TextTable:
     """One line per row."""
-    headings, cells = text_lines(result)
-    table = new_table(title_of(result), "medians of one run; ratio = peer / ours")
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading in ("case", "peer") else "right")
-    for line in cells:
-        table.add_row(*line)
-    return table
+    return TextTable(title_of(result), "medians of one run; ratio = peer / ours", *text_lines(result), left=(0, 2))
 
 
 def growth_plot(result: Mapping[str, Any], path: Path) -> None:

@@ -18,15 +18,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import hydra
 import lightning as L
 import torch
 from hydra import compose, initialize_config_module
+from hydra.utils import get_class, instantiate
 from lightning.pytorch.profilers import Profiler
 
 from ...datamodules.types import FUTURE
 from ...datamodules.windows import ClipStore
-from ...models import ContactPrediction, GraspGeneration, MotionSynthesis
+from ...models import Task
 from ..training import tracking
 from ..training.data import build_data
 
@@ -42,8 +42,6 @@ SLOW = ("contact_map_official", "grasp_cvae_official", "saga", "saga_grasp", "un
 the time is brought to the whole batch."""
 FEW, FEWER = 8, 3
 """Clips or grasps of such models, and where it has to be quick."""
-PEERS = {MotionSynthesis: "goal", GraspGeneration: "grasp_cvae_official", ContactPrediction: "contact_map_official"}
-"""What the models of a kind are compared with."""
 _WARM = 1  # first steps, not counted
 
 
@@ -141,15 +139,33 @@ class Memory(L.Callback):
             self.step_mb = _peak_mb() - self.before
 
 
-def build(overrides: Sequence[str]) -> tuple[Any, Any, Any]:
-    """The task, the data and the config of a command; a contact predictor inside counts as trained."""
+def build(name: str, few: int = FEW, overrides: Sequence[str] = ()) -> tuple[Task[Any, Any], Any, Any]:
+    """The task, the data and the config of a model; a contact predictor inside counts as trained.
+
+    Args:
+        name: choice of conf/model.
+        few: clips or grasps in the training batches of a model that is `SLOW`.
+        overrides: further ones of the command.
+    """
     with initialize_config_module("dexzoo.experiments.conf", version_base=None):
-        cfg = compose("config", list(overrides))
-        task, data = hydra.utils.instantiate(cfg.model, hand=cfg.hand), build_data(cfg.data)
-    if getattr(task.network, "contact", None) is not None:
-        task.load_contact_weights(task.network.contact.state_dict())
+        cfg = compose("config", [f"model={name}", *overrides])
+        if cfg.model.get("clips_per_batch"):
+            cfg.model.clips_per_batch = few
+        else:
+            motions = get_class(cfg.model._target_).supports_rollouts
+            cfg.data.batch_size = WINDOWS if motions else _size(name, GRASPS, few)[0]
+        task, data = instantiate(cfg.model, hand=cfg.hand), build_data(cfg.data)
+    if task.supports_sampling and task.contact_predictor is not None:
+        task.load_contact_weights(task.contact_predictor.state_dict())
     data.prepare_data()
     return task, data, cfg
+
+
+def peer_of(task: Task[Any, Any]) -> str:
+    """What the models of a kind are compared with."""
+    if task.supports_rollouts:
+        return "goal"
+    return "grasp_cvae_official" if task.supports_sampling else "contact_map_official"
 
 
 def measure(name: str, repeats: int, few: int) -> Row:
@@ -165,18 +181,18 @@ def measure(name: str, repeats: int, few: int) -> Row:
         `data_share` and `parameters`.
     """
     torch.set_num_threads(1)
-    task, data, cfg = build([f"model={name}"])
-    found: Row = {"peer": next(peer for kind, peer in PEERS.items() if isinstance(task, kind))}
+    task, data, cfg = build(name, few)
+    found: Row = {"peer": peer_of(task)}
     if task.trainable:
-        found |= _train(task, data, cfg.trainer.gradient_clip_val, repeats, few)
+        found |= _train(task, data, cfg.trainer.gradient_clip_val, repeats)
     else:
         task.network.fit_statistics(data.train, islice(data.train_dataloader(), 1))
     brought, what, use = _use(task, data, few)
     return found | {"use": what, "use_ms": brought * median_ms(use, repeats)}
 
 
-def _train(task: Any, data: Any, clip_gradients: float | None, repeats: int, few: int) -> Row:
-    brought, what = _set_batch(task, data, few)
+def _train(task: Task[Any, Any], data: Any, clip_gradients: float | None, repeats: int) -> Row:
+    brought, what = _step(task, data)
     clock, memory = Clock(), Memory()
     trainer = L.Trainer(
         max_steps=repeats + _WARM,
@@ -201,43 +217,41 @@ def _train(task: Any, data: Any, clip_gradients: float | None, repeats: int, few
     }
 
 
-def _set_batch(task: Any, data: Any, few: int) -> tuple[float, str]:
-    """Sets the size of training batches; by what time and memory are multiplied, and what a step is in words."""
-    if isinstance(task, MotionSynthesis) and task.clips_per_batch is not None:
-        clips = WINDOWS * FUTURE * len(data.train) / sum(len(clip.pose.joints) for clip in data.train)
-        task.clips_per_batch = few
-        return clips / few, f"step of {clips:.0f} clips, as many frames as {WINDOWS} windows predict, from {few}"
-    if isinstance(task, MotionSynthesis):
-        data.batch_size = WINDOWS
+def _step(task: Task[Any, Any], data: Any) -> tuple[float, str]:
+    """By what time and memory of a training step are multiplied, and what it is in words."""
+    if not task.supports_rollouts:
+        note = "" if data.batch_size == GRASPS else f", from {data.batch_size}"
+        return GRASPS / data.batch_size, f"step of {GRASPS} grasps{note}"
+    few = data.clips_per_batch
+    if few is None:
         return 1.0, f"step of {WINDOWS} windows"
-    data.batch_size, note = _size(task, GRASPS, few)
-    return GRASPS / data.batch_size, f"step of {GRASPS} grasps{note}"
+    clips = WINDOWS * FUTURE * len(data.train) / sum(len(clip.pose.joints) for clip in data.train)
+    return clips / few, f"step of {clips:.0f} clips, as many frames as {WINDOWS} windows predict, from {few}"
 
 
-def _size(task: Any, whole: int, few: int) -> tuple[int, str]:
+def _size(name: str, whole: int, few: int) -> tuple[int, str]:
     """How much of a whole is measured, and what the case says of it."""
-    return (few, f", from {few}") if task.method in SLOW else (whole, "")
+    return (few, f", from {few}") if name in SLOW else (whole, "")
 
 
-def _use(task: Any, data: Any, few: int) -> tuple[float, str, Callable[[], object]]:
+def _use(task: Task[Any, Any], data: Any, few: int) -> tuple[float, str, Callable[[], object]]:
     """By what time is multiplied, what the model is for in words, and a function that does it once."""
     network, draw = task.network.eval(), torch.Generator().manual_seed(0)
-    if isinstance(task, MotionSynthesis):
-        clips, note = _size(task, CLIPS, few)
+    if task.supports_rollouts:
+        clips, note = _size(task.method, CLIPS, few)
         batch = ClipStore.of(data.train[:clips]).clips(range(clips))
         frames = (SECONDS * batch.fps).round().long()
         given = (batch.pose[:, :1], batch.goal, frames, batch.object_points, batch.fps)
         what = f"rollout of {CLIPS} clips of {SECONDS} s{note}"
         return CLIPS / clips, what, lambda: network.rollout(*given, generator=draw)
-    data.batch_size, note = _size(task, CLOUDS, 1)
-    brought = CLOUDS / data.batch_size
-    batch = next(iter(data.train_dataloader()))
+    clouds, note = _size(task.method, CLOUDS, 1)
+    batch = next(iter(data.train_dataloader())).first(clouds)
     points = batch.object_points
-    if isinstance(task, GraspGeneration):
+    if task.supports_sampling:
         what = f"{CANDIDATES} grasps of each of {CLOUDS} clouds{note}"
-        return brought, what, lambda: network.sample(points, CANDIDATES, draw)
+        return CLOUDS / clouds, what, lambda: network.sample(points, CANDIDATES, draw)
     hand_points = network.hand_points(batch.pose)
-    return brought, f"contact maps of {CLOUDS} grasps{note}", lambda: network(points, hand_points)
+    return CLOUDS / clouds, f"contact maps of {CLOUDS} grasps{note}", lambda: network(points, hand_points)
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ from ...hands.hand import Hand
 from ...hands.pose import HandPose
 from ...losses.energies import keypoint_repulsion_energy, plane_energy
 from ...models.grasp.refinement.fields import ObjectFields
-from ...models.grasp.refinement.refiner import OFFICIAL, Refiner
+from ...models.grasp.refinement.refiner import UNIDEXGRASP, Refiner
 from ...synthesis.grasps import load_grasps
 from ...synthesis.objects import object_mesh
 
@@ -37,7 +37,7 @@ def rows(quick: bool) -> list[dict]:
         "our terms, grid": (_by_mesh(steps), fields),
         "our terms, primitives": (_by_shapes(steps, points=POINTS), None),
         "our terms, primitives, 512 points": (_by_shapes(steps, points=512), None),
-        "official terms": (Refiner("official", steps=steps, points=None), None),
+        "UniDexGrasp's terms": (Refiner("unidexgrasp", steps=steps, points=None), None),
     }
     found = []
     for name, (refiner, given) in made.items():
@@ -78,11 +78,15 @@ def naive(hand: Hand, pose: HandPose, points: Tensor, steps: int) -> None:
         squared, palmar = _fields(hand, links.rotation, links.translation, points)
         inner = hand.place(links, hand.penetration_keypoints)
         contact = 2 - 2 * torch.sigmoid(60 * squared.abs().clamp_min(1e-12).sqrt())
-        energy = OFFICIAL["contact"] * (contact - target).square().sum() + OFFICIAL["penetration"] * palmar.relu().sum()
         energy = (
-            energy + 2 * OFFICIAL["repulsion"] * keypoint_repulsion_energy(inner, hand.penetration_keypoints.link).sum()
+            UNIDEXGRASP["contact"] * (contact - target).square().sum()
+            + UNIDEXGRASP["penetration"] * palmar.relu().sum()
         )
-        energy = energy + OFFICIAL["table"] * plane_energy(inner, x.new_tensor([[0, 0, 1.0, 0.2]])).sum()
+        energy = (
+            energy
+            + 2 * UNIDEXGRASP["repulsion"] * keypoint_repulsion_energy(inner, hand.penetration_keypoints.link).sum()
+        )
+        energy = energy + UNIDEXGRASP["table"] * plane_energy(inner, x.new_tensor([[0, 0, 1.0, 0.2]])).sum()
         energy.backward()
         optimiser.step()
 

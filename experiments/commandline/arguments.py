@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -24,6 +23,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .errors import RunError
+from .quick import recipe_problem
 
 _MULTIRUN = {"-m", "--multirun"}
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -105,15 +105,13 @@ def check_kinds(cfg: DictConfig) -> None:
 
 
 def check_recipe(chosen: Mapping[str, str]) -> None:
-    """Refuses a recipe that is none: Hydra passes over it, because most models have none for most data.
+    """Refuses a recipe that is none, see `recipe_problem`.
 
     Raises:
         RunError: naming the recipes that there are.
     """
-    known = GlobalHydra.instance().config_loader().get_group_options("recipe")
-    name = chosen["recipe"]
-    if name not in known and name != f"{chosen['model']}_{chosen['data']}":
-        raise RunError(f"recipe={name}: expected one of {', '.join(known)}, found none of that name")
+    if problem := recipe_problem(chosen["recipe"], chosen["model"], chosen["data"]):
+        raise RunError(problem)
 
 
 def check_kind(cfg: DictConfig, key: str, text: str) -> None:

@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import hydra
@@ -19,9 +19,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ...datamodules.errors import DatasetNotFound
-from ...files.names import nearest
 from ...geometry.progress import shown
 from .arguments import how_to_quote
+from .errors import RunError
+from .help import choices
+from .quick import unknown
 
 USER_ERRORS = (ValueError, FileNotFoundError, ImportError, HydraException, OmegaConfBaseException)
 """What a command, config, data or machine can cause; everything else is a bug and keeps its traceback."""
@@ -71,7 +73,7 @@ def explain(error: BaseException, overrides: Sequence[str]) -> str:
         error: what was raised.
         overrides: the arguments of the command.
     """
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, DatasetNotFound):
             return cause.short
         if isinstance(cause, OverrideParseException):
@@ -84,23 +86,29 @@ def explain(error: BaseException, overrides: Sequence[str]) -> str:
             )
         if isinstance(cause, MissingConfigException) and "/" in str(cause.missing_cfg_file):
             group, _, choice = str(cause.missing_cfg_file).rpartition("/")
-            return _unknown(f"{group}={choice}", f"no such choice of {group!r}", choice, choices(group))
+            return unknown(f"{group}={choice}", f"no such choice of {group!r}", choice, choices(group))
         if match := re.search(r"Could not override '([^']+)'", str(cause)):
-            return _unknown(match[1], "no such key in the config", match[1], known_keys(overrides))
+            return unknown(match[1], "no such key in the config", match[1], known_keys(overrides))
     if match := re.search(r"raised while resolving interpolation: (.*?)(\n +full_key|$)", str(error), re.DOTALL):
         return match[1]
     if isinstance(error, InstantiationException | OmegaConfBaseException):
-        inner = [cause for cause in _causes(error) if not isinstance(cause, HydraException | OmegaConfBaseException)]
+        inner = [cause for cause in causes(error) if not isinstance(cause, HydraException | OmegaConfBaseException)]
         return _bad_argument(error, inner[-1]) or _with_key(error, str(inner[-1])) if inner else str(error)
     return str(error)
 
 
-def choices(group: str) -> list[str]:
-    """The choices of a config group."""
+def composed(overrides: Sequence[str]) -> DictConfig:
+    """The configuration that a run would have.
+
+    Raises:
+        RunError: overrides that no run takes, in the terms of the command line.
+    """
     GlobalHydra.instance().clear()
-    with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
-        options = GlobalHydra.instance().config_loader().get_group_options(group)
-    return [name for name in options if not name.startswith("_")]
+    try:
+        with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
+            return hydra.compose("config", [*overrides])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise RunError(explain(error, overrides)) from error
 
 
 def known_keys(overrides: Sequence[str]) -> list[str]:
@@ -115,14 +123,6 @@ def known_keys(overrides: Sequence[str]) -> list[str]:
         except HydraException:
             cfg = hydra.compose("config")
     return [*groups, *_dotted(cfg)]
-
-
-def _unknown(what: str, problem: str, name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    match = nearest(name, names)
-    hint = f"; did you mean {match}?" if match else ""
-    few = f"there are {', '.join(names)}" if len(names) <= 30 else "all keys: dexzoo run --cfg job"
-    return f"{what}: {problem}{hint}; {few}"
 
 
 def _unreadable(argument: str, why: str) -> str:
@@ -144,7 +144,7 @@ def _bad_argument(error: BaseException, inner: BaseException) -> str | None:
         return None
     known = list(inspect.signature(hydra.utils.get_object(target[1])).parameters)
     prefix = f"{node[1]}." if node else ""
-    return _unknown(prefix + unexpected[1], f"{target[1]} takes no such argument", unexpected[1], known)
+    return unknown(prefix + unexpected[1], f"{target[1]} takes no such argument", unexpected[1], known)
 
 
 def _with_key(error: BaseException, text: str) -> str:
@@ -153,7 +153,8 @@ def _with_key(error: BaseException, text: str) -> str:
     return text if node is None or node[1] in text else f"{node[1]}: {text}"
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and what it was raised from, and so on."""
     while error is not None:
         yield error
         error = error.__cause__

@@ -13,7 +13,7 @@ from pathlib import Path
 CONF = Path(__file__).parents[1] / "conf"
 EXAMPLES = """\
   dexzoo run                                    MotionNet on the demo data
-  dexzoo run model=timed                        a reference alone
+  dexzoo run model=timed                        a baseline alone
   dexzoo run model=motionnet data=realdex data.root=/path/to/realdex
   dexzoo run experiment=motionnet_demo          a pinned run: 3 seeds x 6 ablations
   dexzoo run ckpt=last                          continues the newest run of the same name
@@ -62,7 +62,7 @@ def choices_of(config: str, arguments: Sequence[str]) -> dict[str, str]:
         config: text of conf/config.yaml.
         arguments: of the command line.
     """
-    defaults: dict[str, str] = {group: choice for group, choice, _ in _GROUP.findall(config)}
+    defaults = groups_of(config)
     pairs = (argument.partition("=") for argument in arguments)
     given = {
         group: choice for group, _, choice in pairs if group in defaults and (CONF / group / f"{choice}.yaml").is_file()
@@ -73,7 +73,12 @@ def choices_of(config: str, arguments: Sequence[str]) -> dict[str, str]:
         chosen = {**dict(_OVERRIDE.findall(text)), **chosen}
     found = {group: chosen.get(group, choice) for group, choice in defaults.items()}
     recipe = found["recipe"].replace("${model}", found["model"]).replace("${data}", found["data"])
-    return found | {"recipe": recipe if recipe in _choices("recipe") else "null"}
+    return found | {"recipe": recipe if recipe in choices("recipe") else "null"}
+
+
+def groups_of(config: str) -> dict[str, str]:
+    """The groups of the command line, in the order in which they count, and the default of each."""
+    return {group: choice for group, choice, _ in _GROUP.findall(config)}
 
 
 def keys_of(text: str) -> str:
@@ -112,12 +117,13 @@ def _with_bases(group: str, text: str) -> str:
 def _list_of_groups(config: str) -> str:
     rows = []
     for group, _, about in _GROUP.findall(config):
-        names = textwrap.fill(", ".join(_choices(group)), 118, initial_indent=" " * 14, subsequent_indent=" " * 14)
+        names = textwrap.fill(", ".join(choices(group)), 118, initial_indent=" " * 14, subsequent_indent=" " * 14)
         rows.append(f"  {group:<11} {about}\n{names}")
     return "\n".join(rows)
 
 
-def _choices(group: str) -> list[str]:
+def choices(group: str) -> list[str]:
+    """The choices of a config group, sorted."""
     return sorted(path.stem for path in (CONF / group).glob("[!_]*.yaml"))
 
 

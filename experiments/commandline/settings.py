@@ -1,6 +1,6 @@
 """What the commands take that make a table of many runs, as KEY=VALUE, and how a command says what it takes.
 
-Nothing here needs torch, Lightning or Hydra, so that help comes at once.
+The classes are structured configs of OmegaConf. Nothing here needs it, Hydra or torch, so that help comes at once.
 """
 
 from __future__ import annotations
@@ -8,29 +8,42 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable
-from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, ClassVar, Protocol
-
-
-class Settings(Protocol):
-    """A frozen dataclass whose fields are the keys of a command, each with a default.
-
-    A field is a `str`, an `int`, or a list of one of them.
-
-    Attributes:
-        runs: folders of runs to merge; none are started.
-        MAKING: the keys that say how runs are made, which do not go with `runs`.
-    """
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-    MAKING: ClassVar[frozenset[str]]
-
-    @property
-    def runs(self) -> list[str]: ...
+from dataclasses import dataclass, field, fields
+from typing import ClassVar
 
 
 @dataclass(frozen=True)
-class Table3:
+class Table:
+    """Keys of every table.
+
+    Attributes:
+        runs: folders of runs or sweeps to merge; none are started.
+        data: choice of conf/data.
+        models: choices of conf/model; MODEL/ABLATION is a model with a choice of conf/ablation.
+        seeds: a run of each model for each.
+        overrides: further KEY=VALUE of `dexzoo run`, for every run.
+        out: folder of the table, and of the runs where they are made.
+        MAKING: the keys that say how runs are made, which do not go with `runs`.
+    """
+
+    runs: list[str] = field(default_factory=list)
+    data: str = ""
+    models: list[str] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    overrides: list[str] = field(default_factory=list)
+    out: str = ""
+
+    MAKING: ClassVar[frozenset[str]] = frozenset({"data", "models", "seeds", "overrides"})
+
+    def run_overrides(self, model: str, seed: int) -> list[str]:
+        """Overrides of `dexzoo run` for one run of a model."""
+        name, _, ablation = model.partition("/")
+        choices = [f"model={name}", f"data={self.data}", *([f"ablation={ablation}"] if ablation else [])]
+        return [*choices, f"seed={seed}", *self.overrides]
+
+
+@dataclass(frozen=True)
+class Table3(Table):
     """RealDex, Table 3, on your data: makes the runs that it needs and merges them, or merges runs that there are.
 
     dexzoo table3 data=demo_grasps models=[grasp_cvae] seeds=[0,1,2] n_samples=10
@@ -38,41 +51,30 @@ class Table3:
     dexzoo table3 runs=[runs/a,runs/b] out=table
 
     Attributes:
-        runs: folders of grasp runs to merge; none are started.
-        data: choice of conf/data.
-        models: choices of conf/model.
-        seeds: a run of each model for each.
         n_samples: candidates for each test object.
-        refine: choice of conf/refine; with "tta" candidates are shown before and after.
+        refine: choice of conf/refine; with "dexzoo" candidates are shown before and after.
         select: choice of conf/select; with "filter" also those that it keeps.
-        overrides: further KEY=VALUE of `dexzoo run`, for every run.
-        out: folder of the table, and of the runs where they are made.
         key: metric by which the pictures are chosen.
     """
 
-    runs: list[str] = field(default_factory=list)
     data: str = "demo_grasps"
     models: list[str] = field(default_factory=lambda: ["grasp_cvae"])
-    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     n_samples: int = 10
-    refine: str = "tta"
+    refine: str = "dexzoo"
     select: str = "filter"
-    overrides: list[str] = field(default_factory=list)
     out: str = "runs/table3"
     key: str = "sim_displacement_cm"
 
-    MAKING: ClassVar[frozenset[str]] = frozenset(
-        {"data", "models", "seeds", "n_samples", "refine", "select", "overrides"}
-    )
+    MAKING: ClassVar[frozenset[str]] = Table.MAKING | {"n_samples", "refine", "select"}
 
     def run_overrides(self, model: str, seed: int) -> list[str]:
         """Overrides of `dexzoo run` for one run of a grasp model."""
-        choices = [f"model={model}", f"data={self.data}", f"refine={self.refine}", f"select={self.select}"]
-        return [*choices, f"seed={seed}", f"model.n_samples={self.n_samples}", *self.overrides]
+        own = [f"refine={self.refine}", f"select={self.select}", f"model.n_samples={self.n_samples}"]
+        return [*own, *super().run_overrides(model, seed)]
 
 
 @dataclass(frozen=True)
-class Table4:
+class Table4(Table):
     """RealDex, Table 4, on your data: makes the runs that it needs and merges them, or merges runs that there are.
 
     dexzoo table4 data=demo models=[motionnet,goal] seeds=[0,1,2]
@@ -80,36 +82,19 @@ class Table4:
     dexzoo table4 runs=[runs/a,runs/b] out=table base=timed
 
     Attributes:
-        runs: folders of motion runs or sweeps to merge; none are started.
-        data: choice of conf/data.
-        models: choices of conf/model; MODEL/ABLATION is a model with a choice of conf/ablation.
-        seeds: a run of each model for each.
-        overrides: further KEY=VALUE of `dexzoo run`, for every run.
-        out: folder of the table, and of the runs where they are made.
         base: method that the others are tested against, as the table names it.
         key: metric by which the clips of the pictures are chosen.
-        beside: trivial references that the pictures show with the models.
+        beside: trivial baselines that the pictures show with the models.
         size: width and height of one picture, pixels; 0 draws none.
     """
 
-    runs: list[str] = field(default_factory=list)
     data: str = "demo"
     models: list[str] = field(default_factory=lambda: ["motionnet", "goal"])
-    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
-    overrides: list[str] = field(default_factory=list)
     out: str = "runs/table4"
     base: str = "motionnet"
     key: str = "mpjpe_cm"
     beside: list[str] = field(default_factory=lambda: ["timed"])
     size: int = 220
-
-    MAKING: ClassVar[frozenset[str]] = frozenset({"data", "models", "seeds", "overrides"})
-
-    def run_overrides(self, model: str, seed: int) -> list[str]:
-        """Overrides of `dexzoo run` for one run."""
-        name, _, ablation = model.partition("/")
-        choices = [f"model={name}", f"data={self.data}", *([f"ablation={ablation}"] if ablation else [])]
-        return [*choices, f"seed={seed}", *self.overrides]
 
 
 def wants_help(arguments: Iterable[str]) -> bool:
@@ -117,25 +102,21 @@ def wants_help(arguments: Iterable[str]) -> bool:
     return not {"-h", "--help"}.isdisjoint(arguments)
 
 
-def settings_help(kind: type[Settings], program: str) -> str:
+def settings_help(kind: type[Table], program: str) -> str:
     """What a command does, examples, and every key with its default and what it means, from the class of its settings.
 
     Args:
-        kind: the dataclass, whose docstring ends in the attributes.
+        kind: the class, whose docstring ends in the attributes that it adds.
         program: as it is typed ("dexzoo table3").
     """
-    about, _, attributes = (inspect.getdoc(kind) or "").partition("\nAttributes:\n")
-    meanings = dict(re.findall(r"^ +(\w+): (.*)$", attributes, re.M))
-    shown = [(f"{f.name}={_as_typed(_default(f))}", meanings[f.name]) for f in fields(kind)]
+    about, made = (inspect.getdoc(kind) or "").partition("\nAttributes:\n")[0], kind()
+    meanings = dict(re.findall(r"^ +(\w+): (.*)$", f"{Table.__doc__}\n{kind.__doc__}", re.M))
+    shown = [(f"{f.name}={_as_typed(getattr(made, f.name))}", meanings[f.name]) for f in fields(kind)]
     width = max(len(key) for key, _ in shown)
     keys = "\n".join(f"  {key:<{width}}  {meaning}" for key, meaning in shown)
     head = f"{program} [KEY=VALUE ...]\n\n{about.rstrip()}"
     return f"{head}\n\nKeys and their defaults; a list is [A,B], or one value\n{keys}"
 
 
-def _default(setting: Any) -> Any:
-    return setting.default if setting.default is not MISSING else setting.default_factory()
-
-
-def _as_typed(value: Any) -> str:
+def _as_typed(value: object) -> str:
     return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)

@@ -1,4 +1,4 @@
-"""`dexzoo metrics`: lists the metrics of grasps."""
+"""`dexzoo metrics`: lists all metrics."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from collections.abc import Sequence
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints every metric."""
     parser().parse_args(arguments)
-    from ...metrics.tool.summary import metric_table, wide_console
+    from ...metrics.tables import console
+    from ...metrics.tool.summary import metric_tables
 
-    wide_console().print(metric_table())
+    console(250).print(*metric_tables())
 
 
 def parser() -> argparse.ArgumentParser:
     """Of the command line."""
     about = (
-        "Lists every metric of grasps: columns, units, direction, definition, source; `dexzoo evaluate` measures them."
+        "Lists every metric of grasps, motions and contact maps: column, unit, direction, definition, source, heading."
     )
     return argparse.ArgumentParser(prog="dexzoo metrics", description=about)

@@ -13,16 +13,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from ..commandline.explain import plain_errors
     from ..reports.report import report
 
-    plain_errors(report)(given.runs, given.out or Path(given.runs[0]), given.reference)
+    plain_errors(report)(given.runs, given.out or Path(given.runs[0]), given.base)
 
 
 def parser() -> argparse.ArgumentParser:
     """Of the command line."""
-    about = "Merges runs of motion models into one table, with the paired difference of each from a reference."
+    about = "Merges runs of motion models into one table, with the paired difference of each from one of them."
     command = argparse.ArgumentParser(prog="dexzoo report", description=about)
     command.add_argument("runs", nargs="+", metavar="RUN", help="run folders or sweep folders")
     command.add_argument("--out", type=Path, help="folder for report.md and report.csv; default: the first run")
-    command.add_argument(
-        "--reference", default="timed", help="method that the others are compared with; default: timed"
-    )
+    command.add_argument("--base", default="timed", help="method that the others are compared with; default: timed")
     return command

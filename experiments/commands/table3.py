@@ -5,17 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from ..commandline.settings import Table3, settings_help, wants_help
+from ..commandline.settings import Table, Table3, settings_help, wants_help
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Makes the runs that it needs and merges them, or merges runs that there are."""
+def main(arguments: Sequence[str] | None = None, kind: type[Table] = Table3) -> None:
+    """Makes the runs that a table needs and merges them, or merges runs that there are."""
     given = sys.argv[1:] if arguments is None else arguments
     if wants_help(given):
-        print(settings_help(Table3, "dexzoo table3"))
+        print(settings_help(kind, f"dexzoo {kind.__name__.lower()}"))
         return
     from ..commandline.explain import plain_errors
-    from ..plan import table3
-    from ..plan.tables import read_settings
+    from ..plan.tables import make_table
 
-    plain_errors(lambda: table3.work(read_settings(Table3, given)))()
+    plain_errors(make_table)(kind, given)

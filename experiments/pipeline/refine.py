@@ -9,13 +9,13 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from ...grasps.files import GraspSet, guess_format, load_grasps
-from ...hands.hand import load_hand
+from ...hands.load import load_hand
+from ...metrics.tables import console
 from ...metrics.tool.meshes import find_meshes
 from ...metrics.tool.plan import EvaluationError
-from ...models import ContactPrediction, ContactPredictor
+from ...models import ContactPredictor
 from ..commandline.errors import RunError
-from ..commandline.screen import console
-from ..training.load import load_run
+from ..training.load import Run
 from .user_grasps import GraspJob, check_solids, refine_and_write
 from .user_objects import check_size, read_object
 
@@ -40,7 +40,7 @@ def refine_file(cfg: DictConfig) -> float:
         if not cfg[key]:
             raise RunError(f"{key}: expected {what}, found nothing; set {key}=PATH")
     if cfg.refine is None:
-        raise RunError("refine: expected a refiner, found none; set refine=tta")
+        raise RunError("refine: expected a refiner, found none; set refine=dexzoo")
     hand = load_hand(cfg.hand)
     sets = [_stated(part, cfg) for part in _finite(load_grasps(cfg.grasps, hand))]
     contact, n = (None, _POINTS) if cfg.contact_from is None else _predictor(cfg.contact_from, hand.name)
@@ -80,10 +80,11 @@ def _finite(sets: Sequence[GraspSet]) -> list[GraspSet]:
 
 def _predictor(path: str, hand: str) -> tuple[ContactPredictor, int]:
     """The contact predictor of a run, and the number of points that it was trained on."""
-    task, data = load_run(path)
-    if not isinstance(task, ContactPrediction):
+    run = Run(path)
+    task = run.task
+    if task.contact_predictor is None:
         raise RunError(f"contact_from: {path}: expected a run of model=contact_map, found one of {task.method!r}")
     if task.hand.name != hand:
         raise RunError(f"contact_from: {path}: expected a run with hand {hand!r}, found one with {task.hand.name!r}")
-    task.network.freeze()
-    return task.network, data.n_object_points
+    task.contact_predictor.freeze()
+    return task.contact_predictor, run.data.n_object_points

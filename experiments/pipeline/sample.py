@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -10,11 +11,10 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from ...grasps.files import GraspSet
-from ...hands.hand import load_hand
-from ...models import GraspGeneration
+from ...hands.load import load_hand
+from ...models import Task
 from ..commandline.errors import RunError
-from ..training.folders import find_checkpoint
-from ..training.load import load_run, read_checkpoint
+from ..training.load import Run
 from .user_grasps import GraspJob, check_solids, refine_and_write
 from .user_objects import UserObject, check_size, read_object, warn_of_size
 
@@ -35,21 +35,22 @@ def sample(cfg: DictConfig) -> float:
         raise RunError("ckpt: expected the folder of a run of a grasp model, found nothing; set ckpt=RUN")
     if not cfg.object:
         raise RunError("object: expected the file of a mesh or cloud, found nothing; set object=mug.obj")
-    task, data = load_run(cfg.ckpt)
+    run = Run(cfg.ckpt)
+    task = run.task
     _check_model(task, cfg)
-    obj = read_object(cfg.object, data.n_object_points)
+    obj = read_object(cfg.object, run.data.n_object_points)
     scale = torch.full((cfg.n,), cfg.object_scale or 1.0, dtype=torch.float64)
     check_size(obj, scale, cfg.object_scale)
-    warn_of_size(obj, float(scale[0]), read_checkpoint(find_checkpoint(cfg.ckpt))["dexzoo"]["object_radius_m"])
+    warn_of_size(obj, float(scale[0]), run.checkpoint["dexzoo"]["object_radius_m"])
     check_solids([obj], cfg.decompose)
     drawn = _draw(task, obj, scale, cfg)
     job = GraspJob(load_hand(task.hand.spec.file), [obj], [drawn], task.method, dexgraspnet=True)
-    return refine_and_write(job, getattr(task.network, "contact", None), cfg)
+    return refine_and_write(job, task.contact_predictor, cfg)
 
 
-def _check_model(task: GraspGeneration, cfg: DictConfig) -> None:
+def _check_model(task: Task[Any, Any], cfg: DictConfig) -> None:
     """The run says which model it is of; whoever names another one on the command line means another run."""
-    if not isinstance(task, GraspGeneration):
+    if not task.supports_sampling:
         raise RunError(f"ckpt: {cfg.ckpt}: expected a run of a model that draws grasps, found one of {task.method!r}")
     given = HydraConfig.get().overrides.task
     named = next((text for text in given if text.startswith("model=")), None)
@@ -64,7 +65,7 @@ def _check_model(task: GraspGeneration, cfg: DictConfig) -> None:
 
 
 @torch.no_grad()
-def _draw(task: GraspGeneration, obj: UserObject, scale: Tensor, cfg: DictConfig) -> GraspSet:
+def _draw(task: Task[Any, Any], obj: UserObject, scale: Tensor, cfg: DictConfig) -> GraspSet:
     points = obj.points * float(scale[0])
     pose = task.network.sample(points[None], cfg.n, torch.Generator().manual_seed(cfg.seed), cfg.temperature)[0]
     grasps = GraspSet(obj.name, pose.to(torch.float64), scale, torch.arange(cfg.n))

@@ -25,11 +25,11 @@ from ...grasps.posed import PosedGrasps
 from ...hands.hand import Hand
 from ...hands.plausible import Distance, Doubts, doubt_grasps
 from ...hands.pose import HandPose
+from ...metrics.tables import console
 from ...models import ContactPredictor, GraspFilter, Refiner
 from ...models.grasp.evaluation import NOTHING_FELT, rows
 from ...models.grasp.refinement.task import GraspRefinement
 from ..commandline.errors import RunError
-from ..commandline.screen import console
 from ..reports import grasp_figures, grasp_results, grasp_tables
 from ..reports.results import Row, label_rows
 from ..training.progress_bar import WorkProgress
@@ -42,7 +42,7 @@ _NO_TABLE = (0.0, 0.0, 1.0, 1e3)
 """A plane so far below that no hand reaches it."""
 
 Modes = Mapping[str, Sequence[GraspSet]]
-"""Refinement ("off", "tta", "official") to one set of grasps per object; grasp n of a set is the same one in all."""
+"""Refinement ("off", "dexzoo", ...) to one set of grasps per object; grasp n of a set is the same one in all."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def refine_and_write(job: GraspJob, contact: ContactPredictor | None, cfg: DictC
     """Refines, measures, filters, draws and writes grasps as the command says.
 
     Args:
-        work: the grasps and their objects.
+        job: the grasps and their objects.
         contact: predicts the target of the refinement.
         cfg: `refine`, `select`, `decompose`, `measure`, `trainer`, `run_dir`, `seed`.
 
@@ -100,9 +100,9 @@ def refine_and_write(job: GraspJob, contact: ContactPredictor | None, cfg: DictC
     _say_doubts(job, cfg.decompose)
     modes: dict[str, Sequence[GraspSet]] = {"off": job.sets}
     if refiner is not None:
-        modes[refiner.mode] = refine_sets(job, refiner, contact, cfg)
+        modes[refiner.preset] = refine_sets(job, refiner, contact, cfg)
     if cfg.measure and all(obj.mesh is not None for obj in job.objs):
-        felt = {} if refiner is None else {refiner.mode: refiner.fields}
+        felt = {} if refiner is None else {refiner.preset: refiner.fields}
         return _write_measured(folder, job, modes, felt, select, cfg)
     _write_unmeasured(folder, job, modes, "a cloud has no inside" if cfg.measure else "measure=false")
     return float("nan")
@@ -243,7 +243,7 @@ def _write_measured(
     found, kept = measure(job, modes, felt, select, cfg.decompose)
     title = job.objs[0].name if len(job.objs) == 1 else f"{len(job.objs)} objects"
     table, out = label_rows(found, variant=None, seed=cfg.seed, data=title), console()
-    lines = [line for line in grasp_results.summarise(table) if select is not None or not line.filtered]
+    lines = [line for line in grasp_results.summarise(table) if select is not None or line["filter"] == "off"]
     for shown in grasp_tables.tables(lines, f"{title}: {sum(map(len, job.sets))} grasps", published=False):
         out.print(shown)
     pq.write_table(pa.Table.from_pylist(table), folder / "results.parquet")

@@ -1,65 +1,54 @@
-"""Runs that need one another, one after the other: `experiment=grasp_generation`.
-
-Each stage is a run of its own, in its own process and folder, with its own checkpoint. A finished stage is not
-repeated, an unfinished one goes on from its last checkpoint.
-"""
+"""Runs that need one another, as one experiment: `experiment=grasp_generation`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from ..commandline.errors import RunError
+from ..commandline.settings import Table3
 from . import table3
-from .launch import launch
+from .plan import Plan, PlannedRun
 
 
 def run_stages(cfg: DictConfig) -> float:
-    """All stages for all seeds, and the table of those that make grasps.
+    """All stages for all seeds, each a run with a checkpoint of its own, and the table of those that make grasps.
 
     Args:
         cfg: with `seeds`; `stages`, name to overrides, in which `{name}` is the folder of an earlier stage; `table`,
             names of the stages whose results are merged.
 
     Returns:
-        NaN: there is no one metric.
+        NaN, because there is no one metric.
 
     Raises:
-        RunError: a stage failed; the others stay as they are.
+        RunError: a stage names one that is not an earlier one, and as `Plan.carry_out`.
     """
-    folder, given = Path(cfg.run_dir), [*_given_overrides(), *_own_configs()]
-    main = f"model={HydraConfig.get().runtime.choices.model}"
-    merged = []
+    out, given = Path(cfg.run_dir), [*_given_overrides(), *_own_configs()]
+    main, runs = f"model={HydraConfig.get().runtime.choices.model}", []
     for seed in cfg.seeds:
-        folders: dict[str, Path] = {}
-        for name, overrides in cfg.stages.items():
-            folders[str(name)] = folder / f"seed_{seed}" / str(name)
-            filled = _filled(overrides, folders)
-            fitting = given if main in filled else [o for o in given if not o.lstrip("+~").startswith("model.")]
-            launch([*filled, f"seed={seed}", f"name={cfg.name}_{name}", *fitting], folders[str(name)])
-        merged += [folders[name] for name in cfg.table]
-    table3.merge_runs(merged, folder)
+        for i, (name, overrides) in enumerate(cfg.stages.items()):
+            fitting = given if main in overrides else [o for o in given if not o.lstrip("+~").startswith("model.")]
+            own = [*overrides, f"seed={seed}", f"name={cfg.name}_{name}", *fitting]
+            needs = {stage: f"seed_{seed}/{stage}" for stage in _needed(overrides, [*cfg.stages][:i])}
+            runs.append(PlannedRun(f"seed_{seed}/{name}", own, needs))
+    Plan(out).carry_out(runs)
+    merged = [out / f"seed_{seed}" / name for seed in cfg.seeds for name in cfg.table]
+    table3.merge_runs(merged, Table3(out=str(out)))
     return float("nan")
 
 
-def _filled(overrides: Sequence[str], folders: Mapping[str, Path]) -> list[str]:
-    """The overrides with the folders of earlier stages in place of their names.
-
-    Raises:
-        RunError: the name of a stage that is not an earlier one.
-    """
-    filled = []
-    for override in overrides:
-        try:
-            filled.append(override.format_map({name: str(path) for name, path in folders.items()}))
-        except KeyError as error:
-            raise RunError(
-                f"stages: {override}: expected the name of an earlier stage, {', '.join(folders)}, found {error}"
-            ) from error
-    return filled
+def _needed(overrides: Sequence[str], earlier: Sequence[str]) -> list[str]:
+    """The stages that overrides name; raises as `run_stages`."""
+    found = re.findall(r"(?<!\$)\{(\w+)\}", " ".join(overrides))
+    if others := set(found) - {*earlier}:
+        expected = f"expected the name of an earlier stage, {', '.join(earlier)}, found {min(others)!r}"
+        raise RunError(f"stages: {' '.join(overrides)}: {expected}")
+    return found
 
 
 def _given_overrides() -> list[str]:

@@ -11,14 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import hydra
 import yaml
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from ..commandline.errors import RunError
-from ..commandline.explain import explain
+from ..commandline.explain import composed
 
 _ARGS = "${args_no_hyphens}"
 _PROGRAM = ("${env}", "${interpreter}", "${program}")
@@ -50,11 +47,7 @@ class Sweep:
 
 
 def read_sweep(file: Path, extra: Sequence[str] = ()) -> Sweep:
-    """Reads a sweep file and composes the configuration of its first values.
-
-    Args:
-        file: in W&B's format.
-        extra: overrides of every run, after those of the file's command.
+    """Reads a sweep file and composes the configuration of its first values; `extra` are overrides of every run.
 
     Raises:
         RunError: no such file, something in it is missing or unknown, or an override that does not compose.
@@ -75,10 +68,14 @@ def read_sweep(file: Path, extra: Sequence[str] = ()) -> Sweep:
     search = {key: data[key] for key in ("method", "metric", "parameters")}
     if problems := load_engine().schema_violations_from_proposed_config(search):
         raise RunError(f"{file}: expected a sweep in W&B's format: {'; '.join(problems)}")
-    metric = data["metric"]
+    metric, specs = data["metric"], data["parameters"].items()
     fixed = (*_fixed(file, data["command"]), *extra)
     sweep = Sweep(data.get("name", file.stem), metric["name"], metric.get("goal") == "maximize", fixed, search)
-    _check_composes(file, sweep)
+    first = {k: spec.get("value", spec.get("values", [spec.get("min", spec.get("mu"))])[0]) for k, spec in specs}
+    try:
+        composed([*fixed, *as_overrides(first)])
+    except RunError as error:
+        raise RunError(f"{file}: {error}") from error
     return sweep
 
 
@@ -86,27 +83,10 @@ def _fixed(file: Path, command: Sequence[str]) -> list[str]:
     """The overrides of a command between the program and the parameters."""
     if tuple(command[:3]) != _PROGRAM or command[-1] != _ARGS:
         raise RunError(f"{file}: command: expected {' '.join(_PROGRAM)} ... {_ARGS}, found {' '.join(command)}")
-
-    def variable(match: re.Match[str]) -> str:
-        if not os.environ.get(match[1]):
-            raise RunError(f"{file}: {match[1]}: expected this environment variable, found none; set {match[1]}=...")
-        return os.environ[match[1]]
-
-    return [re.sub(r"\$\{envvar:(\w+)\}", variable, part) for part in command[3:-1]]
-
-
-def _check_composes(file: Path, sweep: Sweep) -> None:
-    first = {}
-    for key, spec in sweep.search["parameters"].items():
-        low = spec.get("min", spec.get("mu"))
-        first[key] = spec.get("value", spec.get("values", [low])[0])
-    overrides = [*sweep.fixed, *as_overrides(first)]
-    GlobalHydra.instance().clear()
-    try:
-        with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
-            hydra.compose("config", overrides)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise RunError(f"{file}: {explain(error, overrides)}") from error
+    for name in re.findall(r"\$\{envvar:(\w+)\}", " ".join(command)):
+        if not os.environ.get(name):
+            raise RunError(f"{file}: {name}: expected this environment variable, found none; set {name}=...")
+    return [re.sub(r"\$\{envvar:(\w+)\}", lambda match: os.environ[match[1]], part) for part in command[3:-1]]
 
 
 def as_overrides(parameters: Mapping[str, Any]) -> list[str]:
@@ -114,12 +94,14 @@ def as_overrides(parameters: Mapping[str, Any]) -> list[str]:
     return [f"{key}={x if isinstance(x, str) else json.dumps(x)}" for key, x in parameters.items()]
 
 
-def load_engine() -> Any:
-    """The package `sweeps`.
+def parameters_of(sweep: Sweep, overrides: Sequence[str]) -> dict[str, Any]:
+    """The parameters among overrides, as Hydra reads them."""
+    given = OverridesParser.create().parse_overrides([*overrides])
+    return {o.key_or_group: o.value() for o in given if o.key_or_group in sweep.search["parameters"]}
 
-    Raises:
-        ImportError: it is missing.
-    """
+
+def load_engine() -> Any:
+    """The package `sweeps`; raises ImportError where it is missing."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it is older than the pydantic that it runs on
@@ -128,5 +110,5 @@ def load_engine() -> Any:
             # Without the package, Python takes the folder experiments/sweeps for it, in which there is nothing.
             sweeps.next_run  # noqa: B018
     except (ImportError, AttributeError) as error:
-        raise ImportError('sweep.py needs the package sweeps: pip install "dexzoo[sweep]"') from error
+        raise ImportError('a sweep needs the package sweeps: pip install "dexzoo[sweep]"') from error
     return sweeps

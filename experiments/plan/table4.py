@@ -1,4 +1,4 @@
-"""`dexzoo table4`: RealDex, Table 4: makes the runs that it needs and merges them, or merges runs that there are."""
+"""RealDex, Table 4, of runs of motion models."""
 
 from __future__ import annotations
 
@@ -9,33 +9,15 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from ...geometry.progress import working
+from ...metrics.tables import console
 from ...metrics.tool.table_file import write_table
 from ..commandline.errors import RunError
-from ..commandline.screen import console
 from ..commandline.settings import Table4
 from ..reports import motion_figures, motion_tables
 from ..reports.report import gather
 from ..reports.results import Row, mean_and_sd, method_label
 from ..training.folders import BEST
-from .launch import DONE
-from .tables import make_run
-
-
-def make_runs(settings: Table4) -> list[Path]:
-    """Makes the runs of all models and seeds that are not there yet; a run that was stopped goes on.
-
-    Returns:
-        Their folders, OUT/MODEL/seed_SEED, or OUT/MODEL_ABLATION/seed_SEED.
-
-    Raises:
-        RunError: the run in its place was made with other settings, or a run failed.
-    """
-    out = Path(settings.out)
-    return [
-        make_run(out / model.replace("/", "_") / f"seed_{seed}", settings.run_overrides(model, seed))
-        for model in settings.models
-        for seed in settings.seeds
-    ]
+from .plan import DONE
 
 
 def parts_of(runs: Iterable[str | Path]) -> list[Path]:
@@ -66,20 +48,13 @@ def costs_of(parts: Iterable[Path]) -> dict[str, Row]:
     }
 
 
-def merge_runs(runs: Sequence[str | Path], settings: Table4) -> list[Path]:
-    """Prints the tables of some runs, and writes them and the pictures.
-
-    Args:
-        runs: folders of motion runs or sweeps.
-        settings: `out`, `base`, `key`, `beside` and `size` count.
-
-    Returns:
-        The files written.
+def merge_runs(runs: Sequence[str | Path], settings: Table4) -> None:
+    """Prints the tables of some runs or sweeps, and writes them and the pictures.
 
     Raises:
         RunError: runs that cannot be merged (see `gather`), not of motions, or without the base or the key.
     """
-    rows = sorted(gather(runs), key=lambda row: row["variant"] is None)  # references, which have none, come last
+    rows = sorted(gather(runs), key=lambda row: row["variant"] is None)  # baselines, which have none, come last
     check_rows(rows, settings)
     parts = parts_of(runs)
     with working(f"comparing {len(rows)} rows"):
@@ -102,7 +77,6 @@ def merge_runs(runs: Sequence[str | Path], settings: Table4) -> list[Path]:
         files += motion_figures.draw(out, by_method, rows, data, settings.key, settings.beside, settings.size)
     for file in files:
         screen.print(f"wrote        {file}", soft_wrap=True)
-    return files
 
 
 def check_rows(rows: Sequence[Row], settings: Table4) -> None:
@@ -119,8 +93,3 @@ def check_rows(rows: Sequence[Row], settings: Table4) -> None:
     known = [name for name in motion_tables.COLUMNS if name in rows[0]]
     if settings.key not in known:
         raise RunError(f"key: expected a metric of the runs ({', '.join(known)}), found {settings.key!r}")
-
-
-def work(settings: Table4) -> None:
-    """Makes the runs where none are given, and merges them."""
-    merge_runs(settings.runs or make_runs(settings), settings)

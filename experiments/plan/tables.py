@@ -1,96 +1,108 @@
-"""What the commands that make a table of many runs share: KEY=VALUE, the runs themselves, and their settings."""
+"""`dexzoo table3`, `dexzoo table4`: KEY=VALUE, the runs that a table needs, and the table of them."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from ...files.names import did_you_mean
 from ..commandline.errors import RunError
-from ..commandline.settings import Settings
-from ..training.folders import discard
-from .launch import launch
+from ..commandline.explain import composed
+from ..commandline.settings import Table, Table3, Table4
+from . import table3, table4
+from .plan import Plan, PlannedRun
 
-NOTE = "made_with.json"
-"""In the folder of a run: the overrides that it is made with."""
+PREDICTOR = "contact_map"
+"""Choice of conf/model that grasp models take their contact predictor from."""
+_MERGES = {Table3: table3.merge_runs, Table4: table4.merge_runs}
+S = TypeVar("S", bound=Table)
 
-_KINDS: dict[str, type] = {"str": str, "int": int}
 
-
-S = TypeVar("S", bound=Settings)
+def make_table(kind: type[Table], arguments: Sequence[str]) -> None:
+    """Makes the runs of a table where none are given, and merges them; raises as `read_settings` and `make_runs`."""
+    settings = read_settings(kind, arguments)
+    _MERGES[kind](settings.runs or make_runs(settings), settings)
 
 
 def read_settings(kind: type[S], arguments: Sequence[str]) -> S:
     """Settings from `KEY=VALUE` as the command line has them, VALUE in YAML; a list is `[a,b]`, or one value.
 
-    Args:
-        kind: the dataclass.
-        arguments: of the command line.
-
     Raises:
         RunError: not of that form, an unknown key, a value of another type, or `runs` together with what says how to
             make runs.
     """
-    types = {f.name: str(f.type) for f in fields(kind)}
-    given = dict(_parse(argument, types) for argument in arguments)
-    making = given.keys() & kind.MAKING
-    if "runs" in given and making:
+    types, settings, given = {f.name: str(f.type) for f in fields(kind)}, OmegaConf.structured(kind), set()
+    for argument in arguments:
+        key, equals, text = argument.partition("=")
+        if not equals:
+            raise RunError(f"{argument}: expected KEY=VALUE")
+        if key not in types:
+            raise RunError(f"{key}: no such key{did_you_mean(key, types)}; there are {', '.join(types)}")
+        try:
+            settings = OmegaConf.merge(settings, {key: _value(text, types[key])})
+        except (ValueError, YAMLError, OmegaConfBaseException) as error:
+            hint = "; in a list, what holds brackets is quoted: ['a=[1,2]',b=3]" if isinstance(error, YAMLError) else ""
+            raise RunError(f"{key}: expected {types[key]}, found {text or 'nothing'}{hint}") from error
+        given.add(key)
+    if "runs" in given and (making := given & kind.MAKING):
         raise RunError(f"runs: expected no {', '.join(sorted(making))} beside it, because no run is started")
-    return kind(**given)
+    return kind(**OmegaConf.to_container(settings, resolve=False))  # type: ignore[arg-type]  overrides may hold ${}
 
 
-def make_run(folder: Path, overrides: Sequence[str]) -> Path:
-    """Launches a run of `run.py` and notes what it is made with; a finished run is left alone, a stopped one goes on.
+def _value(text: str, kind: str) -> Any:
+    """What is typed for a key: an existing path as it is, else YAML; a name may look like a number.
 
     Raises:
-        RunError: the note of the folder names other settings, or the run failed.
+        ValueError: an empty list, or a list of lists.
     """
-    note, wanted = folder / NOTE, list(overrides)
-    before = json.loads(note.read_text()) if note.is_file() else wanted
-    if before != wanted:
-        changed = " ".join(sorted(set(before) ^ set(wanted)))
-        raise RunError(f"{folder}: expected a run with these settings, found one with others ({changed}); set out=...")
-    folder.mkdir(parents=True, exist_ok=True)
-    note.write_text(json.dumps(wanted) + "\n")
-    try:
-        return launch(wanted, folder)
-    except RunError:
-        note.unlink()
-        discard(folder, folder.parents[1])  # where the run left nothing, another one may take its place
-        if folder.is_dir():
-            note.write_text(json.dumps(wanted) + "\n")
-        raise
+    plain = "str" in kind and os.path.exists(text)  # a path may look like anything in YAML
+    read: Any = {"value": text} if plain else OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))
+    value = read["value"]
+    items = value if isinstance(value, list) else [value]
+    if not items or any(isinstance(item, list | dict) for item in items):
+        raise ValueError
+    if kind == "str" and value is not items:
+        return text or None
+    return items if kind.startswith("list") else value
 
 
-def _parse(argument: str, types: dict[str, str]) -> tuple[str, Any]:
-    """A key and its value; raises as `read_settings`."""
-    key, equals, text = argument.partition("=")
-    if not equals:
-        raise RunError(f"{argument}: expected KEY=VALUE")
-    if key not in types:
-        raise RunError(f"{key}: no such key{did_you_mean(key, types)}; there are {', '.join(types)}")
-    if types[key] in ("str", "list[str]") and os.path.exists(text):
-        return key, text if types[key] == "str" else [text]  # a path may look like anything in YAML
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        why = str(error).splitlines()[0]
-        raise RunError(f"{key}: expected a value, or a list [A,B], in YAML, found {text}: {why}") from error
-    if types[key] == "str" and not isinstance(value, list | dict | str):
-        value = text  # a name that looks like a number or a date
-    return key, _typed(key, value, types[key])
+def make_runs(settings: Table) -> list[Path]:
+    """Makes the runs of all models and seeds that are not there yet.
+
+    Models that take a contact predictor share one for each seed, which is trained first.
+
+    Returns:
+        Folders of the models' runs: OUT/MODEL/seed_SEED, or OUT/MODEL_ABLATION/seed_SEED.
+
+    Raises:
+        RunError: as `composed` and `Plan.carry_out`.
+    """
+    runs: dict[str, PlannedRun] = {}
+    for model in settings.models:
+        predicted = lacks_a_predictor(settings.run_overrides(model, settings.seeds[0]))
+        for seed in settings.seeds:
+            overrides, needs = settings.run_overrides(model, seed), {}
+            if predicted:
+                needs[PREDICTOR] = predictor = f"{PREDICTOR}/seed_{seed}"
+                shared = [override for override in settings.overrides if not override.startswith("model.")]
+                own = [f"model={PREDICTOR}", f"data={settings.data}", f"seed={seed}", *shared]
+                runs[predictor] = PlannedRun(predictor, own)
+                overrides.append(f"contact_from={{{PREDICTOR}}}")
+            name = f"{model.replace('/', '_')}/seed_{seed}"
+            runs[name] = PlannedRun(name, overrides, needs)
+    Plan(Path(settings.out)).carry_out([*runs.values()])
+    needed = {name for run in runs.values() for name in run.needs.values()}
+    return [Path(settings.out) / name for name in runs if name not in needed]
 
 
-def _typed(key: str, value: Any, kind: str) -> Any:
-    """The value, where it is of the kind that the field says."""
-    item = _KINDS[kind.removeprefix("list[").removesuffix("]")]
-    values = value if kind.startswith("list") and isinstance(value, list) else [value]
-    if not values or any(type(x) is not item for x in values):
-        raise RunError(f"{key}: expected {kind}, found {value!r}")
-    return values if kind.startswith("list") else value
+def lacks_a_predictor(overrides: Sequence[str]) -> bool:
+    """Whether the network of a run takes a contact predictor and is given none."""
+    cfg = composed(overrides)
+    return OmegaConf.select(cfg, "model.network.contact") is not None and cfg.contact_from is None

@@ -13,17 +13,16 @@ import trimesh
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from omegaconf import DictConfig
-from PIL import Image, ImageDraw, ImageFont
 
 from ...datamodules.types import MotionSample
 from ...geometry.ground import Ground
 from ...geometry.meshes import load_mesh
 from ...geometry.progress import tracked
-from ...geometry.render import Camera, points_mesh, render_scene
+from ...geometry.render import Camera, from_the_side, points_mesh, render_scene
 from ...hands.hand import Hand
 from ...hands.pose import HandPose
+from ...metrics.tool.pictures import Picture, text_strip
 
-Picture = NDArray[np.uint8]
 Rollouts = Mapping[str, HandPose]
 """Whole clips by name, HandPose (T,), the given frames included."""
 
@@ -37,8 +36,6 @@ _PREDICTIONS = (
     (0.55, 0.55, 0.58),
 )
 """Colours of the predictions, in their order; apart from each other and from the object's."""
-_LINE = 18
-"""Height of a line of text, pixels."""
 
 
 def draw(
@@ -112,7 +109,7 @@ class ClipScene:
             for mesh in self._meshes(pose, frame, _TRUTH)
         ]
         way = (sample.pose.translation[-1] - sample.pose.translation[0]).double().numpy()
-        self.camera = Camera.framing(content, _from_the_side(way))
+        self.camera = Camera.framing(content, from_the_side(way, lift=0.5))
         self.ground = Ground.under([mesh for mesh, _ in content])
 
     def strip(self, moments: int, heading: str) -> Picture:
@@ -120,10 +117,10 @@ class ClipScene:
         frames = np.linspace(0, len(self.sample.pose.joints) - 1, moments).round().astype(int)
         rows = self._rows(frames)
         panel = next(iter(rows.values()))[0].shape[1]
-        clock = np.hstack([_text(f"{frame / self.sample.fps:.2f} s", panel) for frame in frames])
-        parts = [_text(heading, moments * panel), clock]
+        clock = np.hstack([text_strip(f"{frame / self.sample.fps:.2f} s", panel) for frame in frames])
+        parts = [text_strip(heading, moments * panel), clock]
         for name, pictures in rows.items():
-            parts += [_text(name, moments * panel), np.hstack(pictures)]
+            parts += [text_strip(name, moments * panel), np.hstack(pictures)]
         return np.vstack(parts)
 
     def film(self, fps: float, heading: str) -> list[Picture]:
@@ -131,8 +128,8 @@ class ClipScene:
         last, step = len(self.sample.pose.joints) - 1, self.sample.fps / fps
         rows = self._rows(sorted({*np.arange(0, last, step).round().astype(int), last}))
         panel = next(iter(rows.values()))[0].shape[1]
-        names = np.hstack([_text(name, panel) for name in rows])
-        top = np.vstack([_text(heading, names.shape[1]), names])
+        names = np.hstack([text_strip(name, panel) for name in rows])
+        top = np.vstack([text_strip(heading, names.shape[1]), names])
         pictures = [np.vstack([top, np.hstack(moment)]) for moment in zip(*rows.values(), strict=True)]
         return pictures + [pictures[-1]] * round(fps)
 
@@ -182,28 +179,9 @@ def error_over_time(hand: Hand, clips: Mapping[str, MotionSample], poses: Rollou
     return np.mean(curves, axis=0)
 
 
-def _from_the_side(way: NDArray) -> NDArray:
-    """Direction from the scene to the camera: across the way of the hand, a little from above."""
-    side = np.cross(way, [0.0, 0.0, 1.0])
-    side = side / np.linalg.norm(side) if np.linalg.norm(side) > 1e-3 else np.array([1.0, 0.0, 0.0])
-    return side + np.array([0.0, 0.0, 0.5])
-
-
 def _without_margins(pictures: Sequence[Picture], room: int = 6) -> list[Picture]:
     """The pictures without the borders that are white in all of them, but for `room` pixels."""
     drawn = np.argwhere((np.stack(pictures) < 255).any(axis=(0, 3)))
     (top, left), (bottom, right) = drawn.min(0), drawn.max(0)
     rows, columns = slice(max(top - room, 0), bottom + room), slice(max(left - room, 0), right + room)
     return [picture[rows, columns] for picture in pictures]
-
-
-def _text(text: str, width: int) -> Picture:
-    """Lines of text, cut where they are too long."""
-    lines = text.splitlines()
-    image = Image.new("RGB", (width, _LINE * len(lines)), "white")
-    font = ImageFont.load_default(11)
-    for i, line in enumerate(lines):
-        while len(line) > 1 and font.getlength(line) > width - 6:
-            line = line[:-2] + "…"
-        ImageDraw.Draw(image).text((4, 2 + i * _LINE), line, fill=(40, 40, 40), font=font)
-    return np.asarray(image)

@@ -7,24 +7,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import trimesh
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ...geometry.meshes import load_mesh
 from ...geometry.progress import tracked
-from ...geometry.render import Camera, points_mesh, render_scene
+from ...geometry.render import points_mesh
 from ...hands.hand import Hand
 from ...hands.pose import HandPose
-from ...metrics.columns import LEGACY, METRICS
+from ...metrics.columns import grasp_columns
+from ...metrics.tool.pictures import Picture, draw_grasp
 from ...models.grasp.evaluation import pose_of_row
 from .results import Row, by_method
 
-_HAND, _OBJECT = (0.35, 0.50, 0.85), (0.80, 0.66, 0.45)
 _RANKS = ("best", "median", "worst")
 _CAPTION = {
     "penetration_cm": "{:.2f} cm deep",
@@ -71,7 +69,7 @@ def draw(
     panels = figure.subplots(len(groups), len(_RANKS), squeeze=False)
     for line, (name, group) in tracked(zip(panels, groups.items(), strict=True), "drawing grasps", len(groups)):
         for axes, rank, row in zip(line, _RANKS, ranked(group, key), strict=True):
-            _show(axes, _picture(hand, pose_of_row(row), _thing(row), size), rank, caption(row))
+            _show(axes, draw_grasp(hand, pose_of_row(row), _thing(row), size), rank, caption(row))
         line[0].set_ylabel(f"{name}\n{len(group)} candidates", fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=size / _PANEL)
@@ -80,8 +78,8 @@ def draw(
 
 def ranked(rows: Sequence[Row], key: str) -> tuple[Row, Row, Row]:
     """The best, the median (the lower of two) and the worst of some rows; of equal ones the first."""
-    columns = {column.key: column for group in (*METRICS.values(), *LEGACY.values()) for column in group}
-    sign = -1 if key in columns and columns[key].higher_is_better else 1
+    better = {column.key: column.higher_is_better for column in (*grasp_columns(), *grasp_columns(legacy=True))}
+    sign = -1 if better.get(key) else 1
     order = sorted(rows, key=lambda row: sign * row[key])
     return order[0], order[(len(order) - 1) // 2], order[-1]
 
@@ -108,7 +106,7 @@ def draw_on_cloud(path: Path, hand: Hand, pose: HandPose, points: Tensor, title:
     panels = figure.subplots(down, 3, squeeze=False).ravel()
     for i, axes in enumerate(panels):
         if i < shown:
-            _show(axes, _picture(hand, pose[i].to("cpu", torch.float64), cloud, size), f"no. {i}", "")
+            _show(axes, draw_grasp(hand, pose[i].to("cpu", torch.float64), cloud, size), f"no. {i}", "")
         else:
             axes.set_axis_off()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,7 +126,7 @@ def caption(row: Row) -> str:
     return "\n".join([name, ", ".join(numbers[:2]), ", ".join(numbers[2:]), _short(verdict, 40)])
 
 
-def _show(axes: Axes, picture: NDArray[np.uint8], heading: str, below: str) -> None:
+def _show(axes: Axes, picture: Picture, heading: str, below: str) -> None:
     axes.imshow(picture)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
@@ -138,15 +136,7 @@ def _show(axes: Axes, picture: NDArray[np.uint8], heading: str, below: str) -> N
 
 def _thing(row: Row) -> trimesh.Trimesh:
     """The object of a row, metres."""
-    obj = load_mesh(Path(row["mesh"])).copy()
-    obj.apply_scale(row["scale"])
-    return obj
-
-
-def _picture(hand: Hand, pose: HandPose, obj: trimesh.Trimesh, size: int) -> NDArray[np.uint8]:
-    """Hand and object, (size, size, 3)."""
-    parts = [(hand.mesh(pose), _HAND), (obj, _OBJECT)]
-    return render_scene(parts, Camera.framing(parts, _beside(pose, obj.bounds.mean(0))), (size, size))
+    return load_mesh(Path(row["mesh"])).copy().apply_scale(row["scale"])
 
 
 def _methods(rows: Sequence[Row]) -> Iterable[tuple[str, list[Row]]]:
@@ -161,12 +151,3 @@ def _value(row: Mapping[str, Any], key: str) -> float | None:
 
 def _short(name: str, most: int) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
-
-
-def _beside(pose: HandPose, middle: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Direction to the camera: across the line from object to hand, so that neither hides the other."""
-    way = pose.translation.numpy() - middle
-    side = np.cross(way, [0.0, 0.0, 1.0])
-    if np.linalg.norm(side) < 1e-3 * np.linalg.norm(way) or not np.linalg.norm(way):
-        side = np.array([1.0, 0.0, 0.0])
-    return side / np.linalg.norm(side) + np.array([0.0, 0.0, 0.4])

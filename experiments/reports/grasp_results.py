@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...metrics.columns import SPREADS
+from ...metrics.tables import mean_and_sd
 from ...models.grasp.evaluation import GROUND_TRUTH, KEPT
 from ..commandline.errors import RunError
 from . import results
-from .merging import merge_parts
-from .results import Row, by_method, group_rows, mean_and_sd, read_results
+from .intervals import crossed_interval
+from .merging import merge_parts, read_runs
+from .results import Row, by_method, group_rows
 
 FELT = "refine_fields"
 """Column of what the refinement felt of the object: "cloud", "mesh", or "-" where nothing was refined."""
@@ -28,47 +29,11 @@ _ABOUT = (*KEYS, "implausible")  # what a row is about; the other columns are me
 DROP = "drop_"
 """Before the name of a criterion of the filter."""
 
-RESAMPLES = 10_000
-"""Bootstrap resamples of objects and seeds."""
+PARTS = ("sd", "low", "high", "n")
+"""Ends of the columns of a line that say more of a metric than its mean."""
 
 _IDENTITY = ("refine", "seed", "fold", "object", "scale", "candidate")
-_SPREADS = "diversity_"  # metrics with one value per object, which every candidate repeats
-
-
-@dataclass(frozen=True)
-class Statistic:
-    """Mean, sample standard deviation (n - 1), 95 % interval of the mean and number of the values that are not NaN."""
-
-    mean: float
-    sd: float
-    low: float
-    high: float
-    n: int
-
-
-@dataclass(frozen=True)
-class Line:
-    """What the table says of one method with one refinement, before or after the filter.
-
-    Attributes:
-        method: with its ablation, if it has one.
-        refine: "off", "tta", "official".
-        filtered: only the candidates that the filter kept.
-        grasps: how many there are.
-        dropped: share of the candidates that the filter drops.
-        drops: share that each criterion drops by itself.
-        stats: by metric.
-        felt: what the refinement felt of the object: "cloud", "mesh", or "-" where nothing was refined.
-    """
-
-    method: str
-    refine: str
-    filtered: bool
-    grasps: int
-    dropped: float
-    drops: dict[str, float]
-    stats: dict[str, Statistic]
-    felt: str
+_SPREADS = {column.key for column in SPREADS}  # one value per object, which every candidate repeats
 
 
 # ------------------------------------------------------------------------------------------------------------ gathering
@@ -81,38 +46,44 @@ def gather(paths: Iterable[str | Path]) -> list[Row]:
         RunError: a folder without results, a run of motions, refinements that felt different things, or runs that
             cannot be merged, see `merge_parts`.
     """
-    rows = merge_parts([(path, _rows_of(path)) for path in map(Path, paths)], _IDENTITY)
+    rows = merge_parts([(folder, _without_seed(folder, rows)) for folder, rows in read_runs(paths)], _IDENTITY)
     check_felt(rows)
     return sorted(rows, key=lambda row: row["method"] != GROUND_TRUTH)  # stable: the floor comes first
 
 
-def _rows_of(path: Path) -> list[Row]:
-    file = path / "results.parquet"
-    if not file.is_file():
-        raise RunError(f"{path}: expected a run with a results.parquet, found none; is the run finished?")
-    rows = read_results(file)
+def _without_seed(folder: Path, rows: Sequence[Row]) -> list[Row]:
+    """The rows of a grasp run, those of the data set's own grasps without a seed."""
     missing = [key for key in KEYS if not rows or key not in rows[0]]
     if missing:
         found = f"no column {missing[0]!r}" if rows else "no rows"
-        raise RunError(f"{file}: expected rows of a grasp run, found {found}; report.py merges runs of motions")
+        raise RunError(f"{folder}: expected rows of a grasp run, found {found}; `dexzoo report` merges runs of motions")
     return [{**row, "seed": None} if row["method"] == GROUND_TRUTH else row for row in rows]
 
 
 # ----------------------------------------------------------------------------------------------------------- statistics
 
 
-def summarise(rows: Sequence[Row]) -> list[Line]:
-    """Two lines per method, ablation and refinement: all candidates, and those that the filter keeps."""
+def summarise(rows: Sequence[Row]) -> list[Row]:
+    """Two lines per method, ablation and refinement: all candidates, and those that the filter keeps.
+
+    Returns:
+        Lines with `method`; `refine` and `refine_fields`; `filter`, "off" or "on"; `grasps`, how many there are;
+        `dropped`, share of the candidates that the filter drops, and `drop_<criterion>`, that each drops by itself; and
+        for every metric what `statistic` says.
+    """
     names = metric_names(rows)
-    criteria = [key.removeprefix(DROP) for key in all_keys(rows) if key.startswith(DROP)]
+    criteria = [key for key in all_keys(rows) if key.startswith(DROP)]
     lines = []
     for (method, refine), group in by_method(rows).items():
         dropped = float(np.mean([not row["kept"] for row in group]))
-        drops = {name: mean_and_sd(_values(group, f"{DROP}{name}"))[0] for name in criteria}
-        for filtered in (False, True):
-            some = [row for row in group if row["kept"] or not filtered]
-            stats = {name: statistic(some, name, filtered) for name in names}
-            lines.append(Line(method, refine, filtered, len(some), dropped, drops, stats, group[0][FELT]))
+        drops = {key: mean_and_sd(_values(group, key))[0] for key in criteria}
+        for kept in (False, True):
+            some = [row for row in group if row["kept"] or not kept]
+            line: Row = {"method": method, "refine": refine, FELT: group[0][FELT], "filter": "on" if kept else "off"}
+            line |= {"grasps": len(some), "dropped": dropped, **drops}
+            for name in names:
+                line |= statistic(some, name, kept)
+            lines.append(line)
     return lines
 
 
@@ -121,53 +92,26 @@ def metric_names(rows: Sequence[Row]) -> list[str]:
     return [key for key in all_keys(rows) if key not in _ABOUT and not key.startswith((DROP, KEPT))]
 
 
-def statistic(rows: Sequence[Row], name: str, kept: bool = False) -> Statistic:
+def statistic(rows: Sequence[Row], name: str, kept: bool = False) -> dict[str, float]:
     """Statistics of one metric over some rows; a spread counts once per seed, object and scale.
 
     Args:
         rows: of one method.
         name: of the metric.
         kept: the rows are those that a filter kept: spreads are the ones among them.
-    """
-    if name.startswith(_SPREADS):
-        rows = [group[0] for group in group_rows(rows, "seed", "object", "scale").values()]
-        name = f"{KEPT}{name}" if kept else name
-    values = _values(rows, name)
-    low, high = crossed_interval(values, [row["object"] for row in rows], [row["seed"] for row in rows])
-    mean, sd, n = mean_and_sd(values)
-    return Statistic(mean, sd, low, high, n)
-
-
-def crossed_interval(
-    values: NDArray[np.float64], objects: Sequence[Any], seeds: Sequence[Any], resamples: int = RESAMPLES, seed: int = 0
-) -> tuple[float, float]:
-    """95 % interval of the mean, for values that go by object and by seed.
-
-    Objects and seeds are drawn with replacement, independently of one another, and a value counts as often as its
-    object was drawn times as often as its seed was (Owen, "The pigeonhole bootstrap", 2007).
-
-    Args:
-        values: (N,); NaN are left out.
-        objects, seeds: N of each.
-        resamples: how often to draw.
-        seed: of the random numbers.
 
     Returns:
-        Percentiles 2.5 and 97.5 of the resampled means; NaN where the values are of fewer than two objects.
+        `NAME`, mean of the values that are not NaN; `NAME_sd`, their sample standard deviation (n - 1); `NAME_low` and
+        `NAME_high`, 95 % interval of the mean (`crossed_interval`); `NAME_n`, how many they are.
     """
-    known = ~np.isnan(values)
-    rows, row = np.unique([str(x) for x in objects], return_inverse=True)
-    columns, column = np.unique([str(x) for x in seeds], return_inverse=True)
-    if len(np.unique(row[known])) < 2:
-        return math.nan, math.nan
-    sums, counts = np.zeros((2, len(rows), len(columns)))
-    np.add.at(sums, (row[known], column[known]), values[known])
-    np.add.at(counts, (row[known], column[known]), 1)
-    rng = np.random.default_rng(seed)
-    drawn, drawn_seeds = (rng.multinomial(n, np.full(n, 1 / n), resamples) for n in counts.shape)
-    total, number = (np.einsum("rs,rs->r", drawn @ x, drawn_seeds) for x in (sums, counts))
-    low, high = np.percentile(total[number > 0] / number[number > 0], [2.5, 97.5])
-    return float(low), float(high)
+    found = name
+    if name in _SPREADS:
+        rows = [group[0] for group in group_rows(rows, "seed", "object", "scale").values()]
+        found = f"{KEPT}{name}" if kept else name
+    values = _values(rows, found)
+    mean, sd, n = mean_and_sd(values)
+    low, high = crossed_interval(values, [row["object"] for row in rows], [row["seed"] for row in rows])
+    return dict(zip((name, *(f"{name}_{part}" for part in PARTS)), (mean, sd, low, high, n), strict=True))
 
 
 def check_felt(rows: Iterable[Row]) -> None:

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.table import Table
 
-from ...metrics.columns import LEGACY
-from ..commandline.screen import filled_table
-from .grasp_results import DROP, Line, Statistic, all_keys, summarise
+from ...metrics.base import SampleMetric
+from ...metrics.columns import grasp_columns, in_tables
+from ...metrics.tables import Text, TextTable, format_share, metric_cells, write_csv, write_markdown
+from .grasp_results import DROP, PARTS, all_keys, summarise
 from .published import TABLE3
-from .results import Row, markdown_table
+from .results import Row
 
-COLUMNS = {
-    "penetration_cm": "p.dist\n(cm)",
-    "self_intersection_cm3": "s.i.vol\n(cm³)",
-    "hand_object_cm3": "hand-object\n(cm³)",
-    "sim_displacement_cm": "sim.disp\n(cm)",
-    "six_success": "held in six\ndirections",
-    "q1": "Q1\n",
-    "contact_ratio": "contact\n",
-    "diversity_translation_cm": "spread,\nplace (cm)",
-    "diversity_rotation_deg": "spread,\nturn (°)",
-    "diversity_joints_deg": "spread,\njoints (°)",
-}
-"""Metrics of the printed table and their headings, on two lines."""
-
-LEGACY_COLUMNS = {
-    "penetration_legacy_cm": "p.dist\n(cm)",
-    "hand_object_legacy_cm3": "hand-object\n(cm³)",
-    "sim_displacement_legacy_cm": "sim.disp\n(cm)",
-}
-"""The same as the field's scripts compute it, in a table of their own."""
+COLUMNS, LEGACY_COLUMNS = in_tables(grasp_columns()), in_tables(grasp_columns(legacy=True))
+"""Metrics of the table, and of the one of the same as the field's scripts compute it."""
 
 EXPLANATION = (
     "Mean ± standard deviation over grasps; below it the 95 % interval of the mean (percentile bootstrap, 10,000 "
@@ -56,36 +36,30 @@ _FILTERED = "The filter judges grasps by the true mesh."
 _DROPS = "What the filter drops, and each criterion by itself"
 _LEGACY = "As the field's scripts compute it"
 _FLAWED = "Flaws included, see docs/metrics.md; not to be compared with the exact columns."
-_SHARES = ("six_success", "contact_ratio")
-_LEGACY_KEYS = {column.key for group in LEGACY.values() for column in group}
-_PARTS = ("sd", "low", "high", "n")
 
 
-def text_lines(lines: Sequence[Line], columns: Mapping[str, str]) -> tuple[list[str], list[list[str]]]:
+def text_lines(lines: Sequence[Row], columns: Mapping[str, type[SampleMetric]]) -> Text:
     """Headings and cells of the table of some metrics as text; a cell has two lines, the second its interval."""
-    names = [name for name in columns if any(name in line.stats for line in lines)]
-    headings = ["method\n", "refine\n", "filter\n", "grasps\n", *(columns[name] for name in names)]
+    shown = [column for key, column in columns.items() if key in lines[0]]
     cells = []
     for line in lines:
-        filtered = f"on, drops {100 * line.dropped:.0f} %" if line.filtered else "off"
-        stats = (_cell(name, line.stats[name]) for name in names)
-        cells.append([line.method, line.refine, filtered, str(line.grasps), *stats])
-    return headings, cells
+        filtered = f"on, drops {format_share(line['dropped'])}" if line["filter"] == "on" else "off"
+        cells.append([line["method"], line["refine"], filtered, str(line["grasps"]), *metric_cells(shown, line)])
+    return ["method", "refine", "filter", "grasps", *(column.title() for column in shown)], cells
 
 
-def drop_lines(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
+def drop_lines(lines: Sequence[Row]) -> Text:
     """Headings and cells of what the filter drops, by criterion."""
-    before = [line for line in lines if not line.filtered]
-    criteria = list(before[0].drops)
-    headings = ["method", "refine", "candidates", "dropped", *(name.replace("_", " ") for name in criteria)]
-    return headings, [
-        [line.method, line.refine, str(line.grasps), _percent(line.dropped), *map(_percent, line.drops.values())]
-        for line in before
-    ]
+    keys = ["dropped", *(key for key in lines[0] if key.startswith(DROP))]
+    titles = ["method", "refine", "candidates", *(key.removeprefix(DROP).replace("_", " ") for key in keys)]
+    before = [line for line in lines if line["filter"] == "off"]
+    about = ([line["method"], line["refine"], str(line["grasps"])] for line in before)
+    shares = ([format_share(line[key]) for key in keys] for line in before)
+    return titles, [[*names, *cells] for names, cells in zip(about, shares, strict=True)]
 
 
-def tables(lines: Sequence[Line], title: str, published: bool = True) -> list[Table]:
-    """What is printed: exact columns, what the filter drops, legacy columns where there are any, the published rows.
+def tables(lines: Sequence[Row], title: str, published: bool = True) -> list[TextTable]:
+    """What is shown: exact columns, what the filter drops, legacy columns where there are any, the published rows.
 
     Args:
         lines: of `summarise`.
@@ -93,12 +67,12 @@ def tables(lines: Sequence[Line], title: str, published: bool = True) -> list[Ta
         published: the table is Table 3, beside which the published rows belong; False is for any other grasps.
     """
     heading, caption = (f"Table 3: {title}", EXPLANATION) if published else (title, _SHORT)
-    made = [filled_table(heading, caption + _known(lines), *text_lines(lines, COLUMNS), left=2)]
-    if lines[0].drops:
-        made.append(filled_table(_DROPS, "share of candidates", *drop_lines(lines), left=2))
+    made = [TextTable(heading, caption + _known(lines), *text_lines(lines, COLUMNS), left=range(3))]
+    if any(key.startswith(DROP) for key in lines[0]):
+        made.append(TextTable(_DROPS, "share of candidates", *drop_lines(lines), left=(0, 1)))
     if _has_legacy(lines):
-        made.append(filled_table(f"{_LEGACY}: {title}", _FLAWED, *text_lines(lines, LEGACY_COLUMNS), left=2))
-    return [*made, TABLE3.table()] if published else made
+        made.append(TextTable(f"{_LEGACY}: {title}", _FLAWED, *text_lines(lines, LEGACY_COLUMNS), left=range(3)))
+    return [*made, TABLE3] if published else made
 
 
 def write_table(folder: Path, rows: Sequence[Row], title: str) -> list[Path]:
@@ -110,69 +84,29 @@ def write_table(folder: Path, rows: Sequence[Row], title: str) -> list[Path]:
         title: of the data; it says "demo data" where it is.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lines = summarise(rows)
-    keys = all_keys(rows)
+    lines, keys = summarise(rows), all_keys(rows)
     parquet, markdown = folder / "results.parquet", folder / "table3.md"
     pq.write_table(pa.Table.from_pylist([{key: row.get(key) for key in keys} for row in rows]), parquet)
-    blocks = [f"# Table 3: {title}", EXPLANATION + _known(lines), markdown_table(*text_lines(lines, COLUMNS), left=3)]
-    if lines[0].drops:
-        blocks += [f"## {_DROPS}", markdown_table(*drop_lines(lines), left=2)]
-    files = [parquet, _write_csv(folder / "table3.csv", lines, legacy=False)]
+    files = [parquet, write_csv(folder / "table3.csv", _split(lines, legacy=False))]
     if _has_legacy(lines):
-        files.append(_write_csv(folder / "table3_legacy.csv", lines, legacy=True))
-        blocks += [
-            f"## {_LEGACY}",
-            _FLAWED,
-            markdown_table(*text_lines(lines, LEGACY_COLUMNS), left=3),
-        ]
-    markdown.write_text("\n\n".join([*blocks, TABLE3.markdown()]) + "\n", encoding="utf-8")
-    return [*files, markdown]
+        files.append(write_csv(folder / "table3_legacy.csv", _split(lines, legacy=True)))
+    return [*files, write_markdown(markdown, tables(lines, title))]
 
 
-def _known(lines: Sequence[Line]) -> str:
+def _known(lines: Sequence[Row]) -> str:
     """What refinement and filter know of the objects, as the end of a caption."""
-    parts = [_FELT[felt] for felt in dict.fromkeys(line.felt for line in lines) if felt in _FELT]
-    parts += [_FILTERED] if any(line.filtered for line in lines) else []
+    parts = [_FELT[felt] for felt in dict.fromkeys(line["refine_fields"] for line in lines) if felt in _FELT]
+    parts += [_FILTERED] if any(line["filter"] == "on" for line in lines) else []
     return "".join(f" {part}" for part in parts)
 
 
-def _has_legacy(lines: Sequence[Line]) -> bool:
-    return any(name in line.stats for line in lines for name in LEGACY_COLUMNS)
+def _has_legacy(lines: Sequence[Row]) -> bool:
+    return any(name in lines[0] for name in LEGACY_COLUMNS)
 
 
-def _cell(name: str, stat: Statistic) -> str:
-    if math.isnan(stat.mean):
-        return "-"
-    if name in _SHARES:
-        mean, interval = _percent(stat.mean), [f"{100 * x:.0f}" for x in (stat.low, stat.high)]
-    else:
-        digits = 1 if abs(stat.mean) >= 10 else 2 if abs(stat.mean) >= 0.1 or stat.mean == 0 else 3
-        mean = f"{stat.mean:.{digits}f}" + ("" if math.isnan(stat.sd) else f" ± {stat.sd:.{digits}f}")
-        interval = [f"{x:.{digits}f}" for x in (stat.low, stat.high)]
-    return mean if math.isnan(stat.low) else f"{mean}\n[{interval[0]}, {interval[1]}]"
-
-
-def _percent(share: float) -> str:
-    return "-" if math.isnan(share) else f"{100 * share:.0f} %"
-
-
-def _write_csv(path: Path, lines: Sequence[Line], legacy: bool) -> Path:
-    table = []
-    for line in lines:
-        entry: Row = {
-            "method": line.method,
-            "refine": line.refine,
-            "refine_fields": line.felt,
-            "filter": "on" if line.filtered else "off",
-        }
-        entry |= {"grasps": line.grasps, "dropped": line.dropped}
-        entry |= {f"{DROP}{name}": share for name, share in line.drops.items()}
-        for name, stat in line.stats.items():
-            if (name in _LEGACY_KEYS) == legacy:
-                entry |= {name: stat.mean, **{f"{name}_{part}": getattr(stat, part) for part in _PARTS}}
-        table.append(entry)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(table[0]))
-        writer.writeheader()
-        writer.writerows(table)
-    return path
+def _split(lines: Sequence[Row], legacy: bool) -> list[Row]:
+    """The lines with the exact metrics, or with the legacy ones."""
+    old = {column.key for column in grasp_columns(legacy=True)}
+    others = [name for name in lines[0] if f"{name}_n" in lines[0] and (name in old) != legacy]
+    left_out = {key for name in others for key in (name, *(f"{name}_{part}" for part in PARTS))}
+    return [{key: value for key, value in line.items() if key not in left_out} for line in lines]

@@ -9,23 +9,41 @@ from typing import Any
 import numpy as np
 
 from ..commandline.errors import RunError
-from .results import KEYS, Row, method_label
+from .results import KEYS, Row, method_label, read_results
 
 RTOL, ATOL = 1e-4, 1e-4
-"""How far apart the values of a reference may be in two runs: other devices and batches round differently."""
+"""How far apart the values of a baseline may be in two runs: other devices and batches round differently."""
 
 _NOT_COMPARED = (*KEYS, "mesh")  # which run, sample and file; all other columns are results
 
 
+def read_runs(paths: Iterable[str | Path]) -> list[tuple[Path, list[Row]]]:
+    """Folder and rows of each run. A folder with folds counts as their merged results, a sweep as all of its runs.
+
+    Raises:
+        RunError: a folder without results.
+    """
+    parts: list[tuple[Path, list[Row]]] = []
+    for path in map(Path, paths):
+        own = path / "results.parquet"
+        files = [own] if own.exists() else _outermost(path.rglob("results.parquet"))
+        if not files:
+            raise RunError(
+                f"{path}: expected a run or a sweep with a results.parquet, found none; is the run finished?"
+            )
+        parts += [(file.parent, read_results(file)) for file in files]
+    return parts
+
+
 def merge_parts(parts: Iterable[tuple[Path, Sequence[Row]]], names: Sequence[str]) -> list[Row]:
-    """The rows of several runs. A run that is named twice counts once, and so does a reference that several runs have.
+    """The rows of several runs. A run that is named twice counts once, and so does a baseline that several runs have.
 
     Args:
         parts: folder and rows of each run.
         names: columns that, with the method, tell the rows of all runs apart; `seed` and `fold` are among them.
 
     Raises:
-        RunError: naming two runs that hold a result of one name, values of a reference that differ, or another split,
+        RunError: naming two runs that hold a result of one name, values of a baseline that differ, or another split,
             data set or hand; or a run without the columns that say so.
     """
     known: dict[Path, Sequence[Row]] = {}
@@ -72,7 +90,7 @@ def _check_common(parts: Mapping[Path, Sequence[Row]]) -> None:
 
 
 def _check_twins(first: tuple[Row, Path], second: tuple[Row, Path], names: Sequence[str]) -> None:
-    """Two rows of one name: a reference, with the same values in both runs, or an error."""
+    """Two rows of one name: a baseline or ground truth, with the same values in both runs, or an error."""
     (row, where), (twin, there) = first, second
     what = ", ".join([f"method {method_label(row)}", *(f"{k} {row[k]}" for k in names if row[k] is not None)])
     if row["variant"] is not None and twin["variant"] is not None:
@@ -83,7 +101,7 @@ def _check_twins(first: tuple[Row, Path], second: tuple[Row, Path], names: Seque
     for key in [key for key in row if key in twin and key not in _NOT_COMPARED]:
         if not _agree(row[key], twin[key]):
             raise RunError(
-                f"{where} and {there}: expected the same values of a reference in both, found {key} {row[key]} and "
+                f"{where} and {there}: expected the same values in both, found {key} {row[key]} and "
                 f"{twin[key]} ({what}); were the runs made with different settings?"
             )
 
@@ -95,3 +113,12 @@ def _agree(one: Any, other: Any) -> bool:
     except ValueError:
         return one == other
     return a.shape == b.shape and np.allclose(a, b, rtol=RTOL, atol=ATOL, equal_nan=True)
+
+
+def _outermost(files: Iterable[Path]) -> list[Path]:
+    ordered = sorted(files, key=lambda file: len(file.parts))
+    kept: list[Path] = []
+    for file in ordered:
+        if not any(file.is_relative_to(other.parent) for other in kept):
+            kept.append(file)
+    return sorted(kept)

@@ -47,7 +47,7 @@ def draw(
         rows: of `report.gather`; the first method's errors choose the clips.
         title: of the data.
         key: metric by which they are chosen.
-        beside: trivial references drawn with the methods, where the runs have them.
+        beside: trivial baselines drawn with the methods, where the runs have them.
         size: width and height of one picture, pixels.
 
     Returns:
@@ -70,8 +70,7 @@ def draw(
     first = next(iter(rollouts))
     for word, percentile in tracked(PERCENTILES.items(), "drawing clips"):
         name = clip_at_percentile({clip: errors[first][clip] for clip in common}, percentile)
-        measured = " ".join(COLUMNS[key].split())
-        heading = f"{title}: {name}\n{word} clip of {first} by {measured}; the numbers are this clip's"
+        heading = f"{title}: {name}\n{word} clip of {first} by {COLUMNS[key].title()}; the numbers are this clip's"
         poses = {f"{method}  {errors[method][name]:.2f}": clips[name] for method, clips in rollouts.items()}
         scene = ClipScene(hand, samples[name], poses, size)
         files.append(folder / f"sheet_{word}.png")
@@ -89,7 +88,7 @@ def roll_out_all(
 
     Args:
         parts: by method, folders with its weights.
-        beside: references, choices of conf/model; they are fitted to the training clips of the first method.
+        beside: baselines, choices of conf/model; they are fitted to the training clips of the first method.
     """
     samples: dict[str, MotionSample] = {}
     rollouts: dict[str, Clips] = {method: {} for method in (*parts, *beside)}
@@ -102,7 +101,7 @@ def roll_out_all(
             if method == next(iter(parts)):
                 samples |= {sample.name: sample for sample in data.test}
                 for name in beside:
-                    rollouts[name] |= roll_out(_reference(name, task, data), data)
+                    rollouts[name] |= roll_out(_baseline(name, task, data), data)
     return task.hand, samples, rollouts
 
 
@@ -133,11 +132,11 @@ def _seed(folders: Collection[Path]) -> int | None:
     return next((OmegaConf.select(OmegaConf.load(folder / "config.yaml"), "seed") for folder in folders), None)
 
 
-def _reference(name: str, task: MotionSynthesis, data: Any) -> MotionSynthesis:
-    """A reference fitted to the training clips of a task."""
+def _baseline(name: str, task: MotionSynthesis, data: Any) -> MotionSynthesis:
+    """A baseline fitted to the training clips of a task."""
     GlobalHydra.instance().clear()
     with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
         cfg = hydra.compose("config", [f"model={name}"])
-    reference = instantiate(cfg.model, hand=task.config["hand"], given_frames=task.given_frames)
-    reference.network.fit_statistics(data.train, ())
-    return reference.eval()
+    baseline = instantiate(cfg.model, hand=task.config["hand"], given_frames=task.given_frames)
+    baseline.network.fit_statistics(data.train, ())
+    return baseline.eval()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,29 +9,27 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
-from rich.table import Table
 from scipy.stats import wilcoxon
 
-from ..commandline.screen import filled_table
-from .paired import Differences, paired_differences
+from ...metrics.columns import MOTIONS, in_tables
+from ...metrics.tables import (
+    Text,
+    TextTable,
+    format_difference,
+    format_spread,
+    metric_cells,
+    write_csv,
+    write_json,
+    write_markdown,
+)
+from .intervals import cluster_interval
+from .paired import paired_differences
 from .published import TABLE4
-from .report import merge
-from .results import Row, by_method, format_spread, markdown_table, without_nan
+from .report import means_of
+from .results import Row, by_method
 
-COLUMNS = {
-    "mpjpe_cm": "MPJPE\n(cm)",
-    "mpjpe_palm_cm": "palm\n(cm)",
-    "mpjpe_fingers_cm": "fingers\n(cm)",
-    "ave_cm2": "AVE\n(cm²)",
-    "ave_paper": "AVE\n(m²·100)",
-    "vertex_offset_cm": "vertex\noffset (cm)",
-    "surface_offset_cm": "surface\noffset (cm)",
-    "min_distance_cm": "min dist.\n(cm)",
-    "min_distance_error_cm": "its error\n(cm)",
-    "penetration_cm": "depth, last\nframe (cm)",
-    "penetration_max_cm": "depth, on\nthe way (cm)",
-}
-"""Metrics of the table and their headings, on two lines."""
+COLUMNS = in_tables(MOTIONS)
+"""Metrics of the table."""
 
 TESTED = ("mpjpe_cm", "ave_cm2", "vertex_offset_cm", "min_distance_error_cm", "penetration_cm")
 """Metrics of the paired tests; smaller is better in all."""
@@ -92,16 +88,10 @@ def lines_of(rows: Sequence[Row], costs: Mapping[str, Row]) -> list[Row]:
         costs: by method with ablation: `parameters` and `minutes`, where known.
 
     Returns:
-        Lines of `report.merge` without its difference, with `parameters` and `minutes`, NaN where not known.
-
-    Raises:
-        KeyError: rows that are not of motions.
+        Lines of `report.means_of`, with `parameters` and `minutes`, NaN where not known.
     """
-    lines = []
-    for line in sorted(merge(rows), key=lambda line: _rank(line["refine"])):
-        kept = {key: value for key, value in line.items() if key not in ("difference", "ci_low", "ci_high")}
-        lines.append({**kept, "parameters": math.nan, "minutes": math.nan, **costs.get(line["method"], {})})
-    return lines
+    lines = sorted(means_of(rows), key=lambda line: _rank(line["refine"]))
+    return [{**line, "parameters": math.nan, "minutes": math.nan, **costs.get(line["method"], {})} for line in lines]
 
 
 def compare(rows: Sequence[Row], base: str, metrics: Sequence[str] = TESTED) -> list[Comparison]:
@@ -146,29 +136,27 @@ def holm(p: Sequence[float]) -> list[float]:
     return corrected
 
 
-def text_lines(lines: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+def text_lines(lines: Sequence[Row]) -> Text:
     """Headings and cells of the table as text; the parameters are in millions, the minutes of one training."""
-    names = [name for name in COLUMNS if name in lines[0]]
+    columns = [column for key, column in COLUMNS.items() if key in lines[0]]
     with_costs = any(not math.isnan(line["parameters"]) for line in lines)
-    headings = ["method\n", "mode\n", "runs\n", *(COLUMNS[name] for name in names)]
-    headings += ["params\n(M)", "training\n(min)"] if with_costs else []
     cells = []
     for line in lines:
-        spreads = [format_spread(line[name], line[f"{name}_sd"]) for name in names]
-        costs = [_number(line["parameters"] / 1e6, 2), _number(line["minutes"], 1)] if with_costs else []
-        cells.append([line["method"], line["refine"], str(line["runs"]), *spreads, *costs])
-    return headings, cells
+        numbers = ((line["parameters"] / 1e6, 2), (line["minutes"], 1)) if with_costs else ()
+        costs = [format_spread(value, digits=digits) for value, digits in numbers]
+        cells.append([line["method"], line["refine"], str(line["runs"]), *metric_cells(columns, line), *costs])
+    costs = ["params (M)", "training (min)"] if with_costs else []
+    return ["method", "mode", "runs", *(column.title() for column in columns), *costs], cells
 
 
-def comparison_lines(comparisons: Sequence[Comparison]) -> tuple[list[str], list[list[str]]]:
+def comparison_lines(comparisons: Sequence[Comparison]) -> Text:
     """Headings and cells of the paired tests as text."""
-    headings = ["metric", "mode", "method", "clips", "difference [95 %]", "p", "p, Holm"]
     cells = []
     for c in comparisons:
         digits = 3 if abs(c.difference) < 0.1 else 2
-        gap = f"{c.difference:+.{digits}f} [{c.low:+.{digits}f}, {c.high:+.{digits}f}]" if c.clips else "-"
+        gap = format_difference(c.difference, c.low, c.high, digits) if c.clips else "-"
         cells.append([c.metric, c.mode, c.method, str(c.clips), gap, _p(c.p), _p(c.p_holm)])
-    return headings, cells
+    return ["metric", "mode", "method", "clips", "difference [95 %]", "p", "p, Holm"], cells
 
 
 def explain_tests(comparisons: Sequence[Comparison], base: str) -> str:
@@ -178,20 +166,17 @@ def explain_tests(comparisons: Sequence[Comparison], base: str) -> str:
     return TESTS.format(base=base, objects=f"{n} object{'s' * (n > 1)}", caveat=caveat)
 
 
-def tables(lines: Sequence[Row], comparisons: Sequence[Comparison], title: str, base: str) -> list[Table]:
-    """What is printed: the table, the tests of the first metric, the published rows. The files hold all tests."""
-    made = [filled_table(f"Table 4: {title}", EXPLANATION, *text_lines(lines), left=2)]
-    shown = [c for c in comparisons if c.metric == comparisons[0].metric] if comparisons else []
-    if shown:
-        caption = explain_tests(shown, base)
-        made.append(filled_table(f"Paired tests against {base}", caption, *comparison_lines(shown), left=3))
-    return [*made, TABLE4.table()]
+def tables(lines: Sequence[Row], comparisons: Sequence[Comparison], title: str, base: str) -> list[TextTable]:
+    """What is shown: the table, the paired tests, the published rows. On the screen the tests are of one metric."""
+    made = [TextTable(f"Table 4: {title}", EXPLANATION, *text_lines(lines), left=(0, 1))]
+    shown = [c for c in comparisons if c.metric == comparisons[0].metric]
+    return [*made, *_tests(shown, base), TABLE4]
 
 
 def write(
     folder: Path, lines: Sequence[Row], comparisons: Sequence[Comparison], title: str, base: str, facts: Row
 ) -> list[Path]:
-    """Writes table4.md, table4.csv and table4.json.
+    """Writes table4.md, table4.csv and table4.json, with the paired tests of all metrics.
 
     Args:
         folder: it is made.
@@ -202,44 +187,39 @@ def write(
         facts: what table4.json says beside.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    markdown, table, data = (folder / f"table4.{kind}" for kind in ("md", "csv", "json"))
-    blocks = [f"# Table 4: {title}", EXPLANATION, markdown_table(*text_lines(lines), left=2)]
-    if comparisons:
-        blocks += [f"## Paired tests against {base}", explain_tests(comparisons, base)]
-        blocks += [markdown_table(*comparison_lines(comparisons), left=3)]
-    markdown.write_text("\n\n".join([*blocks, TABLE4.markdown()]) + "\n", encoding="utf-8")
-    with table.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(lines[0]))
-        writer.writeheader()
-        writer.writerows(lines)
+    first, *_, published = tables(lines, comparisons, title, base)
     content = {**facts, "title": title, "base": base, "lines": lines, "tests": [asdict(c) for c in comparisons]}
-    data.write_text(json.dumps(without_nan(content), indent=1) + "\n", encoding="utf-8")
-    return [markdown, table, data]
+    return [
+        write_markdown(folder / "table4.md", [first, *_tests(comparisons, base), published]),
+        write_csv(folder / "table4.csv", lines),
+        write_json(folder / "table4.json", content),
+    ]
+
+
+def _tests(comparisons: Sequence[Comparison], base: str) -> list[TextTable]:
+    """The table of some paired tests, where there are any."""
+    if not comparisons:
+        return []
+    caption = explain_tests(comparisons, base)
+    return [TextTable(f"Paired tests against {base}", caption, *comparison_lines(comparisons), left=range(3))]
 
 
 def _compare_methods(
     metric: str, mode: str, methods: Mapping[str, Sequence[Row]], base: Sequence[Row]
 ) -> list[Comparison]:
     """One family of tests."""
-    family: list[tuple[str, Differences, float]] = []
-    for method, rows in methods.items():
-        found = paired_differences(rows, base, metric)
-        family.append((method, found, wilcoxon_p(found.values)))
-    if not any(len(found.values) for _, found, _ in family):
+    pairs = {method: paired_differences(rows, base, metric) for method, rows in methods.items()}
+    p = [wilcoxon_p(values) for values, _ in pairs.values()]
+    if all(math.isnan(x) for x in p):
         return []
-    corrected = holm([p for *_, p in family])
     return [
-        Comparison(metric, mode, method, len(found.values), found.n_objects, *found.interval(), p, p_holm)
-        for (method, found, p), p_holm in zip(family, corrected, strict=True)
+        Comparison(metric, mode, method, len(values), len(set(objects)), *cluster_interval(values, objects), raw, holms)
+        for (method, (values, objects)), raw, holms in zip(pairs.items(), p, holm(p), strict=True)
     ]
 
 
 def _rank(mode: str) -> int:
     return MODES.index(mode) if mode in MODES else len(MODES)
-
-
-def _number(value: float, digits: int) -> str:
-    return "-" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def _p(value: float) -> str:

@@ -24,9 +24,8 @@ import yaml
 
 from dexzoo.experiments.commandline.errors import RunError
 from dexzoo.experiments.commandline.explain import plain_errors
-from dexzoo.experiments.commandline.screen import console
-from dexzoo.experiments.reports.results import markdown_table
 from dexzoo.files.names import did_you_mean
+from dexzoo.metrics.tables import console, markdown_table
 from dexzoo.metrics.tool.table_file import FILE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,7 +122,7 @@ def table_of(name: str, entry: Entry, layout: Entry) -> str:
         found = _matching(name, everything, wanted)
         others = {key[1:]: _matching(name, everything, x)[0] for key, x in wanted.items() if key.startswith("@")}
         body += [_line(row, others, columns, wanted.get("as"), layout.get("intervals", ())) for row in found]
-    return markdown_table([*columns.values()], body, left=1)
+    return markdown_table([*columns.values()], body, left=(0,))
 
 
 def _matching(name: str, rows: Sequence[Mapping[str, str]], wanted: Mapping[str, Any]) -> list[Mapping[str, str]]:

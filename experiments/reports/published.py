@@ -2,49 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from ...metrics.tables import TextTable
 
-from rich.table import Table
-
-from ..commandline.screen import filled_table
-from .results import markdown_table
-
-
-@dataclass(frozen=True)
-class Published:
-    """A table of a paper.
-
-    Attributes:
-        title: which one.
-        caveat: what must be known before comparing with it.
-        headings: of the columns; the first two name data and method.
-        rows: cells as printed.
-    """
-
-    title: str
-    caveat: str
-    headings: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def table(self) -> Table:
-        """The rows for the screen."""
-        return filled_table(self.title, self.caveat, self.headings, self.rows, left=2)
-
-    def markdown(self) -> str:
-        """The rows in Markdown, with heading and caveat."""
-        return "\n\n".join([f"## {self.title}", self.caveat, markdown_table(self.headings, self.rows, left=2)])
-
-
-TABLE3 = Published(
+TABLE3 = TextTable(
     title="RealDex, Table 3, as published",
-    caveat=(
+    caption=(
         "As published (their definitions, see docs/metrics.md): the code behind these numbers is not public, "
         "p.dist and volume lie where two flaws of the field's scripts put grasps that hardly penetrate, sim.disp "
         "mixes about 0 with a free fall of 10 cm, so they are no target for the exact columns; the data are not "
         "those above either."
     ),
     headings=("data", "method", "s.i.vol (cm³)", "p.dist (cm)", "sim.disp (cm)", "users (higher is better)"),
-    rows=(
+    left=(0, 1),
+    cells=(
         ("GRAB", "UniDexGrasp", "4.75", "1.39", "4.94 ± 4.02", "1.75"),
         ("GRAB", "RealDex without MLLM", "1.95", "1.94", "1.02 ± 2.10", "1.87"),
         ("GRAB", "RealDex", "1.93", "1.82", "0.91 ± 1.35", "2.40"),
@@ -58,9 +28,9 @@ TABLE3 = Published(
 )
 """Liu et al., IJCAI 2024, Table 3; sim.disp is mean ± sd."""
 
-TABLE4 = Published(
+TABLE4 = TextTable(
     title="RealDex, Table 4, as published",
-    caveat=(
+    caption=(
         "As published, all columns in cm; the code behind these numbers is not public and the data are not those "
         "above. AVE is a squared length: read as m²·100 (our column of that unit) it agrees with the MPJPE beside "
         "it, read as cm² it would need paths that spread alike within 0.1 mm. A mean vertex offset of 0.5 mm at "
@@ -70,7 +40,8 @@ TABLE4 = Published(
         "figures."
     ),
     headings=("data", "method", "MPJPE", "AVE", "vertex offset", "min distance", "users (higher is better)"),
-    rows=(
+    left=(0, 1),
+    cells=(
         ("GRAB", "SAGA", "1.07", "0.1586", "0.058", "0.057", "1.94"),
         ("GRAB", "GOAL", "0.68", "0.1261", "0.053", "0.025", "1.65"),
         ("GRAB", "RealDex", "0.67", "0.1035", "0.042", "0.022", "2.44"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,129 +12,110 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
 from ...geometry.progress import working
+from ...metrics.columns import MOTIONS, in_tables
+from ...metrics.tables import (
+    Text,
+    TextTable,
+    console,
+    format_difference,
+    mean_and_sd,
+    metric_cells,
+    write_csv,
+    write_markdown,
+)
 from ...metrics.tool.table_file import write_table
 from ..commandline.errors import RunError
-from ..commandline.screen import console, new_table
-from .merging import merge_parts
+from .intervals import cluster_interval
+from .merging import merge_parts, read_runs
 from .paired import paired_differences
-from .results import (
-    COLUMNS,
-    Row,
-    by_method,
-    format_spread,
-    group_rows,
-    mean_and_sd,
-    method_label,
-    metric_names,
-    read_results,
-)
+from .results import Row, by_method, group_rows, method_label, metric_names
+
+COLUMNS = in_tables(MOTIONS)
 
 
 def gather(paths: Iterable[str | Path]) -> list[Row]:
     """The rows of several runs. A folder with folds counts as their merged results, a sweep as all of its runs.
 
-    Rows of a reference that several runs evaluated on the same clips with the same seed are taken once.
+    Rows of a baseline that several runs evaluated on the same clips with the same seed are taken once.
 
     Raises:
         RunError: a folder without results, runs that cannot be merged (see `merge_parts`), or that were tested on
             other clips.
     """
-    parts: list[tuple[Path, list[Row]]] = []
-    for path in map(Path, paths):
-        own = path / "results.parquet"
-        files = [own] if own.exists() else _outermost(path.rglob("results.parquet"))
-        if not files:
-            raise RunError(
-                f"{path}: expected a run or a sweep with a results.parquet, found none; is the run finished?"
-            )
-        parts += [(file.parent, read_results(file)) for file in files]
-    rows = merge_parts(parts, ("refine", "seed", "fold", "clip"))
+    rows = merge_parts(read_runs(paths), ("refine", "seed", "fold", "clip"))
     if "candidate" not in rows[0]:  # grasps have no clips in common; they are refused for having no MPJPE
         _check_clips(rows)
     return rows
 
 
-def merge(rows: Sequence[Row], reference: str = "timed", metric: str = "mpjpe_cm") -> list[Row]:
+def means_of(rows: Sequence[Row]) -> list[Row]:
     """One line per method, ablation and refinement.
-
-    Args:
-        rows: of `gather`.
-        reference: method that the others are compared with, clip by clip.
-        metric: the one compared.
 
     Returns:
         Lines with `method`, `refine`, `runs` (seeds x folds), and for every metric `NAME` the mean over clips, averaged
-        over runs, and `NAME_sd`, the standard deviation of the runs' means; then `difference`, `ci_low` and `ci_high`,
-        the paired difference in `metric` from the reference and its 95 % interval (`paired.cluster_interval`).
-
-    Raises:
-        RunError: rows without the metric.
+        over runs, and `NAME_sd`, the standard deviation of the runs' means.
     """
-    names = metric_names(rows)
-    if metric not in names:
-        raise RunError(f"expected runs of motion models, with the metric {metric}, found none; grasps: `dexzoo table3`")
-    base = [row for row in rows if row["method"] == reference]
-    lines = []
+    names, lines = metric_names(rows), []
     for (method, refine), group in by_method(rows).items():
         runs = group_rows(group, "seed", "fold").values()
         line: Row = {"method": method, "refine": refine, "runs": len(runs)}
         for name in names:
             means = [mean_and_sd(row.get(name, np.nan) for row in run)[0] for run in runs]
             line[name], line[f"{name}_sd"], _ = mean_and_sd(means)
-        differences = paired_differences([] if group[0]["method"] == reference else group, base, metric)
-        line["difference"], line["ci_low"], line["ci_high"] = differences.interval()
         lines.append(line)
     return lines
 
 
-def text_lines(lines: Sequence[Row], reference: str) -> tuple[list[str], list[list[str]]]:
+def merge(rows: Sequence[Row], base: str = "timed", metric: str = "mpjpe_cm") -> list[Row]:
+    """The lines of `means_of`, with the paired difference in one metric from `base`.
+
+    Args:
+        rows: of `gather`.
+        base: method that the others are compared with, clip by clip.
+        metric: the one compared.
+
+    Returns:
+        Lines with `difference` and its 95 % interval, `ci_low` and `ci_high` (`cluster_interval`).
+
+    Raises:
+        RunError: rows without the metric.
+    """
+    if metric not in metric_names(rows):
+        raise RunError(f"expected runs of motion models, with the metric {metric}, found none; grasps: `dexzoo table3`")
+    compared = [row for row in rows if row["method"] == base]
+    lines = []
+    for line, group in zip(means_of(rows), by_method(rows).values(), strict=True):
+        pairs = paired_differences([] if group[0]["method"] == base else group, compared, metric)
+        lines.append(line | dict(zip(("difference", "ci_low", "ci_high"), cluster_interval(*pairs), strict=True)))
+    return lines
+
+
+def text_lines(lines: Sequence[Row], base: str) -> Text:
     """Headings and cells of the table as text."""
-    names = [name for name in COLUMNS if name in lines[0]]
-    headings = ["method", "refine", "runs", *(COLUMNS[n] for n in names), f"MPJPE - {reference} (95 % CI)"]
+    columns = [column for key, column in COLUMNS.items() if key in lines[0]]
     cells = []
     for line in lines:
-        spreads = [format_spread(line[n], line[f"{n}_sd"]) for n in names]
-        gap = f"{line['difference']:+.2f} [{line['ci_low']:+.2f}, {line['ci_high']:+.2f}]"
+        gap = format_difference(line["difference"], line["ci_low"], line["ci_high"], digits=2)
         gap = "" if np.isnan(line["difference"]) else gap
-        cells.append([line["method"], line["refine"], str(line["runs"]), *spreads, gap])
-    return headings, cells
+        cells.append([line["method"], line["refine"], str(line["runs"]), *metric_cells(columns, line), gap])
+    titles = (column.title() for column in columns)
+    return ["method", "refine", "runs", *titles, f"MPJPE - {base} (95 % CI)"], cells
 
 
-def write_report(folder: Path, lines: Sequence[Row], title: str, reference: str) -> list[Path]:
-    """Writes report.md and report.csv."""
-    headings, cells = text_lines(lines, reference)
-    folder.mkdir(parents=True, exist_ok=True)
-    markdown, table = folder / "report.md", folder / "report.csv"
-    body = [headings, ["---", "---", *["---:"] * (len(headings) - 2)], *cells]
-    text = "\n".join(f"| {' | '.join(line)} |" for line in body)
-    markdown.write_text(f"# {title}\n\n{_explanation(reference)}\n\n{text}\n", encoding="utf-8")
-    with table.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(lines[0]))
-        writer.writeheader()
-        writer.writerows(lines)
-    return [markdown, table]
-
-
-def report(paths: Sequence[str | Path], out: Path, reference: str = "timed") -> None:
+def report(paths: Sequence[str | Path], out: Path, base: str = "timed") -> None:
     """Merges runs, prints the table and writes report.md, report.csv and table.json into `out`."""
     rows = gather(paths)
     with working(f"comparing {len(rows)} rows"):
-        lines = merge(rows, reference)
+        lines = merge(rows, base)
     title = f"{rows[0]['data']}, hand {rows[0]['hand']}, {len({(r['fold'], r['clip']) for r in rows})} test clips"
-    headings, cells = text_lines(lines, reference)
-    table = new_table(title, _explanation(reference))
-    for i, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if i < 2 else "right", no_wrap=i < 2)
-    for line in cells:
-        table.add_row(*line)
-    screen = console()
+    table, screen = TextTable(title, _explanation(base), *text_lines(lines, base), left=(0, 1)), console()
     screen.print(table)
-    seeds = [row["seed"] for row in rows]
-    files = [
-        *write_report(out, lines, title, reference),
-        write_table(out, title, headings, cells, rows[0]["data"], seeds),
-    ]
-    for path in files:
+    out.mkdir(parents=True, exist_ok=True)
+    for path in (
+        write_markdown(out / "report.md", [table]),
+        write_csv(out / "report.csv", lines),
+        write_table(out, title, table.headings, table.cells, rows[0]["data"], [row["seed"] for row in rows]),
+    ):
         screen.print(f"report       {path}", soft_wrap=True)
 
 
@@ -165,17 +145,8 @@ def _check_clips(rows: Sequence[Row]) -> None:
             )
 
 
-def _outermost(files: Iterable[Path]) -> list[Path]:
-    ordered = sorted(files, key=lambda file: len(file.parts))
-    kept: list[Path] = []
-    for file in ordered:
-        if not any(file.is_relative_to(other.parent) for other in kept):
-            kept.append(file)
-    return sorted(kept)
-
-
-def _explanation(reference: str) -> str:
+def _explanation(base: str) -> str:
     return (
         "Mean over clips, then mean ± standard deviation over runs (seeds and folds). Last column: paired difference "
-        f"in MPJPE from {reference!r}, cm, with its 95 % interval (bootstrap by object, then clip); negative is better."
+        f"in MPJPE from {base!r}, cm, with its 95 % interval (bootstrap by object, then clip); negative is better."
     )

@@ -2,45 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.table import Table
 
-from ..commandline.screen import new_table
+from ...metrics.columns import CONTACT_MAPS, MOTIONS, grasp_columns, in_tables
+from ...metrics.tables import Text, TextTable, mean_and_sd, metric_cells, write_json
 
 Row = dict[str, Any]
+Key = TypeVar("Key")
 
-COLUMNS = {
-    "mpjpe_cm": "MPJPE (cm)",
-    "mpjpe_palm_cm": "palm (cm)",
-    "mpjpe_fingers_cm": "fingers (cm)",
-    "ave_cm2": "AVE (cm²)",
-    "ave_paper": "AVE (m²·100)",
-    "vertex_offset_cm": "vertex offset (cm)",
-    "surface_offset_cm": "surface offset (cm)",
-    "min_distance_cm": "min distance (cm)",
-    "min_distance_error_cm": "its error (cm)",
-    "penetration_cm": "p.dist (cm)",
-    "penetration_max_cm": "on the way (cm)",
-    "self_intersection_cm3": "s.i.vol (cm³)",
-    "hand_object_cm3": "hand-object (cm³)",
-    "sim_displacement_cm": "sim.disp (cm)",
-    "six_success": "held in six ↑",
-    "q1": "Q1 ↑",
-    "contact_ratio": "contact ↑",
-    "bin_accuracy": "bin accuracy ↑",
-    "contact_f1": "F1 at 5 mm ↑",
-    "contact_mae": "mean error",
-    "calibration_error": "calibration error",
-}
-"""Metrics of the printed table and their headings; smaller is better but for those with an arrow up and for the minimum
-distance."""
+COLUMNS = in_tables((*MOTIONS, *CONTACT_MAPS))
+"""Metrics of the printed table of a run, but for grasps, which have tables of their own."""
 
 KEYS = ("method", "variant", "refine", "seed", "fold", "clip", "object", "hand", "data", "split_hash")
 """Columns of results.parquet that say what a row is about; metrics are the other columns of numbers."""
@@ -63,9 +40,10 @@ def with_filtered(rows: Sequence[Row]) -> list[Row]:
 
 
 def metric_names(rows: Sequence[Row]) -> list[str]:
-    """The metrics in the rows, those of the printed table first."""
+    """The metrics in the rows, those of printed tables first."""
     names = dict.fromkeys(k for row in rows for k, v in row.items() if k not in _ABOUT and isinstance(v, float))
-    return [*(n for n in COLUMNS if n in names), *(n for n in names if n not in COLUMNS)]
+    first = [name for name in (*COLUMNS, *in_tables(grasp_columns())) if name in names]
+    return list(dict.fromkeys([*first, *names]))
 
 
 def method_label(row: Mapping[str, Any]) -> str:
@@ -73,29 +51,22 @@ def method_label(row: Mapping[str, Any]) -> str:
     return row["method"] if row["variant"] in (None, "full") else f"{row['method']} ({row['variant']})"
 
 
-def group_rows(rows: Iterable[Row], *keys: str) -> dict[tuple[Any, ...], list[Row]]:
-    """Rows by the values of some columns, in order of first appearance."""
-    groups: dict[tuple[Any, ...], list[Row]] = {}
+def group_by(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
+    """Rows by what `key` says of them, in order of first appearance."""
+    groups: dict[Key, list[Row]] = {}
     for row in rows:
-        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+        groups.setdefault(key(row), []).append(row)
     return groups
+
+
+def group_rows(rows: Iterable[Row], *keys: str) -> dict[tuple[Any, ...], list[Row]]:
+    """Rows by the values of some columns."""
+    return group_by(rows, lambda row: tuple(row[key] for key in keys))
 
 
 def by_method(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
-    """Rows by `method_label` and refinement, in order of first appearance."""
-    groups: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((method_label(row), row["refine"]), []).append(row)
-    return groups
-
-
-def mean_and_sd(values: Iterable[float]) -> tuple[float, float, int]:
-    """Mean, sample standard deviation (n - 1; NaN for one value) and number of the values that are not NaN."""
-    x = np.asarray(list(values), float)
-    x = x[~np.isnan(x)]
-    if not len(x):
-        return float("nan"), float("nan"), 0
-    return float(x.mean()), float(x.std(ddof=1)) if len(x) > 1 else float("nan"), len(x)
+    """Rows by `method_label` and refinement."""
+    return group_by(rows, lambda row: (method_label(row), row["refine"]))
 
 
 def summarise(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
@@ -103,10 +74,8 @@ def summarise(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, dict[str, fl
     names = metric_names(rows)
     summary: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for (method, refine), group in by_method(rows).items():
-        stats: dict[str, dict[str, float]] = {}
-        for name in names:
-            mean, sd, n = mean_and_sd(row.get(name, np.nan) for row in group)
-            stats[name] = {"mean": mean, "sd": sd, "n": n}
+        found = {name: mean_and_sd(row.get(name, np.nan) for row in group) for name in names}
+        stats = {name: dict(zip(("mean", "sd", "n"), values, strict=True)) for name, values in found.items()}
         summary.setdefault(method, {})[refine] = stats
     return summary
 
@@ -121,42 +90,21 @@ def flat_summary(rows: Sequence[Row]) -> dict[str, float]:
     }
 
 
-def text_lines(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    """Headings and cells of `results_table` as text."""
-    names = [n for n in metric_names(rows) if n in COLUMNS]
-    cells = [
-        [method, refine, *(format_spread(stats[n]["mean"], stats[n]["sd"]) for n in names)]
-        for method, modes in summarise(rows).items()
-        for refine, stats in modes.items()
-    ]
-    return ["method", "refine", *(COLUMNS[n] for n in names)], cells
+def text_lines(rows: Sequence[Row]) -> Text:
+    """Headings and cells of the table of a run: one line per method and refinement, mean ± sd over samples."""
+    columns = [column for key, column in COLUMNS.items() if key in metric_names(rows)]
+    cells = []
+    for method, modes in summarise(rows).items():
+        for refine, stats in modes.items():
+            line = {f"{key}{end}": x[part] for key, x in stats.items() for end, part in (("", "mean"), ("_sd", "sd"))}
+            cells.append([method, refine, *metric_cells(columns, line)])
+    arrows = (f"{column.title()}{' ↑' * (column.higher_is_better is True)}" for column in columns)
+    return ["method", "refine", *arrows], cells
 
 
-def results_table(rows: Sequence[Row], title: str) -> Table:
-    """One line per method and refinement: mean ± standard deviation over samples."""
-    headings, cells = text_lines(rows)
-    table = new_table(title, "mean ± standard deviation over samples")
-    for i, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if i < 2 else "right", no_wrap=i < 2)
-    for line in cells:
-        table.add_row(*line)
-    return table
-
-
-def markdown_table(headings: Sequence[str], cells: Sequence[Sequence[str]], left: int) -> str:
-    """The same in Markdown; headings on one line, lines within a cell apart."""
-    one_line = [" ".join(heading.split()) for heading in headings]
-    body = [one_line, [*["---"] * left, *["---:"] * (len(headings) - left)], *cells]
-    return "\n".join(f"| {' | '.join(line)} |".replace("\n", "<br>") for line in body)
-
-
-def format_spread(mean: float, sd: float) -> str:
-    """`1.23 ± 0.45`, with more digits for a small spread; a dash where there is nothing."""
-    if np.isnan(mean):
-        return "-"
-    digits = 1 if abs(mean) >= 10 else 2 if abs(mean) >= 0.1 or mean == 0 else 3
-    digits = 3 if 5e-4 <= sd < 5e-3 else max(digits, 2) if 5e-3 <= sd < 0.05 else digits  # a spread is not 0.00
-    return f"{mean:.{digits}f}" + ("" if np.isnan(sd) else f" ± {sd:.{digits}f}")
+def results_table(rows: Sequence[Row], title: str) -> TextTable:
+    """The table of a run."""
+    return TextTable(title, "mean ± standard deviation over samples", *text_lines(rows), left=(0, 1))
 
 
 def write_results(folder: Path, rows: Sequence[Row], facts: Mapping[str, Any]) -> list[Path]:
@@ -172,19 +120,9 @@ def write_results(folder: Path, rows: Sequence[Row], facts: Mapping[str, Any]) -
     """
     parquet, metrics = folder / "results.parquet", folder / "metrics.json"
     pq.write_table(pa.Table.from_pylist([*rows]), parquet)
-    metrics.write_text(json.dumps(without_nan({**facts, "summary": summarise(with_filtered(rows))}), indent=1) + "\n")
-    return [parquet, metrics]
+    return [parquet, write_json(metrics, {**facts, "summary": summarise(with_filtered(rows))})]
 
 
 def read_results(path: Path) -> list[Row]:
     """The rows of a results.parquet."""
     return pq.read_table(path).to_pylist()
-
-
-def without_nan(value: Any) -> Any:
-    """Plain values for JSON, which has no NaN: None in its place, at any depth."""
-    if isinstance(value, Mapping):
-        return {key: without_nan(x) for key, x in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(x) for x in value]
-    return None if isinstance(value, float) and np.isnan(value) else value

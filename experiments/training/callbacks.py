@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from ..commandline.screen import console
+from ...metrics.tables import console
 
 
 class StepSeed(L.Callback):

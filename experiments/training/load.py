@@ -2,83 +2,137 @@
 
 from __future__ import annotations
 
-import logging
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import torch
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from ...models import GraspGeneration, Task
-from ...models.grasp import OfficialContactMap, OfficialGraspCVAE
-from ...models.published import Report
+from ...datamodules.base import SplitDataModule
+from ...models import Task
+from ...models.task import Row
 from ..commandline.errors import RunError
 from .data import build_data
-from .folders import BEST, find_checkpoint
+from .folders import find_checkpoint
 
-_log = logging.getLogger(__name__)
+Content = dict[str, Any]
+"""Of a checkpoint: Lightning's keys, and `dexzoo`, see `Task.on_save_checkpoint`."""
 
 
-def load_run(path: str | Path) -> tuple[Any, Any]:
-    """Rebuilds the model with the weights of its test, in eval mode, and the data (not set up yet) of a run.
+class Run:
+    """A finished run: what lies in its folder, each part read when it is first asked for, and only once.
+
+        run = Run("runs/motionnet_demo/TIME")
+        run.config.model.network     # as config.yaml has it
+        run.task.network             # with the weights of the test, in eval mode
+        run.data.setup()             # the data module, as the run had it
+        run.results[0]["mpjpe_cm"]   # rows of results.parquet
+
+    Args:
+        path: the run folder, which may have been moved, or a checkpoint in it.
+
+    Attributes:
+        folder: of the run.
+        weights: file of the checkpoint, checkpoints/best.ckpt unless `path` is another one.
+
+    Raises:
+        RunError: not a run folder, or no checkpoint in it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        path = Path(path)
+        self.weights = find_checkpoint(path)
+        self.folder = path if self.weights != path else path.parents[1]
+        if not (self.folder / "config.yaml").is_file():
+            raise RunError(f"{self.folder}: expected a run folder with a config.yaml, found none")
+
+    @cached_property
+    def config(self) -> DictConfig:
+        """Of the run, everything resolved."""
+        cfg = OmegaConf.load(self.folder / "config.yaml")
+        assert isinstance(cfg, DictConfig)
+        return cfg
+
+    @cached_property
+    def checkpoint(self) -> Content:
+        """What the file holds; raises as `read_checkpoint`."""
+        return read_checkpoint(self.weights)
+
+    @cached_property
+    def task(self) -> Task[Any, Any]:
+        """The model with its weights, in eval mode.
+
+        Raises:
+            RunError: a checkpoint that does not fit the config.
+        """
+        task: Task[Any, Any] = instantiate(self.config.model, hand=self.config.hand)
+        _fill(task, self.checkpoint, self.weights)
+        plain: Any = OmegaConf.to_container(self.config)
+        task.config = plain
+        return task.eval()
+
+    @cached_property
+    def data(self) -> SplitDataModule[Any, Any]:
+        """The data module, not set up yet."""
+        return build_data(self.config.data)
+
+    @cached_property
+    def results(self) -> list[Row]:
+        """Rows of the test.
+
+        Raises:
+            RunError: it has none yet.
+        """
+        file = self.folder / "results.parquet"
+        if not file.is_file():
+            raise RunError(f"{self.folder}: expected results.parquet in it, found none; the run ended before its test")
+        return pq.read_table(file).to_pylist()
+
+
+def load_run(path: str | Path) -> tuple[Task[Any, Any], SplitDataModule[Any, Any]]:
+    """The model with the weights of its test, in eval mode, and the data (not set up yet) of a run; see `Run`.
 
     Args:
         path: the run folder; it needs config.yaml and checkpoints/best.ckpt and may have been moved.
 
-    Returns:
-        The task (a `models.Task`), and its data module.
-
     Raises:
         RunError: not a run folder, no checkpoint in it, or a checkpoint that does not fit the config.
     """
-    path = Path(path)
-    checkpoint = find_checkpoint(path)
-    folder = path if checkpoint != path else path.parents[1]
-    if not (folder / "config.yaml").is_file():
-        raise RunError(f"{folder}: expected a run folder with a config.yaml, found none")
-    cfg: Any = OmegaConf.load(folder / "config.yaml")
-    task = instantiate(cfg.model, hand=cfg.hand)
-    load_weights(task, checkpoint)
-    task.config = OmegaConf.to_container(cfg)
-    return task.eval(), build_data(cfg.data)
+    run = Run(path)
+    return run.task, run.data
 
 
-def load_weights(task: Task, path: str | Path) -> None:
-    """Fills a task with the weights and statistics of a checkpoint, file or run folder.
+def load_weights(task: Task[Any, Any], path: str | Path) -> Content:
+    """Fills a task with the weights and statistics of a checkpoint, file or run folder, and returns its content.
 
     Raises:
         RunError: no such checkpoint, not one, or one of another network.
         ValueError: one of another hand.
     """
-    path = find_checkpoint(path, BEST)
+    path = find_checkpoint(path)
     checkpoint = read_checkpoint(path)
-    task.on_load_checkpoint(checkpoint)
-    try:
-        task.load_state_dict(checkpoint["state_dict"])
-    except (KeyError, RuntimeError) as error:
-        lines = str(error).splitlines()
-        raise RunError(
-            f"{path}: expected the weights of this network ({type(task).__name__} with the `model` of the config), "
-            f"found others: {' '.join(line.strip() for line in lines[1:4]) or error}"
-        ) from error
+    _fill(task, checkpoint, path)
+    return checkpoint
 
 
-def load_contact(task: Task, path: str | Path) -> None:
+def load_contact(task: Task[Any, Any], path: str | Path) -> None:
     """Fills the contact predictor inside a grasp model with the weights of a run of `model=contact_map`.
 
     Raises:
-        RunError: not a grasp model, no such checkpoint, or one of another network.
+        RunError: no such checkpoint, or one of another network.
         ValueError: the model has no predictor.
     """
-    if not isinstance(task, GraspGeneration):
-        raise RunError(f"contact_from: expected a grasp model, which a predictor serves, found {type(task).__name__}")
-    path = find_checkpoint(path, BEST)
+    path = find_checkpoint(path)
     checkpoint = read_checkpoint(path)
     task.on_load_checkpoint(checkpoint)
     weights = {k.removeprefix("network."): v for k, v in checkpoint["state_dict"].items() if k.startswith("network.")}
     try:
         task.load_contact_weights(weights)
+    except ValueError as error:
+        raise RunError(f"contact_from: expected a model with a contact predictor, {task.method!r} has none") from error
     except RuntimeError as error:
         raise RunError(
             f"{path}: expected the contact predictor of {task.method!r}, with the settings of model.network.contact, "
@@ -86,41 +140,7 @@ def load_contact(task: Task, path: str | Path) -> None:
         ) from error
 
 
-def load_published(task: Task, path: str | Path, with_contact: bool = True) -> Report:
-    """Fills the network of a task with the weights of a file that the published training wrote.
-
-    Args:
-        task: of a model whose name ends in _official.
-        path: the file, as downloaded.
-        with_contact: load the contact predictor in a file of the cVAE too, where the model has one.
-
-    Returns:
-        What was loaded and what was left out.
-
-    Raises:
-        RunError: a model that has no published layout.
-        CheckpointError: a file that is not one of this network; nothing was loaded.
-    """
-    network = task.network
-    if isinstance(network, OfficialContactMap):
-        return network.load(path)
-    if not isinstance(task, GraspGeneration) or not isinstance(network, OfficialGraspCVAE):
-        raise RunError(
-            f"official_weights: expected model=contact_map_official or model=grasp_cvae_official, found "
-            f"{task.method!r}, which has another layout; for its own checkpoints there is init_from=RUN"
-        )
-    report = network.load(path, with_contact)
-    if any(key.startswith("contact_net.") for key in report.loaded):
-        task.has_contact.fill_(True)
-        _log.warning(
-            "official_weights: the contact predictor is that of %s, which RealDex's own training leaves untrained; "
-            "contact_from=RUN takes another",
-            path,
-        )
-    return report
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> Content:
     """The content of a checkpoint, on the CPU; tensors and plain values only, no code is run.
 
     Raises:
@@ -136,3 +156,16 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path}: expected a Lightning checkpoint with a `state_dict`, found {type(checkpoint).__name__}"
         )
     return checkpoint
+
+
+def _fill(task: Task[Any, Any], checkpoint: Content, path: Path) -> None:
+    """Raises as `load_weights`."""
+    task.on_load_checkpoint(checkpoint)
+    try:
+        task.load_state_dict(checkpoint["state_dict"])
+    except (KeyError, RuntimeError) as error:
+        lines = str(error).splitlines()
+        raise RunError(
+            f"{path}: expected the weights of this network ({type(task).__name__} with the `model` of the config), "
+            f"found others: {' '.join(line.strip() for line in lines[1:4]) or error}"
+        ) from error

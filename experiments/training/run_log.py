@@ -15,9 +15,9 @@ import lightning as L
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
+from ...metrics.tables import TextTable
 from ..commandline.errors import RunError
 from ..commandline.explain import USER_ERRORS
 from . import tracking
@@ -79,7 +79,7 @@ def note(text: str) -> None:
         _log.info("%s", text)
 
 
-def note_table(table: Table) -> None:
+def note_table(table: TextTable) -> None:
     """Writes a table into run.log."""
     page = StringIO()
     Console(file=page, width=200, highlight=False).print(table)

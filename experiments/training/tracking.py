@@ -18,8 +18,6 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
-from .load import read_checkpoint
-
 _HOSTS = ("wandb.ai", "coreweave.com")
 """Hosts of the public W&B service; a key for one of them in ~/.netrc means online."""
 
@@ -103,11 +101,10 @@ def build_loggers(cfg: DictConfig) -> list[Logger]:
 
 
 @rank_zero_only
-def carry_on(loggers: Iterable[Logger], checkpoint: Path | None) -> None:
-    """Of what an interrupted run logged, keeps what comes before the checkpoint that training goes on from."""
-    if checkpoint is None:
+def carry_on(loggers: Iterable[Logger], step: int | None) -> None:
+    """Of what an interrupted run logged, keeps what comes up to the step that training goes on from; None: all."""
+    if step is None:
         return
-    step = read_checkpoint(checkpoint)["global_step"]
     for logger in loggers:
         if isinstance(logger, RunCSVLogger):
             logger.cut_after(step)

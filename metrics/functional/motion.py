@@ -22,7 +22,7 @@ def mpjpe(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     A data set's value is the mean over its clips, so that a long clip weighs as much as a short one (RealDex, Table 4).
 
     Args:
-        pred: (B, T, K, 3), metres, key points in any one frame of reference.
+        pred: (B, T, K, 3), metres, key points in any one frame.
         target: (B, T, K, 3), likewise.
         mask: (B, T), bool, True for valid frames.
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...grasps.posed import PosedGrasps
 from ...simulation import actuated
-from ...simulation.arena import Array, Physics
+from ...simulation.arena import HALF_AXES, Array, Physics
 from ...simulation.fall import Fall, Moved, Scene, fall
 
 Gravity = Sequence[float] | Tensor | np.ndarray | Literal["six"]
@@ -201,8 +201,7 @@ def success_six_directions(
         limits = (0.02, float("inf"), float("inf"))
     elif protocol == "actuated":
         postures = _postures(grasps, pregrasp, squeeze)
-        pulls = _directions("six") / G
-        moved = actuated.squeeze_and_pull(known, *postures, pulls, duration or actuated.DURATION, threads)
+        moved = actuated.squeeze_and_pull(known, *postures, HALF_AXES, duration or actuated.DURATION, threads)
         limits = (0.05, float(np.radians(15)), 0.01)
     else:
         raise ValueError(f"protocol: expected 'fixed' or 'actuated', found {protocol!r}")
@@ -285,7 +284,7 @@ def _directions(gravity: Gravity) -> Array:
     if isinstance(gravity, str):
         if gravity != "six":
             raise ValueError(f"gravity: expected three numbers or 'six', found {gravity!r}")
-        return G * np.concatenate([sign * np.eye(3)[i : i + 1] for i in range(3) for sign in (1, -1)])
+        return G * HALF_AXES
     vector = np.asarray(gravity, np.float64)
     if vector.shape != (3,) or not np.isfinite(vector).all():
         raise ValueError(f"gravity: expected three finite numbers or 'six', found {vector.tolist()}")

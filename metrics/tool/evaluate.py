@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -20,15 +19,18 @@ from rich.console import Console
 from ...geometry.progress import working
 from ...grasps.files import GraspSet, load_grasps
 from ...grasps.grasp_set import AXES, axis_vector
-from ...hands.hand import Hand, load_hand
+from ...hands.hand import Hand
+from ...hands.load import load_hand
 from ...hands.plausible import Doubts
 from ..columns import columns
 from ..grasp import GraspMetric
+from ..tables import console as new_console
+from ..tables import write_json
 from .meshes import find_meshes
 from .pictures import Scene, caption, draw_histograms, draw_worst, worst_rows
 from .plan import Chunk, EvaluationError, Settings, limited, plan_chunks
 from .shards import check_settings, doubts_of, grasp_table, is_finished, read_shard, repairs_of, write_whole
-from .summary import Columns, object_table, overall_lines, overall_table, summarise, wide_console, without_nan
+from .summary import Columns, object_table, overall_table, summarise
 from .table_file import write_table
 from .work import Measured, run_here, run_processes, run_ray
 
@@ -86,7 +88,8 @@ def evaluate(
     Raises:
         ValueError: invalid input; the message says what and why.
     """
-    chosen, console, out = columns(settings.metrics, settings.legacy), console or wide_console(), Path(out).absolute()
+    chosen, out = columns(settings.metrics, settings.legacy), Path(out).absolute()
+    console = console or new_console(width=250)
     drawn, hand = _column_to_draw(chosen, worst), load_hand(settings.hand)
     settings = _with_absolute_hand(settings)
     sets = [_resized(limited(part, settings.limit), settings.scale) for part in load_grasps(grasps, hand, format)]
@@ -102,10 +105,11 @@ def evaluate(
     values, doubts = {column.key: table[column.key].to_numpy() for column in chosen}, doubts_of(table)
     overall, each = summarise(table["object"], values)
     files = _write(out, table, settings.facts(hand), overall, each, failures, chosen)
-    files += (write_table(out, "all grasps", *overall_lines(overall, chosen), _counted(sets)),)
+    means = overall_table(overall, chosen)
+    files += (write_table(out, means.title, means.headings, means.cells, _counted(sets)),)
     if pictures:
         files += _draw(out, hand, sets, meshes, values, chosen, drawn)
-    for printed in (object_table(each, chosen), overall_table(overall, chosen)):
+    for printed in (object_table(each, chosen), means):
         console.print(printed)
     for message in doubts.messages():
         console.print(f"[red]{message}[/]", soft_wrap=True)
@@ -228,8 +232,7 @@ def _write(
         "implausible": {"n": doubts.count, "messages": doubts.messages(), "objects": _implausible(table)},
         **{"overall": overall, "objects": each},
     }
-    text = json.dumps(without_nan(content), indent=1) + "\n"
-    write_whole(summary, lambda path: path.write_text(text))
+    write_whole(summary, lambda path: write_json(path, content))
     return parquet, summary
 
 

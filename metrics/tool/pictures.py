@@ -14,16 +14,17 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ...geometry.meshes import load_mesh
-from ...geometry.render import Camera, render_scene
+from ...geometry.render import Camera, from_the_side, render_scene
 from ...hands.hand import Hand
 from ...hands.pose import HandPose
 from ..grasp import GraspMetric
-from .summary import Columns, better, format_spread
+from ..tables import format_spread
+from .summary import Columns
 
 Picture = NDArray[np.uint8]
 
 _HAND, _OBJECT = (0.35, 0.50, 0.85), (0.80, 0.66, 0.45)
-_ACROSS, _LINE = 5, 15
+_ACROSS, _LINE = 5, 18  # pixels
 _BINS = 30
 
 
@@ -41,7 +42,11 @@ class Scene:
     pose: HandPose
     mesh: Path
     scale: float
-    text: tuple[str, ...]
+    text: str
+
+    def obj(self) -> trimesh.Trimesh:
+        """The object, metres."""
+        return load_mesh(self.mesh).copy().apply_scale(self.scale)
 
 
 def worst_rows(values: NDArray[np.float64], column: type[GraspMetric], count: int = 10) -> list[int]:
@@ -67,7 +72,7 @@ def draw_histograms(path: Path, columns: Columns, chosen: Sequence[type[GraspMet
 
 def _histogram(axes, values: NDArray[np.float64], column: type[GraspMetric]) -> None:
     known = values[~np.isnan(values)]
-    direction = "" if better(column) == "-" else f", {better(column)} is better"
+    direction = "" if column.higher_is_better is None else f", {column.better()} is better"
     missing = f", {len(values) - len(known)} without a value" if len(known) < len(values) else ""
     axes.set_title(f"{column.key}\nn = {len(known)}{missing}{direction}", fontsize=8)
     axes.tick_params(labelsize=7)
@@ -89,42 +94,34 @@ def _range(known: NDArray[np.float64], column: type[GraspMetric]) -> tuple[float
 
 def draw_worst(path: Path, hand: Hand, scenes: Sequence[Scene], heading: str, size: int = 320) -> None:
     """Draws grasps side by side, five in a row, each with its numbers below it."""
-    panels = [np.vstack([_draw(hand, scene, size), _text(scene.text, size)]) for scene in scenes]
+    panels = [np.vstack([draw_grasp(hand, x.pose, x.obj(), size), text_strip(x.text, size)]) for x in scenes]
     height = max(panel.shape[0] for panel in panels)
     panels = [_padded(panel, height, size) for panel in panels]
     panels += [_padded(np.zeros((0, size, 3), np.uint8), height, size)] * (-len(panels) % min(_ACROSS, len(panels)))
     across = min(_ACROSS, len(panels))
     rows = [np.hstack(panels[i : i + across]) for i in range(0, len(panels), across)]
-    imageio.imwrite(path, np.vstack([_text((heading,), across * size), *rows]), extension=".png")
+    imageio.imwrite(path, np.vstack([text_strip(heading, across * size), *rows]), extension=".png")
 
 
-def caption(name: str, row: int, values: Mapping[str, float]) -> tuple[str, ...]:
-    """Lines with the name of the grasp and its numbers."""
-    return f"{name}", f"grasp {row}", *(f"{key}  {format_spread(value)}" for key, value in values.items())
+def caption(name: str, row: int, values: Mapping[str, float]) -> str:
+    """Lines that say which grasp it is and what its numbers are."""
+    return "\n".join([name, f"grasp {row}", *(f"{key}  {format_spread(value)}" for key, value in values.items())])
 
 
-def _draw(hand: Hand, scene: Scene, size: int) -> Picture:
-    obj: trimesh.Trimesh = load_mesh(scene.mesh).copy()
-    obj.apply_scale(scene.scale)
-    parts = [(hand.mesh(scene.pose), _HAND), (obj, _OBJECT)]
-    return render_scene(parts, Camera.framing(parts, _beside(scene.pose)), (size, size))
+def draw_grasp(hand: Hand, pose: HandPose, obj: trimesh.Trimesh, size: int) -> Picture:
+    """Hand and object, metres, seen across the line between them: (size, size, 3)."""
+    parts = [(hand.mesh(pose), _HAND), (obj, _OBJECT)]
+    way = pose.translation.double().numpy() - obj.bounds.mean(0)
+    return render_scene(parts, Camera.framing(parts, from_the_side(way)), (size, size))
 
 
-def _beside(pose: HandPose) -> NDArray[np.float64]:
-    """Direction to the camera: perpendicular to the line from object to hand, so that neither hides the other."""
-    way = pose.translation.double().numpy()
-    side = np.cross(way, [0.0, 0.0, 1.0])
-    if np.linalg.norm(side) < 1e-3 * np.linalg.norm(way) or not np.linalg.norm(way):
-        side = np.array([1.0, 0.0, 0.0])
-    return side / np.linalg.norm(side) + np.array([0.0, 0.0, 0.4])
-
-
-def _text(lines: Sequence[str], width: int) -> Picture:
-    """Lines of text, truncated if too long."""
-    image = Image.new("RGB", (width, _LINE * len(lines) + 6), "white")
+def text_strip(text: str, width: int) -> Picture:
+    """Lines of text, cut where they are too long."""
+    lines = text.splitlines()
+    image = Image.new("RGB", (width, _LINE * len(lines)), "white")
     font = ImageFont.load_default(11)
     for i, line in enumerate(lines):
-        while len(line) > 1 and font.getlength(line) > width - 8:
+        while len(line) > 1 and font.getlength(line) > width - 6:
             line = line[:-2] + "…"
         ImageDraw.Draw(image).text((4, 2 + i * _LINE), line, fill=(40, 40, 40), font=font)
     return np.asarray(image)

@@ -1,29 +1,23 @@
-"""Means, spreads and counts of the columns, per object and over all grasps, as tables and as JSON."""
+"""Means, spreads and counts of the columns, per object and over all grasps, and the list of all metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
-from ..columns import LEGACY, METRICS
+from ..base import SampleMetric
+from ..columns import CONTACT_MAPS, LEGACY, METRICS, MOTIONS, SPREADS
 from ..grasp import GraspMetric
+from ..tables import TextTable, format_spread, mean_and_sd
 
 Columns = Mapping[str, NDArray[np.float64]]
 Stats = dict[str, float]
 
 _MOST_OBJECTS = 30
-"""Largest number of lines in the printed table of objects; summary.json has all of them."""
-_STYLE: dict[str, Any] = {
-    **{"box": box.SIMPLE, "padding": (0, 1, 0, 0), "pad_edge": False},
-    **{"title_justify": "left", "caption_justify": "left"},
-}
+"""Lines of the printed table of objects; summary.json has all of them."""
 
 
 def column_stats(values: NDArray[np.float64]) -> Stats:
@@ -31,16 +25,9 @@ def column_stats(values: NDArray[np.float64]) -> Stats:
 
     Mean and median are NaN without values, the sd with fewer than two.
     """
-    known = values[~np.isnan(values)]
-    n = len(known)
-    nan = float("nan")
-    return {
-        "mean": float(known.mean()) if n else nan,
-        "sd": float(known.std(ddof=1)) if n > 1 else nan,
-        "median": float(np.median(known)) if n else nan,
-        "n": n,
-        "n_nan": len(values) - n,
-    }
+    mean, sd, n = mean_and_sd(values)
+    median = float(np.nanmedian(values)) if n else float("nan")
+    return {"mean": mean, "sd": sd, "median": median, "n": n, "n_nan": len(values) - n}
 
 
 def summarise(objects: pa.ChunkedArray, columns: Columns) -> tuple[dict[str, Stats], dict[str, dict[str, Stats]]]:
@@ -65,81 +52,50 @@ def summarise(objects: pa.ChunkedArray, columns: Columns) -> tuple[dict[str, Sta
     return {key: column_stats(x) for key, x in columns.items()}, each
 
 
-def overall_lines(stats: Mapping[str, Stats], chosen: Sequence[type[GraspMetric]]) -> tuple[list[str], list[list[str]]]:
-    """Headings and cells of `overall_table`, as text."""
-    cells = []
+def overall_table(stats: Mapping[str, Stats], chosen: Sequence[type[GraspMetric]]) -> TextTable:
+    """One line per column: mean and sd, median, counts, and which direction is better."""
+    headings, cells = ["column", "unit", "better", "mean ± sd", "median", "n", "n_nan"], []
     for column in chosen:
         s = stats[column.key]
-        spread, median = format_spread(s["mean"], s["sd"]), format_spread(s["median"])
-        cells.append([column.key, column.unit, better(column), spread, median, f"{s['n']}", f"{s['n_nan']}"])
-    return ["column", "unit", "better", "mean ± sd", "median", "n", "n_nan"], cells
+        spread, median = (format_spread(*x, digits=column.digits) for x in ((s["mean"], s["sd"]), (s["median"],)))
+        cells.append([column.key, column.unit, column.better(), spread, median, f"{s['n']}", f"{s['n_nan']}"])
+    return TextTable("all grasps", "mean ± standard deviation over grasps", headings, cells, left=range(3))
 
 
-def overall_table(stats: Mapping[str, Stats], chosen: Sequence[type[GraspMetric]]) -> Table:
-    """One line per column: mean and sd, median, counts, and which direction is better."""
-    table = Table(title="all grasps", caption="mean ± standard deviation over grasps", **_STYLE)
-    headings, cells = overall_lines(stats, chosen)
-    for i, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if i < 3 else "right", no_wrap=True)
-    for line in cells:
-        table.add_row(*line)
-    return table
-
-
-def object_table(each: Mapping[str, Mapping[str, Stats]], chosen: Sequence[type[GraspMetric]]) -> Table:
+def object_table(each: Mapping[str, Mapping[str, Stats]], chosen: Sequence[type[GraspMetric]]) -> TextTable:
     """One line per object: its grasps, and mean ± sd of the first column of each metric."""
     leading = {group[0] for group in (*METRICS.values(), *LEGACY.values())}
     chosen = [column for column in chosen if column in leading]
     shown = list(each)[:_MOST_OBJECTS]
     left = f"; {len(each) - len(shown)} more objects in summary.json" if len(shown) < len(each) else ""
-    table = Table(title="objects", caption=f"mean ± standard deviation over an object's grasps{left}", **_STYLE)
-    table.add_column("object", no_wrap=True, min_width=12)
-    table.add_column("grasps", justify="right")
-    for column in chosen:
-        table.add_column(column.key, justify="right", overflow="fold")
+    headings, cells = ["object", "grasps", *(column.key for column in chosen)], []
     for name in shown:
         first = next(iter(each[name].values()))
-        cells = (format_spread(each[name][c.key]["mean"], each[name][c.key]["sd"]) for c in chosen)
-        table.add_row(name, f"{first['n'] + first['n_nan']:.0f}", *cells)
-    return table
+        spreads = (format_spread(each[name][c.key]["mean"], each[name][c.key]["sd"], c.digits) for c in chosen)
+        cells.append([name, f"{first['n'] + first['n_nan']:.0f}", *spreads])
+    caption = f"mean ± standard deviation over an object's grasps{left}"
+    return TextTable("objects", caption, headings, cells)
 
 
-def metric_table() -> Table:
-    """Table of all metrics: columns with unit, direction, definition and source."""
-    table = Table(**_STYLE)
-    for heading in ("--metrics", "column", "unit", "better"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("definition", "source"):
-        table.add_column(heading)
+def metric_tables() -> list[TextTable]:
+    """Every metric, of grasps, motions and contact maps: its columns with unit, direction, definition and source."""
+    of_grasps = []
     for name, group in METRICS.items():
-        rows = [(column, name if i == 0 else "") for i, column in enumerate(group)]
-        rows += [(column, "with --legacy") for column in LEGACY.get(name, ())]
-        for column, label in rows:
-            table.add_row(label, column.key, column.unit, better(column), column.definition(), column.source)
-    return table
+        of_grasps += [(column, name if i == 0 else "") for i, column in enumerate(group)]
+        of_grasps += [(column, "with --legacy") for column in LEGACY.get(name, ())]
+    of_grasps += [(column, "in runs") for column in SPREADS]
+    return [
+        _listed("grasps: `dexzoo evaluate --metrics NAME`, `dexzoo run model.metrics=[NAME]`", "NAME", of_grasps),
+        _listed("motions: all that a run can measure", None, [(column, "") for column in MOTIONS]),
+        _listed("contact maps", None, [(column, "") for column in CONTACT_MAPS]),
+    ]
 
 
-def better(column: type[GraspMetric]) -> str:
-    """Which direction is better."""
-    return "-" if column.higher_is_better is None else "higher" if column.higher_is_better else "lower"
-
-
-def format_spread(mean: float, sd: float = float("nan")) -> str:
-    """`1.23 ± 0.45`; a dash for a missing value."""
-    if np.isnan(mean):
-        return "-"
-    digits = 1 if abs(mean) >= 10 else 2 if abs(mean) >= 0.1 or mean == 0 else 3
-    return f"{mean:.{digits}f}" + ("" if np.isnan(sd) else f" ± {sd:.{digits}f}")
-
-
-def wide_console() -> Console:
-    """The terminal, or a console wide enough for all tables if the output goes to a file."""
-    terminal = Console(highlight=False)
-    return terminal if terminal.is_terminal else Console(highlight=False, width=250)
-
-
-def without_nan(value: Any) -> Any:
-    """The same with None instead of NaN, which JSON lacks."""
-    if isinstance(value, Mapping):
-        return {key: without_nan(x) for key, x in value.items()}
-    return None if isinstance(value, float) and np.isnan(value) else value
+def _listed(title: str, asked_by: str | None, columns: Iterable[tuple[type[SampleMetric], str]]) -> TextTable:
+    headings = [asked_by] if asked_by else []
+    cells = [
+        [*[name] * len(headings), c.key, c.unit, c.better(), c.definition(), c.source, " ".join(c.heading.split())]
+        for c, name in columns
+    ]
+    headings += ["column", "unit", "better", "definition", "source", "heading in tables"]
+    return TextTable(title, "", headings, cells, left=range(len(headings)))

@@ -11,9 +11,8 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from multiprocessing.connection import wait as wait_for
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,9 +20,9 @@ import torch
 from torch import Tensor
 
 from ...geometry.meshes import MeshError
-from ...grasps.asset import ObjectAsset
+from ...grasps.asset import ObjectAsset, load_asset
 from ...grasps.posed import PosedGrasps
-from ...hands.hand import load_hand
+from ...hands.load import load_hand
 from ...hands.plausible import doubt_grasps, doubt_size
 from ...hands.pose import HandPose
 from ..columns import grasp_errors
@@ -58,7 +57,7 @@ def measure_chunk(chunk: Chunk) -> Measured:
     """
     with _one_thread():
         try:
-            asset = _asset(chunk.mesh, chunk.object, chunk.settings.decompose)
+            asset = load_asset(chunk.mesh, chunk.object, chunk.settings.decompose)
             grasps = _grasps(chunk, asset)
             if problem := _size_problem(chunk, asset):
                 return Measured(chunk.object, len(chunk), failure=problem)
@@ -68,11 +67,6 @@ def measure_chunk(chunk: Chunk) -> Measured:
             return Measured(chunk.object, len(chunk), failure=str(error))
     write_shard(chunk, {key: value.numpy() for key, value in columns.items()}, asset.repairs, doubts)
     return Measured(chunk.object, len(chunk), asset.repairs)
-
-
-@lru_cache(maxsize=1)  # chunks are ordered by object, and an asset's search structures are large
-def _asset(mesh: Path, name: str, decompose: bool) -> ObjectAsset:
-    return ObjectAsset.from_file(mesh, name, decompose)
 
 
 def _grasps(chunk: Chunk, asset: ObjectAsset) -> PosedGrasps:

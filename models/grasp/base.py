@@ -23,22 +23,34 @@ class GraspModel(nn.Module, ABC):
     """Base class of models of p(grasp | cloud); subclasses are networks, trained and tested by a task.
 
     Attributes:
-        hand: the hand of the proposed poses.
-        active: names of the loss terms that have a weight; a model may omit the others in `forward`.
+        hand: whose poses it proposes.
+        contact: the trained predictor of contact, for the loss or the refinement; None for a model without one.
     """
 
-    active: frozenset[str] | None = None
+    contact: ContactPredictor | None
 
     def __init__(self, hand: Hand) -> None:
         super().__init__()
         self.hand = hand
+        self.contact = None
+
+    def attach_contact_predictor(self, contact: Callable[[Hand], ContactPredictor] | None) -> None:
+        """Makes the contact predictor, which stays frozen; None does without."""
+        if contact is not None:
+            self.contact = contact(self.hand)
+            self.contact.freeze()
 
     def fit_statistics(self, grasps: GraspStore) -> None:
         """Computes means and standard deviations from the training grasps; called once before training."""
 
     @abstractmethod
-    def forward(self, batch: GraspBatch) -> dict[str, Tensor]:
-        """Terms of the training loss by name: unweighted scalars in SI units."""
+    def forward(self, batch: GraspBatch, wanted: frozenset[str] | None = None) -> dict[str, Tensor]:
+        """The terms of the training loss by name: scalars without weights, in SI units.
+
+        Args:
+            batch: of training grasps.
+            wanted: names of the terms that are used, so that a model may leave out the others; None for all.
+        """
 
     @abstractmethod
     def sample(
@@ -67,21 +79,12 @@ class CentredGraspModel(GraspModel):
         widths: layer widths of the cloud encoder; the last one is the size of a cloud's feature.
     """
 
-    contact: ContactPredictor | None
-
     def __init__(self, hand: Hand, n_object_points: int, widths: Sequence[int]) -> None:
         super().__init__(hand)
         self.n_object_points = n_object_points
         self.object_encoder = PointEncoder(3, widths)
         self.translation = Standardise(3)
         self.joints = Standardise(hand.num_joints)
-        self.contact = None
-
-    def attach_contact_predictor(self, contact: Callable[[Hand], ContactPredictor] | None) -> None:
-        """Makes the contact predictor, which stays frozen; None for no predictor."""
-        if contact is not None:
-            self.contact = contact(self.hand)
-            self.contact.freeze()
 
     @torch.no_grad()
     def fit_statistics(self, grasps: GraspStore) -> None:

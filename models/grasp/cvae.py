@@ -74,8 +74,8 @@ class GraspCVAE(CentredGraspModel):
         self.register_buffer("identity", torch.tensor(_IDENTITY), persistent=False)
         self.attach_contact_predictor(contact)
 
-    def forward(self, batch: GraspBatch) -> dict[str, Tensor]:
-        """Terms of the loss; `contact` and `penetration` only if they are in `active` or it is None.
+    def forward(self, batch: GraspBatch, wanted: frozenset[str] | None = None) -> dict[str, Tensor]:
+        """The terms of the loss; those of `contact` and `penetration` only if `wanted` has them or is None.
 
         Returns:
             translation (m), rotation (chordal, rad), joints (rad), points (mean distance of corresponding points on
@@ -97,13 +97,13 @@ class GraspCVAE(CentredGraspModel):
             "kl": kl_divergence(mean, log_variance, self.free_bits),
             "limits": limit_excess(pose.joints, self.hand.lower, self.hand.upper),
         }
-        wanted = {"penetration"} | ({"contact"} if self.contact is not None else set())
-        wanted = wanted if self.active is None else wanted & self.active
-        if wanted:
+        costly = {"penetration"} | ({"contact"} if self.contact is not None else set())
+        costly = costly if wanted is None else costly & wanted
+        if costly:
             distance = self.hand.signed_distance(links, obj.points)
-            if "penetration" in wanted:
+            if "penetration" in costly:
                 terms["penetration"] = (-distance).clamp_min(0).mean()
-            if "contact" in wanted:
+            if "contact" in costly:
                 terms["contact"] = (soft_contact(distance) - self._expected_contact(batch.pose, obj)).square().mean()
         return terms
 

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from ...grasps.posed import PosedGrasps
 from ...hands.pose import HandPose
-from ...metrics.columns import TABLE3, grasp_errors
-from ...metrics.grasp import JointDiversity, RotationDiversity, TranslationDiversity
+from ...metrics.columns import SPREADS, TABLE3, grasp_errors
 from ..selection.filter import Selection
 
 METRICS = (*TABLE3, "six_directions", "q1", "contact")
@@ -27,8 +26,6 @@ NOTHING_FELT = "-"
 
 KEPT = "kept_"
 """Prefix of columns that only include the candidates that the filter keeps."""
-
-_DIVERSITY = (TranslationDiversity, RotationDiversity, JointDiversity)
 
 
 def evaluate_candidates(
@@ -75,7 +72,7 @@ def rows(
     Args:
         grasps: B candidates for one object at one scale.
         selection: verdicts of the filter; None keeps all.
-        labels: columns that describe the origin of the candidates, at least `method` and `refine` ("off", "tta", ...);
+        labels: columns that describe the origin of the candidates, at least `method` and `refine` ("off", "dexzoo");
             Table 3 needs `refine_fields` too.
         metrics, legacy: as for `evaluate_candidates`.
         mesh: file of the object, for pictures.
@@ -123,5 +120,5 @@ def pose_of_row(row: Mapping[str, Any]) -> HandPose:
 def _diversity(grasps: PosedGrasps, among: Tensor) -> dict[str, Tensor]:
     """(B,) by key: the diversity of some of the grasps, NaN for the others."""
     nan = torch.full((len(grasps),), math.nan, dtype=torch.float64)
-    some = grasps if among.all() else grasps[among]  # the same instance shares its forward kinematics
-    return {column.key: torch.where(among, column().measure(some) * column.per_si, nan) for column in _DIVERSITY}
+    some = grasps if among.all() else grasps[among]  # the same grasps share their forward kinematics
+    return {column.key: torch.where(among, column().measure(some) * column.per_si, nan) for column in SPREADS}

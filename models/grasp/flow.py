@@ -60,8 +60,8 @@ class GraspFlow(CentredGraspModel):
         self.velocity = VelocityField(self.size, self.object_encoder.n_features, width, blocks, dropout)
         self.attach_contact_predictor(contact)
 
-    def forward(self, batch: GraspBatch) -> dict[str, Tensor]:
-        """Terms of the loss, for fresh noise and uniform times.
+    def forward(self, batch: GraspBatch, wanted: frozenset[str] | None = None) -> dict[str, Tensor]:
+        """Terms of the loss, at fresh noise and uniform times.
 
         Returns:
             flow: squared error of the velocity, mean over dimensions, in units of the standardised state;

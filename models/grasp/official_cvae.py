@@ -41,8 +41,6 @@ class OfficialGraspCVAE(GraspModel):
         contact: makes the trained contact predictor, which is frozen; None omits the term `contact`.
     """
 
-    contact: ContactPredictor | None
-
     def __init__(
         self,
         hand: Hand,
@@ -57,9 +55,7 @@ class OfficialGraspCVAE(GraspModel):
         self.surface = MaterialPoints(hand.surface(n_hand_points))
         self.net = AffordanceNetwork(6 + hand.num_joints, latent)
         initialise(self.net)
-        self.contact = None if contact is None else contact(hand)
-        if self.contact is not None:
-            self.contact.freeze()
+        self.attach_contact_predictor(contact)
 
     def load(self, path: str | Path, with_contact: bool = True) -> Report:
         """Loads a published file of the cVAE.
@@ -78,8 +74,8 @@ class OfficialGraspCVAE(GraspModel):
             return load_official(path, both, name=f"{name} and its contact predictor")
         return load_official(path, nn.ModuleDict({"net": self.net}), ignore=["contact_net."], name=name)
 
-    def forward(self, batch: GraspBatch) -> dict[str, Tensor]:
-        """Terms of the loss; `contact` and `penetration` only if they are in `active` or it is None.
+    def forward(self, batch: GraspBatch, wanted: frozenset[str] | None = None) -> dict[str, Tensor]:
+        """The terms of the loss; those of `contact` and `penetration` only if `wanted` has them or is None.
 
         Returns:
             translation (m^2), rotation (rad^2) and joints (rad^2): mean squared differences; points: squared chamfer
@@ -103,10 +99,10 @@ class OfficialGraspCVAE(GraspModel):
             "points": _chamfer(self.hand.place(links, self.surface()), true_surface) / (step_ranks() * len(points)),
             "kl": step_ranks() * 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(),
         }
-        if self._wants("penetration"):
+        if wanted is None or "penetration" in wanted:
             squared = palmar_penetration(self.hand, links, points)
             terms["penetration"] = squared.clamp_min(0).sum() / len(points)
-        if self.contact is not None and self._wants("contact"):
+        if self.contact is not None and (wanted is None or "contact" in wanted):
             gap = (self.hand.signed_distance(links, points).square() + 1e-8).sqrt()
             terms["contact"] = mse_loss(soft_contact(gap), _expectation(self.contact, points, true_surface))
         return terms
@@ -123,9 +119,6 @@ class OfficialGraspCVAE(GraspModel):
 
     def _some(self, points: Tensor) -> Tensor:
         return points[:, : self.n_object_points]
-
-    def _wants(self, term: str) -> bool:
-        return self.active is None or term in self.active
 
 
 def _chamfer(a: Tensor, b: Tensor) -> Tensor:

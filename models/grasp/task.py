@@ -1,70 +1,58 @@
-"""Task for all models that propose grasps: the loss, and candidates that are refined, filtered and measured."""
+"""The task around every model that proposes grasps: its loss, and candidates: refined, filtered and measured."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from ...datamodules.grasps import GraspDataModule
 from ...datamodules.types import GraspBatch
-from ...grasps.asset import ObjectAsset, load_asset
-from ...grasps.posed import PosedGrasps
-from ...hands.hand import Hand, load_hand
-from ...hands.pose import HandPose
-from ...losses.ramp import Ramp
-from ...losses.weighted import weighted_sum
 from ..selection.filter import GraspFilter
-from ..task import Task, draw_generator
-from .base import GraspModel
-from .evaluation import GROUND_TRUTH, METRICS, NOTHING_FELT, rows
-from .refinement.fields import ObjectFields
+from .candidates import CandidateTest
+from .contact.holder import ContactHolder, Model
+from .evaluation import METRICS
+from .objective import Objective
 from .refinement.refiner import Refiner
 
 
-class GraspGeneration(Task):
-    """Trains a grasp model and tests it by sampling grasps of unseen objects.
+class GraspGeneration(ContactHolder[Model]):
+    """Trains a grasp model and tests it by drawing grasps of unseen objects.
 
-    Every test object gets `n_samples` candidates, which are measured as sampled and, with `refine`, after refinement.
-    The filter does not drop rows: the column `kept` says which ones it would keep. The data set's own grasps are
-    measured too.
+    Every test object gets `n_samples` candidates; they are measured as drawn and, with `refine`, refined. The filter
+    drops none of the rows: the column `kept` says what it would keep. The data set's own grasps are measured beside.
 
     Args:
-        network: makes the model for a hand (a partial).
+        network: makes the model from a hand (a partial).
         hand: name or YAML of the hand.
-        loss: weight of each term of the model's `forward`; terms of weight 0 are not computed.
-        warmup: (first, last) of each term, shares of the training between which its weight rises from 0; unused for
-            terms of weight 0.
-        optimizer: makes the optimiser for the parameters.
+        loss: weight of each term of the model's `forward`; those of weight 0 are not computed.
+        warmup: term to (first, last), shares of the training between which its weight rises from 0; that of a term of
+            weight 0 is not used.
+        optimizer: makes the optimiser from parameters.
         scheduler: makes the learning-rate schedule, see `Task`.
-        refine: refines candidates towards the contact predicted by the model's own predictor; None for no refinement.
-            It uses the observed cloud, unless it was made with `fields="mesh"`.
-        select: selects the candidates worth keeping; None keeps all.
-        n_samples: candidates per test object (RealDex, section 5.2: 10).
-        temperature: temperature of the latent distribution in the test.
-        sample_seed: seed of the candidates in the test.
+        refine: refines candidates towards the contact that the model's own predictor expects; None leaves them. It
+            feels the observed cloud, unless it is made with `fields="mesh"`.
+        select: says which candidates are worth keeping; None keeps all.
+        n_samples: candidates of each test object (RealDex, section 5.2: 10).
+        temperature: of the latent distribution in the test.
+        sample_seed: of the candidates in the test.
         metrics: names in `dexzoo.metrics.METRICS`.
         legacy: measure the literature's own definitions too.
-        method: name in tables.
+        method: the name in tables.
 
     Raises:
-        ValueError: an invalid warm-up; at the first batch, a weight or warm-up of a term that the model does not have.
+        ValueError: a warm-up that is not between two shares; a weight or warm-up of a term that the model does not
+            have, at the first batch.
     """
 
-    datamodule_type = GraspDataModule
     row_keys = ("method", "refine", "clip")
-    has_contact: Tensor
+    supports_sampling = True
 
     def __init__(
         self,
-        network: Callable[..., GraspModel],
+        network: Callable[..., Model],
         hand: str,
         loss: Mapping[str, float] | None = None,
         warmup: Mapping[str, Sequence[float]] | None = None,
@@ -80,15 +68,9 @@ class GraspGeneration(Task):
         method: str = "model",
     ) -> None:
         super().__init__(network, hand, optimizer, scheduler, method)
-        if n_samples < 1:
-            raise ValueError(f"n_samples: expected 1 or more candidates per object, found {n_samples}")
-        self.weights = {name: float(weight) for name, weight in (loss or {}).items() if weight}
-        rising = {name: ends for name, ends in (warmup or {}).items() if (loss or {}).get(name) != 0}
-        self.warmup = {name: Ramp(0.0, 1.0, *map(float, ends)) for name, ends in rising.items()}
-        self.refine, self.select = refine, select
-        self.n_samples, self.temperature, self.sample_seed = n_samples, temperature, sample_seed
-        self.metrics, self.legacy = tuple(metrics), legacy
-        self.register_buffer("has_contact", torch.tensor(False))
+        self.objective = Objective(loss or {}, warmup or {}, method)
+        drawn = (n_samples, temperature, sample_seed)
+        self.candidates = CandidateTest(method, self.hand.spec.file, refine, select, *drawn, tuple(metrics), legacy)
 
     def facts(self) -> dict[str, Any]:
         """Hash of the split, and the size of the clouds."""
@@ -96,167 +78,43 @@ class GraspGeneration(Task):
         return {"split_hash": self.data.split_hash, "object_radius_m": [float(radii.min()), float(radii.max())]}
 
     def fit_statistics(self) -> None:
-        """Computes statistics from the training grasps."""
+        """Statistics from the training grasps."""
         self.network.fit_statistics(self.data.train)
 
-    def on_fit_start(self) -> None:
-        """Checks that the contact predictor was trained."""
-        self.check_ready()
-
     def weights_at(self, progress: float) -> dict[str, float]:
-        """Weights of the terms whose final weight is not 0."""
-        ramps = self.warmup
-        return {name: w * (ramps[name].at(progress) if name in ramps else 1.0) for name, w in self.weights.items()}
+        """Weights of the terms that are not 0 at the end."""
+        return self.objective.weights_at(progress)
 
     def training_step(self, batch: GraspBatch, batch_idx: int) -> Tensor:
         """Weighted terms of one batch; every term is logged."""
         return self._loss(batch, "train", self.progress, len(batch.names))
 
     def validation_step(self, batch: GraspBatch, batch_idx: int) -> None:
-        """The same terms with their final weights, without grasps that another process has too."""
+        """The same terms with their final weights; a grasp that another process has too is left out."""
         fresh = len(batch.names) - self.repeats(batch_idx)
         self._loss(batch.first(fresh or 1), "val", 1.0, fresh)
 
     def on_test_start(self) -> None:
-        """Clears the results of an earlier test."""
+        """Empties the results of an earlier test."""
         self.check_ready()
         self.results = []
 
     def test_step(self, batch: GraspBatch, batch_idx: int) -> None:
-        """Samples, refines, filters and measures grasps of the batch's one object, and measures the true ones."""
-        obj = _Object.of(batch)
-        generator = draw_generator(self.sample_seed, batch.names[0])  # the name of its first true grasp is unique
-        with torch.inference_mode(
-            False
-        ):  # Lightning tests in inference mode, which would forbid the gradients of refinement
-            points, plane = (None if x is None else x[:1].clone() for x in (batch.object_points, batch.plane))
-            upwards = None if batch.up is None else batch.up[: self.n_samples]
-            shown = replace(obj, up=obj.up if upwards is None else upwards)
-            self._measure(GROUND_TRUTH, "-", batch.pose[: self.n_samples].map(torch.clone), shown)
-            assert points is not None
-            meshes = None if self.refine is None or self.refine.fields == "cloud" else obj.fields(points.device)
-            for mode, pose in self.propose(points, plane, generator, meshes).items():
-                self._measure(self.method, mode, pose[0], obj)
+        """Draws, refines, filters and measures grasps of the one object of a batch; and measures the true ones."""
+        self.results += self.candidates.rows(self.network, batch)
 
     def on_test_epoch_end(self) -> None:
-        """Gathers the rows of all ranks and logs the means."""
+        """Collects the rows of all ranks and logs the means."""
         self.gather_results()
         for mode in dict.fromkeys(row["refine"] for row in self.results):
             mine = [row for row in self.results if row["refine"] == mode and row["method"] == self.method]
             self.log_means(f"test_{mode}", mine)
 
-    @torch.no_grad()
-    def propose(
-        self,
-        points: Tensor,
-        plane: Tensor | None = None,
-        generator: torch.Generator | None = None,
-        meshes: ObjectFields | None = None,
-    ) -> dict[str, HandPose]:
-        """Samples `n_samples` grasps per object, and refines them.
-
-        Args:
-            points: (B, N, 3), metres, clouds of B objects, each in its own object frame.
-            plane: (B, 4), unit normal and offset (metres) of the table, same frame; None without a table.
-            generator: the only source of random numbers.
-            meshes: distance grids of the B objects' meshes, only for a refinement with `fields="mesh"`.
-
-        Returns:
-            HandPose (B, n_samples) by mode: "off", and that of the refiner if there is one.
-        """
-        drawn = self.network.sample(points, self.n_samples, generator, self.temperature)
-        modes = {"off": drawn}
-        if self.refine is not None:
-            objects, n = drawn.shape
-            repeated = points.repeat_interleave(n, dim=0)
-            tables = None if plane is None else plane.repeat_interleave(n, dim=0)
-            owner = torch.arange(objects, device=points.device).repeat_interleave(n)
-            each = None if meshes is None else meshes[owner]
-            refined = self.refine(self.hand, drawn.reshape(objects * n), repeated, self._contact, tables, each)
-            modes[self.refine.mode] = refined.pose.reshape(objects, n)
-        return modes
-
-    @cached_property
-    def _measured_hand(self) -> Hand:
-        """A hand that stays on the CPU, where metrics are computed; not a submodule."""
-        return load_hand(self.hand.spec.file)
-
-    @property
-    def _contact(self) -> Any:
-        return getattr(self.network, "contact", None)
-
-    def check_ready(self) -> None:
-        """Raises ValueError if the contact predictor was never trained."""
-        if self._contact is not None and not self.has_contact:
-            raise ValueError(
-                f"contact_from: expected a trained contact predictor for {self.method!r}, found none; train one with "
-                "model=contact_map and set contact_from=RUN, run experiment=grasp_generation, which does both, or do "
-                "without by model.network.contact=null (and model.loss.contact=0, if the loss has that term)"
-            )
-
-    def load_contact_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Loads trained weights into the contact predictor.
-
-        Raises:
-            ValueError: the network has no contact predictor.
-            RuntimeError: the weights belong to a different predictor.
-        """
-        if self._contact is None:
-            raise ValueError(f"contact_from: expected a model with a contact predictor, {self.method!r} has none")
-        self._contact.load_state_dict(weights)
-        self.has_contact.fill_(True)
-
     def _loss(self, batch: GraspBatch, part: str, progress: float, counts: int) -> Tensor:
-        """Weighted sum, logged as the mean over `counts` grasps; 0 excludes it from the mean of all processes."""
-        weights = self.weights_at(progress)
-        if progress > 0:  # the first batch computes all terms, so that a wrong name is reported at once
-            weights = {name: weight for name, weight in weights.items() if weight}
-        self.network.active = frozenset(weights)
-        terms = self.network(batch)
-        unknown = sorted((weights.keys() | self.warmup.keys() if progress == 0 else weights.keys()) - terms.keys())
-        if unknown:
-            raise ValueError(f"loss: expected terms of {self.method!r}, {sorted(terms)}, found {', '.join(unknown)}")
-        weighed = {name: terms[name] for name in weights}
-        total = weighted_sum(weighed, weights)
-        self.watch(weighed)
+        """Weighted sum, logged as the mean over `counts` grasps; 0 leaves it out of the mean of all processes."""
+        loss = self.objective(self.network, batch, progress)
+        self.watch(loss.weighed)
         how: dict[str, Any] = {"batch_size": counts, "on_step": False, "on_epoch": True, "sync_dist": True}
-        self.log(f"{part}/loss", total, prog_bar=part == "train", **how)
-        self.log_dict({f"{part}/{name}": term for name, term in terms.items()}, **how)
-        return total
-
-    def _measure(self, method: str, mode: str, pose: HandPose, obj: _Object) -> None:
-        """Adds a row for each grasp (n,) of an object."""
-        grasps = PosedGrasps(self._measured_hand, pose, obj.asset, torch.tensor(obj.scale), obj.up)
-        chosen = None if self.select is None else self.select(grasps)
-        felt = self.refine.fields if self.refine is not None and mode == self.refine.mode else NOTHING_FELT
-        labels = {"method": method, "refine": mode, "refine_fields": felt}
-        self.results += rows(grasps, chosen, labels, self.metrics, self.legacy, obj.mesh, obj.scene)
-
-
-@dataclass(frozen=True)
-class _Object:
-    """The test object on which candidates are measured; `up` as for `PosedGrasps`, that of the first grasp."""
-
-    mesh: Path
-    scale: float
-    asset: ObjectAsset
-    scene: str
-    """The table, if the data have tables."""
-    up: Tensor | None
-
-    def fields(self, device: torch.device) -> ObjectFields:
-        """Distance field of the mesh, for one object."""
-        owner, scale = torch.zeros(1, dtype=torch.long, device=device), torch.tensor([self.scale], device=device)
-        return ObjectFields([self.asset.grid.on(device)], owner, scale)
-
-    @staticmethod
-    def of(batch: GraspBatch) -> _Object:
-        """The one object of a batch."""
-        name, mesh = batch.objects[0], batch.meshes[0]
-        if mesh is None:
-            raise ValueError(f"object {name!r}: expected a mesh to measure grasps on, found none")
-        scene = "" if batch.plane is None else batch.names[0]
-        up = None if batch.up is None else batch.up[0]
-        if up is None and batch.plane is not None:
-            up = batch.plane[0, :3]
-        return _Object(mesh, float(batch.scale[0]), load_asset(mesh, name), scene, up)
+        self.log(f"{part}/loss", loss.total, prog_bar=part == "train", **how)
+        self.log_dict({f"{part}/{name}": term for name, term in loss.terms.items()}, **how)
+        return loss.total

@@ -42,9 +42,9 @@ class MotionFeatures:
     time_to_go: Tensor
 
 
-def pose_to_features(pose: HandPose, reference: HandPose) -> Tensor:
-    """(..., 9 + J): translation | 6-D rotation | joints of `pose`, in the root frame of `reference` (broadcasts)."""
-    relative = pose.relative_to(reference)
+def pose_to_features(pose: HandPose, other: HandPose) -> Tensor:
+    """(..., 9 + J): translation | 6-D rotation | joints of `pose`, in the root frame of `other` (broadcasts)."""
+    relative = pose.relative_to(other)
     return torch.cat([relative.translation, rotmat_to_rot6d(relative.rotation), relative.joints], dim=-1)
 
 

@@ -107,8 +107,8 @@ class MotionFlow(WindowEncoder):
         return offsets_to_pose(self.offsets.inverse(x.unflatten(-1, (FUTURE, -1))), current)
 
 
-class FlowSynthesis(MotionSynthesis):
-    """Trains `MotionFlow` on lines from noise to windows, with `flow` and terms of `MotionLoss` on the predicted ends.
+class FlowSynthesis(MotionSynthesis[MotionFlow]):
+    """Trains `MotionFlow` on lines from noise to windows, by `flow` and by terms of `MotionLoss` on their guessed ends.
 
     `flow` alone is flow matching. It weighs all numbers of the standardised offsets equally; the other terms measure
     the effect of an error on the hand. They are distances, not squares, so they shift the ends from the mean of the
@@ -131,9 +131,8 @@ class FlowSynthesis(MotionSynthesis):
         self.weights = {"flow": float(flow)} | self.loss.weights
 
     def losses(self, batch: MotionBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Weighted sum and unweighted terms of a batch of windows, for fresh noise."""
-        network: MotionFlow = self.network
-        guess, error = network.guess(batch)
+        """Weighted sum and unweighted terms of a batch of windows, at fresh noise."""
+        guess, error = self.network.guess(batch)
         terms = {"flow": error.mean()}
         if self.loss.weights:
             terms |= self.loss(guess, batch.future, batch.past)[1]

@@ -1,4 +1,4 @@
-"""Trivial references: paths between the last given frame and the goal. Every learned result stands beside them."""
+"""Trivial baselines: paths between the last given frame and the goal. Every learned result stands beside them."""
 
 from __future__ import annotations
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,30 +11,24 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from ...datamodules.motion import MotionDataModule
-from ...datamodules.types import ClipBatch, MotionSample
-from ...geometry.meshes import MeshError
+from ...datamodules.types import ClipBatch
 from ...geometry.progress import tracked
-from ...grasps.asset import ObjectAsset, load_asset
 from ...hands.pose import HandPose
 from ...losses import MotionLoss
-from ...metrics.evaluate import motion_errors
-from ...metrics.object_depth import motion_penetration
 from ...metrics.object_distance import ObjectDistance
 from ..blocks.latent import Source
 from ..task import Row, Task, draw_generator
 from .base import MotionModel
+from .evaluation import Mode, clip_errors, clip_penetration, roll_out
 from .goal_pull import GoalRefine, check_mode
 
-_log = logging.getLogger(__name__)
+Model = TypeVar("Model", bound=MotionModel)
 
 _BATCHES = 32  # batches of windows for the statistics
 
-Mode = GoalRefine | Literal["teacher_forced", "most_likely"]
-"""Modes of test rollouts."""
 
-
-class MotionSynthesis(Task):
-    """Trains a motion model on windows and evaluates it with rollouts of whole clips to their true goal and length.
+class MotionSynthesis(Task[Model, MotionDataModule]):
+    """Trains a motion model on windows and evaluates it by rollouts of whole clips to their true goal and length.
 
     Args:
         network: makes the model for a hand (a partial: `hand -> MotionModel`).
@@ -45,12 +36,12 @@ class MotionSynthesis(Task):
         loss: weights of `MotionLoss`; None for a model without parameters.
         optimizer: makes the optimiser for the parameters.
         scheduler: makes the learning-rate schedule, see `Task`.
-        goal_refine: modes evaluated in the test; validation uses the first one.
-        given_frames: number of true frames at the start of a clip given to a rollout; excluded from the errors.
-        n_draws: number of rollouts per test clip of a stochastic model; errors are their mean, never the best.
-        sample_seed: seed of these rollouts.
-        clips_per_batch: number of whole clips per training batch; None trains on windows.
-        method: name in tables.
+        goal_refine: the modes evaluated in the test; the first one is what validation uses.
+        given_frames: true frames at the start of a clip that a rollout is given; they are excluded from the errors.
+        n_draws: rollouts of each test clip by a model that draws; the errors are their mean, never the best.
+        sample_seed: of these draws.
+        clips_per_batch: whole clips in the training batches of the data that it is for; None trains on windows.
+        method: the name in tables.
 
     Raises:
         ValueError: an unknown mode, or a model with parameters without `loss` and `optimizer`.
@@ -59,10 +50,11 @@ class MotionSynthesis(Task):
     datamodule_type = MotionDataModule
     row_keys = ("refine", "clip")
     monitor = "val/mpjpe_cm"
+    supports_rollouts = True
 
     def __init__(
         self,
-        network: Callable[..., MotionModel],
+        network: Callable[..., Model],
         hand: str,
         loss: Mapping[str, float] | None = None,
         optimizer: Callable[..., Optimizer] | None = None,
@@ -82,7 +74,6 @@ class MotionSynthesis(Task):
         self.loss = MotionLoss(self.hand, loss or {})
         self.goal_refine, self.given_frames = tuple(goal_refine), given_frames
         self.n_draws, self.sample_seed, self.clips_per_batch = n_draws, sample_seed, clips_per_batch
-        self.rollouts: dict[str, HandPose] = {}
         self.distance = ObjectDistance()
 
     def facts(self) -> dict[str, Any]:
@@ -94,8 +85,16 @@ class MotionSynthesis(Task):
         self.network.fit_statistics(self.data.train, self.data.first_batches(_BATCHES))
 
     def setup(self, stage: str) -> None:
-        """Sets what the data module trains on, and computes statistics."""
-        self.data.clips_per_batch = self.clips_per_batch
+        """Takes statistics.
+
+        Raises:
+            ValueError: data to train on whose batches are not such as the model needs.
+        """
+        if stage == "fit" and self.data.clips_per_batch != self.clips_per_batch:
+            raise ValueError(
+                f"data: expected clips_per_batch={self.clips_per_batch}, as model {self.method!r} is trained, found "
+                f"{self.data.clips_per_batch}"
+            )
         super().setup(stage)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
@@ -143,7 +142,7 @@ class MotionSynthesis(Task):
             columns = {key: value.tolist() for key, value in errors.items()}
             for i, name in enumerate(batch.names):
                 obj = self.data.test[int(batch.clip[i])].object
-                row: dict[str, Any] = {"method": self.method, "refine": mode, "clip": name, "object": obj}
+                row: Row = {"method": self.method, "refine": mode, "clip": name, "object": obj}
                 self.results.append(row | {key: value[i] for key, value in columns.items()})
                 if mode == self.goal_refine[0]:
                     self.rollouts[name] = pose[i, : int(batch.length[i])].to("cpu")
@@ -168,21 +167,8 @@ class MotionSynthesis(Task):
         return [draw_generator(self.sample_seed, name) for name in names]
 
     def penetration(self, batch: ClipBatch, pose: HandPose) -> dict[str, Tensor]:
-        """Depth of the hand in the objects of test clips, see `motion_penetration`; NaN without a solid mesh.
-
-        Args:
-            batch: the test clips.
-            pose: HandPose (B, T) of the clips, including the given frames, which are ignored.
-        """
-        samples: list[MotionSample] = [self.data.test[i] for i in batch.clip.tolist()]
-        frames = [slice(self.given_frames, len(sample.pose.joints)) for sample in samples]
-        return motion_penetration(
-            self.hand,
-            [pose[i, part] for i, part in enumerate(frames)],
-            [sample.object_rotation[part] for sample, part in zip(samples, frames, strict=True)],
-            [sample.object_translation[part] for sample, part in zip(samples, frames, strict=True)],
-            [None if sample.mesh is None else _solid(sample.mesh, sample.object) for sample in samples],
-        )
+        """Depth of the hand in the objects of a batch of test clips, see `clip_penetration`."""
+        return clip_penetration(self.hand, [self.data.test[i] for i in batch.clip.tolist()], pose, self.given_frames)
 
     def _evaluate_fully(self, batch: ClipBatch, mode: Mode, generator: Source) -> tuple[HandPose, dict[str, Tensor]]:
         """`evaluate` with all measurements of a test."""
@@ -191,57 +177,8 @@ class MotionSynthesis(Task):
 
     @torch.no_grad()
     def evaluate(
-        self,
-        batch: ClipBatch,
-        mode: Mode,
-        generator: Source = None,
-        distance: ObjectDistance | None = None,
+        self, batch: ClipBatch, mode: Mode, generator: Source = None, distance: ObjectDistance | None = None
     ) -> tuple[HandPose, dict[str, Tensor]]:
-        """Rolls out the clips and compares them with the truth.
-
-        Args:
-            batch: whole clips.
-            mode: a mode of `goal_refine`; "teacher_forced" and "most_likely" do not refine.
-            generator: for a stochastic model, one for all clips or one for each; None gives its most likely motion.
-            distance: for the minimum distance between hand and object; None omits that column.
-
-        Returns:
-            The clips, HandPose (B, T), including the given frames, and the errors of `motion_errors`, (B,) each, over
-            the frames after the given ones.
-        """
-        given = batch.pose[:, : self.given_frames]
-        truth = batch.pose[:, self.given_frames :]
-        synthesised = self.network.rollout(
-            given,
-            batch.goal,
-            batch.length - self.given_frames,
-            batch.object_points,
-            batch.fps,
-            generator=generator,
-            goal_refine="off" if mode in ("teacher_forced", "most_likely") else mode,
-            truth=truth if mode == "teacher_forced" else None,
-        )
-        frame = torch.arange(truth.shape[1], device=batch.length.device)
-        mask = frame < (batch.length - self.given_frames)[:, None]
-        to_object = None
-        if distance is not None:
-            # Without a mesh, the cloud is that of the first frame, which is right until the object moves.
-            to_object = distance.at(
-                batch.object_rotation, batch.object_translation, batch.meshes, clouds=batch.object_points
-            )
-        errors = motion_errors(self.hand, synthesised, truth, mask, to_object, fps=batch.fps)
-        return HandPose.cat([given, synthesised], dim=1), errors
-
-
-def _solid(mesh: Path, name: str) -> ObjectAsset | None:
-    return _solid_of(mesh, name, mesh.stat().st_mtime_ns)
-
-
-@cache  # one warning per process; the test clips of a data set have few objects
-def _solid_of(mesh: Path, name: str, modified: int) -> ObjectAsset | None:
-    """The object of a mesh file; None, with a warning, for a mesh that bounds no solid."""
-    try:
-        return load_asset(mesh, name)
-    except MeshError as error:
-        _log.warning("%s: penetration is not measured: %s", name, error)
-        return None
+        """Synthesises whole clips and compares them with the truth: see `roll_out` and `clip_errors`."""
+        pose = roll_out(self.network, batch, self.given_frames, mode, generator)
+        return pose, clip_errors(self.hand, batch, pose, self.given_frames, distance)

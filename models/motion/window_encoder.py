@@ -105,6 +105,6 @@ def _some(points: Tensor) -> Tensor:
     if not points.shape[-2]:
         raise ValueError(
             "object_points: expected at least one point, found none; this model sees the object: give it a mesh "
-            "(data.object_points=mesh), or train one that does not (model.network.object_feature=false)"
+            "(object_points='mesh'), or train one that does not (object_feature=False)"
         )
     return points

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from .pointnet import ReferencePointNet
+from .pointnet import PublishedPointNet
 
 
 class _Encoder(nn.Module):
@@ -50,8 +50,8 @@ class AffordanceNetwork(nn.Module):
 
     def __init__(self, outputs: int = 28, latent: int = 64) -> None:
         super().__init__()
-        self.obj_encoder = ReferencePointNet(transform=True)
-        self.hand_encoder = ReferencePointNet(transform=True)
+        self.obj_encoder = PublishedPointNet(transform=True)
+        self.hand_encoder = PublishedPointNet(transform=True)
         self.cvae = _Autoencoder(1024, latent, outputs)
 
     def condition(self, points: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from ..blocks.across_ranks import BatchNorm1d
-from .pointnet import ReferencePointNet
+from .pointnet import PublishedPointNet
 
 
 class ContactMapNet(nn.Module):
@@ -21,7 +21,7 @@ class ContactMapNet(nn.Module):
 
     def __init__(self, outputs: int = 10) -> None:
         super().__init__()
-        self.feat_o, self.feat_h = ReferencePointNet(transform=False), ReferencePointNet(transform=False)
+        self.feat_o, self.feat_h = PublishedPointNet(transform=False), PublishedPointNet(transform=False)
         self.conv1, self.conv2 = nn.Conv1d(1088, 512, 1), nn.Conv1d(512, 256, 1)
         self.conv3, self.conv4 = nn.Conv1d(256, 128, 1), nn.Conv1d(128, outputs, 1)
         self.bn1, self.bn2, self.bn3 = BatchNorm1d(512), BatchNorm1d(256), BatchNorm1d(128)

@@ -31,7 +31,7 @@ class SpatialTransform(nn.Module):
         return self.fc3(x).unflatten(-1, (3, 3)) + torch.eye(3, device=x.device, dtype=x.dtype)
 
 
-class ReferencePointNet(nn.Module):
+class PublishedPointNet(nn.Module):
     """3 -> 64 -> 128 -> 1024 with a maximum over the points.
 
     Args:

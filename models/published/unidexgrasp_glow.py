@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, linear, relu, softplus
 
 from ..blocks.across_ranks import BatchNorm1d, joint_moments
-from .pointnet import ReferencePointNet, initialise
+from .pointnet import PublishedPointNet, initialise
 
 _LEAST = 1e-3  # lower bound of initial standard deviations, and of the diagonal of U
 
@@ -329,7 +329,7 @@ class UniDexGraspGlow(nn.Module):
 
     def __init__(self, size: int = 25, *, steps: int = 21, width: int = 64, drop: float = 0.5) -> None:
         super().__init__()
-        self.encoder = ReferencePointNet(transform=True)
+        self.encoder = PublishedPointNet(transform=True)
         self.flow = ConditionalGlow(size, 1024, steps=steps, width=width, drop=drop)
         initialise(self.encoder)
 

@@ -125,7 +125,7 @@ def test_one_frame_rate_unless_others_are_allowed(make_sample: Maker) -> None:
         return data
 
     assert module(30.0).fps == module(30.1).fps == 30.0
-    with pytest.raises(DataError, match=r"expected one frame rate, found 15 to 30 fps; .* data.mixed_fps=true"):
+    with pytest.raises(DataError, match=r"expected one frame rate, found 15 to 30 fps; .* set mixed_fps=True"):
         _ = module(15.0).fps
     assert module(15.0, mixed_fps=True).fps == 30.0
 

@@ -318,7 +318,8 @@ class TestEveryDataSet:
         with caplog.at_level(logging.WARNING):
             for _ in range(2):
                 Observe(333)(grasps(ball(20).expand(2, -1, -1)), seeded())
-        assert caplog.messages == ["observations: of some objects, fewer than 333 points are visible; they are repeated"]
+        message = "observations: of some objects, fewer than 333 points are visible; they are repeated"
+        assert caplog.messages == [message]
 
 
 class TestErrors:

@@ -17,7 +17,7 @@ from dexzoo.datamodules.errors import DatasetNotFound
 from dexzoo.datamodules.realdex.recording import find_recordings
 from dexzoo.files.errors import BadFile, DataError, UnknownName
 from dexzoo.files.unpickle import PickleFileError, UnsafePickleError
-from dexzoo.hands.hand import load_hand
+from dexzoo.hands.load import load_hand
 
 Writer = Callable[..., Path]
 
@@ -166,11 +166,11 @@ class TestSplits:
         assert folds.split_hash != data.split_hash
 
     def test_an_unknown_name_is_answered_with_the_nearest(self) -> None:
-        with pytest.raises(UnknownName, match=r"data.split: .* found 'papers'; did you mean 'paper'"):
+        with pytest.raises(UnknownName, match=r"^split: .* found 'papers'; did you mean 'paper'"):
             RealDexMotion("x", split="papers")
-        with pytest.raises(UnknownName, match=r"data.on_bad: .* found 'skp'; did you mean 'skip'"):
+        with pytest.raises(UnknownName, match=r"^on_bad: .* found 'skp'; did you mean 'skip'"):
             RealDexMotion("x", on_bad="skp")
-        with pytest.raises(UnknownName, match=r"data.object_points: .* found 'meshes'; did you mean 'mesh'"):
+        with pytest.raises(UnknownName, match=r"^object_points: .* found 'meshes'; did you mean 'mesh'"):
             RealDexMotion("x", object_points="meshes")
 
 
@@ -182,7 +182,7 @@ class TestRoot:
         (tmp_path / "other").mkdir()
         (tmp_path / "other" / "readme.md").touch()
         found = {
-            "unset": "data.root is not set",
+            "unset": "`root` is not set",
             "absent": "no such folder",
             "file": "not a folder",
             "empty": "searched for final_data.npy at any depth and found none; it is empty",
@@ -192,7 +192,7 @@ class TestRoot:
             read(None if case == "unset" else tmp_path / case)
         message = str(error.value)
         assert found[case] in message
-        for part in ("github.com/4DVLab/RealDex", "licence", "data.root=", "data=demo", "<object>/<object>_<n>"):
+        for part in ("github.com/4DVLab/RealDex", "licence", "root=", "the demo data", "<object>/<object>_<n>"):
             assert part in message
         assert case == "unset" or str(tmp_path / case) in message
 
@@ -217,7 +217,7 @@ class TestBadFiles:
             ({"segment": ""}, "segment.txt: expected rows of two frame numbers.* found an empty file"),
             ({"segment": "0 5\n3"}, "segment.txt: expected rows of two frame numbers"),
             ({"segment": "start end"}, "segment.txt: expected rows .*, found could not convert string to float"),
-            ({"segment": None}, "segment.txt: .* found no such file; set data.whole_recordings=true"),
+            ({"segment": None}, "segment.txt: .* found no such file; set whole_recordings=True"),
             ({"rgbimage_timestamp": None}, "rgbimage_timestamp.txt: .* found no such file; or set data.fps"),
             ({"rgbimage_timestamp": "1.5\n1.6"}, "found 2 rows with a median step of 0.1 ns; or set data.fps"),
         ],
@@ -278,9 +278,7 @@ class TestBadFiles:
             np.load(tmp_path / "mug/mug_1_20240101/final_data.npy", allow_pickle=True).item() | {"qpos": qpos},
             allow_pickle=True,
         )
-        with pytest.raises(
-            BadFile, match=r"goal of segment \[0, 12\).*FFJ3.*data.limit_tolerance is 0.35 rad"
-        ) as error:
+        with pytest.raises(BadFile, match=r"goal of segment \[0, 12\).*FFJ3.*`limit_tolerance` is 0.35 rad") as error:
             read(tmp_path)
         for number in ("-0.26", "1.93", "1.57"):
             assert number in str(error.value)
@@ -289,9 +287,9 @@ class TestBadFiles:
     def test_no_mesh_of_the_object(self, write_recording: Writer, tmp_path: Path) -> None:
         write_recording()
         (tmp_path / "models" / "mug.obj").rename(tmp_path / "models" / "cup.obj")
-        with pytest.raises(BadFile, match=r"mug.obj: expected the mesh of mug, found cup there; set data.models="):
+        with pytest.raises(BadFile, match=r"mug.obj: expected the mesh of mug, found cup there; set models="):
             read(tmp_path)
-        with pytest.raises(BadFile, match=r"found no such folder; .* data.object_points=none"):
+        with pytest.raises(BadFile, match=r"found no such folder; .* object_points='none'"):
             read(tmp_path, models=tmp_path / "absent")
 
     def test_skipped_recordings_are_logged_and_counted(

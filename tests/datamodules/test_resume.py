@@ -33,8 +33,8 @@ class Clips(MotionDataModule):
     title = "clips"
 
     def __init__(self, samples: list[MotionSample], clips_per_batch: int | None = None, **options: Any) -> None:
-        super().__init__("three_joints", **options)
-        self.samples, self.clips_per_batch = samples, clips_per_batch
+        super().__init__("three_joints", clips_per_batch=clips_per_batch, **options)
+        self.samples = samples
 
     def load(self) -> list[MotionSample]:
         return self.samples

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from dexzoo.experiments.reports import figures, grasp_figures
+from dexzoo.experiments.reports import figures
 from dexzoo.geometry import render
+from dexzoo.metrics.tool import pictures
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -18,6 +19,6 @@ def _small_pictures() -> Iterator[None]:
         return render.render_scene(parts, camera, tuple(min(side, 48) for side in size), *ground)
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (figures, grasp_figures):
+        for module in (figures, pictures):
             patch.setattr(module, "render_scene", small)
         yield

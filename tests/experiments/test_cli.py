@@ -92,6 +92,7 @@ def test_no_verb_imports_what_is_slow_before_its_help() -> None:
                     ("files.names", ["nearest"]),
                     ("bench", ["names"]),
                     (None, ["run"]),
+                    (None, ["table3"]),
                 ), path
 
 
@@ -165,8 +166,8 @@ def test_the_help_of_run_shows_keys_and_comments_of_the_choices() -> None:
         "hand: shadow                     # hand of the model and the data",
         "model=grasp_cvae, as model.KEY",
         "data=demo_grasps, as data.KEY",  # what the model chooses
-        "refine=tta, as refine.KEY",
-        "n_samples: 10                # candidates of each test object",
+        "refine=dexzoo, as refine.KEY",
+        "n_samples: 10                # candidates per test object",
         "unidexgrasp",
     ):
         assert part in text

@@ -1,5 +1,6 @@
 """Every YAML composes and builds, every key is used, and every key says what it is."""
 
+import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,12 +8,16 @@ from types import SimpleNamespace
 import hydra
 import pytest
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
+from hydra.errors import InstantiationException
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from dexzoo import experiments
+from dexzoo.experiments.commandline import explain
 from dexzoo.experiments.commandline import help as run_help
+from dexzoo.experiments.commandline.keys import keyed
 from dexzoo.experiments.training.data import build_data
+from dexzoo.files.errors import DataError
 
 CONF = Path(experiments.__file__ or "").parent / "conf"
 FILES = sorted(CONF.rglob("*.yaml"))
@@ -41,7 +46,69 @@ def test_models_build(compose, name):
     cfg = compose(f"model={name}")
     task = instantiate(cfg.model, hand=cfg.hand)
     assert task.method == name
-    assert task.trainable == (name not in compose().references)
+    assert task.trainable == (name not in compose().baselines)
+
+
+@pytest.mark.parametrize("name", sorted({*choices("refine")} - {"none"}))
+def test_a_refinement_is_called_the_same_in_its_file_in_python_and_in_tables(compose, name):
+    assert instantiate(compose(f"refine={name}").refine).preset == name
+    table = json.loads((CONF.parents[1] / "docs/results.json").read_text())["table3"]
+    column = table["headings"].index("refine")
+    assert {row[column] for row in table["cells"]} - {*choices("refine")} <= {"off", "-"}
+
+
+@pytest.mark.parametrize("name", choices("data"))
+def test_errors_of_data_name_the_argument_in_python_and_the_key_in_a_run(compose, name):
+    cfg = compose(f"data={name}", "data.batch_size=0")
+    with pytest.raises(DataError, match=r"^batch_size: expected 1 or more, found 0$"):
+        get_class(cfg.data._target_)(hand="shadow", batch_size=0)
+    with pytest.raises(InstantiationException) as caught, keyed(cfg):
+        build_data(cfg.data)
+    assert explain.explain(caught.value, []) == "data.batch_size: expected 1 or more, found 0"
+
+
+@pytest.mark.parametrize("name", choices("model"))
+def test_errors_of_models_name_the_argument_in_python_and_the_key_in_a_run(compose, name):
+    wrong, message = {
+        "MotionSynthesis": ("model.goal_refine=[of]", "{}goal_refine: expected one of"),
+        "FlowSynthesis": ("model.goal_refine=[of]", "{}goal_refine: expected one of"),
+        "GraspGeneration": ("model.n_samples=0", "{}n_samples: expected 1 or more"),
+        "ContactPrediction": ("model.optimizer=null", "it needs {0}loss and {0}optimizer"),
+    }[compose(f"model={name}").model._target_.rpartition(".")[2]]
+    cfg = compose(f"model={name}", wrong)
+    with pytest.raises(InstantiationException) as caught:
+        instantiate(cfg.model, hand=cfg.hand)
+    assert message.format("") in str(caught.value.__cause__).replace("`", "")
+    with pytest.raises(InstantiationException) as caught, keyed(cfg):
+        instantiate(cfg.model, hand=cfg.hand)
+    assert message.format("model.").replace("model.loss", "`loss`" if "loss" not in cfg.model else "model.loss") in (
+        explain.explain(caught.value, [])
+    )
+
+
+def test_an_argument_becomes_the_key_that_it_came_from(compose):
+    """The object that raised says whose it is; one that is handed down has the key above; values are the command's."""
+    cfg = compose("model=grasp_cvae", "refine=dexzoo")
+    refiner = instantiate(cfg.refine)
+    module = build_data(cfg.data)
+
+    def told(text: str, *callers: object) -> str:
+        def raised(self: object, rest: tuple[object, ...]) -> None:
+            if rest:
+                raised(rest[0], rest[1:])
+            raise DataError(text)
+
+        with pytest.raises(DataError) as caught, keyed(cfg):
+            raised(callers[0], callers[1:])
+        return str(caught.value)
+
+    assert told("steps, patience: expected more", module, refiner) == "refine.steps, refine.patience: expected more"
+    assert told("hand: set hand='mano'; n_object_points=3", module) == "hand: set hand=mano; data.n_object_points=3"
+    assert (
+        told("max_epochs: see `eval_scales`, a.seed=1", module) == "trainer.max_epochs: see data.eval_scales, a.seed=1"
+    )
+    assert told("pose, points: found x=None", refiner) == "pose, refine.points: found x=None"
+    assert told("set observe=None, or train=True", module) == "set data.observe=null, or train=true"
 
 
 @pytest.mark.parametrize("name", OmegaConf.load(CONF / "schedules/default.yaml"))

@@ -159,7 +159,7 @@ def test_load_run_gives_the_same_numbers(finished):
 
 def test_evaluation_alone(finished, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    command("train=false", f"ckpt={finished[0]}", "figures.percentiles=[]", "references=[]", "name=evaluation")
+    command("train=false", f"ckpt={finished[0]}", "figures.percentiles=[]", "baselines=[]", "name=evaluation")
     rows = read_results(only_run(tmp_path, "evaluation") / "results.parquet")
     known = {(r["method"], r["refine"], r["clip"]): r for r in read_results(finished[0] / "results.parquet")}
     assert [r["mpjpe_cm"] for r in rows] == [known[r["method"], r["refine"], r["clip"]]["mpjpe_cm"] for r in rows]
@@ -169,7 +169,7 @@ def test_evaluation_alone(finished, tmp_path, monkeypatch):
 def test_a_run_of_another_network_is_named(keys, finished, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
-        command(*keys, f"ckpt={finished[0]}", "references=[]", "model.network.num_experts=2")
+        command(*keys, f"ckpt={finished[0]}", "baselines=[]", "model.network.num_experts=2")
     error = capsys.readouterr().err
     assert re.search(r"(best|last)\.ckpt: expected the weights of this network \(MotionSynthesis.*size mismatch", error)
     assert "Traceback" not in error
@@ -188,7 +188,7 @@ def test_a_precision_that_no_model_has_ends_before_anything_is_written(precision
 
 def test_init_from_starts_at_the_weights(finished, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    quiet = ["figures.percentiles=[]", "references=[]"]
+    quiet = ["figures.percentiles=[]", "baselines=[]"]
     command("trainer.max_epochs=1", "model.optimizer.lr=0", f"init_from={finished[0]}", *quiet)
     ours, theirs = (
         read_checkpoint(f / "checkpoints/best.ckpt")["state_dict"] for f in (only_run(tmp_path), finished[0])
@@ -205,7 +205,9 @@ def test_load_errors(finished, tmp_path):
     (tmp_path / "cut.ckpt").write_bytes((finished[0] / "checkpoints/best.ckpt").read_bytes()[:1000])
     with pytest.raises(RunError, match=r"cut\.ckpt: expected a checkpoint of plain tensors"):
         load_weights(task, tmp_path / "cut.ckpt")
-    with pytest.raises(RunError, match=r"contact_from: expected a grasp model, .* found MotionSynthesis"):
+    with pytest.raises(
+        ValueError, match="contact_from: expected a model with a contact predictor, 'motionnet' has none"
+    ):
         load_contact(task, finished[0])
     torch.save([1], tmp_path / "list.ckpt")
     with pytest.raises(RunError, match="expected a Lightning checkpoint with a `state_dict`, found list"):
@@ -237,7 +239,7 @@ def test_a_checkpoint_of_another_hand_or_network_is_refused(finished, tmp_path):
         load_weights(task, tmp_path / "hand.ckpt")
 
 
-def test_a_reference_alone_can_be_run_and_loaded(tmp_path, monkeypatch):
+def test_a_baseline_alone_can_be_run_and_loaded(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sys.argv = [
         "run.py",
@@ -245,7 +247,7 @@ def test_a_reference_alone_can_be_run_and_loaded(tmp_path, monkeypatch):
         "data.clips=24",
         "logger=none",
         "figures.percentiles=[]",
-        "references=[linear]",
+        "baselines=[linear]",
     ]
     run.main()
     GlobalHydra.instance().clear()
@@ -255,10 +257,40 @@ def test_a_reference_alone_can_be_run_and_loaded(tmp_path, monkeypatch):
     assert bool(task.fitted)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("data", "model"),
+    [
+        ("realdex", ["model=motionnet"]),
+        ("grab", ["model=motionnet"]),
+        ("dexgraspnet", ["model=contact_map"]),
+        (
+            "dexgraspnet",
+            ["model=grasp_cvae", "model.network.contact=null", "model.loss.contact=0", "data.eval_grasps=2"],
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_a_machine_without_data_runs_every_layout_to_its_table(data, model, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("REALDEX", "GRAB", "DEXGRASPNET", "MANO"):
+        monkeypatch.delenv(f"DEXZOO_{name}", raising=False)
+    quick = ["trainer=smoke", "logger=none", "figures.percentiles=[]", "references=[]", "data.batch_size=8"]
+    few = ["model.n_samples=2", "refine.steps=2"] if "grasp_cvae" in model[0] else []
+    sys.argv = ["run.py", f"data={data}", *model, *quick, *few]
+    run.main()
+    GlobalHydra.instance().clear()
+    folder = only_run(tmp_path, f"{model[0].partition('=')[2]}_{data}_demo")
+    assert read_results(folder / "results.parquet")
+    printed = capsys.readouterr().out
+    assert f"DEXZOO_{data.upper()} are not set: using demo data" in printed
+    assert printed.count("mean ± standard deviation") == 1
+
+
 KILLED = """
 import os, runpy, signal, sys
 import lightning as L
-from dexzoo.experiments import callbacks
+from dexzoo.experiments.training import callbacks
 
 class KillAt(L.Callback):
     def __init__(self, step, by):
@@ -283,7 +315,7 @@ def killed(folder: Path, step: int, by: str, *args: str) -> subprocess.Completed
 
 @pytest.mark.slow
 def test_a_terminated_run_does_not_look_finished(tmp_path):
-    done = killed(tmp_path, 1, "SIGTERM", "references=[]")
+    done = killed(tmp_path, 1, "SIGTERM", "baselines=[]")
     assert done.returncode == 128 + signal.SIGTERM
     assert done.stderr.endswith("stopped by SIGTERM; it had no checkpoint yet: start it again\n")
     assert not (only_run(tmp_path) / "metrics.json").exists()
@@ -291,7 +323,7 @@ def test_a_terminated_run_does_not_look_finished(tmp_path):
 
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on_and_that_works(tmp_path, monkeypatch):
-    quick = ["references=[]", "figures.percentiles=[]", "trainer.max_epochs=2"]
+    quick = ["baselines=[]", "figures.percentiles=[]", "trainer.max_epochs=2"]
     done = killed(tmp_path, 3, "SIGINT", *quick)
     assert done.returncode == 130
     assert done.stderr.splitlines()[-1] == "stopped by Ctrl-C; ckpt=last goes on with this run"
@@ -310,7 +342,7 @@ def test_ctrl_c_says_how_to_go_on_and_that_works(tmp_path, monkeypatch):
 def test_a_killed_run_resumes_bit_for_bit(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     args = ["trainer.max_epochs=4", "trainer.limit_train_batches=3", "data.batch_size=32"]
-    args += ["figures.percentiles=[]", "references=[]"]
+    args += ["figures.percentiles=[]", "baselines=[]"]
     command(*args, "name=unbroken")
 
     done = killed(tmp_path, 8, "SIGKILL", *args, "name=broken")
@@ -362,7 +394,7 @@ def test_two_processes_leave_one_run(tmp_path):
 @pytest.mark.slow
 def test_a_sweep_ends_with_one_merged_table(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    quick = ["figures.percentiles=[]", "references=[timed]", "trainer.limit_train_batches=1"]
+    quick = ["figures.percentiles=[]", "baselines=[timed]", "trainer.limit_train_batches=1"]
     command("--multirun", "seed=0,1", "name=sweep", *quick)
     folder = only_run(tmp_path, "sweep")
     assert [OmegaConf.load(folder / f"{i}/config.yaml").seed for i in range(2)] == [0, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import pickle
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from dexzoo.grasps import asset as assets
 from dexzoo.grasps.asset import ObjectAsset
 from tests.geometry.test_solids import box, joined
 
-SAMPLE = Path(__file__).parents[2].parent / "shared" / "data" / "dexgraspnet_sample" / "meshdata"
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT.parent / "shared" / "data" / "dexgraspnet_sample" / "meshdata"
 
 
 @pytest.fixture(autouse=True)
@@ -119,6 +121,33 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
     trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]]).export(path)
     with pytest.raises(MeshError, match=r"open.stl: expected a closed surface, found 3 edges"):
         ObjectAsset.from_file(path)
+
+
+def test_a_refused_file_is_read_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, read = tmp_path / "open.stl", assets.load_mesh
+    trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]]).export(path)
+    seen = []
+    monkeypatch.setattr(assets, "load_mesh", lambda path: seen.append(path) or read(path))
+    for _ in range(2):
+        with pytest.raises(MeshError, match=r"sheet: expected a closed surface, found 3 edges"):
+            assets.load_asset(path, "sheet")
+    assert len(seen) == 1
+    trimesh.creation.box((1, 1, 1)).export(path)
+    assert assets.load_asset(path, "sheet").volume == pytest.approx(1, rel=1e-3)
+
+
+def test_objects_of_files_are_kept_in_one_place() -> None:
+    """No other function that remembers its results returns an object."""
+    keepers = []
+    for path in sorted(ROOT.glob("[a-z]*/**/*.py")):
+        for node in ast.walk(ast.parse(path.read_text())) if path.relative_to(ROOT).parts[0] != "tests" else ():
+            if isinstance(node, ast.FunctionDef) and node.returns is not None:
+                remembers = any(
+                    "cache" in ast.unparse(d) and "property" not in ast.unparse(d) for d in node.decorator_list
+                )
+                if remembers and "ObjectAsset" in ast.unparse(node.returns):
+                    keepers.append(f"{path.relative_to(ROOT)}: {node.name}")
+    assert keepers == ["grasps/asset.py: _read_asset"]
 
 
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="no samples of DexGraspNet beside the project")

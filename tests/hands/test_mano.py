@@ -15,7 +15,7 @@ from dexzoo.hands.check import findings
 from dexzoo.hands.mano import SkinPoints
 from dexzoo.hands.mano_model import ManoModelNotFound
 from dexzoo.hands.mano_standin import standin, write_standin
-from dexzoo.hands.mujoco_model import hand_mjcf
+from dexzoo.hands.mujoco_model import hand_spec
 from dexzoo.hands.spec import SPECS
 
 
@@ -166,7 +166,7 @@ def _from(file, tmp_path):
 
 def test_absent_model(monkeypatch, tmp_path):
     monkeypatch.delenv("DEXZOO_MANO", raising=False)
-    for expected in ("https://mano.is.tue.mpg.de", "non-commercial", "DEXZOO_MANO", "hand=mano_skeleton"):
+    for expected in ("https://mano.is.tue.mpg.de", "non-commercial", "DEXZOO_MANO", "mano_skeleton"):
         with pytest.raises(ManoModelNotFound, match=expected):
             load_hand("mano")
     monkeypatch.setenv("DEXZOO_MANO", str(tmp_path))
@@ -214,7 +214,7 @@ def test_a_truncated_model(tmp_path, model_file):
 
 def test_ball_joints_have_no_simulation_model(hand):
     with pytest.raises(HandError, match="expected a hand of hinges and slides, found the ball joints index1"):
-        hand_mjcf(hand)
+        hand_spec(hand).compile()
 
 
 def test_conversion_to_a_hand_without_a_map(hand):

@@ -34,10 +34,10 @@ def test_vector_round_trip_and_order():
 
 
 def test_relative_and_moved_are_matrix_products():
-    pose, reference = _poses(4), _poses(4, seed=1)
-    relative = pose.relative_to(reference)
-    torch.testing.assert_close(_matrix(relative), torch.linalg.inv(_matrix(reference)) @ _matrix(pose))
-    back = relative.moved_by(reference.rotation, reference.translation)
+    pose, other = _poses(4), _poses(4, seed=1)
+    relative = pose.relative_to(other)
+    torch.testing.assert_close(_matrix(relative), torch.linalg.inv(_matrix(other)) @ _matrix(pose))
+    back = relative.moved_by(other.rotation, other.translation)
     torch.testing.assert_close(_matrix(back), _matrix(pose))
 
 

@@ -7,7 +7,7 @@ import torch
 
 from dexzoo.hands import HandError, HandPose, load_hand
 from dexzoo.hands.check import findings
-from dexzoo.hands.mujoco_model import hand_mjcf
+from dexzoo.hands.mujoco_model import hand_spec
 from tests.verbs import status_of
 
 
@@ -73,7 +73,7 @@ def test_gradient_through_a_mimic_joint(pincer):
 
 def test_simulation_model_follows_the_same_kinematics(pincer):
     hand = load_hand(pincer).double()
-    model = hand_mjcf(hand, servos=True)
+    model = hand_spec(hand, servos=True).compile()
     assert [model.actuator(i).name for i in range(model.nu)] == list(hand.joint_names)
     data = mujoco.MjData(model)
     pose = _pose(hand, 5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -11,11 +13,22 @@ from dexzoo.grasps.asset import ObjectAsset
 from dexzoo.grasps.posed import PosedGrasps
 from dexzoo.hands import HandPose, load_hand
 from dexzoo.metrics import grasp as classes
-from dexzoo.metrics.columns import LEGACY, METRICS, TABLE3, GraspMetrics, columns, grasp_errors
+from dexzoo.metrics.base import SampleMetric, measured
+from dexzoo.metrics.columns import (
+    CONTACT_MAPS,
+    MOTIONS,
+    TABLE3,
+    GraspMetrics,
+    columns,
+    grasp_columns,
+    grasp_errors,
+)
+from dexzoo.metrics.contact_map import ContactF1
 from dexzoo.metrics.grasp import GraspMetric
+from dexzoo.metrics.motion import LargestPenetration
 from tests.oracles.motion import mean_and_sd
 
-ALL = [column for group in (*METRICS.values(), *LEGACY.values()) for column in group]
+LISTS = ([*grasp_columns(), *grasp_columns(legacy=True)], MOTIONS, CONTACT_MAPS)
 
 
 @pytest.fixture(scope="module")
@@ -36,21 +49,49 @@ def batches(tmp_path_factory: pytest.TempPathFactory) -> list[PosedGrasps]:
     patch.undo()
 
 
-@pytest.mark.parametrize("column", ALL, ids=lambda c: c.key)
-def test_key_says_the_unit_and_the_docstring_the_rest(column: type[GraspMetric]) -> None:
-    suffix = {"cm": "_cm", "cm^3": "_cm3", "deg": "_deg"}.get(column.unit, "")
-    assert column.key.endswith(suffix)
-    assert column.per_si == {"cm": 1e2, "cm^3": 1e6, "deg": 180 / np.pi}.get(column.unit, 1.0)
+SUFFIX = {"cm": "_cm", "cm^2": "_cm2", "cm^3": "_cm3", "deg": "_deg", "m/s^2": "_m_s2", "m^2 x 100": "_paper"}
+PER_SI = {"cm": 1e2, "cm^2": 1e4, "cm^3": 1e6, "deg": 180 / np.pi, "m^2 x 100": 1e2}
+GRASP_TITLES = [
+    *("p.dist (cm)", "s.i.vol (cm³)", "hand-object (cm³)", "sim.disp (cm)", "held in six directions", "Q1", "contact"),
+    *("spread, place (cm)", "spread, turn (°)", "spread, joints (°)"),
+    *("p.dist (cm)", "hand-object (cm³)", "sim.disp (cm)"),  # legacy
+]
+MOTION_TITLES = [
+    *("MPJPE (cm)", "palm (cm)", "fingers (cm)", "AVE (cm²)", "AVE (m²·100)", "vertex offset (cm)"),
+    *("surface offset (cm)", "min distance (cm)", "its error (cm)", "depth, last frame (cm)", "depth, on the way (cm)"),
+]
+MAP_TITLES = ["bin accuracy", "F1 at 5 mm", "mean error", "calibration error"]
+
+
+@pytest.mark.parametrize("column", [c for some in LISTS for c in some], ids=lambda c: f"{c.__name__}-{c.key}")
+def test_key_says_the_unit_and_the_docstring_the_rest(column: type[SampleMetric]) -> None:
+    assert column.key.endswith(SUFFIX.get(column.unit, ""))
+    assert column.per_si == PER_SI.get(column.unit, 1.0)
     text = (column.__doc__ or "").lower()
-    better = {False: "lower is better", True: "higher is better", None: "best"}[column.higher_is_better]
-    assert better in text or (column.higher_is_better is None and "neither" in text)
+    words = {False: "lower is better", True: "higher is|better|higher is more", None: "best|neither"}
+    assert any(word in " ".join(text.split()) for word in words[column.higher_is_better].split("|"))
+    assert column.better() == {False: "lower", True: "higher", None: "-"}[column.higher_is_better]
     assert column.source
-    assert 10 < len(column.definition()) < 120
+    assert 5 < len(column.definition()) < 120
+    assert column.inputs()
 
 
-def test_keys_are_unique() -> None:
-    keys = [column.key for column in ALL]
+@pytest.mark.parametrize(("some", "titles"), zip(LISTS, (GRASP_TITLES, MOTION_TITLES, MAP_TITLES), strict=True))
+def test_keys_are_unique_and_tables_have_these_columns(some: Sequence[type[SampleMetric]], titles: list[str]) -> None:
+    keys = [column.key for column in some]
     assert len(set(keys)) == len(keys)
+    found = [column.title() for column in some if column.heading]
+    assert [title for title in found if title in titles] == titles  # a new metric adds its own
+
+
+def test_a_metric_of_tensors_takes_its_inputs_by_name_or_place_and_leaves_others_out() -> None:
+    inputs = {"pred_touch": torch.tensor([[True, False]]), "target_touch": torch.tensor([[True, True]])}
+    named, placed = ContactF1(), ContactF1()
+    named.update(**inputs, mask=torch.ones(1))
+    placed.update(*inputs.values())
+    assert named.compute() == placed.compute() == pytest.approx(2 / 3)
+    assert measured(CONTACT_MAPS, inputs).keys() == {"contact_f1"}
+    assert measured([LargestPenetration], {"largest_depth": torch.tensor([0.02])})["penetration_max_cm"].item() == 2.0
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import trimesh
 
 from dexzoo.grasps.files import GraspSet, load_grasps, save_grasps, write_dexgraspnet
 from dexzoo.grasps.grasp_set import AXES, GraspFileError
-from dexzoo.hands.hand import load_hand
+from dexzoo.hands.load import load_hand
 from dexzoo.hands.pose import HandPose
 from tests.verbs import status_of
 

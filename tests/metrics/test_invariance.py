@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from dexzoo.grasps import PosedGrasps
 from dexzoo.grasps.asset import ObjectAsset
-from dexzoo.hands.hand import load_hand
+from dexzoo.hands.load import load_hand
 from dexzoo.metrics import METRICS, grasp_errors
 from dexzoo.metrics.columns import columns
 from dexzoo.metrics.functional.q1 import q1

@@ -14,16 +14,16 @@ from dexzoo.metrics.base import SampleMetric
 from tests.oracles.motion import mean_and_sd
 
 Batch = Mapping[str, Tensor]
-Reference = Callable[..., float]
+Oracle = Callable[..., float]
 """Takes one sample's inputs as numpy arrays by the names of `update`, returns its value in the reported unit."""
 
 
 class MetricTester:
-    """Checks a metric against a reference that knows one sample.
+    """Checks a metric against an oracle that knows one sample.
 
     Args:
         make: builds the metric, takes `output`.
-        reference: value of one sample.
+        oracle: value of one sample.
         batches: keyword arguments of `update`, each tensor with the batch first; at least two batches.
         rtol: relative tolerance.
     """
@@ -31,12 +31,12 @@ class MetricTester:
     def __init__(
         self,
         make: Callable[..., SampleMetric],
-        reference: Reference,
+        oracle: Oracle,
         batches: Sequence[Batch],
         rtol: float = 1e-5,
     ) -> None:
         self.make, self.batches, self.rtol = make, batches, rtol
-        values = [_reference_of(reference, batch) for batch in batches]
+        values = [_oracle_value_of(oracle, batch) for batch in batches]
         self.expected = mean_and_sd(np.concatenate(values))
         self.expected_first = mean_and_sd(values[0])
 
@@ -113,9 +113,9 @@ def check_padding_is_ignored(
         torch.testing.assert_close(function(**filled, mask=mask), expected, rtol=0, atol=0, equal_nan=True)
 
 
-def _reference_of(reference: Reference, batch: Batch) -> np.ndarray:
+def _oracle_value_of(oracle: Oracle, batch: Batch) -> np.ndarray:
     samples = ({k: v[i].double().numpy() for k, v in batch.items()} for i in range(_size(batch)))
-    return np.array([reference(**sample) for sample in samples], dtype=np.float64)
+    return np.array([oracle(**sample) for sample in samples], dtype=np.float64)
 
 
 def _size(batch: Batch) -> int:

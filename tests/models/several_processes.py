@@ -95,7 +95,8 @@ class Step(nn.Module):
             return task.losses(batch)[0]
         if isinstance(task, GraspGeneration):
             terms = task.network(batch)
-            return weighted_sum({name: terms[name] for name in task.weights}, task.weights)
+            weights = task.weights_at(1.0)
+            return weighted_sum({name: terms[name] for name in weights}, weights)
         return task.network.loss(*task._predict(batch, torch.default_generator))
 
 
@@ -201,7 +202,7 @@ def data_of(task: Any) -> Any:
     """The same samples a step whatever the number of processes."""
     options: dict[str, Any] = {"batch_size": SAMPLES // world()[0], "eval_batch_size": 1}
     if isinstance(task, MotionSynthesis):
-        return Clips(min_windows_per_epoch=0, **options)
+        return Clips(min_windows_per_epoch=0, clips_per_batch=task.clips_per_batch, **options)
     objects = ["mug", "bottle", "bowl", "jar", "tea_box", "spray"]
     return DemoGrasps(objects=objects, min_grasps_per_epoch=0, n_object_points=64, eval_grasps=2, **options)
 

@@ -24,8 +24,9 @@ class SmallMotions(MotionDataModule):
     title = "six clips"
     is_demo = True
 
-    def __init__(self, folder: Path, points: int = 64) -> None:
-        super().__init__(batch_size=4, eval_batch_size=2, min_windows_per_epoch=0, first_window_weight=1)
+    def __init__(self, folder: Path, points: int = 64, clips_per_batch: int | None = None) -> None:
+        small = {"batch_size": 4, "eval_batch_size": 2, "min_windows_per_epoch": 0, "first_window_weight": 1}
+        super().__init__(clips_per_batch=clips_per_batch, **small)
         self.mesh, self.points = folder / "box.obj", points
 
     def load(self):

@@ -87,7 +87,8 @@ class LaterSteps(L.Callback):
 def test_training_validation_and_test(name, place, tmp_path):
     """With the refinement of grasps and the draws and rollouts of motions; no step waits for what is not allowed."""
     task = small_task(name)
-    data = SmallMotions(tmp_path) if name in MOTION else SmallGrasps(tmp_path)
+    clips = {"clips_per_batch": task.clips_per_batch} if name in MOTION else {}
+    data = SmallMotions(tmp_path, **clips) if name in MOTION else SmallGrasps(tmp_path)
     limits = {"max_epochs": 1, "limit_train_batches": 2, "limit_val_batches": 1, "limit_test_batches": 1}
     with on(place) as (_, trainer, waits):
         later = LaterSteps(waits)
@@ -97,7 +98,7 @@ def test_training_validation_and_test(name, place, tmp_path):
         trainer(tmp_path, **limits).test(task, data, verbose=False)
     assert surprising(later.found) == []
     modes = {row["refine"] for row in task.results}
-    assert modes >= ({"off", "tta"} if name in GRASP else {"off"} if name in MOTION else {"-"})
+    assert modes >= ({"off", "dexzoo"} if name in GRASP else {"off"} if name in MOTION else {"-"})
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -149,7 +150,7 @@ def test_a_fit_of_a_rollout_to_its_goal(name, place, clips, batch, monkeypatch):
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(
     ("preset", "hand_distance"),
-    [("ours", "grid"), ("official", "primitives"), pytest.param("ours", "primitives", marks=pytest.mark.slow)],
+    [("dexzoo", "grid"), ("unidexgrasp", "primitives"), pytest.param("dexzoo", "primitives", marks=pytest.mark.slow)],
 )
 def test_refinement(preset, hand_distance, place, grasps):
     """Of grasps of two objects with a table, towards a contact map; more steps make the host wait no more often."""
@@ -163,7 +164,7 @@ def test_refinement(preset, hand_distance, place, grasps):
             found = refiner(hand, there.pose, there.object_points, contact, plane.to(device))
             counts.append(Counter(waits))
         assert found.pose.joints.device == found.end.device == device
-        assert (found.end <= found.start).all() or preset == "official"
+        assert (found.end <= found.start).all() or preset == "unidexgrasp"
     assert surprising((counts[1] - counts[0]).elements()) == []
 
 

@@ -31,8 +31,8 @@ def make_trainer(folder, precision, **options):
     return L.Trainer(default_root_dir=folder, precision=precision, enable_checkpointing=False, **quiet, **limits)
 
 
-def data_of(name, folder):
-    return SmallMotions(folder) if name in MOTION else SmallGrasps(folder)
+def data_of(name, task, folder):
+    return SmallMotions(folder, clips_per_batch=task.clips_per_batch) if name in MOTION else SmallGrasps(folder)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -40,7 +40,8 @@ def test_bf16_mixed_trains_near_float32_and_measures_in_float32(name, tmp_path):
     """The first loss is that of float32 within 2 %; validation and test of the same weights are equal to the bit."""
     losses = {}
     for precision in ("32-true", "bf16-mixed"):
-        task, data, first = small_task(name), data_of(name, tmp_path), FirstLoss()
+        task, first = small_task(name), FirstLoss()
+        data = data_of(name, task, tmp_path)
         options = {"limit_train_batches": 1, "limit_val_batches": 0} if precision == "32-true" else {}
         trainer = make_trainer(tmp_path, precision, callbacks=[first], **({"limit_train_batches": 2} | options))
         torch.manual_seed(0)
@@ -61,7 +62,8 @@ def test_bf16_mixed_trains_near_float32_and_measures_in_float32(name, tmp_path):
 @pytest.mark.parametrize("name", ["motionnet", "grasp_cvae"])
 def test_only_layers_see_bfloat16(name, tmp_path):
     """Their products are rounded; kinematics and gradients are float32, and no hook stays."""
-    task, data = small_task(name), data_of(name, tmp_path)
+    task = small_task(name)
+    data = data_of(name, task, tmp_path)
     data.setup()
     batch = next(iter(data.train_dataloader()))
     seen = {"layer": set(), "hand": set()}
@@ -112,7 +114,7 @@ def test_another_precision_is_refused_before_the_training(precision, reason, tmp
 
 @pytest.mark.parametrize("precision", ["16-mixed", "64-true", "transformer-engine", 16])
 def test_names_that_are_refused(precision):
-    with pytest.raises(ValueError, match=r"trainer.precision: expected 32-true, or bf16-mixed"):
+    with pytest.raises(ValueError, match=r"^precision: expected 32-true, or bf16-mixed"):
         check_precision(precision)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -50,7 +51,7 @@ def test_a_test_of_a_model_that_draws_does_not_depend_on_its_batches(batch_size:
 
 def test_objects_of_a_test_do_not_share_their_draws(tmp_path: Any) -> None:
     task = GRASP["grasp_cvae"].make()
-    task.metrics, task.n_samples = ("contact",), 2
+    task.candidates = replace(task.candidates, metrics=("contact",), n_samples=2)
     task.has_contact.fill_(True)
     seeds: list[float] = []
     sample = task.network.sample

@@ -7,7 +7,7 @@ test_grasp_models.py. Then `python -m tests.models.freeze` writes its outputs to
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -147,6 +147,7 @@ def small_task(name: str) -> Task:
     """Any of these models for a short run: grasps are drawn twice, refined by ours and measured by their contact."""
     task: Any = (MOTION | GRASP | PREDICTORS)[name].make()
     if name in GRASP:
-        task.n_samples, task.metrics, task.refine = 2, ("contact",), Refiner(steps=2, points=32)
+        refine = Refiner(steps=2, points=32)
+        task.candidates = replace(task.candidates, n_samples=2, metrics=("contact",), refine=refine)
         task.has_contact.fill_(True)  # its weights are random
     return task

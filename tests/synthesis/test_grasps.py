@@ -7,7 +7,7 @@ import torch
 from dexzoo.files.errors import BadFile, DataError
 from dexzoo.geometry.sampling import sample_surface
 from dexzoo.geometry.sdf import SignedDistance
-from dexzoo.hands.hand import load_hand
+from dexzoo.hands.load import load_hand
 from dexzoo.simulation.hold import SLIP, HoldTest
 from dexzoo.synthesis.grasps import MAX_PENETRATION, SHIPPED, STAND, join_grasps, load_grasps, save_grasps
 from dexzoo.synthesis.objects import object_mesh, object_names

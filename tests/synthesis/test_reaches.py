@@ -9,7 +9,7 @@ import trimesh
 
 from dexzoo.geometry.rotations import geodesic_distance
 from dexzoo.geometry.sdf import DistanceGrid, SignedDistance
-from dexzoo.hands.hand import load_hand
+from dexzoo.hands.load import load_hand
 from dexzoo.hands.pose import HandPose
 from dexzoo.synthesis.clips import make_clips
 from dexzoo.synthesis.grasps import load_grasps

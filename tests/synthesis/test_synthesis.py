@@ -7,7 +7,7 @@ import trimesh
 
 from dexzoo.geometry.sdf import DistanceGrid
 from dexzoo.hands.anatomy import Anatomy
-from dexzoo.hands.hand import load_hand
+from dexzoo.hands.load import load_hand
 from dexzoo.hands.pose import HandPose
 from dexzoo.losses.energies import place_capsules, segment_distance, self_penetration_depth, separate_capsules
 from dexzoo.synthesis import generate as generate_module

@@ -15,7 +15,8 @@ from ....datamodules.grasps import GraspDataModule
 from ....datamodules.transforms import PerturbHand
 from ....datamodules.types import GraspBatch
 from ....losses.contact import contact_bins, soft_contact
-from ....metrics.functional.contact_map import calibration_error, contact_f1
+from ....metrics.base import measured
+from ....metrics.columns import CONTACT_MAPS
 from ...task import Row, Task, draw_generator
 from .model import ContactPredictor
 
@@ -24,8 +25,8 @@ CONTACT = 0.005
 _TOUCHES = float(soft_contact(torch.tensor(CONTACT)))
 
 
-class ContactPrediction(Task):
-    """Trains a contact predictor on perturbed true grasps (RealDex, section 4.2).
+class ContactPrediction(Task[ContactPredictor, GraspDataModule]):
+    """Trains a contact predictor on hands moved off true grasps (RealDex, section 4.2).
 
     In the test every grasp gets a row of errors, and a second one, `perturbed hand`, for the contact map of the
     perturbed hand itself: the value of the predictor is the difference.
@@ -55,6 +56,11 @@ class ContactPrediction(Task):
     ) -> None:
         super().__init__(network, hand, optimizer, scheduler, method)
         self.perturb, self.n_points = perturb, n_points
+
+    @property
+    def contact_predictor(self) -> ContactPredictor:
+        """The network."""
+        return self.network
 
     def facts(self) -> dict[str, Any]:
         """Hash of the split."""
@@ -129,8 +135,8 @@ class ContactPrediction(Task):
     def _errors(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
         network = self.network
         touches = network.probability(logits, _TOUCHES) >= 0.5
-        errors = _map_errors(network.expected(logits), network.mode(logits), touches, target, network.bins)
-        return errors | {"calibration_error": calibration_error(logits, target)}
+        maps = (network.expected(logits), network.mode(logits), touches)
+        return _map_errors(*maps, target, network.bins, logits=logits)
 
 
 def _generators(batch: GraspBatch) -> list[torch.Generator]:
@@ -138,14 +144,10 @@ def _generators(batch: GraspBatch) -> list[torch.Generator]:
     return [draw_generator(0, name) for name in batch.names]
 
 
-def _map_errors(expected: Tensor, likeliest: Tensor, touches: Tensor, target: Tensor, bins: int) -> dict[str, Tensor]:
-    """Errors of contact maps (B, N) in [0, 1], one value per grasp, from expected values, likeliest values, and
-    touching points.
-
-    The accuracy is that of the network's `bins` classes: fewer classes are easier.
-    """
-    return {
-        "bin_accuracy": (contact_bins(likeliest, bins) == contact_bins(target, bins)).double().mean(1),
-        "contact_f1": contact_f1(touches, target >= _TOUCHES),
-        "contact_mae": (expected - target).abs().mean(1),
-    }
+def _map_errors(
+    expected: Tensor, likeliest: Tensor, touches: Tensor, target: Tensor, bins: int, **inputs: Tensor
+) -> dict[str, Tensor]:
+    """Errors of contact maps (B, N) in [0, 1], one value per grasp: mean, likeliest value, and which points touch."""
+    inputs |= {"pred_bins": contact_bins(likeliest, bins), "target_bins": contact_bins(target, bins)}
+    inputs |= {"pred_touch": touches, "target_touch": target >= _TOUCHES, "expected": expected, "target": target}
+    return measured(CONTACT_MAPS, inputs)

@@ -20,13 +20,13 @@ from ..contact.model import ContactPredictor
 from .clouds import cloud_fields
 from .fields import ObjectFields
 from .nearest import Cloud
-from .terms import OfficialTerms, OursTerms, Scene
+from .terms import DexzooTerms, Scene, UniDexGraspTerms
 
-Preset = Literal["ours", "official"]
+Preset = Literal["dexzoo", "unidexgrasp"]
 Felt = Literal["cloud", "mesh"]
 Terms = Callable[[HandPose, Scene], dict[str, Tensor]]
 
-OURS: Mapping[str, float] = {
+DEXZOO: Mapping[str, float] = {
     "contact": 0.02,
     "penetration": 150.0,
     "attraction": 60.0,
@@ -35,7 +35,7 @@ OURS: Mapping[str, float] = {
     "table": 100.0,
 }
 """Weights of our terms; lengths are in metres."""
-OFFICIAL: Mapping[str, float] = {"contact": 0.07, "penetration": 10_000.0, "repulsion": 10.0, "table": 1_000.0}
+UNIDEXGRASP: Mapping[str, float] = {"contact": 0.07, "penetration": 10_000.0, "repulsion": 10.0, "table": 1_000.0}
 """UniDexGrasp's `eval_config.yaml`; its E_dis has weight 0 and is omitted."""
 
 _LOOK = 10
@@ -47,7 +47,7 @@ class Refined:
     """B grasps after refinement.
 
     Attributes:
-        pose: HandPose (B,), frame of the given poses, joints within their limits (not so for the official preset).
+        pose: HandPose (B,), frame of the given poses, joints within their limits (not so for preset "unidexgrasp").
         start: (B,), energy of the given pose, with joints moved into their limits.
         end: (B,), energy of `pose`.
         steps: (B,), int64, steps until the grasp had converged.
@@ -113,13 +113,13 @@ class Refiner:
     The variables are a translation and a rotation vector in the frame of the given hand, and the joints. The result is
     therefore equivariant to rotations of the object, and no grasp depends on others in the batch.
 
-    Preset "ours": steps per group that fade out, joint limits by projection, the best iterate of each grasp; grasps
+    Preset "dexzoo": steps per group that fade out, joint limits by projection, the best iterate of each grasp; grasps
     that have converged leave the batch. The terms are depths beyond `squeeze`, the gaps of the fingers that are near
     the surface, closure of their pushes, repulsion within the hand, the table, and the contact map where there is one.
-    Preset "official": one step length, 300 steps, last iterate, limits left alone, squared depths, sums.
+    Preset "unidexgrasp": one step length, 300 steps, last iterate, limits left alone, squared depths, sums.
 
     Args:
-        preset: "ours" or "official"; the other arguments replace its values.
+        preset: "dexzoo" or "unidexgrasp"; the other arguments replace its values.
         steps: largest number of steps.
         weights: weights of terms by name; 0 omits a term from the sum.
         step: step lengths: metres, radians of the hand, radians of the joints.
@@ -134,7 +134,7 @@ class Refiner:
             a method sees, or the true "mesh", on which grasps are measured later.
 
     Attributes:
-        mode: the name of the preset in tables.
+        preset: its name, also in tables.
 
     Raises:
         ValueError: an unknown preset, distance, weight or kind of fields, a number that is not positive, or meshes for
@@ -143,7 +143,7 @@ class Refiner:
 
     def __init__(
         self,
-        preset: Preset = "ours",
+        preset: Preset = "dexzoo",
         steps: int = 300,
         weights: Mapping[str, float] | None = None,
         step: tuple[float, float, float] | None = None,
@@ -155,9 +155,9 @@ class Refiner:
         patience: int = 40,
         fields: Felt = "cloud",
     ) -> None:
-        known = {"ours": OURS, "official": OFFICIAL}
+        known = {"dexzoo": DEXZOO, "unidexgrasp": UNIDEXGRASP}
         if preset not in known:
-            raise ValueError(f"preset: expected 'ours' or 'official', found {preset!r}")
+            raise ValueError(f"preset: expected 'dexzoo' or 'unidexgrasp', found {preset!r}")
         self.weights = {**known[preset], **(weights or {})}
         unknown = set(self.weights) - set(known[preset])
         if unknown:
@@ -168,13 +168,12 @@ class Refiner:
             raise ValueError(f"steps, patience: expected at least 1, found {steps} and {patience}")
         if fields not in ("cloud", "mesh"):
             raise ValueError(f"fields: expected 'cloud' or 'mesh', found {fields!r}")
-        if fields == "mesh" and (preset != "ours" or hand_distance != "grid"):
+        if fields == "mesh" and (preset != "dexzoo" or hand_distance != "grid"):
             used = f"preset {preset!r}, hand_distance {hand_distance!r}"
-            raise ValueError(f"fields: expected 'cloud', as only preset 'ours' by 'grid' feels meshes, found {used}")
-        self.fields = fields
-        self.ours = preset == "ours"
-        self.mode = "tta" if self.ours else "official"
-        self.step = step or ((0.002, 0.01, 0.01) if self.ours else (1e-3, 1e-3, 1e-3))
+            raise ValueError(f"fields: expected 'cloud', as only preset 'dexzoo' by 'grid' feels meshes, found {used}")
+        self.preset, self.fields = preset, fields
+        self.mended = preset == "dexzoo"
+        self.step = step or ((0.002, 0.01, 0.01) if self.mended else (1e-3, 1e-3, 1e-3))
         self.steps, self.points, self.hand_distance = steps, points, hand_distance
         self.reach, self.squeeze, self.tip_pull, self.patience = reach, squeeze, tip_pull, patience
 
@@ -219,10 +218,12 @@ class Refiner:
         plane: Tensor | None,
         meshes: ObjectFields | None,
     ) -> Refined:
-        if not self.ours:
-            return self._descend(hand, pose, self._scene(hand, pose, points, contact, plane, None), OfficialTerms(hand))
+        if not self.mended:
+            return self._descend(
+                hand, pose, self._scene(hand, pose, points, contact, plane, None), UniDexGraspTerms(hand)
+            )
         start = replace(pose, joints=hand.clamp(pose.joints))
-        terms = OursTerms(hand, self.squeeze, self.weights["closure"] > 0)
+        terms = DexzooTerms(hand, self.squeeze, self.weights["closure"] > 0)
         scene = self._pull(terms, start, self._scene(hand, start, points, contact, plane, meshes))
         return self._descend(hand, start, scene, terms)
 
@@ -235,7 +236,7 @@ class Refiner:
         plane: Tensor | None,
         meshes: ObjectFields | None,
     ) -> Scene:
-        by_grid = self.ours and self.hand_distance == "grid"
+        by_grid = self.mended and self.hand_distance == "grid"
         fields = (cloud_fields(points) if self.fields == "cloud" else meshes) if by_grid else None
         target = None if contact is None else predict_target(contact, pose, points)
         needed = target is not None or fields is None  # with a grid, only the contact map needs the cloud
@@ -246,7 +247,7 @@ class Refiner:
             target = None if target is None else target.gather(1, chosen)
         return Scene(Cloud(points), target, None, plane, fields)
 
-    def _pull(self, terms: OursTerms, pose: HandPose, scene: Scene) -> Scene:
+    def _pull(self, terms: DexzooTerms, pose: HandPose, scene: Scene) -> Scene:
         """The scene with the fingers that are attracted to the surface."""
         gaps = terms.gaps(pose, scene)
         pull = torch.where(terms.on_tip, self.tip_pull, 1.0).to(gaps)
@@ -264,7 +265,7 @@ class Refiner:
         for step in tracked(range(self.steps), f"refining {len(x)} grasps"):
             state = self._step(hand, state, gradient, lengths, step)
             energy, parts, gradient = self._evaluate(state, terms)
-            if not self.ours:
+            if not self.mended:
                 best.take(state, torch.ones_like(energy, dtype=torch.bool), energy, parts)
                 continue
             going = state.waiting < self.patience
@@ -292,9 +293,9 @@ class Refiner:
         mean = 0.9 * state.mean + 0.1 * gradient
         square = 0.999 * state.square + 0.001 * gradient.square()
         corrected = (square / (1 - 0.999 ** (step + 1))).sqrt() + 1e-8
-        fade = 0.5 + 0.5 * math.cos(math.pi * step / self.steps) if self.ours else 1.0
+        fade = 0.5 + 0.5 * math.cos(math.pi * step / self.steps) if self.mended else 1.0
         x = state.x - fade * lengths * (mean / (1 - 0.9 ** (step + 1))) / corrected
-        if self.ours:
+        if self.mended:
             x = torch.cat([x[:, :6], hand.clamp(x[:, 6:])], dim=-1)
         return replace(state, x=x, mean=mean, square=square)
 

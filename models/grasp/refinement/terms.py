@@ -44,7 +44,7 @@ class Scene:
         return replace(self, **values)
 
 
-class OursTerms:
+class DexzooTerms:
     """Our terms: depths in metres, gaps of the fingers, closure. Names are those of the weights.
 
     Args:
@@ -120,7 +120,7 @@ class OursTerms:
         return terms
 
 
-class OfficialTerms:
+class UniDexGraspTerms:
     """The terms of UniDexGrasp's test-time adaptation, with its definitions and sums."""
 
     def __init__(self, hand: Hand) -> None:

@@ -65,8 +65,8 @@ class SagaGrasp(GraspModel):
         self.net = WholeGraspPose(n_hand_points, 3, False, latent, width, centres, neighbours, radii, dropout)
         self.fit = fit or GraspFit()
 
-    def forward(self, batch: GraspBatch) -> dict[str, Tensor]:
-        """Terms of the loss.
+    def forward(self, batch: GraspBatch, wanted: frozenset[str] | None = None) -> dict[str, Tensor]:
+        """The terms of the loss.
 
         Returns:
             points: absolute error summed over the coordinates of the hand's points, mean over the batch (m);

@@ -16,7 +16,7 @@ from ....hands.products import rotate
 from ..base import GraspModel, check_request
 from ..contact.model import ContactPredictor
 from ..refinement.nearest import Cloud
-from ..refinement.terms import OfficialTerms, Scene
+from ..refinement.terms import Scene, UniDexGraspTerms
 from .glow import GraspGlow, likeliest
 from .ipdf import GraspIPDF
 
@@ -24,6 +24,9 @@ JOINT_WEIGHTS: Mapping[str, float] = {"contact": 0.02, "penetration": 500.0, "re
 """Energy weights of the published joint training (`glow_joint_config`)."""
 _PUBLISHED_POINTS = 3000
 """Points per cloud over which the published energy sums; its weights assume this number."""
+
+PARTS = frozenset({"rotation", "pose", "energy"})
+"""The terms of the loss that are trained, each on a part of its own."""
 
 
 class UniDexGrasp(GraspModel):
@@ -51,8 +54,6 @@ class UniDexGrasp(GraspModel):
         ValueError: a number is too small.
     """
 
-    contact: ContactPredictor | None
-
     def __init__(
         self,
         hand: Hand,
@@ -73,9 +74,7 @@ class UniDexGrasp(GraspModel):
         self.draws, self.energy_draws, self.energy_points = draws, energy_draws, energy_points
         self.ipdf = GraspIPDF(n_points=n_object_points, grid_level=grid_level, n_queries=n_queries)
         self.glow = GraspGlow(hand.num_joints, n_points=n_object_points, **glow)
-        self.contact = None if contact is None else contact(hand)
-        if self.contact is not None:
-            self.contact.freeze()
+        self.attach_contact_predictor(contact)
 
     def fit_statistics(self, grasps: GraspStore) -> None:
         """Checks for clouds; there are no statistics, since the flow's first batch sets its scales.
@@ -86,8 +85,8 @@ class UniDexGrasp(GraspModel):
         if not grasps.clouds.shape[1]:
             raise ValueError("grasps: expected objects with clouds, found none; this model sees the object")
 
-    def forward(self, batch: GraspBatch) -> dict[str, Tensor]:
-        """Terms of the loss; only those in `active`, or all if it is None.
+    def forward(self, batch: GraspBatch, wanted: frozenset[str] | None = None) -> dict[str, Tensor]:
+        """The terms of the loss; only those in `wanted`, or all if that is None.
 
         Returns:
             rotation: -log p of the true rotation (nats, per volume of SO(3) of pi^2); pose: -log p of translation and
@@ -98,14 +97,15 @@ class UniDexGrasp(GraspModel):
         centre = batch.object_points.mean(dim=1)
         points = batch.object_points - centre.unsqueeze(1)
         terms: dict[str, Tensor] = {}
-        if self._wants("rotation"):
+        wanted = PARTS if wanted is None else wanted
+        if "rotation" in wanted:
             terms["rotation"] = self.ipdf.negative_log_likelihood(points, batch.pose.rotation)
-        if self._wants("pose"):
+        if "pose" in wanted:
             to_hand = batch.pose.rotation.mT
             translation = rotate(to_hand, batch.pose.translation - centre)
             seen = _turned(points, batch.pose.rotation)
             terms["pose"] = self.glow.negative_log_likelihood(seen, translation, batch.pose.joints)
-        if self._wants("energy"):
+        if "energy" in wanted:
             terms |= self._energy(self._draw(points, centre), batch)
         return terms
 
@@ -160,7 +160,7 @@ class UniDexGrasp(GraspModel):
         points = points.repeat_interleave(k, dim=0)
         plane = None if batch.plane is None else batch.plane.repeat_interleave(k, dim=0)
         target = self._expected_contact(pose, points)
-        each = OfficialTerms(self.hand)(pose, Scene(Cloud(points), target, plane=plane))
+        each = UniDexGraspTerms(self.hand)(pose, Scene(Cloud(points), target, plane=plane))
         means = {
             name: value.mean() * (share if name in ("contact", "penetration") else 1.0) for name, value in each.items()
         }
@@ -173,9 +173,6 @@ class UniDexGrasp(GraspModel):
         if self.contact is None:
             return None
         return self.contact.expected(self.contact(points, self.contact.hand_points(pose)))
-
-    def _wants(self, term: str) -> bool:
-        return self.active is None or term in self.active
 
 
 def _turned(points: Tensor, rotation: Tensor) -> Tensor:

@@ -113,7 +113,7 @@ class GoalHand(MotionModel):
         if not features.object_points.shape[-2]:
             raise ValueError(
                 "object_points: expected at least one point, found none; GOAL's basis stands about the object's "
-                "centroid: give it a mesh (data.object_points=mesh)"
+                "centroid: give it a mesh (object_points='mesh')"
             )
         centroid = features.object_points.mean(-2, keepdim=True)
         parts = [

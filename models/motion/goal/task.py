@@ -13,7 +13,7 @@ from .loss import GoalLoss
 from .model import GoalHand
 
 
-class GoalSynthesis(MotionSynthesis):
+class GoalSynthesis(MotionSynthesis[GoalHand]):
     """Trains all heads of `GoalHand` with `GoalLoss`.
 
     GOAL lowers the rate when the error of its points head on validation windows no longer improves. Here validation
@@ -36,6 +36,5 @@ class GoalSynthesis(MotionSynthesis):
         return self.goal_loss.weights(progress)
 
     def losses(self, batch: MotionBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Weighted sum with the current weights, and unweighted terms, of a batch of windows."""
-        network: GoalHand = self.network
-        return self.goal_loss(network.predict(batch), batch, network.surface, self.progress)
+        """Weighted sum at the weights of this moment of the training, and unweighted terms, of a batch of windows."""
+        return self.goal_loss(self.network.predict(batch), batch, self.network.surface, self.progress)

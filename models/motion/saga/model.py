@@ -234,7 +234,7 @@ class SagaHand(MotionModel):
         if not batch.object_points.shape[-2]:
             raise ValueError(
                 "object_points: expected at least one point, found none; SAGA learns which fingertips touch the "
-                "object: give it a mesh (data.object_points=mesh), or set model.network.contacts=false"
+                "object: give it a mesh (object_points='mesh'), or set contacts=False"
             )
         first = batch.pose[:, 0]
         cloud = (batch.object_points - first.translation[:, None]) @ first.rotation

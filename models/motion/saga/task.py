@@ -15,7 +15,7 @@ from .loss import SagaLoss
 from .model import SagaHand
 
 
-class SagaSynthesis(MotionSynthesis):
+class SagaSynthesis(MotionSynthesis[SagaHand]):
     """Trains both networks of `SagaHand` together.
 
     SAGA has an Adam for each network. One over both takes the same steps, since Adam treats every number separately;
@@ -40,9 +40,8 @@ class SagaSynthesis(MotionSynthesis):
 
     def losses(self, batch: ClipBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted sum and unweighted terms of a batch of whole clips."""
-        network: SagaHand = self.network
         apart = self.progress < self.separate
-        return self.saga_loss(network.predict(batch, end_to_end=not apart))
+        return self.saga_loss(self.network.predict(batch, end_to_end=not apart))
 
     def configure_gradient_clipping(
         self,

@@ -173,13 +173,13 @@ class TestWhatIsWrong:
 
     def test_nothing_there(self, tmp_path: Path) -> None:
         for root, found in (
-            (None, "data.root is not set"),
+            (None, "`root` is not set"),
             (tmp_path / "no", "no such folder"),
             (tmp_path, "is empty"),
         ):
             with pytest.raises(DatasetNotFound, match=found) as caught:
                 DexGraspNet(root).load()
-            for part in ("pku-epic.github.io/DexGraspNet", "CC BY-NC 4.0", "meshdata/<object_code>", "data.root="):
+            for part in ("pku-epic.github.io/DexGraspNet", "CC BY-NC 4.0", "meshdata/<object_code>", "root="):
                 assert part in str(caught.value)
 
     def test_grasps_without_meshes(self, tmp_path: Path) -> None:

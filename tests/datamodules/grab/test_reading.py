@@ -303,25 +303,25 @@ class TestSettings:
             GrabMotion(root, split="saga_subjects", n_object_points=8).setup()
 
     def test_robot_hands_are_refused(self, root: Path) -> None:
-        with pytest.raises(DataError, match=r"found 'shadow'; set hand=mano, or hand=mano_skeleton.* not part of"):
+        with pytest.raises(DataError, match=r"found 'shadow'; set hand='mano', or hand='mano_skeleton'.* not part of"):
             clips(root, hand="shadow")
 
     def test_without_the_model_the_alternative_is_named(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("DEXZOO_MANO", raising=False)
-        with pytest.raises(ManoModelNotFound, match="hand=mano_skeleton has MANO's joints"):
+        with pytest.raises(ManoModelNotFound, match="the hand 'mano_skeleton' has MANO's joints"):
             clips(root)
 
     @pytest.mark.parametrize(
         ("options", "error", "message"),
         [
-            ({"split": "gaol"}, UnknownName, "data.split: .* did you mean 'goal'"),
-            ({"frames": "reaches"}, UnknownName, "data.frames: .* did you mean 'reach'"),
+            ({"split": "gaol"}, UnknownName, "^split: .* did you mean 'goal'"),
+            ({"frames": "reaches"}, UnknownName, "^frames: .* did you mean 'reach'"),
             ({"frames": "goal_grasp"}, DataError, "found 'goal_grasp', which picks single grasps: see .*read_grasps"),
             ({"frames": "grabnet"}, DataError, "found 'grabnet', which picks single grasps: see .*read_grabnet"),
-            ({"goal": "lift"}, UnknownName, "data.goal: .* did you mean 'lift_off'"),
-            ({"side": "rigth"}, UnknownName, "data.side: .* did you mean 'right'"),
-            ({"object_points": "meshes"}, UnknownName, "data.object_points: .* did you mean 'mesh'"),
-            ({"on_bad": "skp"}, UnknownName, "data.on_bad: .* did you mean 'skip'"),
+            ({"goal": "lift"}, UnknownName, "^goal: .* did you mean 'lift_off'"),
+            ({"side": "rigth"}, UnknownName, "^side: .* did you mean 'right'"),
+            ({"object_points": "meshes"}, UnknownName, "^object_points: .* did you mean 'mesh'"),
+            ({"on_bad": "skp"}, UnknownName, "^on_bad: .* did you mean 'skip'"),
         ],
     )
     def test_unknown_names(self, options: dict, error: type, message: str) -> None:
@@ -349,7 +349,7 @@ class TestSettings:
         (tmp_path / "other").mkdir()
         (tmp_path / "other" / "s1.zip").touch()
         found = {
-            "unset": "data.root is not set",
+            "unset": "`root` is not set",
             "absent": "no such folder",
             "file": "not a folder",
             "empty": r"found none; it is empty",
@@ -357,5 +357,10 @@ class TestSettings:
         }
         with pytest.raises(DatasetNotFound, match=found[case]) as error:
             find_tree(None if case == "unset" else tmp_path / case)
-        for part in ("https://grab.is.tue.mpg.de", "non-commercial", "data.root=demo", "contact_meshes/<object>.ply"):
+        for part in (
+            "https://grab.is.tue.mpg.de",
+            "non-commercial",
+            "root=/path/to/GRAB",
+            "contact_meshes/<object>.ply",
+        ):
             assert part in str(error.value)

@@ -20,7 +20,7 @@ from dexzoo.datamodules.realdex.cameras import find_clock
 from dexzoo.datamodules.realdex.prepare import prepare
 from dexzoo.datamodules.realdex.recording import Recording, read_recording
 from dexzoo.files.errors import BadFile
-from dexzoo.hands.hand import load_hand
+from dexzoo.hands.load import load_hand
 
 WIDTH, HEIGHT = 240, 136
 MATRIX = np.array([[114.0, 0, 120], [0, 113.5, 68], [0, 0, 1]])

@@ -11,7 +11,7 @@ import torch
 
 from dexzoo.datamodules import DataError, RealDexGrasps, RealDexMotion, UnknownName, demo_root
 from dexzoo.datamodules.demo import realdex_tree
-from dexzoo.hands.hand import load_hand
+from dexzoo.hands.load import load_hand
 from dexzoo.synthesis.clips import object_clips
 from dexzoo.synthesis.grasps import load_grasps
 from dexzoo.synthesis.reaches import ReachSettings

@@ -18,7 +18,7 @@ from dexzoo.datamodules.realdex.recording import read_recording
 from dexzoo.datamodules.realdex.segments import SegmentRule, find_segments, moving, read_contact
 from dexzoo.files.errors import BadFile
 from dexzoo.geometry.rotations import rotvec_to_rotmat
-from dexzoo.hands.hand import load_hand
+from dexzoo.hands.load import load_hand
 from dexzoo.hands.pose import HandPose
 
 FPS = 30.0

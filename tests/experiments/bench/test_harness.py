@@ -4,7 +4,6 @@ import json
 import os
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import hydra
 import lightning as L
@@ -18,7 +17,6 @@ from dexzoo.datamodules.grab.tracks import CACHE, read_tracks
 from dexzoo.experiments import bench
 from dexzoo.experiments.bench import data, harness, models
 from dexzoo.hands import load_hand
-from dexzoo.models import GraspGeneration
 
 SUITE = """
 def rows(quick):
@@ -136,7 +134,7 @@ def test_data_memory_counts_what_is_allocated(tmp_path, monkeypatch, capsys):
     assert after["Rss"] - before["Rss"] == pytest.approx(64, abs=4)
     assert after["Pss_Anon"] - before["Pss_Anon"] == pytest.approx(held.nbytes / 1e6, abs=4)
     monkeypatch.setenv("DEXZOO_CACHE", str(tmp_path))
-    data.watch(data.motions(60, workers=1))
+    data.watch(data.SyntheticGrab(60, workers=1))
     found = json.loads(capsys.readouterr().out)
     assert list(found) == ["ms", "batches", "start_mb", "end_mb", "worker_mb"]
     assert 0 < found["worker_mb"] < found["end_mb"]
@@ -148,10 +146,8 @@ def tiny(monkeypatch):
     for name, size in {"WINDOWS": 8, "GRASPS": 4, "CLIPS": 2, "CLOUDS": 2, "CANDIDATES": 3}.items():
         monkeypatch.setattr(models, name, size)
     whole = models.build
-    monkeypatch.setattr(models, "build", lambda o: whole([*o, *(["data.clips=40"] if o[0] in _MOTION else [])]))
-
-
-_MOTION = ("model=motionnet", "model=timed")
+    small = {name: ["data.clips=40"] for name in ("motionnet", "timed", "saga")}
+    monkeypatch.setattr(models, "build", lambda name, few=2: whole(name, few, small.get(name, [])))
 
 
 @pytest.mark.usefixtures("tiny")
@@ -181,7 +177,7 @@ def test_models_are_trained_and_used_as_configured(name, step, use):
 @pytest.mark.usefixtures("tiny")
 def test_models_count_what_is_trained():
     found = models.measure("grasp_cvae", 1, 2)["parameters"]
-    task, _, _ = models.build(["model=grasp_cvae"])
+    task, _, _ = models.build("grasp_cvae")
     sizes = {name: value.numel() for name, value in task.network.named_parameters()}
     frozen = sum(size for name, size in sizes.items() if name.startswith("contact."))
     assert frozen > 0
@@ -190,23 +186,20 @@ def test_models_count_what_is_trained():
 
 @pytest.mark.usefixtures("tiny")
 def test_models_of_whole_clips_see_as_many_frames(monkeypatch):
-    task, data, _ = models.build(["model=motionnet"])
-    task.clips_per_batch = 1
     monkeypatch.setattr(models, "WINDOWS", 30)
-    brought, what = models._set_batch(task, data, 2)
+    task, data, _ = models.build("saga", 2)
+    brought, what = models._step(task, data)
     frames = sum(len(clip.pose.joints) for clip in data.train)
-    assert brought * task.clips_per_batch * frames / len(data.train) == pytest.approx(300)
-    assert task.clips_per_batch == 2
+    assert brought * 2 * frames / len(data.train) == pytest.approx(300)
+    assert task.clips_per_batch == data.clips_per_batch == 2
     assert what == f"step of {2 * brought:.0f} clips, as many frames as 30 windows predict, from 2"
 
 
 def test_models_bring_published_networks_to_one_batch():
-    task, module = GraspGeneration.__new__(GraspGeneration), SimpleNamespace()
-    torch.nn.Module.__init__(task)
-    for method, batch, brought in (("grasp_cvae_official", 4, 16), ("grasp_cvae", 64, 1)):
-        task.method = method
-        assert models._set_batch(task, module, 4)[0] == brought
-        assert module.batch_size == batch
+    for name, batch, brought in (("grasp_cvae_official", 4, 16), ("grasp_cvae", 64, 1)):
+        task, data, cfg = models.build(name, 4)
+        assert models._step(task, data)[0] == brought
+        assert data.batch_size == cfg.data.batch_size == batch
 
 
 def test_models_rows_have_their_peers_beside_them(monkeypatch):
@@ -236,7 +229,7 @@ def test_models_are_those_of_the_config():
     with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
         wanted = GlobalHydra.instance().config_loader().get_group_options("model")
     assert models.model_names() == wanted
-    assert set(models.PEERS.values()) <= set(wanted)
+    assert {"goal", "grasp_cvae_official", "contact_map_official"} <= set(wanted)  # the peers
 
 
 def test_models_time_steps_after_the_first(monkeypatch):

@@ -53,7 +53,7 @@ def test_commands_of_tables_take_a_path_as_it_is_typed(name, tmp_path, monkeypat
 
 def test_commands_of_tables_take_a_name_that_looks_like_a_number():
     assert read_settings(Table4, ["out=2024"]).out == "2024"
-    with pytest.raises(RunError, match=r"out: expected str, found \['a'\]"):
+    with pytest.raises(RunError, match=r"out: expected str, found \[a\]"):
         read_settings(Table4, ["out=[a]"])
 
 

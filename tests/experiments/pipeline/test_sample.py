@@ -117,7 +117,7 @@ def test_rows_are_of_the_grasps_that_the_model_draws(sampled, trained):
     root, _ = sampled
     rows = read_results(only_run(root, "sample") / "results.parquet")
     assert [(row["method"], row["refine"], row["candidate"]) for row in rows] == [
-        ("grasp_cvae", mode, i) for mode in ("off", "tta") for i in range(3)
+        ("grasp_cvae", mode, i) for mode in ("off", "dexzoo") for i in range(3)
     ]
     assert {(row["object"], row["scale"], row["seed"], row["hand"]) for row in rows} == {("mug", 1.0, 5, "shadow")}
     assert [row["refine_fields"] for row in rows] == ["-"] * 3 + ["cloud"] * 3
@@ -130,10 +130,20 @@ def test_rows_are_of_the_grasps_that_the_model_draws(sampled, trained):
     assert not np.allclose([row["pose"] for row in rows[3:]], expected.numpy(), atol=1e-4)
 
 
+def test_the_run_is_found_and_read_once(trained, tmp_path, monkeypatch):
+    seen, read = [], torch.load
+    monkeypatch.setattr(torch, "load", lambda path, **options: seen.append(path) or read(path, **options))
+    monkeypatch.chdir(tmp_path)
+    object_mesh("can").export("can.obj")
+    quick = ["refine=none", "select=none", "measure=false", "runs=runs"]
+    command("task=sample", f"ckpt={trained}", "object=can.obj", "n=2", *quick)
+    assert seen == [trained / "checkpoints/best.ckpt"]
+
+
 def test_both_formats_hold_the_refined_grasps_that_the_filter_keeps(sampled, hand):
     root, printed = sampled
     folder = only_run(root, "sample")
-    rows = [row for row in read_results(folder / "results.parquet") if row["refine"] == "tta"]
+    rows = [row for row in read_results(folder / "results.parquet") if row["refine"] == "dexzoo"]
     chosen = [row for row in rows if row["kept"]] or rows
     assert ("the filter keeps none of the grasps: all are written" in printed) == (not any(r["kept"] for r in rows))
     for path in (folder / "grasps.npz", folder / "dexgraspnet"):
@@ -390,7 +400,7 @@ def test_refining_a_file_is_refining_each_grasp_alone(
     assert found[1].plane is None
     assert not (folder / "dexgraspnet").exists()
     with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
-        refiner: Refiner = instantiate(hydra.compose("config", ["refine=tta", *steps]).refine)
+        refiner: Refiner = instantiate(hydra.compose("config", ["refine=dexzoo", *steps]).refine)
     network, moved = load_run(predictor)[0].network if with_contact else None, 0
     for before, after in zip(pushed, found, strict=True):
         mesh = tmp_path / f"meshes/{before.object}.obj"
@@ -418,7 +428,7 @@ def test_refining_makes_pushed_grasps_shallower_and_keeps_their_format(pushed, h
     assert "on, drops" not in printed
     rows = read_results(folder / "results.parquet")
     assert [(r["method"], r["refine"], r["candidate"]) for r in rows] == [
-        *(("jar", "off", 0), ("jar", "off", 2), ("jar", "tta", 0), ("jar", "tta", 2))
+        *(("jar", "off", 0), ("jar", "off", 2), ("jar", "dexzoo", 0), ("jar", "dexzoo", 2))
     ]
     depths = [row["penetration_cm"] for row in rows]
     assert max(depths[2:]) < min(depths[:2])
@@ -449,7 +459,10 @@ def test_grasps_without_a_table_share_batches_with_those_that_have_one(pushed):
     [
         (["mesh=meshes"], "grasps: expected a file or folder of grasps, found nothing; set grasps=PATH"),
         (["grasps=mine.npz"], "mesh: expected the object's mesh, or a folder of meshes, found nothing; set mesh=PATH"),
-        (["grasps=mine.npz", "mesh=meshes", "refine=none"], "refine: expected a refiner, found none; set refine=tta"),
+        (
+            ["grasps=mine.npz", "mesh=meshes", "refine=none"],
+            "refine: expected a refiner, found none; set refine=dexzoo",
+        ),
         (["grasps=mine.npz", "mesh=meshes/jar.obj"], "expected a folder, because the grasps are of 2 objects"),
         (["grasps=mine.npz", "mesh=nowhere"], "mesh: {root}/nowhere: expected a mesh file or a folder of meshes"),
         (["grasps=mine.npz", "mesh=empty"], "expected a mesh of object 'jar', found none"),

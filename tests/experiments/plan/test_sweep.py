@@ -15,11 +15,13 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from dexzoo.experiments.commandline.errors import RunError
-from dexzoo.experiments.plan import launch, sweep
-from dexzoo.experiments.plan.sweep_figures import place
+from dexzoo.experiments.plan import plan, sweep
 from dexzoo.experiments.plan.sweep_file import as_overrides
+from dexzoo.experiments.plan.sweep_report import Trial, place, write_best
 from dexzoo.models import Refiner
 from tests.verbs import status_of
+
+from .conftest import finish
 
 pytest.importorskip("sweeps", reason='needs the package sweeps: pip install "dexzoo[sweep]"')
 
@@ -45,24 +47,19 @@ def _variables(monkeypatch):
 
 
 @pytest.fixture
-def runs(monkeypatch):
-    """Stands for the process of a run: its score is (log10 lr + 2)^2 + hidden / 100. Lists the folders it made."""
-    made: list[str] = []
+def runs(launched):
+    """Runs whose score is (log10 lr + 2)^2 + hidden / 100."""
 
-    def fake(overrides, folder):
-        if (folder / launch.DONE).exists():
-            return folder
-        given = dict(o.split("=", 1) for o in overrides)
+    def score(folder, words):
+        given = dict(word.split("=", 1) for word in words)
         lr, hidden = float(given["model.optimizer.lr"]), int(given.get("model.network.hidden", 0))
         assert given["model.network.dropout"] == "0.25"
-        score = (np.log10(lr) + 2) ** 2 + hidden / 100
-        found = {"val/mpjpe_cm": score, "summary": {"motionnet": {"off": {"mpjpe_cm": {"mean": -score}}}}}
-        (folder / launch.DONE).write_text(json.dumps(found))
-        made.append(folder.name)
-        return folder
+        found = (np.log10(lr) + 2) ** 2 + hidden / 100
+        summary = {"motionnet": {"off": {"mpjpe_cm": {"mean": -found}}}}
+        return finish(folder, json.dumps({"val/mpjpe_cm": found, "summary": summary}))
 
-    monkeypatch.setattr(launch, "launch", fake)
-    return made
+    launched.work = score
+    return launched
 
 
 def write(path: Path, **changes) -> Path:
@@ -102,7 +99,7 @@ def test_trained_models_are_measured_on_validation_objects(file):
     assert f"model={file.stem}" in made.fixed
     cfg = composed(*made.fixed)
     if file.stem == "grasp_flow":  # by a test on these objects, see the file
-        assert made.metric == "grasp_flow/tta/six_success"
+        assert made.metric == "grasp_flow/dexzoo/six_success"
         assert (list(cfg.data.test_objects), list(cfg.data.val_objects)) == (["bowl", "banana"], [])
         assert not {"jar", "tea_box", "spray"} & set(cfg.data.objects)  # not even to train on
     else:
@@ -116,8 +113,8 @@ def test_the_refinement_is_swept_on_validation_objects_from_its_own_weights():
     assert data.test_objects == ("bowl", "banana")
     assert data.val_objects == ()
     assert cfg.train is False
-    ours = Refiner("ours").weights
-    assert {k: ours[k] for k in cfg.refine.weights} == cfg.refine.weights
+    preset = Refiner("dexzoo").weights
+    assert {k: preset[k] for k in cfg.refine.weights} == cfg.refine.weights
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
@@ -125,7 +122,7 @@ def test_the_best_of_a_file_composes_as_an_experiment(file, tmp_path):
     made = read(file)
     first = sweep._propose(made, [], 0)
     assert first is not None
-    path = sweep.write_best(made, sweep.Trial(tmp_path, first, 1.0), tmp_path)
+    path = write_best(made, Trial(tmp_path, first, 1.0), tmp_path)
     cfg = composed(f"experiment={path.stem}", f"hydra.searchpath=[file://{tmp_path}]")
     assert {key: OmegaConf.select(cfg, key) for key in first} == first
     tried = composed(*made.fixed, *as_overrides(first))
@@ -142,8 +139,8 @@ def test_the_best_of_a_file_composes_as_an_experiment(file, tmp_path):
 
 def test_a_grid_is_searched_to_its_end_and_its_best_is_written(tmp_path, runs, capsys):
     status_of("sweep", str(write(tmp_path / "grid.yaml")), "--count", "99", "--out", str(tmp_path / "out"), "seed=3")
-    assert runs == [f"{i:03d}" for i in range(6)]
-    assert json.loads((tmp_path / "out" / sweep.SETTINGS).read_text())["fixed"] == ["model=motionnet", "seed=3"]
+    assert [folder.name for folder in runs] == [f"{i:03d}" for i in range(6)]
+    assert all(words[:2] == ["model=motionnet", "seed=3"] for words in runs.values())
     best = yaml.safe_load((tmp_path / "out" / "experiment" / "grid_best.yaml").read_text())
     assert best["model"] == {"optimizer": {"lr": 0.01}, "network": {"hidden": 16, "dropout": 0.25}}
     assert best["defaults"] == [{"override /model": "motionnet"}]
@@ -162,14 +159,15 @@ def test_finished_runs_are_read_and_the_same_runs_come_next(tmp_path, runs):
     sweep.run_sweep(made, 3, tmp_path / "parts")
     runs.clear()
     parts = sweep.run_sweep(made, 6, tmp_path / "parts")
-    assert runs == ["003", "004", "005"]
+    assert [folder.name for folder in runs] == ["003", "004", "005"]
     assert [t.parameters for t in parts] == [t.parameters for t in whole]
     assert len({t.parameters["model.optimizer.lr"] for t in whole}) == 6
-    note = (
-        tmp_path / "parts" / "001" / sweep.PARAMETERS
-    )  # what a run was made with counts, not what would be chosen now
-    note.write_text(json.dumps({"model.optimizer.lr": 0.5, "model.network.dropout": 0.25}))
-    assert sweep.run_sweep(made, 2, tmp_path / "parts")[1].parameters["model.optimizer.lr"] == 0.5
+    note = tmp_path / "parts" / plan.FILE  # what a run was made with counts, not what would be chosen now
+    found = json.loads(note.read_text())
+    found["runs"]["001"]["overrides"] = [o.replace("lr=", "lr=5") for o in found["runs"]["001"]["overrides"]]
+    note.write_text(json.dumps(found))
+    read = sweep.run_sweep(made, 2, tmp_path / "parts")[1].parameters["model.optimizer.lr"]
+    assert read == float(f"5{whole[1].parameters['model.optimizer.lr']!r}")
 
 
 def bayes_parameters() -> dict:
@@ -186,42 +184,35 @@ def test_random_and_bayes_draw_within_the_bounds(method, tmp_path, runs):
     assert all(type(t.parameters["model.optimizer.lr"]) is float for t in trials)
     scores = (np.log10(rates) + 2) ** 2
     assert [t.score for t in trials] == pytest.approx(scores.tolist())
-    assert sweep.best_of(trials, maximize=False) is trials[int(scores.argmin())]
 
 
 def test_a_summary_is_a_metric_too_and_the_largest_may_be_best(tmp_path, runs):
     metric = {"name": "motionnet/off/mpjpe_cm", "goal": "maximize"}
-    made = sweep.read_sweep(write(tmp_path / "s.yaml", metric=metric))
-    best = sweep.best_of(sweep.run_sweep(made, 6, tmp_path / "out"), made.maximize)
-    assert best.parameters["model.optimizer.lr"] == 0.01
-    assert best.score == pytest.approx(-0.16)
+    file = write(tmp_path / "s.yaml", metric=metric)
+    assert status_of("sweep", str(file), "--count", "6", "--out", str(tmp_path / "out")) == 0
+    best = (tmp_path / "out/experiment/s_best.yaml").read_text()
+    assert yaml.safe_load(best)["model"]["optimizer"]["lr"] == 0.01
+    assert "# motionnet/off/mpjpe_cm -0.16 in" in best
 
 
-def test_a_failed_run_is_passed_over_and_tried_again(tmp_path, runs, monkeypatch):
-    made, works = sweep.read_sweep(write(tmp_path / "s.yaml")), launch.launch
-
-    def breaks(overrides, folder):
-        if folder.name == "001":
-            raise RunError(f"{folder}: the run ended with status 1")
-        return works(overrides, folder)
-
-    monkeypatch.setattr(launch, "launch", breaks)
+def test_a_failed_run_is_passed_over_and_tried_again(tmp_path, runs):
+    made, works = sweep.read_sweep(write(tmp_path / "s.yaml")), runs.work
+    runs.work = lambda folder, words: 1 if folder.name == "001" else works(folder, words)
     trials = sweep.run_sweep(made, 6, tmp_path / "out")
     assert [t.score is None for t in trials] == [False, True, False, False, False, False]
-    monkeypatch.setattr(launch, "launch", works)
+    runs.work = works
+    runs.clear()
     again = sweep.run_sweep(made, 6, tmp_path / "out")
-    assert runs[-1] == "001"
+    assert [folder.name for folder in runs] == ["001"]
     assert [t.parameters for t in again] == [t.parameters for t in trials]
     assert all(t.score is not None for t in again)
 
 
-def test_a_first_run_that_fails_ends_the_sweep(tmp_path, monkeypatch):
-    def breaks(overrides, folder):
-        raise RunError("the run ended with status 1")
-
-    monkeypatch.setattr(launch, "launch", breaks)
+def test_a_first_run_that_fails_ends_the_sweep(tmp_path, runs):
+    runs.work = lambda folder, words: 1
     with pytest.raises(RunError, match="status 1"):
         sweep.run_sweep(sweep.read_sweep(write(tmp_path / "s.yaml")), 6, tmp_path / "out")
+    assert len(runs) == 1
 
 
 # ----------------------------------------------------------------------------------------------------------- the errors
@@ -251,7 +242,7 @@ def test_an_unknown_file_names_those_there_are(tmp_path):
 def test_a_folder_of_another_sweep_is_refused(tmp_path, runs):
     sweep.run_sweep(sweep.read_sweep(write(tmp_path / "s.yaml")), 1, tmp_path / "out")
     other = sweep.read_sweep(write(tmp_path / "s.yaml"), ["seed=1"])
-    with pytest.raises(RunError, match="a sweep with other settings; set --out"):
+    with pytest.raises(RunError, match=r'found fixed=\["model=motionnet", "seed=1"\] in place of fixed='):
         sweep.run_sweep(other, 1, tmp_path / "out")
 
 

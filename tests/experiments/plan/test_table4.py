@@ -17,8 +17,7 @@ from rich.console import Console
 
 from dexzoo.experiments import run
 from dexzoo.experiments.commandline.errors import RunError
-from dexzoo.experiments.plan import table4, tables
-from dexzoo.experiments.plan.tables import read_settings
+from dexzoo.experiments.plan import table4
 from dexzoo.experiments.reports import motion_figures, motion_tables
 from dexzoo.experiments.reports.results import Row, label_rows, read_results, write_results
 from dexzoo.experiments.training.load import load_run
@@ -179,39 +178,6 @@ def test_the_screen_has_all_columns_whole(rows):
 # ---------------------------------------------------------------------------------------------------------- the command
 
 
-def test_a_model_may_have_an_ablation():
-    given = ["models=[motionnet/no_attention,goal]", "seeds=3", "overrides=[a=1]"]
-    settings = read_settings(table4.Table4, given)
-    assert settings.run_overrides("goal", 3) == ["model=goal", "data=demo", "seed=3", "a=1"]
-    assert settings.run_overrides("motionnet/no_attention", 3) == [
-        *("model=motionnet", "data=demo", "ablation=no_attention", "seed=3", "a=1")
-    ]
-
-
-def test_runs_are_launched_once_per_model_and_seed(tmp_path, monkeypatch):
-    launched = {}
-    monkeypatch.setattr(tables, "launch", lambda overrides, folder: launched.update({folder: overrides}) or folder)
-    arguments = ["models=[a,b/x]", "seeds=[0,1]", f"out={tmp_path}", "overrides=k=1"]
-    folders = table4.make_runs(read_settings(table4.Table4, arguments))
-    assert folders == list(launched) == [tmp_path / name / f"seed_{seed}" for name in ("a", "b_x") for seed in (0, 1)]
-    assert launched[folders[3]] == ["model=b", "data=demo", "ablation=x", "seed=1", "k=1"]
-    with pytest.raises(RunError, match=r"expected a run with these settings, found one with others \(data=demo data=g"):
-        table4.make_runs(read_settings(table4.Table4, [*arguments, "data=grab"]))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["seeds=[a]"], r"seeds: expected list\[int\], found \['a'\]"),
-        (["runs=a", "overrides=[a=1]"], "runs: expected no overrides beside it"),
-        (["reference=timed"], "reference: no such key"),
-    ],
-)
-def test_wrong_arguments_are_named(arguments, message):
-    with pytest.raises(RunError, match=message):
-        table4.make_runs(read_settings(table4.Table4, arguments))
-
-
 def test_rows_that_no_table_can_be_made_of_are_refused(rows):
     for change, message in (
         (
@@ -234,7 +200,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
     """MotionNet as small as can be, and a wider rival."""
     root = tmp_path_factory.mktemp("runs")
     small = ["experiment=smoke", "data.clips=24", "figures.percentiles=[]", "model.goal_refine=[off]"]
-    small += ["model.network.n_points=8", "model.network.n_object_points=16", "references=[timed]"]
+    small += ["model.network.n_points=8", "model.network.n_object_points=16", "baselines=[timed]"]
     with pytest.MonkeyPatch.context() as patch:
         for method, width in {"motionnet": 16, "rival": 32}.items():
             own = [f"model.method={method}", f"model.network.hidden={width}", f"hydra.run.dir={root / method}"]
@@ -273,7 +239,7 @@ def test_merging_runs_writes_the_table_and_pictures(runs, tmp_path, capsys, monk
 
 
 def test_pictures_show_the_rollouts_that_were_tested(runs):
-    """Errors of the rollouts that the pictures are made of are those in the results, references likewise."""
+    """Errors of the rollouts that the pictures are made of are those in the results, baselines likewise."""
     parts = {"motionnet": [runs["motionnet"]], "rival": [runs["rival"]]}
     hand, samples, rollouts = motion_figures.roll_out_all(parts, ["timed"])
     rows = read_results(runs["motionnet"] / "results.parquet") + read_results(runs["rival"] / "results.parquet")

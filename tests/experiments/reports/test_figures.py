@@ -9,6 +9,7 @@ import torch
 
 from dexzoo.experiments.reports import figures
 from dexzoo.hands import HandPose, load_hand
+from dexzoo.metrics.tool import pictures
 
 
 def test_clips_are_chosen_by_their_error():
@@ -27,6 +28,6 @@ def test_error_over_time_of_a_hand_that_drifts_away():
 
 
 def test_long_text_is_cut_to_the_width():
-    picture = figures._text("a long heading that does not fit\nshort", 80)
-    assert picture.shape == (2 * figures._LINE, 80, 3)
+    picture = pictures.text_strip("a long heading that does not fit\nshort", 80)
+    assert picture.shape == (2 * 18, 80, 3)
     assert (picture[:, -3:] == 255).all()

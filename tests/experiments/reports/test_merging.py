@@ -1,4 +1,4 @@
-"""What a merge of runs refuses: results twice, references that differ, other splits, other clips."""
+"""What a merge of runs refuses: results twice, baselines that differ, other splits, other clips."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLIPS = ("a", "b", "c")
 
 
 def make_run(folder: Path, model: float = 1.0, timed: float = 2.0, clips=CLIPS, **labels) -> Path:
-    """A run of MotionNet and its reference, with one error for all clips."""
+    """A run of MotionNet and its baseline, with one error for all clips."""
     labels = {"seed": 0, "fold": None, "hand": "shadow", "data": "demo data", "split_hash": "5f1e", **labels}
     variant = labels.pop("variant", "full")
     rows: list[Row] = []
@@ -54,7 +54,7 @@ def test_seeds_and_ablations_are_results_of_their_own(tmp_path: Path, change) ->
     assert len([row for row in rows if row["method"] == "motionnet"]) == 6
 
 
-def test_a_reference_counts_once_where_runs_agree_to_rounding(tmp_path: Path) -> None:
+def test_a_baseline_counts_once_where_runs_agree_to_rounding(tmp_path: Path) -> None:
     first = make_run(tmp_path / "a")
     rows = report.gather([first, make_run(tmp_path / "b", timed=2.00001, variant="no_object")])
     assert [row["mpjpe_cm"] for row in rows if row["method"] == "timed"] == [2.0] * 3
@@ -62,7 +62,7 @@ def test_a_reference_counts_once_where_runs_agree_to_rounding(tmp_path: Path) ->
         report.gather([first, make_run(tmp_path / "c", timed=2.01, variant="no_object")])
 
 
-def test_a_reference_with_a_run_of_its_own_is_one_line(tmp_path: Path) -> None:
+def test_a_baseline_with_a_run_of_its_own_is_one_line(tmp_path: Path) -> None:
     own = make_run(tmp_path / "own", clips=CLIPS)
     rows = [{**row, "variant": "full"} for row in report.gather([own]) if row["method"] == "timed"]
     (tmp_path / "timed").mkdir()

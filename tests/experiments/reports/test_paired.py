@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from dexzoo.experiments.reports.paired import cluster_interval, paired_differences
+from dexzoo.experiments.reports.intervals import cluster_interval
+from dexzoo.experiments.reports.paired import paired_differences
 
 
 def test_one_clip_for_each_object_is_the_plain_bootstrap() -> None:
@@ -71,7 +72,6 @@ def test_differences_are_paired_by_seed_fold_and_clip() -> None:
 
     base = [row(0, 0, "a", 1.0), row(1, 0, "a", 2.0), row(0, 1, "b", 3.0), row(0, 1, "c", math.nan)]
     rows = [row(0, 0, "a", 2.0), row(1, 0, "a", 5.0), row(0, 1, "b", 3.5), row(0, 1, "c", 1.0), row(0, 0, "b", 9.0)]
-    found = paired_differences(rows, base, "x")
-    assert found.values == pytest.approx([2.0, 0.5])  # (1 + 3) / 2
-    assert found.objects == ("A", "B")
-    assert found.n_objects == 2
+    values, objects = paired_differences(rows, base, "x")
+    assert values == pytest.approx([2.0, 0.5])  # (1 + 3) / 2
+    assert objects == ["A", "B"]

@@ -48,7 +48,7 @@ def test_paired_difference_is_taken_clip_by_clip_and_averaged_over_seeds(tmp_pat
     assert [line["ci_low"], line["ci_high"]] == pytest.approx([*oracle.confidence_interval], abs=0.05 * width)
 
 
-def test_ablations_are_lines_and_their_common_references_one_line(tmp_path):
+def test_ablations_are_lines_and_their_common_baselines_one_line(tmp_path):
     for variant, shift in (("full", 0.0), ("one_expert", 0.2)):
         _run(tmp_path / variant, 0, variant, shift)
     lines = {line["method"]: line for line in report.merge(report.gather([tmp_path]))}

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from dexzoo.experiments.reports import results
+from dexzoo.metrics import MPJPE
 
 LABELS = {"variant": "full", "seed": 0, "fold": None, "hand": "shadow", "data": "demo data"}
 
@@ -49,20 +50,6 @@ def test_an_ablation_is_named_in_the_method():
     assert results.method_label({"method": "timed", "variant": None}) == "timed"
 
 
-@pytest.mark.parametrize(
-    ("mean", "sd", "text"),
-    [
-        (1.234, 0.5, "1.23 ± 0.50"),
-        (1.234, math.nan, "1.23"),
-        (0.0123, 0.001, "0.012 ± 0.001"),
-        (12.34, 0.52, "12.3 ± 0.5"),
-        (math.nan, 1, "-"),
-    ],
-)
-def test_format_spread(mean, sd, text):
-    assert results.format_spread(mean, sd) == text
-
-
 def test_table_has_a_line_per_method_and_refinement(rows):
     console = Console(width=150, record=True)
     console.print(results.results_table(rows, "run: demo data"))
@@ -70,7 +57,21 @@ def test_table_has_a_line_per_method_and_refinement(rows):
     assert "run: demo data" in text
     assert text.count("motionnet") == 2
     assert text.count("timed") == 1
-    assert results.format_spread(*results.mean_and_sd(r["mpjpe_cm"] for r in rows[-7:])[:2]) in text
+    values = np.array([r["mpjpe_cm"] for r in rows[-7:]])
+    assert f"{values.mean():.2f} ± {values.std(ddof=1):.2f}" in text
+
+
+def test_cells_follow_the_unit_and_the_digits_of_the_metric() -> None:
+    class Exact(MPJPE):
+        digits = 4
+
+    class Held(MPJPE):
+        key, unit = "held", "share"
+
+    line = {"mpjpe_cm": 1 / 3, "mpjpe_cm_sd": 0.2, "held": 0.526, "held_sd": 0.5, "held_low": 0.3, "held_high": 0.7}
+    assert results.metric_cells([MPJPE, Exact, Held], line) == ["0.33 ± 0.20", "0.3333 ± 0.2000", "53 %\n[30, 70]"]
+    line |= {"mpjpe_cm_low": 0.3, "mpjpe_cm_high": 0.36}
+    assert results.metric_cells([MPJPE], line) == ["0.33 ± 0.20\n[0.30, 0.36]"]
 
 
 def test_round_trip_and_json_without_nan(rows, tmp_path):

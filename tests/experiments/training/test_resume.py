@@ -24,7 +24,7 @@ from dexzoo.experiments.training.load import read_checkpoint
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 COMMON = ["logger=csv", "trainer=smoke", "trainer.max_epochs=3", "trainer.limit_train_batches=3"]
-COMMON += ["figures.percentiles=[]", "references=[]"]
+COMMON += ["figures.percentiles=[]", "baselines=[]"]
 TINY: dict[str, list[str]] = {
     "windows": [
         *("model=motionnet", "data=demo", "data.clips=24", "data.batch_size=32"),
@@ -52,7 +52,7 @@ CASES += [*product(("clips", "grasps"), (0, 2), ("before the checkpoint of an ep
 PROGRAM = """
 import os, runpy, signal, sys
 import lightning as L
-from dexzoo.experiments import callbacks
+from dexzoo.experiments.training import callbacks
 
 class Kill(L.Callback):
     def {hook}(self, trainer, *_):

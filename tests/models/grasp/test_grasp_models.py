@@ -29,7 +29,7 @@ def fitted(name, grasps):
 def loss_of(task, grasps):
     """The loss of the training, at its final weights."""
     terms = task.network(grasps)
-    return weighted_sum({name: terms[name] for name in task.weights}, task.weights)
+    return weighted_sum({name: terms[name] for name in task.objective.weights}, task.objective.weights)
 
 
 def drawn(net, points, n=3, seed=7, temperature=1.0):
@@ -49,7 +49,7 @@ def task(request, grasps):
 
 def test_terms_are_finite_scalars_and_all_weighted_ones_are_there(task, grasps):
     terms = task.network(grasps)
-    assert task.weights.keys() <= terms.keys()
+    assert task.objective.weights.keys() <= terms.keys()
     for name, term in terms.items():
         assert term.shape == (), name
         assert term.isfinite(), name

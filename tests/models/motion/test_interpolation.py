@@ -1,4 +1,4 @@
-"""The trivial references against closed forms."""
+"""The trivial baselines against closed forms."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ def test_paths_end_at_the_goal(hand, equal_clips, model):
 
 
 def test_timed_interpolation_recovers_a_shared_progress_curve(hand, equal_clips):
-    """All clips run along u^2, so the fitted curve is u^2 and the reference is right up to the lookup's grid."""
+    """All clips run along u^2, so the fitted curve is u^2 and the baseline is right up to the lookup's grid."""
     model = TimedInterpolation(hand)
     model.fit_statistics(equal_clips, [])
     grid = torch.linspace(0, 1, 101) ** 2

@@ -22,6 +22,7 @@ from dexzoo.models.motion.saga import model as saga_model
 from dexzoo.models.motion.saga import optimise as saga_optimise
 from dexzoo.models.motion.saga.image import tip_depths
 from tests.models.motion.saga_cases import LENGTHS, TINY, WEIGHTS, cut, make_task, tiny_model
+from tests.models.zoo import MOTION
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def rollout(model, batch, rows=slice(None), **options):
 
 
 def test_networks_that_add_nothing_go_straight(hand, model, batch):
-    """TrajFill adds to the straight path; without it the palm is that of the linear reference."""
+    """TrajFill adds to the straight path; without it the palm is that of the linear baseline."""
     for block in (model.traj_fill.dec2.fc3, model.traj_fill.dec2.bn2):
         for parameter in block.parameters():
             torch.nn.init.zeros_(parameter)
@@ -248,8 +249,8 @@ def test_the_optimisation_works_without_a_cloud_and_in_inference_mode(model, bat
 class SixClips(MotionDataModule):
     title = "six clips"
 
-    def __init__(self, clips):
-        super().__init__(min_windows_per_epoch=0)
+    def __init__(self, clips, clips_per_batch=2):
+        super().__init__(min_windows_per_epoch=0, clips_per_batch=clips_per_batch)
         self.clips = clips
 
     def load(self):
@@ -280,6 +281,13 @@ def test_the_task_trains_on_whole_clips_and_tests_draws(whole, tmp_path):
     ]
     assert task.results[0]["mpjpe_cm"] != task.results[2]["mpjpe_cm"]
     assert task.rollouts["clip5"].shape == (21,)
+
+
+def test_data_of_windows_are_no_training_data_of_it_and_clips_none_of_motionnet(whole, tmp_path):
+    trainer = L.Trainer(default_root_dir=tmp_path, logger=False, enable_checkpointing=False, accelerator="cpu")
+    for task, given, needed in ((make_task(), None, 2), (MOTION["motionnet"].make(), 2, None)):
+        with pytest.raises(ValueError, match=f"data: expected clips_per_batch={needed}, as model .* found {given}"):
+            trainer.fit(task, SixClips(whole, given))
 
 
 def test_each_network_is_clipped_by_itself(monkeypatch):

@@ -54,7 +54,7 @@ def checkpoint(data, tmp_path):
     return tmp_path / "a.ckpt"
 
 
-def test_rows_of_a_reference_are_those_of_the_definition(data, clips, hand, tmp_path):
+def test_rows_of_a_baseline_are_those_of_the_definition(data, clips, hand, tmp_path):
     """Hold still: the mean distance of the key points from where they were in the first frame."""
     task = MotionSynthesis(HoldStill, "shadow", method="hold")
     make_trainer(tmp_path).test(task, data, verbose=False)
@@ -78,8 +78,8 @@ def test_given_frames_are_given_and_not_counted(data, clips, hand, tmp_path):
     assert torch.equal(task.rollouts["clip4"].joints[:5], clips[4].pose.joints[:5])
 
 
-def test_references_are_fitted_to_the_training_clips(data, tmp_path):
-    """All clips share one progress curve, so the reference that follows the mean curve is right."""
+def test_baselines_are_fitted_to_the_training_clips(data, tmp_path):
+    """All clips share one progress curve, so the baseline that follows the mean curve is right."""
     task = MotionSynthesis(TimedInterpolation, "shadow")
     make_trainer(tmp_path).test(task, data, verbose=False)
     assert max(row["mpjpe_cm"] for row in task.results) < 0.2
@@ -130,14 +130,14 @@ def test_a_checkpoint_that_does_not_say_where_its_data_stood_is_not_resumed(data
     assert old.pop("SixClips") == {"epoch": 1, "batch": 0}
     torch.save(old, tmp_path / "old.ckpt")
     task = MotionSynthesis(TINY, "shadow", LOSS, ADAM)
-    with pytest.raises(ValueError, match=r"where its data stood: expected a state of SixClips.*init_from=RUN"):
+    with pytest.raises(ValueError, match=r"where its data stood: expected a state of SixClips.*from its weights"):
         make_trainer(tmp_path).fit(task, data, ckpt_path=tmp_path / "old.ckpt")
     make_trainer(tmp_path).test(task, data, ckpt_path=tmp_path / "old.ckpt", verbose=False)
 
 
 def test_training_is_not_resumed_on_other_clips(checkpoint, clips, tmp_path):
     other = SixClips(clips, n_test=3)
-    with pytest.raises(ValueError, match=r"another set or split of the data .* init_from=RUN"):
+    with pytest.raises(ValueError, match=r"another set or split of the data .* from its weights"):
         make_trainer(tmp_path).fit(MotionSynthesis(TINY, "shadow", LOSS, ADAM), other, ckpt_path=checkpoint)
 
 

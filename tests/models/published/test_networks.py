@@ -11,7 +11,7 @@ from torch.distributions import kl_divergence as exact_kl
 from dexzoo.hands.pose import HandPose
 from dexzoo.models.grasp import OfficialContactMap, OfficialGraspCVAE
 from dexzoo.models.published import AffordanceNetwork, ContactMapNet, ContactMapVAE, halving
-from dexzoo.models.published.pointnet import ReferencePointNet
+from dexzoo.models.published.pointnet import PublishedPointNet
 from tests.oracles.grasps import distance_to_hand, random_grasps
 from tests.oracles.published_layouts import (
     OFFICIAL_WEIGHTS,
@@ -58,7 +58,7 @@ def test_the_file_of_gendexgrasp_has_81_tensors_with_691280_numbers():
 
 
 def test_pointnet_equals_a_loop_over_points(generator):
-    net = ReferencePointNet(transform=True)
+    net = PublishedPointNet(transform=True)
     net.load_state_dict(weights(pointnet("") | transform("stn."), seed=3))
     net.eval()
     points = torch.randn(2, 6, 3, generator=generator)
@@ -194,8 +194,7 @@ def test_official_penetration_counts_squared_depth_once_per_batch(hand, generato
     cloud = torch.stack([torch.stack([inside, inside, far]), torch.stack([far, far, far])])
     batch = type(grasps)(grasps.pose, cloud, grasps.scale, grasps.names, grasps.objects, grasps.meshes)
     assert net(batch)["penetration"].item() == pytest.approx(2 * 0.002**2 / 2, rel=1e-3)
-    net.active = frozenset({"points"})
-    assert "penetration" not in net(batch)
+    assert "penetration" not in net(batch, frozenset({"points"}))
 
 
 def test_official_samples_are_seeded_and_within_the_limits(hand, generator):

@@ -17,7 +17,7 @@ from dexzoo.models.grasp.refinement.clouds import cloud_fields
 from dexzoo.models.grasp.refinement.fields import ObjectFields
 from dexzoo.models.grasp.refinement.nearest import Cloud, HandShapes
 from dexzoo.models.grasp.refinement.refiner import Refiner, move
-from dexzoo.models.grasp.refinement.terms import OfficialTerms, OursTerms, Scene
+from dexzoo.models.grasp.refinement.terms import DexzooTerms, Scene, UniDexGraspTerms
 from dexzoo.synthesis.grasps import load_grasps
 from dexzoo.synthesis.objects import object_mesh
 from tests.oracles import refinement as oracle
@@ -124,7 +124,7 @@ def test_official_terms_equal_the_loop_over_links(hand, pushed, grasps):
     points = grasps[1]
     target = torch.rand(6, 300, dtype=torch.float64)
     plane = torch.tensor([0.0, 0.6, 0.8, -0.02], dtype=torch.float64).expand(6, -1)
-    found = OfficialTerms(hand)(pushed, Scene(Cloud(points), target, plane=plane))
+    found = UniDexGraspTerms(hand)(pushed, Scene(Cloud(points), target, plane=plane))
     expected = oracle.terms(hand, pushed, points, target, plane)
     assert found.keys() == expected.keys()
     for name, value in expected.items():
@@ -135,7 +135,7 @@ def test_official_terms_equal_the_loop_over_links(hand, pushed, grasps):
 def test_our_terms_by_shapes_equal_the_loop_over_links(hand, pushed, grasps):
     points, squeeze = grasps[1], 0.001
     target, attract = torch.rand(6, 300, dtype=torch.float64), torch.rand(6, 14, dtype=torch.float64)
-    found = OursTerms(hand, squeeze)(pushed, Scene(Cloud(points), target, attract))
+    found = DexzooTerms(hand, squeeze)(pushed, Scene(Cloud(points), target, attract))
     squared, _ = oracle.fields(hand, pushed, points)
     distance = -squared.sign() * squared.abs().sqrt()
     depth = (-distance - squeeze).clamp_min(0).sum(-1)
@@ -147,7 +147,7 @@ def test_our_terms_by_shapes_equal_the_loop_over_links(hand, pushed, grasps):
 def test_gaps_to_a_ball_have_their_closed_form(hand, pushed):
     """The distance of a segment to the centre, less both radii; probes 7 mm apart miss it by 0.2 mm at most."""
     scene = Scene(Cloud(torch.zeros(6, 1, 3, dtype=torch.float64)), fields=Ball())
-    terms = OursTerms(hand, 0.0)
+    terms = DexzooTerms(hand, 0.0)
     shifted = replace(pushed, translation=pushed.translation - torch.tensor([0, 0, 0.05], dtype=torch.float64))
     found = terms.gaps(shifted, scene)
     links, capsules = hand.forward_kinematics(shifted), hand.capsules
@@ -164,14 +164,14 @@ def test_gaps_to_a_ball_have_their_closed_form(hand, pushed):
         torch.testing.assert_close(found[:, column], exact, atol=2e-4, rtol=0)
 
 
-@pytest.mark.parametrize("by", ["grid", "primitives", "official"])
+@pytest.mark.parametrize("by", ["grid", "primitives", "unidexgrasp"])
 def test_gradients_against_finite_differences(hand, pushed, grasps, by):
     pose, generator = pushed[:1], torch.Generator().manual_seed(4)
     target = torch.rand(1, 300, dtype=torch.float64, generator=generator)
     plane = torch.tensor([[0.0, 0.6, 0.8, -0.02]], dtype=torch.float64)
     attract = torch.ones(1, 14, dtype=torch.float64)
     scene = Scene(Cloud(grasps[1][:1]), target, attract, plane, Ball() if by == "grid" else None)
-    terms = OfficialTerms(hand) if by == "official" else OursTerms(hand, 0.0005)
+    terms = UniDexGraspTerms(hand) if by == "unidexgrasp" else DexzooTerms(hand, 0.0005)
     x = torch.cat([torch.full((1, 6), 0.001, dtype=torch.float64), pose.joints], dim=-1).requires_grad_(True)
     names = list(terms(move(pose, x), scene))
     assert set(names) >= {"contact", "penetration", "repulsion", "table"}
@@ -279,7 +279,7 @@ def test_the_official_preset_is_adam_on_the_naive_energy_and_keeps_the_last_iter
         adam.step()
     values.append(energy().item())
     assert min(values) < values[-1], "the last iterate is not the best one"
-    refined = Refiner("official", steps=4, step=(0.05, 0.05, 0.05), points=None)(hand, pose, points, plane=plane)
+    refined = Refiner("unidexgrasp", steps=4, step=(0.05, 0.05, 0.05), points=None)(hand, pose, points, plane=plane)
     assert refined.start.item() == pytest.approx(values[0], rel=1e-6)
     assert refined.end.item() == pytest.approx(values[-1], rel=1e-4)
     torch.testing.assert_close(refined.pose.joints, x[:, 6:].detach(), atol=1e-6, rtol=0)
@@ -316,7 +316,7 @@ def test_the_target_is_predicted_once_by_the_likeliest_bin_in_eval_mode(hand, pu
             return torch.zeros_like(logits)
 
     predictor = Predictor()
-    refined = Refiner("official", steps=3, points=None)(hand, pushed, grasps[1], predictor)
+    refined = Refiner("unidexgrasp", steps=3, points=None)(hand, pushed, grasps[1], predictor)
     assert predictor.calls == 1
     assert predictor.training, "it is left as it was"
     expected = oracle.terms(hand, pushed, grasps[1], torch.zeros(6, 300), torch.zeros(6, 4))["contact"]
@@ -361,12 +361,12 @@ def test_fields_scale_with_the_object_and_point_outwards():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"preset": "ofical"}, "preset: expected 'ours' or 'official', found 'ofical'"),
+        ({"preset": "ofical"}, "preset: expected 'dexzoo' or 'unidexgrasp', found 'ofical'"),
         ({"weights": {"contacts": 1.0}}, "weights: expected some of contact, .*found \\['contacts'\\]"),
         ({"hand_distance": "mesh"}, "hand_distance: expected 'primitives' or 'grid', found 'mesh'"),
         ({"steps": 0}, "steps, patience: expected at least 1, found 0 and 40"),
         ({"fields": "meshes"}, "fields: expected 'cloud' or 'mesh', found 'meshes'"),
-        ({"fields": "mesh", "preset": "official"}, "fields: expected 'cloud', .* found preset 'official'"),
+        ({"fields": "mesh", "preset": "unidexgrasp"}, "fields: expected 'cloud', .* found preset 'unidexgrasp'"),
         ({"fields": "mesh", "hand_distance": "primitives"}, "fields: expected 'cloud', .* hand_distance 'primitives'"),
     ],
 )

@@ -40,13 +40,11 @@ def net(hand):
 
 def settled(net, grasps):
     """In eval mode, with scales and statistics of these grasps, and a flow that heeds the cloud."""
-    net.active = frozenset({"pose"})
     with torch.no_grad():
         for name, p in net.glow.named_parameters():
             p *= 60 if "final_layer.weight" in name else 1
         for _ in range(20):
-            net(grasps)
-    net.active = None
+            net(grasps, frozenset({"pose"}))
     return net.eval()
 
 
@@ -169,7 +167,7 @@ def test_energy_equals_a_loop_and_does_not_change_with_the_frame(hand, net, gras
         torch.testing.assert_close(again[name], value, atol=1e-5, rtol=2e-3)
 
 
-def test_only_active_terms_are_computed(hand, net, grasps, monkeypatch):
+def test_only_wanted_terms_are_computed(hand, net, grasps, monkeypatch):
     assert net(grasps).keys() == PARTS | DETAILS
     assert net(on_table(grasps)).keys() == PARTS | DETAILS | {"energy_table"}
     assert tiny(hand, contact=None)(grasps).keys() == PARTS | DETAILS - {"energy_contact"}
@@ -181,20 +179,17 @@ def test_only_active_terms_are_computed(hand, net, grasps, monkeypatch):
         with monkeypatch.context() as patch:
             owner, _, function = name.rpartition(".")
             patch.setattr(getattr(net, owner) if owner else net, function, fail)
-            net.active = None
             with pytest.raises(AssertionError, match="computed"):
                 net(grasps)
             own = {"ipdf": "rotation", "glow": "pose", "": "energy"}[owner]
-            net.active = frozenset(PARTS - {own})
-            assert own not in net(grasps)
+            assert own not in net(grasps, frozenset(PARTS - {own}))
 
 
 def test_each_term_trains_its_part_and_together_all_but_the_predictor(net, grasps):
     parts = {"rotation": "ipdf.", "pose": "glow.", "energy": "glow."}
     for term, part in parts.items():
-        net.active = frozenset({term})
         net.zero_grad()
-        net(grasps)[term].backward()
+        net(grasps, frozenset({term}))[term].backward()
         alive = {name for name, p in net.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
         assert alive == {name for name, _ in net.named_parameters() if name.startswith(part)} - DEAD, term
 
@@ -205,10 +200,10 @@ def test_the_joint_stage_leaves_the_density_of_rotations_and_the_predictor_alone
     optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], 1e-3)
     net(grasps)["pose"].backward()  # sets the scales
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    net.active, net.energy_points = frozenset({"energy"}), 16
+    net.energy_points = 16
     for _ in range(2):
         optimizer.zero_grad()
-        net(grasps)["energy"].backward()
+        net(grasps, frozenset({"energy"}))["energy"].backward()
         optimizer.step()
     after = net.state_dict()
     changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
@@ -285,12 +280,12 @@ def test_overfits_eight_grasps(hand, generator):
     torch.manual_seed(0)
     grasps = random_grasps(hand, 8, generator, points=32)
     net = tiny(hand, contact=None, n_object_points=32, width=32, steps=8, drop=0.0, blur=(0.005, 0.05))
-    net.active, net.ipdf = frozenset({"pose"}), Known(grasps.pose.rotation)
+    net.ipdf = Known(grasps.pose.rotation)
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)
     for step in range(110):
         optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / 110)
         optimizer.zero_grad()
-        net(grasps)["pose"].backward()
+        net(grasps, frozenset({"pose"}))["pose"].backward()
         optimizer.step()
     away, bent = [], []
     for i in range(8):
