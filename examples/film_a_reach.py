@@ -12,9 +12,7 @@ import torch
 import trimesh
 
 from dexzoo import load_run
-from dexzoo.geometry.ground import Ground
-from dexzoo.geometry.meshes import load_mesh
-from dexzoo.geometry.render import Camera, render_scene
+from dexzoo.geometry import Camera, Ground, load_mesh, render_scene
 
 run, out, *wanted = sys.argv[1:]
 size, fps, skin, colour = (840, 840), 15, (0.45, 0.60, 0.85), (0.85, 0.62, 0.35)

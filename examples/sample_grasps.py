@@ -9,7 +9,7 @@ import sys
 import torch
 
 from dexzoo import GraspSet, ObjectAsset, PosedGrasps, Refiner, grasp_errors, load_run, save_grasps
-from dexzoo.geometry.sampling import farthest_point_sampling, sample_surface
+from dexzoo.geometry import farthest_point_sampling, sample_surface
 from dexzoo.models import GraspFilter
 
 run, mesh, out = sys.argv[1:4]

@@ -17,6 +17,7 @@ from ..lazy import on_first_use
 if TYPE_CHECKING:
     from .cloud_field import cloud_grid
     from .cloud_surface import cloud_normals, signed_point_distance
+    from .ground import Ground
     from .hidden_points import Occluder, hidden_point_removal
     from .meshes import MeshError, load_mesh, mesh_hash
     from .neighbours import ball_query, bps_basis, bps_encode, gather_points, knn
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "cloud_field": "cloud_grid",
     "cloud_surface": "cloud_normals signed_point_distance",
+    "ground": "Ground",
     "hidden_points": "Occluder hidden_point_removal",
     "meshes": "MeshError load_mesh mesh_hash",
     "neighbours": "ball_query bps_basis bps_encode gather_points knn",
@@ -60,6 +62,7 @@ _HOMES = {
 __all__ = [
     "Camera",
     "DistanceGrid",
+    "Ground",
     "MeshError",
     "Occluder",
     "SignedDistance",

@@ -49,8 +49,8 @@ def test_the_floor_hides_what_is_below_it_and_nothing_above() -> None:
 def test_a_floor_is_white_far_away_and_not_seen_from_below() -> None:
     far = render_scene([BOX], Camera(eye=(5, 5, 2), target=(5.5, 5.5, 0)), SIZE, FLOOR)
     assert (far == 255).all()
-    below = Camera(eye=(0, -2, -1), target=(0, 0, 0.4))
-    np.testing.assert_array_equal(render_scene([BOX], below, SIZE, FLOOR), render_scene([BOX], below, SIZE))
+    for below in (Camera(eye=(0, -2, -1), target=(0, 0, 0.4)), Camera(eye=(0, -0.5, -0.2), target=(0, 0.5, -0.3))):
+        np.testing.assert_array_equal(render_scene([BOX], below, SIZE, FLOOR), render_scene([BOX], below, SIZE))
 
 
 def test_the_floor_under_meshes_touches_the_lowest() -> None:
