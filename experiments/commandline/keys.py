@@ -126,8 +126,9 @@ def _advice(error: BaseException, cfg: DictConfig) -> str:
         tree = "data.root=demo for a generated tree, " if kind.dataset in TREES else ""
         return f"; or set {variable(kind.dataset)}, {tree}or data=demo{'_grasps' * issubclass(kind, GraspDataModule)}"
     if isinstance(error, WrongData):
-        targets = {path.stem: OmegaConf.load(path).get("_target_") for path in sorted((_CONF / "data").glob("*.yaml"))}
-        fit = [n for n, name in targets.items() if name and issubclass(hydra.utils.get_class(name), error.expected)]
+        files = sorted((_CONF / "data").glob("[!_]*.yaml"))
+        targets = {path.stem: OmegaConf.select(OmegaConf.load(path), "_target_") for path in files}
+        fit = [n for n, name in targets.items() if issubclass(hydra.utils.get_class(name), error.expected)]
         return f"; there are data={', '.join(fit)}"
     if isinstance(error, OtherTraining):
         return "; that is init_from=RUN"

@@ -218,8 +218,8 @@ class TestBadFiles:
             ({"segment": "0 5\n3"}, "segment.txt: expected rows of two frame numbers"),
             ({"segment": "start end"}, "segment.txt: expected rows .*, found could not convert string to float"),
             ({"segment": None}, "segment.txt: .* found no such file; set whole_recordings=True"),
-            ({"rgbimage_timestamp": None}, "rgbimage_timestamp.txt: .* found no such file; or set data.fps"),
-            ({"rgbimage_timestamp": "1.5\n1.6"}, "found 2 rows with a median step of 0.1 ns; or set data.fps"),
+            ({"rgbimage_timestamp": None}, "rgbimage_timestamp.txt: .* found no such file; or set `fps`"),
+            ({"rgbimage_timestamp": "1.5\n1.6"}, "found 2 rows with a median step of 0.1 ns; or set `fps`"),
         ],
     )
     def test_is_named(self, write_recording: Writer, tmp_path: Path, parts: dict, message: str) -> None:

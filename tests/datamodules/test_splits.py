@@ -79,7 +79,7 @@ def test_impossible_splits_say_what_is_possible(make_sample: Maker) -> None:
         by_fold(samples, "recording", 3, 3)
     with pytest.raises(DataError, match=r"n_val: expected 0 to 1 of 2 training recordings, found 2"):
         by_fold(samples, "recording", 0, 3, n_val=2)
-    with pytest.raises(DataError, match=r"none for test; choose another data.split"):
+    with pytest.raises(DataError, match=r"none for test; choose another one"):
         by_object(samples, REALDEX_VAL, REALDEX_TEST)
     with pytest.raises(DataError, match=r"found \['box'\] in val and in test"):
         by_object(samples, ["box"], ["Box"])

@@ -62,8 +62,9 @@ def test_errors_of_data_name_the_argument_in_python_and_the_key_in_a_run(compose
     cfg = compose(f"data={name}", "data.batch_size=0")
     with pytest.raises(DataError, match=r"^batch_size: expected 1 or more, found 0$"):
         get_class(cfg.data._target_)(hand="shadow", batch_size=0)
+    root = {"root": "somewhere"} if "root" in cfg.data else {}
     with pytest.raises(InstantiationException) as caught, keyed(cfg):
-        build_data(cfg.data)
+        instantiate(cfg.data, **root)
     assert explain.explain(caught.value, []) == "data.batch_size: expected 1 or more, found 0"
 
 

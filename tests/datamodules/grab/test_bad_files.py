@@ -119,11 +119,11 @@ class TestFilesNamedInside:
             ),
             (
                 {"object__object_mesh": "../mug.ply"},
-                r"expected a file inside data.root, found one that leads to .*mug.ply",
+                r"expected a file inside `root`, found one that leads to .*mug.ply",
             ),
             (
                 {"object__object_mesh": "/etc/hosts"},
-                "expected a file inside data.root, found one that leads to /etc/hosts",
+                "expected a file inside `root`, found one that leads to /etc/hosts",
             ),
             ({"object__object_mesh": "a" * 5000}, r"\['object_mesh'\]: expected a path to a file .* too long"),
             ({"rhand__vtemp": OBJECT}, r"mug\.ply: expected the template of a hand, 778 vertices, found \d+"),

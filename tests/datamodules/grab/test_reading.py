@@ -299,7 +299,9 @@ class TestSettings:
         assert parts["saga_subjects"] == [["mug"], [], sorted(names)]
 
     def test_a_split_without_its_subjects(self, root: Path, mano: Path) -> None:
-        with pytest.raises(DataError, match=r"none for test: it tests on s9, s10, found s1; choose another"):
+        with pytest.raises(
+            DataError, match=r"none for test: 'saga_subjects' tests on s9, s10, found s1; choose another"
+        ):
             GrabMotion(root, split="saga_subjects", n_object_points=8).setup()
 
     def test_robot_hands_are_refused(self, root: Path) -> None:

@@ -233,7 +233,7 @@ def test_the_hands_of_every_test_object_are_moved_in_ways_of_their_own(tmp_path)
 
 def test_a_model_with_a_predictor_needs_a_trained_one(data, tmp_path, predictor):
     task = GraspGeneration(CVAE, "shadow", LOSS, optimizer=ADAM)
-    with pytest.raises(ValueError, match=r"^contact: expected a trained contact predictor .* load_contact_weights"):
+    with pytest.raises(ValueError, match=r"^contact: expected a trained contact predictor .*load_contact_weights"):
         make_trainer(tmp_path).fit(task, data)
     load_contact(task, predictor)
     before = {k: v.clone() for k, v in task.network.contact.state_dict().items()}
