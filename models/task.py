@@ -174,7 +174,7 @@ class Task(L.LightningModule, Generic[Network, Data]):
         if loader is None:
             raise ValueError(
                 "official_weights: expected a model in the published layout, contact_map_official or "
-                f"grasp_cvae_official, found {self.method!r}, which has another one; its own checkpoints are read by `load_run`"
+                f"grasp_cvae_official, found {self.method!r}, which has another one"
             )
         return loader
 

@@ -85,3 +85,11 @@ def write_recording(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return write
+
+
+@pytest.fixture
+def ball_file(tmp_path: Path) -> Path:
+    """A ball of 1 unit; scale 0.05 makes its radius 5 cm."""
+    path = tmp_path / "ball.obj"
+    trimesh.creation.icosphere(5, 1.0).export(path)
+    return path

@@ -339,7 +339,7 @@ class TestCommand:
         ('[{"filename": "a.zip"}]', "entry 0: expected {filename, url}"),
         ('[{"filename": "../a.zip", "url": "http://x"}]', "entry 0: expected a plain file name"),
         ('[{"filename": "/etc/a", "url": "http://x"}]', "entry 0: expected a plain file name"),
-        ('[{"filename": "a.zip", "url": "file:///etc/passwd"}]', "entry 0: expected a plain file name and a http URL"),
+        ('[{"filename": "a.zip", "url": "file:///etc/passwd"}]', "entry 0: expected a plain file name and an http URL"),
         (None, r"list.json: expected the list of files, found No such file"),
     ],
 )

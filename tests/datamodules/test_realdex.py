@@ -231,7 +231,7 @@ class TestBadFiles:
         qpos = np.zeros((12, 22))
         qpos[3, 5] = qpos[7, 1] = np.nan
         write_recording(qpos=qpos)
-        with pytest.raises(BadFile, match=r"expected finite numbers, found nan at frame 3, MFJ3 and 1 more places"):
+        with pytest.raises(BadFile, match=r"expected finite numbers, found nan at frame 3, MFJ3 and 1 other places"):
             read(tmp_path)
 
     def test_missing_keys(self, write_recording: Writer, tmp_path: Path) -> None:

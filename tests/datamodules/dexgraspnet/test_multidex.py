@@ -90,7 +90,7 @@ def test_palm_joints_and_objects(root: Path) -> None:
     [
         ({"info": {}}, "metadata: expected a dict with a list of grasps, found keys info"),
         ([1], "metadata: expected a dict with a list of grasps, found list"),
-        ({"metadata": [(torch.zeros(31), "a")]}, r"row 0, q: expected 33 numbers, found 31; another hand"),
+        ({"metadata": [(torch.zeros(31), "a")]}, r"row 0, q: expected 33 numbers, found 31; is it another hand"),
         ({"metadata": [(torch.zeros(33),)]}, r"row 0: expected \(q, object name\), found tuple"),
         ({"metadata": [("far", "a")]}, "row 0, q: expected 33 numbers, found str"),
     ],

@@ -10,7 +10,6 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation, Slerp
 from torch.distributions import Normal, kl_divergence
 
-from dexzoo.datamodules.windows import ClipStore
 from dexzoo.models.motion.saga import SagaLoss
 from dexzoo.models.motion.saga.fit import fit_joints
 from dexzoo.models.motion.saga.image import (
@@ -22,22 +21,7 @@ from dexzoo.models.motion.saga.image import (
     tip_depths,
     velocities,
 )
-from tests.models.motion.saga_cases import LENGTHS, TINY, WEIGHTS, cut, tiny_model
-
-
-@pytest.fixture
-def whole(equal_clips):
-    return cut(equal_clips)
-
-
-@pytest.fixture
-def batch(whole):
-    return ClipStore.of(whole).clips(range(6))
-
-
-@pytest.fixture
-def model(hand, whole):
-    return tiny_model(hand, whole)
+from tests.models.motion.saga_cases import LENGTHS, TINY, WEIGHTS
 
 
 def canonical(batch):

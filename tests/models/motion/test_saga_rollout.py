@@ -13,7 +13,6 @@ from scipy.spatial import cKDTree
 from dexzoo.datamodules import MotionDataModule
 from dexzoo.datamodules.splits import Split
 from dexzoo.datamodules.types import MotionState
-from dexzoo.datamodules.windows import ClipStore
 from dexzoo.geometry.rotations import rotvec_to_rotmat
 from dexzoo.hands.pose import HandPose
 from dexzoo.models.motion import Linear
@@ -21,23 +20,8 @@ from dexzoo.models.motion.saga import SagaLoss
 from dexzoo.models.motion.saga import model as saga_model
 from dexzoo.models.motion.saga import optimise as saga_optimise
 from dexzoo.models.motion.saga.image import tip_depths
-from tests.models.motion.saga_cases import LENGTHS, TINY, WEIGHTS, cut, make_task, tiny_model
+from tests.models.motion.saga_cases import LENGTHS, TINY, WEIGHTS, make_task
 from tests.models.zoo import MOTION
-
-
-@pytest.fixture
-def whole(equal_clips):
-    return cut(equal_clips)
-
-
-@pytest.fixture
-def batch(whole):
-    return ClipStore.of(whole).clips(range(6))
-
-
-@pytest.fixture
-def model(hand, whole):
-    return tiny_model(hand, whole)
 
 
 def rollout(model, batch, rows=slice(None), **options):
