@@ -34,7 +34,7 @@ def rows(quick: bool) -> Iterator[dict]:
 def measure(base: int, factor: int) -> None:
     """Prints fetch time in ms, size of the clips and peak memory of this process in MB; run in a process of its own."""
     torch.set_num_threads(1)
-    task, data, _ = build(["model=motionnet", f"data.clips={base}"])
+    task, data, _ = build("motionnet", overrides=[f"data.clips={base}"])
     # The same clips under other names: copies in memory, as other clips would be.
     samples = [replace(s, pose=s.pose.map(torch.clone)) for s in data.train for _ in range(factor)]
     store = ClipStore.of(samples)

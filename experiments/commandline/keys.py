@@ -127,7 +127,7 @@ def _advice(error: BaseException, cfg: DictConfig) -> str:
         return f"; or set {variable(kind.dataset)}, {tree}or data=demo{'_grasps' * issubclass(kind, GraspDataModule)}"
     if isinstance(error, WrongData):
         files = sorted((_CONF / "data").glob("[!_]*.yaml"))
-        targets = {path.stem: OmegaConf.select(OmegaConf.load(path), "_target_") for path in files}
+        targets = {path.stem: str(OmegaConf.select(OmegaConf.load(path), "_target_")) for path in files}
         fit = [n for n, name in targets.items() if issubclass(hydra.utils.get_class(name), error.expected)]
         return f"; there are data={', '.join(fit)}"
     if isinstance(error, OtherTraining):

@@ -75,8 +75,9 @@ def summarise(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, dict[str, fl
     summary: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for (method, refine), group in by_method(rows).items():
         found = {name: mean_and_sd(row.get(name, np.nan) for row in group) for name in names}
-        stats = {name: {"mean": mean, "sd": sd, "n": n} for name, (mean, sd, n) in found.items()}
-        summary.setdefault(method, {})[refine] = stats
+        summary.setdefault(method, {})[refine] = {
+            name: {"mean": mean, "sd": sd, "n": n} for name, (mean, sd, n) in found.items()
+        }
     return summary
 
 
