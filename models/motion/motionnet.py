@@ -34,6 +34,9 @@ class MotionNet(WindowEncoder):
         gravity: whether the direction of the world's z axis is an input.
         time_to_go: whether the time left until the last frame is an input.
         dropout: probability in the trunk.
+
+    Raises:
+        ValueError: `num_experts` is less than 1.
     """
 
     def __init__(
@@ -49,6 +52,8 @@ class MotionNet(WindowEncoder):
         time_to_go: bool = True,
         dropout: float = 0.1,
     ) -> None:
+        if num_experts < 1:
+            raise ValueError(f"num_experts: expected 1 or more, found {num_experts}")
         super().__init__(hand, n_points, n_object_points, joint_attention, object_feature, gravity, time_to_go)
         n_gate = 2 * n_points + 1
         self.gate_input = Standardise(n_gate)

@@ -10,7 +10,7 @@ from dexzoo.datamodules import ClipBatch, ClipDataset, ClipStore
 from dexzoo.experiments.training.load import load_weights
 from dexzoo.geometry.rotations import rotvec_to_rotmat
 from dexzoo.hands.pose import HandPose
-from dexzoo.models.motion import HoldStill
+from dexzoo.models.motion import HoldStill, MotionNet
 from dexzoo.models.motion.base import MotionModel
 from tests.models.freeze import frozen, motion_output
 from tests.models.zoo import MOTION
@@ -221,3 +221,8 @@ def test_limits_are_widened_to_the_given_poses_on_both_sides(hand, batch, given,
     model.far *= 1 if beyond > 0 else -1
     out = rolled(model, replace(batch, **poses), torch.full((8,), 25))
     torch.testing.assert_close(out.joints, (limit + beyond).expand(8, 25, -1))
+
+
+def test_a_model_without_experts_is_refused(hand):
+    with pytest.raises(ValueError, match="num_experts: expected 1 or more, found 0"):
+        MotionNet(hand, num_experts=0)
