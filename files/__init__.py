@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ..lazy import on_first_use
+from dexzoo.lazy import on_first_use
 
 if TYPE_CHECKING:
     from .cache import CacheError, cache_dir, cached, content_key, write_folder_whole, write_whole

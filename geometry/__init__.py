@@ -12,7 +12,7 @@ Precision     float32 in the models, float64 where a number is measured against 
 
 from typing import TYPE_CHECKING
 
-from ..lazy import on_first_use
+from dexzoo.lazy import on_first_use
 
 if TYPE_CHECKING:
     from .cloud_field import cloud_grid

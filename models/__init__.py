@@ -6,7 +6,8 @@ has networks with the names and shapes of published files, and `blocks` layers s
 
 from typing import TYPE_CHECKING
 
-from ..lazy import on_first_use
+from dexzoo.lazy import on_first_use
+
 from .grasp import (
     ContactMap,
     ContactPrediction,

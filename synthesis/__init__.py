@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ..lazy import on_first_use
+from dexzoo.lazy import on_first_use
 
 if TYPE_CHECKING:
     from .clips import ObjectClips, object_clips, object_file

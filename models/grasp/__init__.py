@@ -5,7 +5,8 @@ UniDexGrasp's classes are imported on first use, because torch-geometric takes t
 
 from typing import TYPE_CHECKING
 
-from ...lazy import on_first_use
+from dexzoo.lazy import on_first_use
+
 from .base import GraspModel
 from .contact import ContactMap, ContactPrediction, ContactPredictor, OfficialContactMap
 from .cvae import GraspCVAE
