@@ -3,7 +3,7 @@
 import pytest
 
 from dexzoo.datamodules.windows import ClipStore
-from tests.models.motion.saga_cases import cut, tiny_model
+from tests.models.motion.saga.saga_cases import cut, tiny_model
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from dexzoo.models.motion.saga.image import (
     tip_depths,
     velocities,
 )
-from tests.models.motion.saga_cases import LENGTHS, TINY, WEIGHTS
+from tests.models.motion.saga.saga_cases import LENGTHS, TINY, WEIGHTS
 
 
 def canonical(batch):

@@ -20,7 +20,7 @@ from dexzoo.models.motion.saga import SagaLoss
 from dexzoo.models.motion.saga import model as saga_model
 from dexzoo.models.motion.saga import optimise as saga_optimise
 from dexzoo.models.motion.saga.image import tip_depths
-from tests.models.motion.saga_cases import LENGTHS, TINY, WEIGHTS, make_task
+from tests.models.motion.saga.saga_cases import LENGTHS, TINY, WEIGHTS, make_task
 from tests.models.zoo import MOTION
 
 
