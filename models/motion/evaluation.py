@@ -107,7 +107,7 @@ def _solid(mesh: Path, name: str) -> ObjectAsset | None:
     try:
         return load_asset(mesh, name)
     except MeshError as error:
-        _warn_once(f"{name}: penetration is left out: {error}")
+        _warn_once(f"{name}: penetration is not measured: {error}")
         return None
 
 

@@ -150,7 +150,7 @@ def test_zero_output_holds_the_current_pose(hand, batch):
 
 
 def test_without_a_cloud_it_says_so(hand, batch):
-    with pytest.raises(ValueError, match=r"object_points: expected at least one point, found none; .*=mesh"):
+    with pytest.raises(ValueError, match=r"object_points: expected at least one point, found none; .*='mesh'"):
         TINY(hand)(replace(batch, object_points=batch.object_points[:, :0]))
 
 

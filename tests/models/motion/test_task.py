@@ -153,7 +153,7 @@ def test_a_model_with_parameters_needs_a_loss():
 
 def test_a_model_that_sees_the_object_needs_a_cloud(hand, batch):
     with pytest.raises(
-        ValueError, match=r"object_points: expected at least one point, found none; .*object_feature=false"
+        ValueError, match=r"object_points: expected at least one point, found none; .*object_feature=False"
     ):
         TINY(hand)(replace(batch, object_points=batch.object_points[:, :0]))
     TINY(hand, object_feature=False)(replace(batch, object_points=batch.object_points[:, :0]))

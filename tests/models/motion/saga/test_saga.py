@@ -216,7 +216,7 @@ def test_the_image_teaches_the_path_end_to_end(model, batch, end_to_end):
 
 def test_contacts_need_a_cloud_or_a_setting(hand, whole, batch):
     bare = replace(batch, object_points=batch.object_points[:, :0])
-    with pytest.raises(ValueError, match=r"object_points: .* found none; .* or set model\.network\.contacts=false"):
+    with pytest.raises(ValueError, match=r"object_points: .* found none; .* or set contacts=False"):
         TINY(hand).predict(bare)
     model = TINY(hand, contacts=False)
     model.fit_statistics(whole, [])
