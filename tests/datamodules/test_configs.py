@@ -41,7 +41,7 @@ def test_defaults_are_those_of_the_signature(name: str) -> None:
         assert config.pop(key) == f"${{{key}}}"
     if "root" in config:  # of the data set's variable, see test_roots.py
         assert config.pop("root") == (f"${{data_root:{dataset}}}" if dataset else None)
-    for key in ("history_noise", "speed_range", "transforms", "fold"):  # how a run trains, and that it goes through all
+    for key in ("history_noise", "speed_range", "transforms", "fold", "clips_per_batch"):  # how a run trains and tests
         config.pop(key, None)
     for key, value in config.items():
         default = parameters[key].default

@@ -265,7 +265,7 @@ class TestArguments:
         [
             ("grab", {"spilt": "goal"}, "data=grab, data.spilt: expected one of .* did you mean 'split'"),
             ("dexgraspnet", {"eval_grasp": 1}, "did you mean 'eval_grasps'"),  # of the class it is made of
-            ("realdex", {"poses": "tff"}, "data.poses: expected one of .* did you mean 'tf'"),
+            ("realdex", {"poses": "tff"}, "^poses: expected one of .* did you mean 'tf'"),
             ("demo", {"root": "x"}, "data=demo, data.root: expected one of"),
         ],
     )

@@ -254,11 +254,11 @@ class TestObjects:
         assert {*shares[0], *shares[1]} == set(range(9))
 
     def test_unknown_settings(self) -> None:
-        with pytest.raises(DataError, match=r"data\.eval_grasps: expected 1 or more, found 0"):
+        with pytest.raises(DataError, match=r"^eval_grasps: expected 1 or more, found 0"):
             Plain(eval_grasps=0)
-        with pytest.raises(UnknownName, match=r"data\.eval_scales: expected one of all, one, found 'al'"):
+        with pytest.raises(UnknownName, match=r"eval_scales: expected one of all, one, found 'al'"):
             Plain(eval_scales="al")
-        with pytest.raises(DataError, match=r"data\.batch_size: expected 1 or more, found 0"):
+        with pytest.raises(DataError, match=r"batch_size: expected 1 or more, found 0"):
             Plain(batch_size=0)
         with pytest.raises(DataError, match=r"plain: call setup\(\) before asking for data"):
             _ = Plain().train

@@ -15,6 +15,8 @@ from dexzoo.models import Task
 ROOT = Path(__file__).parents[2]
 MODELS = sorted((ROOT / "experiments/conf/model").glob("*.yaml"))
 SENDERS = [*sorted((ROOT / "experiments").rglob("*.py")), *sorted((ROOT / "models").rglob("*.py"))]
+ERRORS = {"NoContactPredictor", "OtherTraining", "WrongData"}
+"""Classes of models that are asked for: what went wrong is told by its class."""
 RECEIVERS = {"network", "data", "datamodule", "model"}
 
 
@@ -43,7 +45,7 @@ def set_from_outside(tree: ast.Module) -> Iterator[str]:
 def test_no_application_asks_for_the_class_of_a_task_or_network() -> None:
     for path in (ROOT / "experiments").rglob("*.py"):
         tree = ast.parse(path.read_text())
-        assert names_of_models(tree) & {*asked_classes(tree)} == set(), path
+        assert names_of_models(tree) & {*asked_classes(tree)} <= ERRORS, path
 
 
 def test_nothing_is_passed_by_setting_an_attribute_of_a_network_or_data_module() -> None:

@@ -72,6 +72,8 @@ def test_errors_of_data_name_the_argument_in_python_and_the_key_in_a_run(compose
 def test_errors_of_models_name_the_argument_in_python_and_the_key_in_a_run(compose, name):
     wrong, message = {
         "MotionSynthesis": ("model.goal_refine=[of]", "{}goal_refine: expected one of"),
+        "GoalSynthesis": ("model.goal_refine=[of]", "{}goal_refine: expected one of"),
+        "SagaSynthesis": ("model.goal_refine=[of]", "{}goal_refine: expected one of"),
         "FlowSynthesis": ("model.goal_refine=[of]", "{}goal_refine: expected one of"),
         "GraspGeneration": ("model.n_samples=0", "{}n_samples: expected 1 or more"),
         "ContactPrediction": ("model.optimizer=null", "it needs {0}loss and {0}optimizer"),

@@ -147,7 +147,7 @@ def test_links_out_of_grab(folder: Path, pattern: str) -> None:
     (path,) = folder.glob(pattern)
     path.rename(folder.parent / path.name)
     path.symlink_to(folder.parent / path.name)
-    with pytest.raises(DataError, match=r"mug_lift\.npz.*expected a file inside data\.root"):
+    with pytest.raises(DataError, match=r"mug_lift\.npz.*expected a file inside `root`"):
         seed.read()
 
 

@@ -89,7 +89,7 @@ def test_a_training_that_is_stopped_says_what_did_not_end(clips, tmp_path, caplo
 
     fit(make(), clips, tmp_path, callbacks=[Stop()], min_epochs=0)
     (found,) = said(caplog)
-    assert found.startswith("the training stopped after 17 % of its planned steps (trainer.max_time?)")
+    assert found.startswith("the training stopped after 17 % of its planned steps (`max_time`?)")
 
 
 def test_a_training_without_a_length_is_refused(clips, tmp_path):
@@ -99,7 +99,7 @@ def test_a_training_without_a_length_is_refused(clips, tmp_path):
 
 
 def test_the_last_weights_are_validated(clips, tmp_path):
-    message = r"expected a divisor of trainer.max_epochs=3, .* found 2; set it to 1 or 3"
+    message = r"expected a divisor of max_epochs=3, .* found 2; set it to 1 or 3"
     with pytest.raises(ValueError, match=message):
         fit(make(), clips, tmp_path, n_val=1, check_val_every_n_epoch=2)
     fit(make(), clips, tmp_path, n_val=0, check_val_every_n_epoch=2)  # nothing to validate on

@@ -53,7 +53,8 @@ def changed(clip):
 @pytest.mark.parametrize("name", MOTION)
 def test_of_motions(name, clips):
     def of(clips):
-        return told(MOTION[name].make(), SixClips(clips))
+        task = MOTION[name].make()
+        return told(task, SixClips(clips, clips_per_batch=task.clips_per_batch))
 
     before = of(clips)
     assert equal(before, of([*clips[:4], *map(changed, clips[4:])])), "it looks at the test clips"

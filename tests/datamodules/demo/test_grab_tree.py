@@ -149,7 +149,7 @@ def test_its_grasps_are_those_of_the_reader(tree: Path) -> None:
 
 
 def test_grasps_are_split_by_object_alone() -> None:
-    with pytest.raises(UnknownName, match=r"data\.split: expected one of goal, grab, found 'saga_subjects'"):
+    with pytest.raises(UnknownName, match=r"split: expected one of goal, grab, found 'saga_subjects'"):
         GrabGrasps("x", split="saga_subjects")
     with pytest.raises(UnknownName, match="frames: expected one of goal_grasp, grab, found 'reach'"):
         GrabGrasps("x", frames="reach")

@@ -147,7 +147,7 @@ class TestWhatIsWrong:
 
     def test_a_missing_mesh(self, tree: Path) -> None:
         (tree / "meshdata/sem-Car-2/coacd/decomposed.obj").unlink()
-        with pytest.raises(BadFile, match=r"sem-Car-2\.npy: expected an object with a mesh.*object_points=none"):
+        with pytest.raises(BadFile, match=r"sem-Car-2\.npy: expected an object with a mesh.*object_points='none'"):
             DexGraspNet(tree, n_object_points=8).load()
         data = DexGraspNet(tree, n_object_points=8, on_bad="skip")
         assert set(data.load().object_names) == {"core-mug-1", "ddg-gd_box_3"}
@@ -168,7 +168,7 @@ class TestWhatIsWrong:
         outside = tmp_path / "elsewhere.npy"
         (tree / "dataset/sem-Car-2.npy").rename(outside)
         (tree / "dataset/sem-Car-2.npy").symlink_to(outside)
-        with pytest.raises(BadFile, match=r"expected a file inside data\.root, found one that leads to"):
+        with pytest.raises(BadFile, match=r"expected a file inside `root`, found one that leads to"):
             DexGraspNet(tree).load()
 
     def test_nothing_there(self, tmp_path: Path) -> None:
@@ -188,9 +188,9 @@ class TestWhatIsWrong:
             DexGraspNet(tmp_path).load()
 
     def test_unknown_settings(self, tree: Path) -> None:
-        with pytest.raises(UnknownName, match=r"data\.on_bad: expected one of raise, skip"):
+        with pytest.raises(UnknownName, match=r"^on_bad: expected one of raise, skip"):
             DexGraspNet(tree, on_bad="skipp")
-        with pytest.raises(UnknownName, match=r"data\.object_points: .*did you mean 'solid'"):
+        with pytest.raises(UnknownName, match=r"object_points: .*did you mean 'solid'"):
             DexGraspNet(tree, object_points="solids")
 
 

@@ -30,7 +30,7 @@ WRONG = (
 RIGHT = (
     "",
     "model=goal data=realdex data.n_folds=3 trainer=ddp experiment=null",
-    "model=grasp_cvae data=dexgraspnet refine=official select=none model.n_samples=3 refine.steps=5",
+    "model=grasp_cvae data=dexgraspnet refine=unidexgrasp select=none model.n_samples=3 refine.steps=5",
     "--multirun model=goal,saga seed=0,1",
     "+trainer.max_steps=3 ~callbacks.progress hydra.run.dir=here ++new.key=3 new.key.below=4",
     "model.scheduler.eta_min=0 recipe=goal_demo recipe.epochs=3 wrong",

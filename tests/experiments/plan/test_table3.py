@@ -84,7 +84,7 @@ def text_of(lines, title: str = "demo data") -> str:
 def test_lines_are_means_over_grasps_before_and_after_the_filter(rows):
     lines = summarise(rows)
     assert [(x["method"], x["refine"], x["filter"]) for x in lines] == [
-        *(("model", "off", "off"), ("model", "off", "on"), ("model", "tta", "off"), ("model", "tta", "on"))
+        *(("model", "off", "off"), ("model", "off", "on"), ("model", "dexzoo", "off"), ("model", "dexzoo", "on"))
     ]
     for line in lines:
         some = [r for r in rows if r["refine"] == line["refine"] and (r["candidate"] > 0 or line["filter"] == "off")]
@@ -248,7 +248,7 @@ def test_markdown_has_the_cells_of_the_lines_and_the_published_rows(rows, tmp_pa
     cell = f"{mean:.2f} ± {sd:.2f}<br>[{low:.2f}, {high:.2f}]"
     assert text.startswith("# Table 3: demo data, 3 test objects\n")
     assert f"| model | off | off | 24 | {cell} | 50 %<br>[50, 50] |" in text
-    assert "| model | tta | 24 | 25 % | 25 % | 0 % |" in text
+    assert "| model | dexzoo | 24 | 25 % | 25 % | 0 % |" in text
     assert published.TABLE3.caption in text
     assert "| GRAB | RealDex | 1.93 | 1.82 | 0.91 ± 1.35 | 2.40 |" in text
 

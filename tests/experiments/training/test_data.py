@@ -78,7 +78,7 @@ def test_the_model_of_mano_is_taken_where_it_is_and_asked_for_where_it_is_typed(
 def test_data_without_a_demo_in_their_layout_have_no_root(data, compose):
     cfg = compose("model=grasp_flow", f"data={data}")
     assert (cfg.data.root, notes_on_defaults(cfg), cfg.name) == (None, [], f"grasp_flow_{data}")
-    with pytest.raises(ValueError, match=r"not found: data\.root is not set"):
+    with pytest.raises(ValueError, match=r"not found: `root` is not set"):
         build_data(cfg.data).setup()
 
 

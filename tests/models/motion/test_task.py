@@ -22,8 +22,8 @@ ADAM = partial(torch.optim.Adam, lr=1e-3)
 class SixClips(MotionDataModule):
     title = "six clips"
 
-    def __init__(self, clips, n_test=2):
-        super().__init__(batch_size=16, min_windows_per_epoch=0)
+    def __init__(self, clips, n_test=2, clips_per_batch=None):
+        super().__init__(batch_size=16, clips_per_batch=clips_per_batch, min_windows_per_epoch=0)
         self.clips, self.n_test = clips, n_test
 
     def load(self):

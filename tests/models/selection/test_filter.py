@@ -143,7 +143,7 @@ def test_a_hand_without_such_a_thumb_or_so_many_fingers_is_refused(tmp_path, cub
     grasps = grasp_of(claw(tmp_path), cube)
     with pytest.raises(ValueError, match=r"thumb: expected a fingertip of 'claw', one of f0, f1, .*, found 'TH'"):
         contact_only(thumb="TH")(grasps)
-    with pytest.raises(ValueError, match=r"min_fingers: expected at most 4, the parts .* beside its thumb, found 5"):
+    with pytest.raises(ValueError, match=r"min_fingers: expected at most 4, the parts .* than its thumb, found 5"):
         contact_only(min_fingers=5)(grasps)
 
 
