@@ -275,7 +275,7 @@ def test_a_machine_without_data_runs_every_layout_to_its_table(data, model, tmp_
     monkeypatch.chdir(tmp_path)
     for name in ("REALDEX", "GRAB", "DEXGRASPNET", "MANO"):
         monkeypatch.delenv(f"DEXZOO_{name}", raising=False)
-    quick = ["trainer=smoke", "logger=none", "figures.percentiles=[]", "references=[]", "data.batch_size=8"]
+    quick = ["trainer=smoke", "logger=none", "figures.percentiles=[]", "baselines=[]", "data.batch_size=8"]
     few = ["model.n_samples=2", "refine.steps=2"] if "grasp_cvae" in model[0] else []
     sys.argv = ["run.py", f"data={data}", *model, *quick, *few]
     run.main()
