@@ -7,10 +7,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any, cast
 
 import torch
 
 from ...datamodules.windows import ClipStore, WindowDataset
+from ...models import MotionSynthesis
 from .models import build, median_ms
 
 
@@ -43,7 +45,7 @@ def measure(base: int, factor: int) -> None:
     fetches = iter(indices)
     fetch_ms = median_ms(lambda: windows.__getitems__(next(fetches)), 10)
     batch = windows.__getitems__(indices[0])
-    task.losses(batch)[0].backward()
+    cast(MotionSynthesis[Any], task).losses(batch)[0].backward()
     tensors = (store.pose.translation, store.pose.rotation, store.pose.joints, store.object_points)
     clips_mb = sum(t.nbytes for t in tensors) / 1e6
     print(fetch_ms, clips_mb, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
