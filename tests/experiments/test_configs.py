@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import hydra
 import pytest
@@ -16,6 +17,7 @@ from dexzoo import experiments
 from dexzoo.experiments.commandline import explain
 from dexzoo.experiments.commandline import help as run_help
 from dexzoo.experiments.commandline.keys import keyed
+from dexzoo.experiments.training import folders as resolvers  # noqa: F401
 from dexzoo.experiments.training.data import build_data
 from dexzoo.files.errors import DataError
 
@@ -25,6 +27,11 @@ FILES = sorted(CONF.rglob("*.yaml"))
 
 def choices(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("[!_]*.yaml"))
+
+
+def first_quick(names: list[str]) -> list[Any]:
+    """All but the first are left to the slow suite."""
+    return [names[0], *(pytest.param(name, marks=pytest.mark.slow) for name in names[1:])]
 
 
 @pytest.fixture
@@ -68,7 +75,7 @@ def test_errors_of_data_name_the_argument_in_python_and_the_key_in_a_run(compose
     assert explain.explain(caught.value, []) == "data.batch_size: expected 1 or more, found 0"
 
 
-@pytest.mark.parametrize("name", choices("model"))
+@pytest.mark.parametrize("name", first_quick(choices("model")))
 def test_errors_of_models_name_the_argument_in_python_and_the_key_in_a_run(compose, name):
     wrong, message = {
         "MotionSynthesis": ("model.goal_refine=[of]", "{}goal_refine: expected one of"),
@@ -134,7 +141,7 @@ def test_every_model_takes_every_schedule(compose, name):
 RECIPES = [name for name in choices("recipe") if name != "published"]
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", first_quick(RECIPES))
 def test_a_recipe_is_what_a_plain_run_of_its_model_and_data_takes(compose, name):
     model = next(m for m in sorted(choices("model"), key=len, reverse=True) if name.startswith(f"{m}_"))
     plain, published = compose(f"model={model}"), compose(f"model={model}", "recipe=published")

@@ -109,6 +109,7 @@ def combinations() -> list[list[str]]:
     ] + [[f"experiment={name}"] for name in groups["experiment"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", combinations(), ids=lambda words: words[-1] + words[0])
 def test_keys_are_those_that_hydra_composes(words: list[str]) -> None:
     known = explain.known_keys(words)

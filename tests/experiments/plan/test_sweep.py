@@ -117,7 +117,9 @@ def test_the_refinement_is_swept_on_validation_objects_from_its_own_weights():
     assert {k: preset[k] for k in cfg.refine.weights} == cfg.refine.weights
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+@pytest.mark.parametrize(
+    "file", [FILES[0], *(pytest.param(f, marks=pytest.mark.slow) for f in FILES[1:])], ids=lambda f: f.stem
+)
 def test_the_best_of_a_file_composes_as_an_experiment(file, tmp_path):
     made = read(file)
     first = sweep._propose(made, [], 0)
