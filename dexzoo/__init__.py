@@ -4,8 +4,9 @@ What a script needs is here; each folder exports the rest. A name is imported wh
 line does not wait for torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .lazy import on_first_use
 
 __version__ = "0.2.0"
 
@@ -18,14 +19,13 @@ if TYPE_CHECKING:
     from .models import Refiner
 
 _HOMES = {
-    "experiments.training.load": ("Run", "load_run"),
-    "grasps": ("GraspSet", "ObjectAsset", "PosedGrasps", "load_asset", "load_grasps", "save_grasps"),
-    "hands": ("Hand", "HandPose", "load_hand"),
-    "metrics": ("grasp_errors", "motion_errors"),
-    "metrics.tool": ("evaluate",),
-    "models": ("Refiner",),
+    "experiments.training.load": "Run load_run",
+    "grasps": "GraspSet ObjectAsset PosedGrasps load_asset load_grasps save_grasps",
+    "hands": "Hand HandPose load_hand",
+    "metrics": "grasp_errors motion_errors",
+    "metrics.tool": "evaluate",
+    "models": "Refiner",
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022
     "__version__",
@@ -47,10 +47,7 @@ __all__ = [  # noqa: RUF022
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'dexzoo' has no attribute {name!r}")
-    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+__getattr__ = on_first_use(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -74,7 +74,12 @@ def write(
     results.write_results(folder, rows, facts)
     pictures = draw(cfg, datamodule, task, baselines, rows) if cfg.figures.percentiles else []
     tracking.log_outcome(
-        loggers, task.config, results.flat_summary(results.with_filtered(rows)), rows, pictures, folder / BEST
+        loggers,
+        task.config,
+        results.flat_means(results.summarise(results.with_filtered(rows))),
+        rows,
+        pictures,
+        folder / BEST,
     )
     tracking.finish()
 
@@ -126,12 +131,15 @@ def conclude(cfg: DictConfig, rows: Sequence[results.Row], merge: bool) -> None:
     n = len({(row["fold"], row["clip"]) for row in rows})
     out = console()
     title = f"{cfg.name}: {rows[0]['data']}, {n} {cfg.unit}"
-    of_grasps = "candidate" in rows[0]
-    lines = grasp_results.summarise(rows) if of_grasps else []
-    for table in grasp_tables.tables(lines, title) if of_grasps else [results.results_table(rows, title)]:
+    if "candidate" in rows[0]:
+        lines = grasp_results.summarise(rows)
+        tables, cells = grasp_tables.tables(lines, title), grasp_tables.text_lines(lines, grasp_tables.COLUMNS)
+    else:
+        table = results.results_table(rows, title)
+        tables, cells = [table], (table.headings, table.cells)
+    for table in tables:
         out.print(table)
         note_table(table)
-    cells = grasp_tables.text_lines(lines, grasp_tables.COLUMNS) if of_grasps else results.text_lines(rows)
     write_table(folder, title, *cells, rows[0]["data"], [cfg.seed])
     shown = _from_here(folder)
     out.print(f"results      {shown}/results.parquet, metrics.json, table.json", soft_wrap=True)

@@ -149,7 +149,11 @@ def test_the_rooms_of_a_folder_are_all_there(folder: str) -> None:
 
 def test_dexzoo_itself_imports_no_folder_before_a_name_is_used() -> None:
     """What editors are told it exports is what it gives, and where that is."""
-    assert {*dexzoo.__all__} == {"__version__", *dexzoo._HOME} == {"__version__", *told_to_editors()}
+    assert (
+        {*dexzoo.__all__}
+        == {"__version__", *" ".join(dexzoo._HOMES.values()).split()}
+        == {"__version__", *told_to_editors()}
+    )
     for name, home in told_to_editors().items():
         assert getattr(dexzoo, name) is getattr(import_module(f"dexzoo.{home}"), name)
     with pytest.raises(AttributeError, match="module 'dexzoo' has no attribute 'load_hands'"):

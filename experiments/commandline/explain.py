@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -23,7 +23,7 @@ from ...geometry.progress import shown
 from .arguments import how_to_quote
 from .errors import RunError
 from .help import choices
-from .quick import unknown
+from .quick import dotted, unknown
 
 USER_ERRORS = (ValueError, FileNotFoundError, ImportError, HydraException, OmegaConfBaseException)
 """What a command, config, data or machine can cause; everything else is a bug and keeps its traceback."""
@@ -122,7 +122,7 @@ def known_keys(overrides: Sequence[str]) -> list[str]:
             cfg = hydra.compose("config", chosen)
         except HydraException:
             cfg = hydra.compose("config")
-    return [*groups, *_dotted(cfg)]
+    return [*groups, *dotted(OmegaConf.to_container(cfg))]  # type: ignore[arg-type]  a dict, as cfg is one
 
 
 def _unreadable(argument: str, why: str) -> str:
@@ -158,12 +158,3 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__
-
-
-def _dotted(cfg: Any, prefix: str = "") -> Iterator[str]:
-    if not isinstance(cfg, DictConfig):
-        return
-    for key in map(str, cfg):
-        yield f"{prefix}{key}"
-        if not OmegaConf.is_interpolation(cfg, key):
-            yield from _dotted(cfg[key], f"{prefix}{key}.")

@@ -20,6 +20,7 @@ from rich.markup import escape
 from ...metrics.tables import console
 from ..commandline.arguments import quoted
 from ..commandline.errors import RunError
+from ..reports.results import flat_means
 from .plan import DONE, Plan, PlannedRun
 from .sweep_file import Sweep, as_overrides, load_engine, parameters_of, read_sweep
 from .sweep_report import Trial, show
@@ -76,12 +77,7 @@ def read_score(folder: Path, metric: str) -> float | None:
     found = json.loads((folder / DONE).read_text())
     if metric in found:
         return found[metric]
-    flat = {
-        f"{method}/{refine}/{name}": stats["mean"]
-        for method, modes in found.get("summary", {}).items()
-        for refine, metrics in modes.items()
-        for name, stats in metrics.items()
-    }
+    flat = flat_means(found.get("summary", {}))
     if metric not in flat:
         known = [*(key for key in found if "/" in key), *flat]
         raise RunError(f"{folder}: expected the metric {metric}, found none; there are {', '.join(known)}")

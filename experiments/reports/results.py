@@ -81,11 +81,11 @@ def summarise(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, dict[str, fl
     return summary
 
 
-def flat_summary(rows: Sequence[Row]) -> dict[str, float]:
-    """{"method/refine/metric": mean}, for a tracker's summary."""
+def flat_means(summary: Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]]) -> dict[str, float]:
+    """{"method/refine/metric": mean} of what `summarise` returns, or metrics.json holds."""
     return {
         f"{method}/{refine}/{name}": stats["mean"]
-        for method, modes in summarise(rows).items()
+        for method, modes in summary.items()
         for refine, metrics in modes.items()
         for name, stats in metrics.items()
     }
@@ -93,7 +93,8 @@ def flat_summary(rows: Sequence[Row]) -> dict[str, float]:
 
 def text_lines(rows: Sequence[Row]) -> Text:
     """Headings and cells of the table of a run: one line per method and refinement, mean ± sd over samples."""
-    columns = [column for key, column in COLUMNS.items() if key in metric_names(rows)]
+    names = metric_names(rows)
+    columns = [column for key, column in COLUMNS.items() if key in names]
     cells = []
     for method, modes in summarise(rows).items():
         for refine, stats in modes.items():

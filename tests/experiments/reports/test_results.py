@@ -36,7 +36,7 @@ def test_summary_is_nanmean_and_sample_sd(rows):
     assert stats["mean"] == pytest.approx(np.nanmean(values))
     assert stats["sd"] == pytest.approx(np.nanstd(values, ddof=1))
     assert stats["n"] == 6
-    assert results.flat_summary(rows)["motionnet/off/mpjpe_cm"] == stats["mean"]
+    assert results.flat_means(results.summarise(rows))["motionnet/off/mpjpe_cm"] == stats["mean"]
 
 
 def test_mean_and_sd_of_one_and_of_no_value():
