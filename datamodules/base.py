@@ -27,16 +27,12 @@ from .observation import Observe
 Transform = Callable[[Any, torch.Generator], Any]
 """Modifies a training batch; the given generator is its only source of random numbers."""
 
-Data = TypeVar("Data")
-"""Type of the whole data set."""
-Subset = TypeVar("Subset")
-"""Type of one of its parts."""
-Item = TypeVar("Item")
-"""A batch."""
+Data = TypeVar("Data")  # Type of the whole data set
+Subset = TypeVar("Subset")  # Type of one of its parts
+Item = TypeVar("Item")  # A batch
 _Part = TypeVar("_Part", covariant=True)
 
-DEMO_MARK = "DEMO_DATA.txt"
-"""File that marks a generated tree; its first line is the title of the data."""
+DEMO_MARK = "DEMO_DATA.txt"  # File that marks a generated tree; its first line is the title of the data
 
 _log = logging.getLogger(__name__)
 
@@ -101,10 +97,8 @@ class SplitDataModule(LightningDataModule, ABC, Generic[Data, Subset]):
         DataError: a batch size below 1.
     """
 
-    title: str
-    """Name of the data in tables and plots; contains "demo data" for demo data."""
-    is_demo: bool = False
-    """Whether the data are generated."""
+    title: str  # Name of the data in tables and plots; contains "demo data" for demo data
+    is_demo: bool = False  # Whether the data are generated
     dataset: str | None = None
     """Lower-case name of the data set whose layout is read, as in its variable DEXZOO_<NAME>; None without files."""
 

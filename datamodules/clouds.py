@@ -11,8 +11,7 @@ from ..files.cache import Arrays, cached, content_key
 from ..geometry.meshes import load_mesh
 from ..geometry.sampling import farthest_point_sampling, sample_surface
 
-_CANDIDATES = 8
-"""Surface points sampled for each point kept."""
+_CANDIDATES = 8  # Surface points sampled for each point kept
 
 
 def object_cloud(mesh: Path, n: int, seed: int = 0) -> Tensor:

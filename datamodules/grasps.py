@@ -18,10 +18,8 @@ from .observation import Observe
 from .types import GraspBatch
 
 SCALES = ("one", "all")
-_BLOCK = 65536
-"""Grasps loaded into memory at a time."""
-_SAME_TABLE = 0.05
-"""Largest distance of two tables' unit normals that count as the same, about 3 degrees."""
+_BLOCK = 65536  # Grasps loaded into memory at a time
+_SAME_TABLE = 0.05  # Largest distance of two tables' unit normals that count as the same, about 3 degrees
 
 
 @dataclass(frozen=True)

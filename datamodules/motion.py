@@ -38,8 +38,7 @@ class MotionDataModule(SplitDataModule[list[MotionSample], list[MotionSample]]):
         **base: see `SplitDataModule`; batches take about a millisecond, so `num_workers=0` is fastest for small models.
     """
 
-    split_group: str = "object"
-    """Unit that parts must not share: "object" or "recording"."""
+    split_group: str = "object"  # Unit that parts must not share: "object" or "recording"
 
     def __init__(
         self,

@@ -26,8 +26,7 @@ from .sensors import Array, Cameras, DepthNoise, FixedCameras, Table
 
 _log = logging.getLogger(__name__)
 
-Item = TypeVar("Item")
-"""A sample or a batch: a dataclass with `object_points`."""
+Item = TypeVar("Item")  # A sample or a batch: a dataclass with `object_points`
 VISIBILITY = ("auto", "mesh", "points")
 THINNING = ("farthest", "random")
 

@@ -10,8 +10,7 @@ from ..files.errors import UnknownName
 from ..hands.mano_model import ENVIRONMENT
 from .grab.skeleton import GENERIC
 
-DEMO = "demo"
-"""The root that means demo data in the layout of a data set."""
+DEMO = "demo"  # The root that means demo data in the layout of a data set
 TREES = {"dexgraspnet": "dexgraspnet_tree", "grab": "grab_tree", "realdex": "realdex_tree"}
 """Data sets with demo data in their layout, and the module of `demo` that writes them."""
 

@@ -23,8 +23,7 @@ from typing import IO, Any
 import numpy as np
 from scipy.sparse import csc_array, csc_matrix
 
-MAX_BYTES = 1 << 30
-"""Size limit of one array or pickle; larger ones are refused before anything is allocated."""
+MAX_BYTES = 1 << 30  # Size limit of one array or pickle; larger ones are refused before anything is allocated
 
 
 class PickleFileError(ValueError):

@@ -19,8 +19,7 @@ from .grasps import ObjectGrasps
 from .objects import object_mesh, object_names
 from .reaches import Reaches, ReachSettings, acceptable, plan_reaches
 
-MOTION_VERSION = 1
-"""Incremented whenever the same seed would give other clips."""
+MOTION_VERSION = 1  # Incremented whenever the same seed would give other clips
 
 _ATTEMPTS_AT_ONCE = 96
 _MAX_ROUNDS = 40

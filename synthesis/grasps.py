@@ -15,16 +15,12 @@ from ..files.errors import BadFile, DataError
 from ..hands.hand import Hand
 from ..hands.pose import HandPose
 
-GENERATOR_VERSION = 1
-"""Incremented whenever the same seed would give other grasps."""
+GENERATOR_VERSION = 1  # Incremented whenever the same seed would give other grasps
 SHIPPED = Path(__file__).with_name("grasps.npz")
 
-MAX_PENETRATION = 0.003
-"""metres, largest penetration of a kept grasp."""
-MAX_OVERLAP = 0.004
-"""metres, largest self-penetration of a kept grasp."""
-STAND = 0.03
-"""metres; the object stands on a stand of this height, so a hand may be that far below its base."""
+MAX_PENETRATION = 0.003  # metres, largest penetration of a kept grasp
+MAX_OVERLAP = 0.004  # metres, largest self-penetration of a kept grasp
+STAND = 0.03  # metres; the object stands on a stand of this height, so a hand may be that far below its base
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,7 @@ class Schedule:
     """length of a normalised gradient step: metres and (times `angle`) radians."""
     angle: float = 3.0
     temperature: tuple[float, float] = (2.0, 0.02)
-    switch: float = 0.3
-    """probability that a contact moves to another candidate in a step."""
+    switch: float = 0.3  # probability that a contact moves to another candidate in a step
     contacts: int = 4
     object_points: int = 192
     table: float = -0.03

@@ -29,42 +29,27 @@ MIN_FRAMES = 35
 class ReachSettings:
     """Ranges from which clips are sampled: (low, high) of a uniform, or a standard deviation. SI units."""
 
-    distance: tuple[float, float] = (0.25, 0.5)
-    """metres from the start of the wrist to the grasp."""
+    distance: tuple[float, float] = (0.25, 0.5)  # metres from the start of the wrist to the grasp
     person_spread: float = 0.4
     """radians, standard deviation of the angle between the forearm's horizontal direction and the person."""
-    wrist_turn: tuple[float, float] = (0.35, 0.52)
-    """radians by which the start differs from the grasp in orientation."""
+    wrist_turn: tuple[float, float] = (0.35, 0.52)  # radians by which the start differs from the grasp in orientation
     curl: tuple[float, float] = (1.3, 2.0)
     """factor on the flexion of the hand's rest posture, so that it is still closed enough to open on the way."""
-    joint_noise: float = 0.08
-    """radians, standard deviation of the fingers at rest."""
-    bulge: tuple[float, float] = (0.055, 0.075)
-    """metres by which the path is raised, per 0.4 m of distance."""
-    sideways: float = 0.02
-    """metres, largest lateral offset of the path."""
+    joint_noise: float = 0.08  # radians, standard deviation of the fingers at rest
+    bulge: tuple[float, float] = (0.055, 0.075)  # metres by which the path is raised, per 0.4 m of distance
+    sideways: float = 0.02  # metres, largest lateral offset of the path
     retreat: tuple[float, float] = (0.06, 0.09)
     """metres from the grasp to the last control point, along the back of the hand."""
-    skew: tuple[float, float] = (0.95, 1.05)
-    """exponent on the time of the transport."""
-    turn_done: tuple[float, float] = (0.75, 0.95)
-    """share of the transport after which the orientation is final."""
-    peak: tuple[float, float] = (0.60, 0.70)
-    """share of the transport at which the fingers are most open."""
-    lag: float = 0.05
-    """share of the transport, largest delay of a finger."""
-    closing: tuple[float, float] = (0.12, 0.30)
-    """seconds between arrival and closed fingers."""
-    pace: float = 0.08
-    """standard deviation of the logarithm of the duration."""
-    onset: tuple[int, int] = (0, 1)
-    """still frames at the start; an inclusive range."""
-    hold: tuple[int, int] = (2, 4)
-    """still frames at the end; an inclusive range."""
-    flexion: float = 0.35
-    """factor on the flexion of the grasp when the hand is most open."""
-    spread: float = 0.12
-    """radians by which fingers spread when the hand is most open."""
+    skew: tuple[float, float] = (0.95, 1.05)  # exponent on the time of the transport
+    turn_done: tuple[float, float] = (0.75, 0.95)  # share of the transport after which the orientation is final
+    peak: tuple[float, float] = (0.60, 0.70)  # share of the transport at which the fingers are most open
+    lag: float = 0.05  # share of the transport, largest delay of a finger
+    closing: tuple[float, float] = (0.12, 0.30)  # seconds between arrival and closed fingers
+    pace: float = 0.08  # standard deviation of the logarithm of the duration
+    onset: tuple[int, int] = (0, 1)  # still frames at the start; an inclusive range
+    hold: tuple[int, int] = (2, 4)  # still frames at the end; an inclusive range
+    flexion: float = 0.35  # factor on the flexion of the grasp when the hand is most open
+    spread: float = 0.12  # radians by which fingers spread when the hand is most open
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,7 @@ SHAPES = {
 SUBJECTS = {"s1": 1.0, "s9": 1.04, "s10": 0.96}
 """Subject -> hand size; SAGA's split trains on s1 and tests on s9 and s10."""
 ACTIONS = ("lift", "pass_1")
-CONTACT = 0.005
-"""metres between hand and object that count as contact."""
+CONTACT = 0.005  # metres between hand and object that count as contact
 
 _VERSION = 2
 _UPSAMPLED = 4  # 30 to 120 fps

@@ -27,8 +27,7 @@ from ..realdex.final import JOINTS
 from ..realdex.tf import FOREARM, WORLD, hinges
 
 OBJECTS = ("can", "mug", "apple", "hammer", "jar", "spray")
-RECORDINGS, CLIPS = 2, 3
-"""Recordings of each object, and reaches in each recording."""
+RECORDINGS, CLIPS = 2, 3  # Recordings of each object, and reaches in each recording
 
 _VERSION = 2  # incremented when the tree changes
 _MARK = """demo data in RealDex's layout

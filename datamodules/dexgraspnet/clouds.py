@@ -24,8 +24,7 @@ from ...geometry.sampling import farthest_point_sampling, sample_surface
 from ...grasps.asset import ObjectAsset
 from .index import mapped, signature
 
-_CANDIDATES = 8
-"""Surface points sampled for each point kept."""
+_CANDIDATES = 8  # Surface points sampled for each point kept
 _KIND = "solid_clouds-1"
 _WORTH, _MOST = 100, 8
 """Number of clouds from which on extra processes, which take seconds to start, are faster; and how many to start."""

@@ -19,8 +19,7 @@ from .examine import Examined, spread
 from .findings import Level, Statistic
 from .measure import Shapes, measure
 
-GRASPS = 60
-"""Grasps examined for each mistake."""
+GRASPS = 60  # Grasps examined for each mistake
 _CLOSER = 1.4  # factor by which the median must be nearer; most grasps must be nearer, too
 _MOST = 0.55
 _LEAST = 0.001  # metres: smallest median distance of fingertips at which something may be wrong

@@ -19,10 +19,8 @@ from ...hands.plausible import Doubts
 from .examine import Examined
 from .measure import Measures
 
-TIP = 0.005
-"""metres from the object within which a fingertip touches it."""
-BENT = 0.01
-"""radians: smallest excess over a joint's limit that counts."""
+TIP = 0.005  # metres from the object within which a fingertip touches it
+BENT = 0.01  # radians: smallest excess over a joint's limit that counts
 _FAR_BENT = 0.1  # radians beyond a limit that optimisers and hyperextended hands rarely reach
 _SIZES = 0.015, 0.8  # metres: range of sizes of objects for a hand
 _RATES = 5.0, 240.0  # frames per second
@@ -52,8 +50,7 @@ class Expected:
     tips: tuple[float, float]
 
 
-OPTIMISED = Expected((-0.010, 0.002), (0.9, 0.6), (2.5, 1.5))
-"""Grasps that an optimiser placed on the surface."""
+OPTIMISED = Expected((-0.010, 0.002), (0.9, 0.6), (2.5, 1.5))  # Grasps that an optimiser placed on the surface
 RECORDED = Expected((-0.015, 0.010), (0.7, 0.35), (1.5, 0.75))
 """Hands that were tracked, or read from a robot's joints, with tracked objects."""
 

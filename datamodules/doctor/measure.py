@@ -18,8 +18,7 @@ from ...grasps.asset import ObjectAsset
 from ...hands.plausible import NEAR, UNITS, Doubts, beyond_limits, judge
 from .examine import Examined
 
-_POINTS = 1500
-"""Number of points on the surface of a hand."""
+_POINTS = 1500  # Number of points on the surface of a hand
 _NEAR = 0.03
 """metres from the object's bounding box up to which the distance is exact; beyond that, it is that to the box."""
 

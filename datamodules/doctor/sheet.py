@@ -17,8 +17,7 @@ from .examine import Examined, spread
 from .findings import BENT, TIP, Expected, touching
 from .measure import Measures
 
-SAMPLES, PIXELS = 12, 300
-"""Samples per page and pixels per side of a picture."""
+SAMPLES, PIXELS = 12, 300  # Samples per page and pixels per side of a picture
 _ACROSS, _LINE = 4, 15
 _HAND, _OBJECT = (0.35, 0.50, 0.85), (0.80, 0.66, 0.45)
 _AWAY = 1.0  # metres: an object farther from the hand is not drawn, because both would be specks

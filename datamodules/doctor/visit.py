@@ -29,10 +29,8 @@ from .findings import Level, Statistic, judge, judge_rate
 from .measure import Measures, Shapes, measure
 from .sets import DataSet
 
-EXAMINED = 300
-"""Number of grasps, or goals of clips, that are measured."""
-APPROXIMATE = 0.015
-"""metres, tolerance of hands if the subject's skeleton is generic."""
+EXAMINED = 300  # Number of grasps, or goals of clips, that are measured
+APPROXIMATE = 0.015  # metres, tolerance of hands if the subject's skeleton is generic
 
 Data = GraspStore | list[MotionSample]
 

@@ -22,8 +22,7 @@ from ...files.errors import DataError
 from .pages import Page
 
 CHUNK = 1 << 20
-MARGIN = 256 << 20
-"""Bytes of the disk to keep free."""
+MARGIN = 256 << 20  # Bytes of the disk to keep free
 Progress = Callable[[int, "int | None"], None]
 """Called with the bytes received so far and the size of the file, None if the server does not say."""
 

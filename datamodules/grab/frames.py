@@ -17,16 +17,11 @@ from ...geometry.rotations import rotvec_to_rotmat
 from .objects import LEFT_FINGERS, RIGHT_FINGERS_NO_THUMB, RIGHT_HAND, bits
 from .sequence import FPS
 
-STRIDE = 4
-"""Step between frames of a clip: 120 to 30 fps."""
-LIFT = 0.004
-"""metres above its initial height at which an object counts as lifted (GOAL)."""
-ONSET = 0.02
-"""metres by which the wrist must move for a reach to begin (ours)."""
-ELBOW_SPEED = 0.6
-"""1/s, entrywise norm of the change of a rotation matrix (GOAL)."""
-FPS_OUT = FPS / STRIDE
-"""Frames per second of a clip."""
+STRIDE = 4  # Step between frames of a clip: 120 to 30 fps
+LIFT = 0.004  # metres above its initial height at which an object counts as lifted (GOAL)
+ONSET = 0.02  # metres by which the wrist must move for a reach to begin (ours)
+ELBOW_SPEED = 0.6  # 1/s, entrywise norm of the change of a rotation matrix (GOAL)
+FPS_OUT = FPS / STRIDE  # Frames per second of a clip
 SAGA_FRAMES = 62
 
 

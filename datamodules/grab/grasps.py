@@ -25,8 +25,7 @@ from .tracks import Tracks
 
 _log = logging.getLogger(__name__)
 
-Clouds = Mapping[str, tuple[Tensor, Path | None]]
-"""Points and mesh file by the name that recordings use for an object."""
+Clouds = Mapping[str, tuple[Tensor, Path | None]]  # Points and mesh file by the name that recordings use for an object
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,7 @@ ELBOWS = {"right": 17, "left": 18}
 
 For the left hand, the mirrored slot.
 """
-LARGEST = 100.0
-"""Metres or radians: larger values are in another unit or damaged."""
+LARGEST = 100.0  # Metres or radians: larger values are in another unit or damaged
 _KEYS = ("framerate", "n_frames", "body", "object")
 
 

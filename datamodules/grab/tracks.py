@@ -24,8 +24,7 @@ from .labels import mirrored, read_labels, touching
 from .objects import intent_of, object_of
 from .sequence import read_sequence
 
-CACHE = "grab_tracks_1"
-"""Folder in the cache; its number is incremented when the content changes."""
+CACHE = "grab_tracks_1"  # Folder in the cache; its number is incremented when the content changes
 
 
 @dataclass(frozen=True)

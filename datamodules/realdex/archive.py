@@ -17,8 +17,7 @@ from ...files.errors import BadFile
 
 IMAGES = (".png", ".jpg", ".jpeg")
 """Suffixes omitted from listings, because a recording has thousands of pictures; they are opened by name."""
-MAX_BYTES = 64 << 20
-"""Largest size of a file, unless the caller allows more; RealDex's have a few MB."""
+MAX_BYTES = 64 << 20  # Largest size of a file, unless the caller allows more; RealDex's have a few MB
 
 _log = logging.getLogger(__name__)
 

@@ -22,8 +22,7 @@ from .sync import SyncRule, first_fit
 from .tables import read_stamps
 from .tf import RobotMotion, hinges, read_robot
 
-SIDE = 3
-"""Camera used to find the robot's clock, as in RealDex."""
+SIDE = 3  # Camera used to find the robot's clock, as in RealDex
 ON_OBJECT = 0.01
 """Metres from the mesh within which a scene point belongs to the object. RealDex uses the mesh's bounding box,
 which includes table and hand."""

@@ -14,8 +14,7 @@ from .tables import LATEST
 STAMPS = "rgbimage_timestamp.txt"
 SYNCHRONISED = "scene_to_mesh.json"
 
-_SHORTEST_STEP = 1e6
-"""Least nanoseconds between two frames; a smaller step means that the stamps are in another unit."""
+_SHORTEST_STEP = 1e6  # Least nanoseconds between two frames; a smaller step means that the stamps are in another unit
 
 
 def read_fps(folder: Folder) -> float:

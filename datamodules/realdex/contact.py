@@ -26,8 +26,7 @@ from .segments import SegmentRule, find_segments, moving, no_segments
 
 CONTACT = 0.01
 """Metres between hand and object that count as contact. RealDex intends 1 mm but applies 31.6 (a squared distance)."""
-HAND_POINTS = 1000
-"""Points on the surface of the hand without the forearm, as in RealDex."""
+HAND_POINTS = 1000  # Points on the surface of the hand without the forearm, as in RealDex
 
 _FAR = 0.05  # metres between the hand's reach and the object's bounding sphere beyond which nothing is measured
 _REACH = 0.25  # metres from the palm's origin to the farthest point of the hand

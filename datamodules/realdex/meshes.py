@@ -9,8 +9,7 @@ from ...files.errors import BadFile
 from ..splits import object_name
 from .archive import DiskFolder, Folder, open_folder
 
-_LARGEST = 512 << 20
-"""Largest size of a mesh in bytes."""
+_LARGEST = 512 << 20  # Largest size of a mesh in bytes
 
 
 def find_meshes(root: Path, models: Path | None) -> dict[str, tuple[Folder, str]]:

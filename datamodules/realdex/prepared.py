@@ -16,8 +16,7 @@ from .final import check_rotations
 from .tables import LARGEST
 
 PREPARED = "recording.npz"
-VERSION = 1
-"""Incremented when the content changes, so that older files are made again."""
+VERSION = 1  # Incremented when the content changes, so that older files are made again
 
 _KINDS = {
     "object": "U",
@@ -30,7 +29,6 @@ _KINDS = {
     "cloud_sizes": "i",
 }
 _OPTIONAL = {"near", "wrist", "cloud_points", "cloud_sizes"}
-"""Kinds of the optional arrays."""
 _ARRAYS: dict[str, tuple[int, ...]] = {
     "joints": (22,),
     "palm_translation": (3,),

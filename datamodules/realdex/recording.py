@@ -23,8 +23,7 @@ from .tables import read_stamps, read_table
 from .tf import MissingEdges, RobotMotion, hinges, read_robot
 
 SOURCES = ("auto", "tf", "final_data")
-_DISAGREE = 0.05
-"""Median difference between TF files and final_data.npy that triggers a warning, radians or metres."""
+_DISAGREE = 0.05  # Median difference between TF files and final_data.npy that triggers a warning, radians or metres
 
 _log = logging.getLogger(__name__)
 

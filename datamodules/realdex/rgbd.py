@@ -27,8 +27,7 @@ from .tables import read_stamps
 
 CAMERAS = 4
 
-Box = tuple[tuple[float, float, float], tuple[float, float, float]]
-"""Lower and upper corner, metres, world frame."""
+Box = tuple[tuple[float, float, float], tuple[float, float, float]]  # Lower and upper corner, metres, world frame
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ from scipy.spatial import KDTree
 
 from ...files.errors import DataError
 
-Points = Callable[[int], NDArray | None]
-"""Index -> (N, 3) points, metres, world frame; None if unknown."""
+Points = Callable[[int], NDArray | None]  # Index -> (N, 3) points, metres, world frame; None if unknown
 
 _log = logging.getLogger(__name__)
 

@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 from ...files.errors import BadFile
 from .archive import Folder
 
-LARGEST = 1000.0
-"""Metres or radians; larger values are damaged, and may not fit float32."""
-LATEST = 1 << 62
-"""Nanoseconds, the year 2116, so that the difference of two stamps still fits."""
+LARGEST = 1000.0  # Metres or radians; larger values are damaged, and may not fit float32
+LATEST = 1 << 62  # Nanoseconds, the year 2116, so that the difference of two stamps still fits
 
 
 def read_table(folder: Folder, name: str, columns: int, stamped: bool) -> tuple[NDArray[np.int64], NDArray]:

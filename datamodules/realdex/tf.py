@@ -26,8 +26,7 @@ from .tables import read_table
 WORLD, FOREARM, PALM, PREFIX = "world", "rh_forearm", "rh_palm", "rh_"
 MAX_GAP = 0.2
 """Seconds between two rows, or beyond the first and last, over which an edge that moves is still interpolated."""
-MAX_RESIDUAL = 1e-2
-"""Radians by which a joint's rotation may be off its axis."""
+MAX_RESIDUAL = 1e-2  # Radians by which a joint's rotation may be off its axis
 
 _VERSION = 1  # incremented when the same files would give other numbers
 _STILL = 1e-6  # metres, and about radians, that rows of a constant edge differ by
