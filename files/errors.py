@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from .names import did_you_mean
@@ -43,3 +43,10 @@ class UnknownName(DataError):
         super().__init__(
             f"{what}: expected one of {', '.join(names) or '(none)'}, found {name!r}{did_you_mean(str(name), names)}"
         )
+
+
+def check_names(**given: tuple[str, Collection[str]]) -> None:
+    """Raises UnknownName for the first argument whose value is not among those given with it: split=(value, known)."""
+    for what, (name, known) in given.items():
+        if name not in known:
+            raise UnknownName(what, name, known)

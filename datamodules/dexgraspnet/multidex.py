@@ -20,10 +20,21 @@ from ...hands.hand import Hand
 from ...hands.load import load_hand
 from ...hands.pose import HandPose
 from ...hands.products import compose, rotate
+from ..errors import DatasetNotFound, Release, holds
 from .index import Format, Source, signature
 from .module import GraspFolder
-from .tree import GraspTree, data_folder, holds, make_tree, not_found
+from .tree import GraspTree, make_tree
 
+RELEASE = Release(
+    dataset="MultiDex",
+    url="https://github.com/tengyu-liu/GenDexGrasp (MultiDex and the object meshes)",
+    licence="none stated by the publishers: ask them before you redistribute anything",
+    tree="""
+<root>/MultiDex/shadowhand/shadowhand.pt
+<root>/object/{contactdb,ycb}/<name>/<name>.stl
+""",
+    setting="root=/path/to/MultiDex, the folder that holds `MultiDex` and `object`",
+)
 _FINGERS = {"FF": 4, "MF": 4, "RF": 4, "LF": 5, "TH": 5}
 JOINTS = ("WRJ2", "WRJ1", *(f"{f}J{k}" for f, n in _FINGERS.items() for k in range(n, 0, -1)))
 """Joints of q[9:], in the order of the robot's chain."""
@@ -77,16 +88,16 @@ class MultiDex(GraspFolder):
             DatasetNotFound: no grasps, or no folder of meshes.
             BadFile: the grasps cannot be read.
         """
-        base = data_folder("MultiDex", self.root)
+        base = RELEASE.folder(self.root)
         places = [base / f for f in ("MultiDex/shadowhand", "shadowhand", "data/MultiDex/shadowhand", ".")]
         file = next((p / "shadowhand.pt" for p in places if (p / "shadowhand.pt").is_file()), None)
         if file is None:
-            raise not_found("MultiDex", base, f"searched for MultiDex/shadowhand/shadowhand.pt; {holds(base)}")
+            raise DatasetNotFound(RELEASE, base, f"searched for MultiDex/shadowhand/shadowhand.pt; {holds(base)}")
         meshes = None
         if self.object_points != "none":
             meshes = next((p for p in (base / "object", base / "data" / "object") if p.is_dir()), None)
             if meshes is None:
-                raise not_found("MultiDex", base, "no folder object; object_points='none' reads grasps without")
+                raise DatasetNotFound(RELEASE, base, "no folder object; object_points='none' reads grasps without")
         return make_tree(base, [(name, (file,)) for name in sorted(_entries(file))], None, meshes, _find_mesh)
 
 

@@ -21,15 +21,22 @@ from ...geometry.rotations import rotmat_to_rotvec
 from ...hands.pose import HandPose
 from ...hands.products import rotate
 from ..clouds import object_cloud
-from ..errors import DatasetNotFound
+from ..errors import DatasetNotFound, Release
+from .files import RELEASE
 from .grasps import GraspList
 from .objects import object_of
 from .skeleton import Person, is_generic, mano_hand, person_from_vertices
 
-_TREE = """
+_RELEASE = Release(
+    dataset="GrabNet's release of GRAB",
+    url="https://grab.is.tue.mpg.de (register, download the GrabNet data)",
+    licence=RELEASE.licence,
+    tree="""
 <root>/obj_info.npy, sbj_info.npy
 <root>/{train,val,test}/grabnet_{train,val,test}.npz, frame_names.npz
-"""
+""",
+    setting="root=/path/to/grabnet/data",
+)
 _SHAPES = {
     "global_orient_rhand_rotmat": (1, 3, 3),
     "fpose_rhand_rotmat": (15, 3, 3),
@@ -84,15 +91,7 @@ def _find(root: Path, part: str) -> tuple[Path, list[Path]]:
     files = [base / name for name in names]
     missing = [name for name, file in zip(names, files, strict=True) if not file.is_file()]
     if missing:
-        raise DatasetNotFound(
-            "GrabNet's release of GRAB",
-            root,
-            found=f"no {', '.join(missing)}" if root.is_dir() else "no such folder",
-            url="https://grab.is.tue.mpg.de (register, download the GrabNet data)",
-            licence="non-commercial research, no redistribution",
-            tree=_TREE,
-            setting="root=/path/to/grabnet/data",
-        )
+        raise DatasetNotFound(_RELEASE, root, f"no {', '.join(missing)}" if root.is_dir() else "no such folder")
     return base, files
 
 
