@@ -15,12 +15,8 @@ class DataError(ValueError):
 class BadFile(DataError):
     """A file of a data set cannot be used.
 
-    Args:
-        path: the file.
-        expected: what should be there.
-        found: what is there.
-        key: which part of the file ("qpos", "row 3").
-        hint: the nearest alternative that works.
+    The message says which file, which part of it ("qpos", "row 3"), what was expected, what was found, and the nearest
+    alternative that works.
     """
 
     def __init__(self, path: str | Path, expected: str, found: str, *, key: str = "", hint: str = "") -> None:
@@ -30,13 +26,7 @@ class BadFile(DataError):
 
 
 class UnknownName(DataError):
-    """A name is unknown; the message gives the nearest known one.
-
-    Args:
-        what: kind of name ("split").
-        name: the name asked for.
-        known: all valid names.
-    """
+    """A name of the kind `what` ("split") is unknown; the message gives all known ones, and the nearest."""
 
     def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)

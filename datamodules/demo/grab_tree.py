@@ -83,14 +83,7 @@ def demo_tree() -> Path:
 def write_grab_tree(
     root: Path, subjects: Sequence[str] = tuple(SUBJECTS), objects: Sequence[str] = tuple(SHAPES), seed: int = 0
 ) -> None:
-    """Writes the tree: for each subject and object one sequence of each of `ACTIONS`.
-
-    Args:
-        root: folder; created if absent.
-        subjects: some of `SUBJECTS`.
-        objects: some of `SHAPES`.
-        seed: of the motions.
-    """
+    """Writes the tree: for each subject and object one sequence of each of `ACTIONS`."""
     (root / "models").mkdir(parents=True, exist_ok=True)
     (root / DEMO_MARK).write_text(_MARK, encoding="utf-8")
     write_standin(root / "models" / "MANO_RIGHT.pkl")

@@ -45,14 +45,11 @@ _Entries = dict[str, tuple[list[int], Tensor]]
 
 
 def pose_of_q(q: Tensor) -> HandPose:
-    """Pose of the real Shadow hand (`shadow_e3m5`) from MultiDex's vectors.
+    """Pose of the real Shadow hand (`shadow_e3m5`) from MultiDex's vectors (n, 33), metres and radians.
 
-    The 33 numbers are known: translation 3, first two columns of the rotation 6, 24 joints of the robot's chain,
-    including the wrist. It is inferred that the pose is that of the forearm, the root of that chain, and that the wrist
-    joints come first; samples are flagged `assumed_forearm_root`.
-
-    Args:
-        q: (n, 33), metres and radians.
+    The numbers are known: translation 3, first two columns of the rotation 6, 24 joints of the robot's chain, including
+    the wrist. It is inferred that the pose is that of the forearm, the root of that chain, and that the wrist joints
+    come first; samples are flagged `assumed_forearm_root`.
     """
     hand = load_hand("shadow_e3m5")
     rotation, joints = rot6d_to_rotmat(q[:, 3:9]), dict(zip(JOINTS, q[:, 9:].unbind(1), strict=True))
@@ -66,12 +63,9 @@ def pose_of_q(q: Tensor) -> HandPose:
 class MultiDex(GraspFolder):
     """Grasps of 58 objects (ContactDB, YCB) in metres, palm pose and joints converted from the robot's chain.
 
-    See `pose_of_q` for what is inferred; each sample is flagged `assumed_forearm_root`.
-
-    Args:
-        root: folder with `MultiDex/shadowhand/shadowhand.pt` and `object`.
-        hand: "shadow", or another hand to which `shadow_e3m5` maps.
-        **options: see `GraspFolder`.
+    See `pose_of_q` for what is inferred; each sample is flagged `assumed_forearm_root`. `root` holds
+    `MultiDex/shadowhand/shadowhand.pt` and `object`; `hand` is "shadow", or another one to which `shadow_e3m5` maps;
+    see `GraspFolder` for the rest.
     """
 
     title = "MultiDex"
@@ -82,11 +76,8 @@ class MultiDex(GraspFolder):
         self.form = Format("multidex-1", _read, lambda _: ("assumed_forearm_root",))
 
     def find(self) -> GraspTree:
-        """The files.
-
-        Raises:
-            DatasetNotFound: no grasps, or no folder of meshes.
-            BadFile: the grasps cannot be read.
+        """The files; raises DatasetNotFound without grasps or a folder of meshes, BadFile if the grasps cannot be
+        read.
         """
         base = RELEASE.folder(self.root)
         places = [base / f for f in ("MultiDex/shadowhand", "shadowhand", "data/MultiDex/shadowhand", ".")]

@@ -41,31 +41,18 @@ _NO_MESH = "object_points='none' reads the grasps without"
 
 @dataclass(frozen=True)
 class GraspTree:
-    """An unpacked download.
+    """An unpacked download."""
 
-    Attributes:
-        root: no link may lead out of it.
-        sources: one per object, sorted by name.
-        lists: folder or file of the split, or None.
-        missing: messages about objects that should have a mesh but have none, by index.
-    """
-
-    root: Path
-    sources: tuple[Source, ...]
-    lists: Path | None = None
-    missing: Mapping[int, BadFile] = field(default_factory=dict)
+    root: Path  # no link may lead out of it
+    sources: tuple[Source, ...]  # one per object, sorted by name
+    lists: Path | None = None  # folder or file of the split, or None
+    missing: Mapping[int, BadFile] = field(default_factory=dict)  # errors of objects without their mesh, by index
 
 
 def find_dexgraspnet(root: str | Path | None, with_meshes: bool = True) -> GraspTree:
-    """Finds `dataset` and `meshdata` under `root`, or under its folder `data`.
+    """Finds `dataset` and `meshdata` under `root`, or under its folder `data`; `root` may also be `dataset` itself.
 
-    Args:
-        root: the folder, or `dataset` itself.
-        with_meshes: whether each object must have a mesh.
-
-    Raises:
-        DatasetNotFound: no grasps, or no folder of meshes.
-        BadFile: a link that leads out of the root.
+    Raises DatasetNotFound without grasps, or `with_meshes` without their folder; BadFile for a link out of the root.
     """
     base = DEXGRASPNET.folder(root)
     for folder in (base, base / "data", base.parent):
@@ -84,10 +71,8 @@ def find_dexgraspnet(root: str | Path | None, with_meshes: bool = True) -> Grasp
 
 
 def find_unidexgrasp(root: str | Path | None, with_meshes: bool = True) -> GraspTree:
-    """Finds the grasps of UniDexGrasp, in the layout of DFCData or of its policy's assets.
-
-    Raises:
-        DatasetNotFound, BadFile: as for `find_dexgraspnet`.
+    """Finds the grasps of UniDexGrasp, in the layout of DFCData or of its policy's assets; raises like
+    `find_dexgraspnet`.
     """
     base = UNIDEXGRASP.folder(root)
     for folder in (base, base / "DFCData", base.parent):
@@ -123,15 +108,9 @@ def make_tree(
 ) -> GraspTree:
     """Finds the mesh that belongs to the grasps of each object.
 
-    Args:
-        root: no link may lead out of it.
-        objects: names and files of grasps.
-        lists: of the split, or None.
-        meshes: folder that is searched; None for no meshes.
-        find: finds the mesh of an object in that folder, or raises GraspFileError.
-
-    Raises:
-        BadFile: a link that leads out of the root.
+    Args: root: no link may lead out of it, or BadFile is raised. objects: names and files of grasps. lists: of the
+    split, or None. meshes: folder that is searched; None for no meshes. find: finds the mesh of an object in that
+    folder, or raises GraspFileError.
     """
     sources, missing = [], {}
     for name, files in objects:

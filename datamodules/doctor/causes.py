@@ -29,12 +29,7 @@ Mend = Callable[[Examined], Examined]
 
 @dataclass(frozen=True)
 class Cause:
-    """A mistake that explains what is wrong.
-
-    Attributes:
-        name: of the mistake.
-        value: effect on the fingertips of undoing it, in words.
-    """
+    """A mistake that explains what is wrong, and the effect on the fingertips of undoing it, in words."""
 
     name: str
     value: str
@@ -43,9 +38,7 @@ class Cause:
 def judge_conventions(examined: Examined, shapes: Shapes | None = None) -> tuple[Statistic, tuple[Cause, ...]]:
     """Whether other conventions put the fingers nearer to the objects, and which ones, the likeliest first.
 
-    Args:
-        examined: grasps, at least one of them with a mesh.
-        shapes: objects that were read already.
+    At least one of the grasps must have a mesh; `shapes` are objects that were read already.
     """
     some = examined.take([i for i in spread(len(examined), GRASPS) if examined.meshes[i] is not None])
     shapes = shapes or Shapes()

@@ -28,15 +28,9 @@ Picture = NDArray[np.uint8]
 def draw_sheet(
     path: Path, examined: Examined, measures: Measures, expected: Expected, title: str, size: int = PIXELS
 ) -> None:
-    """Draws at most twelve samples, spread over those examined, each with its numbers below.
+    """Draws at most twelve samples, spread over those examined, each with its numbers below, to the PNG `path`.
 
-    Args:
-        path: PNG file; its folder is created.
-        examined: the grasps.
-        measures: their measures.
-        expected: typical values of the data set, which define touching.
-        title: above the samples.
-        size: size of a picture, pixels.
+    `expected` defines touching; the title is above the samples; a picture has `size` x `size` pixels.
     """
     rows = spread(len(examined), SAMPLES)
     panels = [

@@ -11,23 +11,14 @@ from ..grab.files import RELEASE as GRAB
 
 @dataclass(frozen=True)
 class Guide:
-    """Steps to a data set.
+    """Steps to a data set."""
 
-    Attributes:
-        title: its name.
-        url: where to start.
-        licence: one line on what it allows.
-        steps: in order.
-        tree: expected files at the end.
-        setting: what to set afterwards.
-    """
-
-    title: str
-    url: str
-    licence: str
-    steps: tuple[str, ...]
-    tree: str
-    setting: str
+    title: str  # its name
+    url: str  # where to start
+    licence: str  # one line on what it allows
+    steps: tuple[str, ...]  # in order
+    tree: str  # expected files at the end
+    setting: str  # what to set afterwards
 
     def text(self) -> str:
         """Text for the terminal."""

@@ -25,26 +25,14 @@ RELEASE = Release(
 
 @dataclass(frozen=True)
 class GrabTree:
-    """The unpacked download.
-
-    Attributes:
-        root: folder with `grab` and `tools`.
-        sequences: the npz files, in natural order.
-    """
+    """The unpacked download: `root` has `grab` and `tools`; `sequences` are the npz files, in natural order."""
 
     root: Path
     sequences: tuple[Path, ...]
 
     def inside(self, name: str, source: Path, key: str) -> Path:
-        """A file that a sequence names relative to the root.
-
-        Args:
-            name: path in the sequence, e.g. "tools/object_meshes/contact_meshes/mug.ply".
-            source: the sequence, for messages.
-            key: key of `name` in the sequence.
-
-        Raises:
-            BadFile: no such file, or a path or link that leaves the root.
+        """The file `name` that a sequence, `source`, gives relative to the root under `key`, e.g.
+        "tools/object_meshes/contact_meshes/mug.ply"; raises BadFile without it, or if its path or link leaves the root.
         """
         path = self.root / name.replace("\\", "/")
         hint = f"paths in GRAB's files begin at `root`, here {self.root}"
@@ -68,11 +56,7 @@ class GrabTree:
 
 
 def find_tree(root: str | Path | None) -> GrabTree:
-    """Finds the sequences under `root`, which is the folder with `grab` or `grab` itself.
-
-    Raises:
-        DatasetNotFound: no sequences found.
-    """
+    """Finds the sequences under `root`, which is the folder with `grab` or `grab` itself, or raises DatasetNotFound."""
     root = RELEASE.folder(root)
     for base in (root, root.parent):  # GRAB's own scripts take the folder grab, others the one above
         files = _sequences(base / "grab") if base == root or root.name == "grab" else []
