@@ -20,6 +20,7 @@ from lightning import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from ..files.cache import cache_dir, content_key, write_folder_whole
 from ..files.errors import DataError
 from ..geometry.progress import working
 from .observation import Observe
@@ -70,6 +71,18 @@ def mark_of(root: str | Path | None) -> Path | None:
         return None
     path = Path(root).expanduser().resolve()
     return next((mark for folder in (path, *path.parents) if (mark := folder / DEMO_MARK).is_file()), None)
+
+
+def demo_tree_of(dataset: str, write: Callable[[Path], object], *versions: object) -> Path:
+    """A generated tree in the layout of a data set, in the cache; written on first use, and again for other versions.
+
+    It is whole even if two processes write it at the same time. Raises OSError if the cache can't be written.
+    """
+    path = cache_dir() / "demo_trees" / f"{dataset}-{content_key(*versions)[:8]}"
+    if not path.is_dir():
+        _log.info("writing demo data in the layout of %s to %s", dataset, path)
+        write_folder_whole(path, write)
+    return path
 
 
 class SplitDataModule(LightningDataModule, ABC, Generic[Data, Subset]):

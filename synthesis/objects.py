@@ -35,7 +35,8 @@ def object_mesh(name: str) -> trimesh.Trimesh:
 
     The mesh is shared between callers: copy it before modifying it.
     """
-    _check_name(name)
+    if name not in _RECIPES:
+        raise UnknownName("demo object", name, _RECIPES)
     solid = _RECIPES[name]()
     lower, upper = np.split(np.array(solid.bounding_box()), 2)
     solid = solid.translate((-(lower[0] + upper[0]) / 2, -(lower[1] + upper[1]) / 2, -lower[2]))
@@ -43,11 +44,6 @@ def object_mesh(name: str) -> trimesh.Trimesh:
     return trimesh.Trimesh(
         np.asarray(surface.vert_properties, np.float64)[:, :3], np.asarray(surface.tri_verts, np.int64), process=False
     )
-
-
-def _check_name(name: str) -> None:
-    if name not in _RECIPES:
-        raise UnknownName("demo object", name, _RECIPES)
 
 
 # ----------------------------------------------------------------------------------------------------------- helpers
@@ -169,16 +165,8 @@ def _hammer() -> Manifold:
 
 
 def _spray() -> Manifold:
-    body = _revolved(
-        (0.0, 0.0),
-        (0.033, 0.0),
-        (0.035, 0.004),
-        (0.035, 0.095),
-        (0.026, 0.125),
-        (0.014, 0.140),
-        (0.014, 0.165),
-        (0.0, 0.165),
-    )
+    side = [(0.033, 0.0), (0.035, 0.004), (0.035, 0.095), (0.026, 0.125), (0.014, 0.140), (0.014, 0.165)]
+    body = _revolved((0.0, 0.0), *side, (0.0, 0.165))
     head = _rounded_box(0.075, 0.022, 0.026, 0.004).translate((0.012, 0.0, 0.174))
     nozzle = Manifold.cylinder(0.012, 0.007, 0.006, 16).rotate((0.0, 90.0, 0.0)).translate((0.047, 0.0, 0.176))
     lever = _tube(
@@ -199,19 +187,7 @@ def _duck() -> Manifold:
     return (body + tail + head + neck + beak) - base
 
 
+_MAKERS = (_can, _cereal_box, _tea_box, _bottle, _jar, _mug, _wineglass, _bowl, _apple, _banana, _flashlight, _hammer)
 _RECIPES: dict[str, Callable[[], Manifold]] = {
-    "can": _can,
-    "cereal_box": _cereal_box,
-    "tea_box": _tea_box,
-    "bottle": _bottle,
-    "jar": _jar,
-    "mug": _mug,
-    "wineglass": _wineglass,
-    "bowl": _bowl,
-    "apple": _apple,
-    "banana": _banana,
-    "flashlight": _flashlight,
-    "hammer": _hammer,
-    "spray": _spray,
-    "duck": _duck,
+    make.__name__.removeprefix("_"): make for make in (*_MAKERS, _spray, _duck)
 }

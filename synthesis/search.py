@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -47,17 +47,19 @@ def find_grasps(
     grid, test = DistanceGrid(mesh), HoldTest(hand, [np.asarray(p, np.float64) for p in pieces])
     judge = _Judge(hand, mesh, grid)
     found: list[tuple[Tensor, NDArray[np.bool_], float]] = []
+
+    def optimised() -> Iterator[tuple[HandPose, Array]]:
+        for _ in range(rounds):
+            poses, _ = optimise_grasps(hand, mesh, grid, batch, steps, generator, on_step=on_step)
+            targets = squeeze_targets(hand, poses, grid).double().numpy()
+            yield from ((poses[i], targets[i]) for i in range(batch))
+
     attempts = 0
-    for _ in range(rounds):
-        poses, _ = optimise_grasps(hand, mesh, grid, batch, steps, generator, on_step=on_step)
-        targets = squeeze_targets(hand, poses, grid).double().numpy()
-        for i in range(batch):
-            attempts += 1
-            kept = _tested(poses[i], targets[i], test, judge)
-            if kept is not None:
-                found.append(kept)
-            if len(found) == count:
-                break
+    for pose, target in optimised():
+        attempts += 1
+        kept = _tested(pose, target, test, judge)
+        if kept is not None:
+            found.append(kept)
         if len(found) == count:
             break
     return _collect(hand, name, found, pieces, seed, attempts, mesh_hash(mesh))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...files.errors import DataError
-from ...files.unpickle import PickleFileError, UnsafePickleError
+from ...files.unpickle import PickleFileError
 from ...geometry.meshes import MeshError
 from ...hands.load import load_hand
 from ..base import SplitDataModule
@@ -72,12 +72,7 @@ def visit(dataset: DataSet, module: SplitDataModule, count: int = EXAMINED) -> V
         whole: Any = module.load()
     except DatasetNotFound:
         raise
-    except (
-        DataError,
-        MeshError,
-        PickleFileError,
-        UnsafePickleError,
-    ) as error:  # never skipped, or nothing is left
+    except (DataError, MeshError, PickleFileError) as error:  # an unsafe file, never skipped, or nothing is left
         broken = tuple(dict.fromkeys([*skipped(module), str(error)]))
         return Visit(dataset, module.title, module.is_demo, (), (), broken)
     counts, no_split = _counts(module, whole)

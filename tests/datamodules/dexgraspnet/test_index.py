@@ -81,7 +81,7 @@ def test_a_killed_run_goes_on(tree: Path, reads: list[str], monkeypatch: pytest.
 @pytest.mark.parametrize("damage", [lambda p: p.unlink(), lambda p: p.write_bytes(p.read_bytes()[:200])])
 def test_a_damaged_cache_is_made_again(tree: Path, own_cache: Path, damage) -> None:
     whole = np.array(_load(tree).numbers)
-    (file,) = own_cache.rglob("*-numbers.npy")
+    (file,) = own_cache.rglob("grasp_index*/*.npy")
     damage(file)
     np.testing.assert_array_equal(_load(tree).numbers, whole)
 
