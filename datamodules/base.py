@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -31,24 +31,24 @@ Transform = Callable[[Any, torch.Generator], Any]
 Data = TypeVar("Data")  # Type of the whole data set
 Subset = TypeVar("Subset")  # Type of one of its parts
 Item = TypeVar("Item")  # A batch
-_Part = TypeVar("_Part", covariant=True)
 
 DEMO_MARK = "DEMO_DATA.txt"  # File that marks a generated tree; its first line is the title of the data
 
 _log = logging.getLogger(__name__)
 
 
-class Parts(Protocol[_Part]):
-    """Three parts, and a hash of the assignment of samples to parts."""
+@dataclass(frozen=True)
+class Parts(ABC, Generic[Subset]):
+    """Three parts of a data set."""
+
+    train: Subset
+    val: Subset
+    test: Subset
 
     @property
-    def train(self) -> _Part: ...
-    @property
-    def val(self) -> _Part: ...
-    @property
-    def test(self) -> _Part: ...
-    @property
-    def hash(self) -> str: ...
+    @abstractmethod
+    def hash(self) -> str:
+        """SHA-256 of the assignment of samples to parts."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,13 +23,8 @@ _BLOCK = 65536  # Grasps loaded into memory at a time
 _SAME_TABLE = 0.05  # Largest distance of two tables' unit normals that count as the same, about 3 degrees
 
 
-@dataclass(frozen=True)
-class GraspParts:
+class GraspParts(Parts[GraspStore]):
     """Three parts of a data set of grasps."""
-
-    train: GraspStore
-    val: GraspStore
-    test: GraspStore
 
     @property
     def hash(self) -> str:

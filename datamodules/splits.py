@@ -7,10 +7,10 @@ import json
 import logging
 import re
 from collections.abc import Callable, Collection, Sequence, Sized
-from dataclasses import dataclass
 from itertools import combinations
 
 from ..files.errors import DataError, check_names
+from .base import Parts
 from .types import MotionSample
 
 REALDEX_VAL = ("goji_jar", "small_sprayer", "yogurt", "body_lotion", "bowling_game_box", "chips")
@@ -31,13 +31,8 @@ _ALIASES = {"daily_moisture_lotion": "daily_moisturizing_lotion", "midew_remover
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Split:
-    """Three parts of a data set."""
-
-    train: list[MotionSample]
-    val: list[MotionSample]
-    test: list[MotionSample]
+class Split(Parts[list[MotionSample]]):
+    """Three parts of a data set of motions."""
 
     @property
     def hash(self) -> str:

@@ -62,7 +62,17 @@ def find_grasps(
             found.append(kept)
         if len(found) == count:
             break
-    return _collect(hand, name, found, pieces, seed, attempts, mesh_hash(mesh))
+    vectors = torch.stack([v for v, _, _ in found]) if found else torch.zeros(0, 6 + hand.num_joints)
+    return ObjectGrasps(
+        object=name,
+        pose=HandPose.from_vector(vectors, hand.name),
+        six_directions=np.array([six for _, six, _ in found], bool).reshape(-1, 6),
+        penetration=np.array([p for _, _, p in found], np.float32),
+        seed=np.full(len(found), seed, np.int64),
+        pieces=tuple(pieces),
+        attempts=attempts,
+        mesh=mesh_hash(mesh),
+    )
 
 
 def squeeze_targets(
@@ -135,25 +145,3 @@ def _object_pose(held: Held, hand: str) -> HandPose:
     rotation = torch.as_tensor(held.rotation.T, dtype=torch.float32)
     translation = torch.as_tensor(-held.rotation.T @ held.translation, dtype=torch.float32)
     return HandPose(translation, rotation, torch.as_tensor(held.joints, dtype=torch.float32), hand)
-
-
-def _collect(
-    hand: Hand,
-    name: str,
-    found: Sequence[tuple[Tensor, NDArray[np.bool_], float]],
-    pieces: Sequence[NDArray[np.float32]],
-    seed: int,
-    attempts: int,
-    mesh: str,
-) -> ObjectGrasps:
-    vectors = torch.stack([v for v, _, _ in found]) if found else torch.zeros(0, 6 + hand.num_joints)
-    return ObjectGrasps(
-        object=name,
-        pose=HandPose.from_vector(vectors, hand.name),
-        six_directions=np.array([six for _, six, _ in found], bool).reshape(-1, 6),
-        penetration=np.array([p for _, _, p in found], np.float32),
-        seed=np.full(len(found), seed, np.int64),
-        pieces=tuple(pieces),
-        attempts=attempts,
-        mesh=mesh,
-    )

@@ -13,9 +13,9 @@ from ..motion import MotionDataModule
 from ..splits import Split, by_object
 from ..types import MotionSample
 from .frames import FPS_OUT, GRASP_RULES, MOTION_RULES, Selection
-from .labels import ContactLabels
 from .objects import OBJECT_SPLITS, SPLITS, SUBJECT_SPLITS, part_of
 from .reader import GrabReader
+from .sequence import ContactLabels
 from .skeleton import Person
 from .tracks import Tracks, read_tracks
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ...files.cache import write_whole
 from ...files.errors import BadFile
 from ...files.unpickle import load_npz
+from ..errors import check_rotations
 from .archive import DiskFolder, Folder
-from .final import check_rotations
 from .tables import LARGEST
 
 PREPARED = "recording.npz"
