@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -190,8 +189,3 @@ def _absent(what: str, names: Sequence[str], here: set[str]) -> list[str]:
         return []
     few = ", ".join(absent[:6]) + (", ..." if len(absent) > 6 else "")
     return [f"{len(absent)} of {len(names)} {what}: {few}"]
-
-
-def picture_path(folder: Path, dataset: DataSet) -> Path:
-    """Path of the contact sheet."""
-    return folder / f"doctor_{dataset.name}.png"

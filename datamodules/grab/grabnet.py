@@ -163,9 +163,8 @@ def _entry(file: Path, info: Mapping[str, Any], name: str, key: str, shape: tupl
     value = np.asarray(info[name][key])
     fits = value.ndim == 2 and value.shape[1] == shape[1] and shape[0] in (None, len(value))
     if not fits or value.dtype.kind not in "fiu" or not np.isfinite(value).all():
-        raise BadFile(
-            file, f"({shape[0] or 'V'}, {shape[1]}) finite numbers", f"{value.shape} of {value.dtype}", key=where
-        )
+        expected = f"({shape[0] or 'V'}, {shape[1]}) finite numbers"
+        raise BadFile(file, expected, f"{value.shape} of {value.dtype}", key=where)
     return value
 
 

@@ -99,9 +99,8 @@ class GrabMotion(MotionDataModule):
             _log.info("%s: no clip from %d sequences: %s", self.title, count, reason)
         if not clips:
             counts = {**self.without_clip, "bad files": len(self.skipped)}
-            raise DataError(
-                f"{self.reader.tree.root}: expected at least one clip (frames={self.frames}), found {counts}"
-            )
+            expected = f"expected at least one clip (frames={self.frames})"
+            raise DataError(f"{self.reader.tree.root}: {expected}, found {counts}")
         return clips
 
     def split(self, samples: Sequence[MotionSample]) -> Split:

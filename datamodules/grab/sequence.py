@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...files.errors import BadFile, DataError
 from ...files.unpickle import as_bad_file, load_npz
-from .objects import NUM_LABELS, intent_of, object_of
+from .objects import NUM_LABELS, object_of
 
 FPS = 120.0
 ELBOWS = {"right": 17, "left": 18}
@@ -44,7 +44,6 @@ class GrabSequence:
     path: Path  # the npz
     subject: str  # "s1" to "s10", from the folder
     object: str  # name of the object, aliases merged
-    intent: str  # "lift", "pass", "offhand" or "use"
     side: str  # side of `hand`
     hand: HandTrack  # track of that hand
     object_rotvec: NDArray  # (T, 3), radians, of world_from_object in the column convention, unlike as stored
@@ -78,7 +77,6 @@ def read_sequence(path: Path, side: str = "right") -> GrabSequence:
         path=path,
         subject=path.parent.name,
         object=_object(path),
-        intent=intent_of(path.stem),
         side=side,
         hand=HandTrack(**hand, vtemp=_text(path, items, block, "vtemp")),
         object_rotvec=column_rotvec(obj["global_orient"]),

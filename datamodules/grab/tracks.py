@@ -20,7 +20,7 @@ from ...geometry.rotations import rotvec_to_rotmat
 from ...hands.pose import HandPose
 from .files import GrabTree
 from .frames import Signals, rotation_speed
-from .objects import intent_of, object_of
+from .objects import object_of
 from .sequence import mirrored, read_labels, read_sequence, touching
 
 CACHE = "grab_tracks_1"  # Folder in the cache; its number is incremented when the content changes
@@ -45,19 +45,9 @@ class Tracks:
         return f"{self.path.parent.name}/{self.path.stem}"
 
     @property
-    def subject(self) -> str:
-        """ "s1" to "s10"."""
-        return self.path.parent.name
-
-    @property
     def object_name(self) -> str:
         """Name of the object, aliases merged."""
         return object_of(self.path.stem)
-
-    @property
-    def intent(self) -> str:
-        """ "lift", "pass", "offhand" or "use"."""
-        return intent_of(self.path.stem)
 
     @property
     def signals(self) -> Signals:

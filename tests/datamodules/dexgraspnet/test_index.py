@@ -18,13 +18,13 @@ from .conftest import grasp, write_npy
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the objects whose files were parsed."""
     calls: list[str] = []
-    read = module._read
+    read = module.read_dexgraspnet
 
-    def counted(source, hand):
-        calls.append(source.name)
-        return read(source, hand)
+    def counted(file, hand):
+        calls.append(file.stem)
+        return read(file, hand)
 
-    monkeypatch.setattr(module, "_read", counted)
+    monkeypatch.setattr(module, "read_dexgraspnet", counted)
     return calls
 
 
@@ -63,15 +63,15 @@ def test_a_copied_download_is_not_parsed_again(tree: Path, tmp_path: Path, reads
 
 
 def test_a_killed_run_goes_on(tree: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    read = module._read
+    read = module.read_dexgraspnet
 
-    def killed(source, hand):
-        if source.name == "sem-Car-2":
+    def killed(file, hand):
+        if file.stem == "sem-Car-2":
             raise KeyboardInterrupt
-        return read(source, hand)
+        return read(file, hand)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_read", killed)
+        patch.setattr(module, "read_dexgraspnet", killed)
         with pytest.raises(KeyboardInterrupt):
             _load(tree)
     assert len(_load(tree)) == 15
