@@ -73,7 +73,7 @@ def check_rotations(path: Path, key: str, array: NDArray, row: str = "frame") ->
     with np.errstate(over="ignore", invalid="ignore"):
         defect = np.abs(array.swapaxes(-1, -2) @ array - np.eye(3)).max(axis=(-1, -2))
         defect = np.where(np.linalg.det(array) < 0, np.inf, defect)
-    defect = np.nan_to_num(defect, nan=np.inf).reshape(len(array), -1).max(axis=1)
+    defect = np.nan_to_num(defect, nan=np.inf, posinf=np.inf).reshape(len(array), -1).max(axis=1)
     worst = int(defect.argmax())
     if defect[worst] > 1e-3:
         raise BadFile(path, "rotation matrices", f"R^T R off by {defect[worst]:.2g} at {row} {worst}", key=key)
