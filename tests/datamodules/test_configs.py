@@ -11,7 +11,7 @@ import pytest
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from dexzoo.datamodules import Compose, HistoryNoise, Jitter, Observe, Yaw
+from dexzoo.datamodules import Compose, HistoryNoise, Jitter, Observe, RealDexGrasps, RealDexMotion, Yaw
 from dexzoo.experiments.training import data as _  # noqa: F401  data_root of the configs
 
 _IS_HYDRAS = re.compile(r"\s*(_target_:|defaults:|- )")
@@ -35,7 +35,8 @@ def test_defaults_are_those_of_the_signature(name: str) -> None:
     parameters: dict[str, inspect.Parameter] = {}
     module = get_class(config.pop("_target_"))
     dataset = module.dataset
-    for kind in reversed(module.__mro__):  # what a class leaves to **options is its base's
+    reader = RealDexMotion.__mro__ if module is RealDexGrasps else ()
+    for kind in (*reversed(reader), *reversed(module.__mro__)):  # what a class leaves to **options is theirs
         parameters |= inspect.signature(kind.__init__).parameters
     for key in ("hand", "seed"):
         assert config.pop(key) == f"${{{key}}}"
