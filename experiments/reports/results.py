@@ -14,7 +14,7 @@ from ...metrics.columns import CONTACT_MAPS, MOTIONS, grasp_columns, in_tables
 from ...metrics.tables import Text, TextTable, mean_and_sd, metric_cells, write_json
 
 Row = dict[str, Any]
-Key = TypeVar("Key")
+Key, Item = TypeVar("Key"), TypeVar("Item")
 
 COLUMNS = in_tables((*MOTIONS, *CONTACT_MAPS))
 """Metrics of the printed table of a run, but for grasps, which have tables of their own."""
@@ -51,11 +51,11 @@ def method_label(row: Mapping[str, Any]) -> str:
     return row["method"] if row["variant"] in (None, "full") else f"{row['method']} ({row['variant']})"
 
 
-def group_by(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
-    """Rows by what `key` says of them, in order of first appearance."""
-    groups: dict[Key, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(key(row), []).append(row)
+def group_by(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Rows or others by their key, in order of first appearance."""
+    groups: dict[Key, list[Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
     return groups
 
 
