@@ -1,4 +1,4 @@
-"""What a run leaves behind: config, results, pictures, and the table it prints."""
+"""Outcome of a run: config, results, pictures, and the table it prints."""
 
 from __future__ import annotations
 
@@ -26,11 +26,8 @@ from .training.run_log import note_table
 
 
 def save_config(cfg: DictConfig, origin: Mapping[str, Any]) -> dict[str, Any]:
-    """Writes config.yaml, with everything resolved, into the run folder, and returns it as plain values.
-
-    Args:
-        cfg: of the run.
-        origin: of `provenance.provenance`; it becomes the key `provenance`.
+    """Writes config.yaml, with everything resolved and the key `provenance`, see `provenance.provenance`, into the run
+    folder, and returns it as plain values.
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     plain["provenance"] = dict(origin)
@@ -40,12 +37,7 @@ def save_config(cfg: DictConfig, origin: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def label_results(
-    cfg: DictConfig,
-    datamodule: Any,
-    task: Task,
-    baselines: Sequence[Task],
-) -> list[results.Row]:
+def label_results(cfg: DictConfig, datamodule: Any, task: Task, baselines: Sequence[Task]) -> list[results.Row]:
     """The rows of all tasks with the columns that say what they belong to. An ablation is one of our model only."""
     fold = cfg.data.get("fold")
     labels = {"seed": cfg.seed, "hand": task.hand.name, "data": datamodule.title, "split_hash": datamodule.split_hash}
@@ -73,14 +65,8 @@ def write(
     facts |= {"provenance": task.config["provenance"]}
     results.write_results(folder, rows, facts)
     pictures = draw(cfg, datamodule, task, baselines, rows) if cfg.figures.percentiles else []
-    tracking.log_outcome(
-        loggers,
-        task.config,
-        results.flat_means(results.summarise(results.with_filtered(rows))),
-        rows,
-        pictures,
-        folder / BEST,
-    )
+    means = results.flat_means(results.summarise(results.with_filtered(rows)))
+    tracking.log_outcome(loggers, task.config, means, rows, pictures, folder / BEST)
     tracking.finish()
 
 
@@ -105,16 +91,10 @@ def draw(
     """The pictures of a test of motions or grasps, into `figures` of the run folder; none for contact maps."""
     folder = Path(cfg.run_dir) / "figures"
     if task.supports_rollouts:
-        headline = [row for row in task.results if row["refine"] == task.results[0]["refine"]]
-        return figures.draw(
-            folder,
-            task.hand,
-            datamodule.test,
-            {t.method: t.rollouts for t in (task, *baselines)},
-            {row["clip"]: row["mpjpe_cm"] for row in headline if row["clip"] in task.rollouts},  # those of this process
-            datamodule.title,
-            cfg.figures,
-        )
+        rollouts, own = {t.method: t.rollouts for t in (task, *baselines)}, task.rollouts  # those of this process
+        headline = [row for row in task.results if row["refine"] == task.results[0]["refine"] and row["clip"] in own]
+        errors = {row["clip"]: row["mpjpe_cm"] for row in headline}
+        return figures.draw(folder, task.hand, datamodule.test, rollouts, errors, datamodule.title, cfg.figures)
     if task.supports_sampling:
         path, size = folder / "grasps.png", cfg.figures.size
         return [grasp_figures.draw(path, rows, datamodule.title, size=size, hand=task.hand)]

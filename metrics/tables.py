@@ -104,21 +104,14 @@ def new_table(title: str | None, caption: str | None, **style: Any) -> Table:
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table of text, for `rich.print` and in Markdown.
-
-    Attributes:
-        title: of the table.
-        caption: what must be known to read it.
-        headings: of the columns.
-        cells: text, a row for each line.
-        left: columns that are aligned to the left; the others hold numbers.
-    """
+    """A table of text, for `rich.print` and in Markdown; its caption says what must be known to read it."""
 
     title: str
     caption: str
     headings: Sequence[str]
     cells: Sequence[Sequence[str]]
     left: Collection[int] = (0,)
+    """Columns that are aligned to the left; the others hold numbers."""
 
     def __rich__(self) -> Table:
         table = new_table(self.title, self.caption)

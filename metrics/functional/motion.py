@@ -105,10 +105,8 @@ def rotation_error(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     World_from_hand (B, T, 3, 3) to (B,), radians; NaN for a clip without a valid frame.
     """
     if pred.shape != target.shape or pred.ndim != 4 or pred.shape[-2:] != (3, 3):
-        raise ValueError(
-            f"pred and target: expected two tensors of shape (B, T, 3, 3), found {tuple(pred.shape)} and "
-            f"{tuple(target.shape)}"
-        )
+        found = f"found {tuple(pred.shape)} and {tuple(target.shape)}"
+        raise ValueError(f"pred and target: expected two tensors of shape (B, T, 3, 3), {found}")
     _check_mask(mask, pred)
     return _mean_over_frames(geodesic_distance(pred, target), mask)
 
@@ -138,10 +136,9 @@ def local_keypoints(keypoints: Tensor, rotation: Tensor, translation: Tensor) ->
     """
     batch = keypoints.shape[:-2]
     if rotation.shape != (*batch, 3, 3) or translation.shape != (*batch, 3):
-        raise ValueError(
-            f"rotation and translation: expected {(*batch, 3, 3)} and {(*batch, 3)} for key points of shape "
-            f"{tuple(keypoints.shape)}, found {tuple(rotation.shape)} and {tuple(translation.shape)}"
-        )
+        expected = f"{(*batch, 3, 3)} and {(*batch, 3)} for key points of shape {tuple(keypoints.shape)}"
+        found = f"found {tuple(rotation.shape)} and {tuple(translation.shape)}"
+        raise ValueError(f"rotation and translation: expected {expected}, {found}")
     return (keypoints - translation.unsqueeze(-2)) @ rotation  # rows times R: this is R^T (p - t) for each point
 
 
@@ -162,9 +159,8 @@ def _length(vectors: Tensor) -> Tensor:
 def _gaps(points: Tensor, sdf: Callable[[Tensor], Tensor]) -> Tensor:
     distance = sdf(points)
     if distance.shape != points.shape[:-1]:
-        raise ValueError(
-            f"sdf: expected one distance per point, {tuple(points.shape[:-1])}, found {tuple(distance.shape)}"
-        )
+        expected = f"one distance per point, {tuple(points.shape[:-1])}"
+        raise ValueError(f"sdf: expected {expected}, found {tuple(distance.shape)}")
     return distance
 
 
@@ -188,10 +184,8 @@ def _check_keypoints(pred: Tensor, target: Tensor, mask: Tensor) -> None:
 
 def _check_same_shape(pred: Tensor, target: Tensor, letters: str) -> None:
     if pred.shape != target.shape:
-        raise ValueError(
-            f"pred and target: expected two tensors of one shape {letters}, found {tuple(pred.shape)} and "
-            f"{tuple(target.shape)}"
-        )
+        found = f"found {tuple(pred.shape)} and {tuple(target.shape)}"
+        raise ValueError(f"pred and target: expected two tensors of one shape {letters}, {found}")
     _check_last(pred, "pred and target", letters)
 
 
@@ -202,8 +196,6 @@ def _check_last(points: Tensor, argument: str, letters: str) -> None:
 
 def _check_mask(mask: Tensor, values: Tensor) -> None:
     if mask.dtype != torch.bool or mask.shape != values.shape[:2]:
-        raise ValueError(
-            f"mask: expected bool of shape (B, T) = {tuple(values.shape[:2])} for values of shape "
-            f"{tuple(values.shape)}, found {mask.dtype} of shape {tuple(mask.shape)}; make one with "
-            f"`torch.arange(T) < length[:, None]`"
-        )
+        expected = f"bool of shape (B, T) = {tuple(values.shape[:2])} for values of shape {tuple(values.shape)}"
+        found = f"{mask.dtype} of shape {tuple(mask.shape)}; make one with `torch.arange(T) < length[:, None]`"
+        raise ValueError(f"mask: expected {expected}, found {found}")
