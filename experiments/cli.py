@@ -1,7 +1,5 @@
 """The one command: `dexzoo VERB ...`, or `python -m dexzoo VERB ...`."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 from collections.abc import Sequence

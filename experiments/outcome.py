@@ -1,7 +1,5 @@
 """Outcome of a run: config, results, pictures, and the table it prints."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path

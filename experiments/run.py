@@ -1,7 +1,5 @@
 """One run: `python experiments/run.py model=motionnet data=demo`, or `dexzoo run ...`. Reads from top to bottom."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Base class of all metrics: the facts of a column in tables, and the mean and spread of single samples."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar, Literal
@@ -42,7 +40,7 @@ class SampleMetric(Metric):
     digits: ClassVar[int | None] = None
     """Decimals in tables; None: what the size of the number asks for, see `tables.format_spread`."""
     source: ClassVar[str]
-    """Who defined it."""
+    """Author of the definition."""
     higher_is_better: ClassVar[bool | None] = False  # type: ignore[assignment]
     """None where neither direction is better as such."""
     is_differentiable = False
@@ -78,7 +76,7 @@ class SampleMetric(Metric):
 
     @classmethod
     def better(cls) -> str:
-        """Which direction is better: "higher", "lower", or "-"."""
+        """The better direction: "higher", "lower", or "-"."""
         return "-" if cls.higher_is_better is None else "higher" if cls.higher_is_better else "lower"
 
     @classmethod

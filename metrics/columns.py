@@ -3,8 +3,6 @@
 The heading, unit and direction of a column stand on its class, the order of columns here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Literal
 

@@ -8,8 +8,6 @@ The arguments of `measure` have one name for one thing across the classes:
 - logits: (B, N, bins), of the classes.
 """
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from .base import SampleMetric

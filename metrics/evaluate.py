@@ -1,7 +1,5 @@
 """All errors of one motion of a hand against another, from their poses."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -15,8 +15,6 @@ classes, those of `motion_inputs`:
 - fps: (B,), frames per second.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

@@ -1,7 +1,5 @@
 """Penetration of a moving hand into the object that it reaches for."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Signed distance to the posed objects of a batch, with one search structure per mesh file."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 A table as text is its headings and its cells; a cell may have two lines, the second an interval.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import math

@@ -10,8 +10,6 @@ What is compared with is what loaders of the field do for each grasp: `np.load` 
 the numbers of one dict.
 """
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 import os
@@ -130,7 +128,7 @@ def sequence_lengths(count: int) -> NDArray[np.int64]:
 
 
 def sequence(frames: int, seed: int) -> Arrays:
-    """What the cache keeps of a sequence (see `Tracks`): a hand that sets out, and an object that it lifts."""
+    """A sequence as the cache keeps it (see `Tracks`): a hand that sets out, and an object that it lifts."""
     rng, time_ = np.random.default_rng(seed), np.arange(frames)
     start, lift = (int(share * frames) for share in _REACH)
     hand = rng.normal(scale=0.01, size=(frames, 51)).cumsum(axis=0) / 10

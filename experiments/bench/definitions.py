@@ -4,8 +4,6 @@ Measures the same grasps by each definition that the field uses, on three kinds 
 `metric_definitions.png` and writes the tables of `docs/metrics.md` (`table.json`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial

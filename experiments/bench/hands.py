@@ -1,7 +1,5 @@
 """Forward kinematics of the Shadow hand against pytorch_kinematics and MuJoCo, on the same chain and joints."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Callable, Mapping

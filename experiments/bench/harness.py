@@ -5,8 +5,6 @@ A benchmark is a file `experiments/bench/NAME.py` with `rows(quick: bool) -> lis
 take `root`, a folder of data; rows with a count of something beside the time (`grasps`, `faces`) are drawn by `--plot`.
 """
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import json

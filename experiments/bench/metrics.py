@@ -7,8 +7,6 @@ once per object has rows of its own.
 The grasps are 20 of each of three objects: of the demo data, or with `--root` of a DexGraspNet folder.
 """
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Callable, Iterator
 from functools import partial

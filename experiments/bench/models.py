@@ -6,8 +6,6 @@ ratios compare recipes, not two ways to compute the same. Each model is measured
 Times are those of the processor, with one thread, so that other programs on the machine hardly matter.
 """
 
-from __future__ import annotations
-
 import ctypes
 import multiprocessing
 import statistics

@@ -1,7 +1,5 @@
 """Cost of reading windows by the number of clips: time of a batch, and memory of a process that trains."""
 
-from __future__ import annotations
-
 import resource
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Speed and memory of refinement on the demo grasps, against a loop over links that does the published code's work."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

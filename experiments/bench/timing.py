@@ -1,7 +1,5 @@
 """Clocks, memory and rows of all benchmarks."""
 
-from __future__ import annotations
-
 import statistics
 import subprocess
 import sys

@@ -4,8 +4,6 @@ Hydra reads values by a grammar of its own, in which `mug (1).obj` is none: what
 gets the quotes that it lacks.
 """
 
-from __future__ import annotations
-
 import inspect
 import os
 import shlex

@@ -1,7 +1,5 @@
 """The mistake in a command in plain words: no traceback for a mistake of the user."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 import os

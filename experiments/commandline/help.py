@@ -3,8 +3,6 @@
 Hydra's own help composes the configuration and loses them. Nothing is imported for it, so that it comes at once.
 """
 
-from __future__ import annotations
-
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence

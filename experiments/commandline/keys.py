@@ -1,7 +1,5 @@
 """Errors of the library in the terms of the command line: arguments become the keys that they were set by."""
 
-from __future__ import annotations
-
 import inspect
 import re
 import sys

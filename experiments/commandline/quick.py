@@ -4,8 +4,6 @@ Both come from the YAML files, before torch, Lightning and Hydra are imported, w
 wrong here may still be: Hydra looks at everything.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import sys

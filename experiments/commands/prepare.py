@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 SOURCES = ("auto", "tf", "final_data")
-"""Where RealDex's reader can take poses from; a test compares."""
+"""Sources of poses that RealDex's reader has; a test compares."""
 
 
 def main(arguments: list[str]) -> int:

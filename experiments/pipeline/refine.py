@@ -1,7 +1,5 @@
 """Refines grasps of any method: `dexzoo refine grasps=FILE mesh=FILE`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Grasps of your own object: `dexzoo sample ckpt=RUN object=mug.obj n=20`."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Work of `task=sample` and `task=refine` on grasps: refine, measure, filter, draw and write them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

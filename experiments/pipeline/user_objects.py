@@ -1,7 +1,5 @@
 """Objects of the user's: a mesh, or a cloud of points, in any unit."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass

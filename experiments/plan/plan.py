@@ -5,8 +5,6 @@ what each is made with, how long that took and how it ended. Who makes a run hol
 process: it is going on as long as either lives.
 """
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os
@@ -30,7 +28,7 @@ from ..training.folders import LAST, is_unused
 from ..training.run_log import NAME as LOG
 
 DONE, FILE = "metrics.json", "plan.json"
-"""What a run writes last, and what a plan writes into its folder."""
+"""The last file of a run, and the file of a plan in its folder."""
 STOPPED = 128 + signal.SIGINT
 """Exit status of a run that Ctrl-C ended."""
 _RUN = Path(__file__).parents[1] / "run.py"

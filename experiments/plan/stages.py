@@ -1,7 +1,5 @@
 """Runs that need one another, as one experiment: `experiment=grasp_generation`."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path

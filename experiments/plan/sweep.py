@@ -3,8 +3,6 @@
 It is a plan that grows: the next run follows from those before, chosen by W&B's own engine, the package `sweeps`.
 """
 
-from __future__ import annotations
-
 import json
 import random
 import warnings

@@ -1,7 +1,5 @@
 """Reads sweep files, which are in W&B's format, for runs without W&B."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

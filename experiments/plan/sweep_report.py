@@ -1,7 +1,5 @@
 """Report of a sweep: the table of its runs, the best configuration, and a picture."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """RealDex, Table 3, of runs of grasp models."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """RealDex, Table 4, of runs of motion models."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`dexzoo table3`, `dexzoo table4`: KEY=VALUE, the runs that a table needs, and the table of them."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import fields

@@ -1,7 +1,5 @@
 """Pictures of a run: strips and a film of clips, truth beside prediction, and the error over time."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path

@@ -1,7 +1,5 @@
 """One page of grasps: the best, the median and the worst candidate of every method, with their numbers."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

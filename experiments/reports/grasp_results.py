@@ -1,7 +1,5 @@
 """The results of grasp runs: rows, one per candidate, gathered and summarised. `grasp_tables` makes tables of them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Table 3 of grasp runs: on the screen, as Markdown and as CSV, exact and legacy columns apart."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

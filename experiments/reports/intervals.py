@@ -4,8 +4,6 @@ draw objects, not samples.
 `scipy.stats.bootstrap` draws single samples, as if those of one object were independent.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Rows of several runs as one set: no result twice, one split of one data set, one hand."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any

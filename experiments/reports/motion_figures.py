@@ -1,7 +1,5 @@
 """Pictures of Table 4: a median and a worst clip by all methods, a film of them, and their errors over time."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any

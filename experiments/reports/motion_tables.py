@@ -1,7 +1,5 @@
 """Table 4 of motion runs: lines, paired tests of every method against one of them, and the files."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

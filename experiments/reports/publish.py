@@ -5,8 +5,6 @@ a name, and writes the tables of README.md and docs/*.md, which stand between `<
 `<!-- end -->`. Which rows and columns a page shows, and what it calls them, is in docs/tables.yaml.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re
@@ -31,7 +29,7 @@ from dexzoo.metrics.tool.table_file import FILE
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS, LAYOUT = Path("docs/results.json"), Path("docs/tables.yaml")
 KEYS = ("title", "data", "seeds", "command", "made_at", "headings", "cells")
-"""What docs/results.json says of each table."""
+"""Keys of each table in docs/results.json."""
 
 _PLACE = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.S)
 

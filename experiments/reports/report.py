@@ -1,7 +1,5 @@
 """Merges runs into one table: `dexzoo report RUN [RUN ...]`, and at the end of every sweep."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any

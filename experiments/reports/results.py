@@ -1,7 +1,5 @@
 """The results of a run: one row per method, refinement and clip, and the table made of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar

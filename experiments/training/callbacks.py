@@ -1,6 +1,4 @@
-"""What a run needs to resume bit for bit, seeds per step and checkpoints in one piece, and how long it trained."""
-
-from __future__ import annotations
+"""Seeds per step and checkpoints in one piece, for a run that resumes bit for bit, and its training time."""
 
 import os
 import random

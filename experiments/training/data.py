@@ -1,7 +1,5 @@
 """The data module of a run, and the defaults of the data and the hand that a command does not name."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from hydra.utils import get_class, instantiate

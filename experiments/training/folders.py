@@ -1,7 +1,5 @@
 """Folders of runs, runs/<name>/<time>, and the one that `ckpt=last` goes on with."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 from datetime import datetime

@@ -1,7 +1,5 @@
 """From a run folder back to the model and the data that it was made with."""
 
-from __future__ import annotations
-
 from functools import cached_property
 from pathlib import Path
 from typing import Any

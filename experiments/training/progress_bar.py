@@ -1,7 +1,5 @@
 """Lightning's loops as work that is announced like all other: see `geometry.progress`."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

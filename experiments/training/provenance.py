@@ -1,7 +1,5 @@
 """Origin of numbers: the code, the versions, the kind of machine, the command and the data of a run."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import platform

@@ -1,7 +1,5 @@
 """run.log: the losses of each epoch, the final table, and what ended a run early, with its traceback."""
 
-from __future__ import annotations
-
 import logging
 import signal
 import time

@@ -1,7 +1,5 @@
 """Trackers of the numbers of a run: metrics.csv, and W&B online or offline."""
 
-from __future__ import annotations
-
 import csv
 import logging
 import netrc

@@ -18,17 +18,11 @@ _FIELDS = ("origin", "across", "along", "normal", "turn_across", "turn_along")
 
 @dataclass(frozen=True)
 class Frames:
-    """World transforms of the links in the frame and unit of the object's distance search.
+    """World transforms of the links in the frame and unit of the object's distance search."""
 
-    Attributes:
-        rotation: (B, L, 3, 3).
-        translation: (B, L, 3), unit of the search.
-        unit: (B,), search units per metre.
-    """
-
-    rotation: Tensor
-    translation: Tensor
-    unit: Tensor
+    rotation: Tensor  # (B, L, 3, 3)
+    translation: Tensor  # (B, L, 3), unit of the search
+    unit: Tensor  # (B,), search units per metre
 
     @classmethod
     def of(cls, grasps: PosedGrasps) -> Frames:

@@ -18,25 +18,18 @@ from ..functional.rounded_boxes import frames_along
 
 @dataclass(frozen=True)
 class Charts:
-    """The surface of all primitives of a hand.
+    """The surface of all primitives of a hand, in link frames, metres."""
 
-    Attributes:
-        link: (K,), int64.
-        origin, across, along, normal, turn_across, turn_along: (K, 3), o, A, B, N, C and D; link frame, metres.
-        radius: (K,), R, metres.
-        centre, half: (K, 2), the rectangle of (u, v).
-    """
-
-    link: Tensor
-    origin: Tensor
-    across: Tensor
-    along: Tensor
-    normal: Tensor
-    turn_across: Tensor
-    turn_along: Tensor
-    radius: Tensor
+    link: Tensor  # (K,), int64
+    origin: Tensor  # (K, 3), o
+    across: Tensor  # (K, 3), A
+    along: Tensor  # (K, 3), B
+    normal: Tensor  # (K, 3), N
+    turn_across: Tensor  # (K, 3), C
+    turn_along: Tensor  # (K, 3), D
+    radius: Tensor  # (K,), R
     centre: Tensor
-    half: Tensor
+    half: Tensor  # (K, 2), the rectangle of (u, v)
 
     @classmethod
     def of(cls, capsules: Capsules, boxes: Boxes) -> Charts:

@@ -1,7 +1,5 @@
 """Mean depth over the points of one surface that are inside the other, on fixed samples."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import torch

@@ -1,7 +1,5 @@
 """Depth of an object's surface in a hand's capsules and boxes."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Penetration as in the scripts of GraspTTA and ObMan: vertices inside by ray parity, with a flawed test."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 import trimesh

@@ -1,7 +1,5 @@
 """Contact between hand and object: contact points of each link, and the part of the hand that touches."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

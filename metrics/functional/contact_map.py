@@ -1,7 +1,5 @@
 """Agreement of predicted contact maps with the true ones."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Diversity of the grasps of one object."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

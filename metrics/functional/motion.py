@@ -6,8 +6,6 @@ frame that contains NaN gives NaN, and so does a clip with too few valid frames:
 drops them. All functions raise ValueError where the shapes differ or the mask is not a bool of shape (B, T).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Literal

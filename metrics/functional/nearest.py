@@ -74,27 +74,17 @@ def _nearest_points(grasps: PosedGrasps) -> NearestPoints:
 
 @dataclass
 class _Descent:
-    """M points that move on the surfaces of shapes.
+    """M points that move on the surfaces of shapes."""
 
-    Attributes:
-        group: (M,), grasp times L' plus link: the points that compete.
-        grasp: (M,).
-        rotation, translation: object_from_box, metres.
-        half, radius: of the shape.
-        at: (M, 3), position of the point, box frame.
-        value: (M,), metres, its distance to the object.
-        slope: (M, 3), unit, gradient of the distance, object frame.
-    """
-
-    group: Tensor
-    grasp: Tensor
+    group: Tensor  # (M,), grasp times L' plus link: the points that compete
+    grasp: Tensor  # (M,)
     rotation: Tensor
-    translation: Tensor
+    translation: Tensor  # object_from_box, metres
     half: Tensor
-    radius: Tensor
-    at: Tensor
-    value: Tensor
-    slope: Tensor
+    radius: Tensor  # of the shape
+    at: Tensor  # (M, 3), position of the point, box frame
+    value: Tensor  # (M,), metres, its distance to the object
+    slope: Tensor  # (M, 3), unit, gradient of the distance, object frame
 
     def placed(self) -> Tensor:
         """(M, 3), object frame."""

@@ -1,7 +1,5 @@
 """Penetration depth of hand and object."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Literal, get_args

@@ -2,8 +2,6 @@
 contacts of unit normal force resist in the worst direction.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

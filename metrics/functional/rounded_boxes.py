@@ -14,21 +14,13 @@ from ...hands.products import compose, rotate
 
 @dataclass(frozen=True)
 class RoundedBoxes:
-    """The primitives of a hand in one form: all points within `radius` of a box, which for a capsule is a segment.
+    """The primitives of a hand in one form: all points within `radius` of a box, which for a capsule is a segment."""
 
-    Attributes:
-        link: (C,), int64.
-        centre: (C, 3), metres, link frame.
-        rotation: (C, 3, 3), link_from_box.
-        half: (C, 3), half sizes, metres.
-        radius: (C,), metres.
-    """
-
-    link: Tensor
-    centre: Tensor
-    rotation: Tensor
-    half: Tensor
-    radius: Tensor
+    link: Tensor  # (C,), int64
+    centre: Tensor  # (C, 3), metres, link frame
+    rotation: Tensor  # (C, 3, 3), link_from_box
+    half: Tensor  # (C, 3), half sizes, metres
+    radius: Tensor  # (C,), metres
 
     @classmethod
     def of(cls, hand: Hand) -> RoundedBoxes:

@@ -1,7 +1,5 @@
 """Self-intersection of a hand: volume and depth of overlaps between links that are not neighbours."""
 
-from __future__ import annotations
-
 from typing import Literal, get_args
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Penetration of a hand into the table on which the object lies."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

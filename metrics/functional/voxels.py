@@ -1,7 +1,5 @@
 """Shared volume of hand and object by counting voxels: in both solids, or as in the literature."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

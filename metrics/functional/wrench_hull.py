@@ -5,8 +5,6 @@ bodies; the result is exact once no wrench lies beyond that facet (Zheng, "An Ef
 Measure", IEEE Transactions on Robotics 29, 2013). About 20 of 120 wrenches are used.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls

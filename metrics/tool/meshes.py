@@ -1,7 +1,5 @@
 """Finding the meshes of objects by name."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ...grasps import meshes as grasp_meshes

@@ -1,7 +1,5 @@
 """Pictures of an evaluation: a page of histograms, and the worst grasps with their numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Results on disk: one parquet file per chunk, written atomically, and the table made of them."""
 
-from __future__ import annotations
-
 import json
 import os
 import tempfile

@@ -1,7 +1,5 @@
 """Means, spreads and counts of the columns, per object and over all grasps, and the list of all metrics."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A table as a file, `table.json`, the source of all numbers in the docs (`experiments/reports/publish.py`)."""
 
-from __future__ import annotations
-
 import json
 import shlex
 import subprocess

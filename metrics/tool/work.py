@@ -1,7 +1,5 @@
 """Measures chunks: in this process, in several, or on a Ray cluster. All write bitwise identical shards."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal
@@ -35,19 +33,12 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 @dataclass(frozen=True)
 class Measured:
-    """Outcome of a chunk.
-
-    Attributes:
-        object: name of its object.
-        count: number of grasps.
-        repairs: how the object's mesh was repaired.
-        failure: why the object cannot be measured; no shard is written then.
-    """
+    """Outcome of a chunk, of a number of grasps of an object."""
 
     object: str
     count: int
-    repairs: tuple[str, ...] = ()
-    failure: str = ""
+    repairs: tuple[str, ...] = ()  # of the object's mesh
+    failure: str = ""  # the reason why the object cannot be measured; no shard is written then
 
 
 def measure_chunk(chunk: Chunk) -> Measured:
