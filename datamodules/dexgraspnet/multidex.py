@@ -20,10 +20,21 @@ from ...hands.hand import Hand
 from ...hands.load import load_hand
 from ...hands.pose import HandPose
 from ...hands.products import compose, rotate
+from ..errors import DatasetNotFound, Release, holds
 from .index import Format, Source, signature
 from .module import GraspFolder
-from .tree import GraspTree, data_folder, holds, make_tree, not_found
+from .tree import GraspTree, make_tree
 
+RELEASE = Release(
+    dataset="MultiDex",
+    url="https://github.com/tengyu-liu/GenDexGrasp (MultiDex and the object meshes)",
+    licence="none stated by the publishers: ask them before you redistribute anything",
+    tree="""
+<root>/MultiDex/shadowhand/shadowhand.pt
+<root>/object/{contactdb,ycb}/<name>/<name>.stl
+""",
+    setting="root=/path/to/MultiDex, the folder that holds `MultiDex` and `object`",
+)
 _FINGERS = {"FF": 4, "MF": 4, "RF": 4, "LF": 5, "TH": 5}
 JOINTS = ("WRJ2", "WRJ1", *(f"{f}J{k}" for f, n in _FINGERS.items() for k in range(n, 0, -1)))
 """Joints of q[9:], in the order of the robot's chain."""
@@ -34,14 +45,11 @@ _Entries = dict[str, tuple[list[int], Tensor]]
 
 
 def pose_of_q(q: Tensor) -> HandPose:
-    """Pose of the real Shadow hand (`shadow_e3m5`) from MultiDex's vectors.
+    """Pose of the real Shadow hand (`shadow_e3m5`) from MultiDex's vectors (n, 33), metres and radians.
 
-    The 33 numbers are known: translation 3, first two columns of the rotation 6, 24 joints of the robot's chain,
-    including the wrist. It is inferred that the pose is that of the forearm, the root of that chain, and that the wrist
-    joints come first; samples are flagged `assumed_forearm_root`.
-
-    Args:
-        q: (n, 33), metres and radians.
+    The numbers are known: translation 3, first two columns of the rotation 6, 24 joints of the robot's chain, including
+    the wrist. It is inferred that the pose is that of the forearm, the root of that chain, and that the wrist joints
+    come first; samples are flagged `assumed_forearm_root`.
     """
     hand = load_hand("shadow_e3m5")
     rotation, joints = rot6d_to_rotmat(q[:, 3:9]), dict(zip(JOINTS, q[:, 9:].unbind(1), strict=True))
@@ -55,12 +63,9 @@ def pose_of_q(q: Tensor) -> HandPose:
 class MultiDex(GraspFolder):
     """Grasps of 58 objects (ContactDB, YCB) in metres, palm pose and joints converted from the robot's chain.
 
-    See `pose_of_q` for what is inferred; each sample is flagged `assumed_forearm_root`.
-
-    Args:
-        root: folder with `MultiDex/shadowhand/shadowhand.pt` and `object`.
-        hand: "shadow", or another hand to which `shadow_e3m5` maps.
-        **options: see `GraspFolder`.
+    See `pose_of_q` for what is inferred; each sample is flagged `assumed_forearm_root`. `root` holds
+    `MultiDex/shadowhand/shadowhand.pt` and `object`; `hand` is "shadow", or another one to which `shadow_e3m5` maps;
+    see `GraspFolder` for the rest.
     """
 
     title = "MultiDex"
@@ -71,22 +76,19 @@ class MultiDex(GraspFolder):
         self.form = Format("multidex-1", _read, lambda _: ("assumed_forearm_root",))
 
     def find(self) -> GraspTree:
-        """The files.
-
-        Raises:
-            DatasetNotFound: no grasps, or no folder of meshes.
-            BadFile: the grasps cannot be read.
+        """The files; raises DatasetNotFound without grasps or a folder of meshes, BadFile if the grasps cannot be
+        read.
         """
-        base = data_folder("MultiDex", self.root)
+        base = RELEASE.folder(self.root)
         places = [base / f for f in ("MultiDex/shadowhand", "shadowhand", "data/MultiDex/shadowhand", ".")]
         file = next((p / "shadowhand.pt" for p in places if (p / "shadowhand.pt").is_file()), None)
         if file is None:
-            raise not_found("MultiDex", base, f"searched for MultiDex/shadowhand/shadowhand.pt; {holds(base)}")
+            raise DatasetNotFound(RELEASE, base, f"searched for MultiDex/shadowhand/shadowhand.pt; {holds(base)}")
         meshes = None
         if self.object_points != "none":
             meshes = next((p for p in (base / "object", base / "data" / "object") if p.is_dir()), None)
             if meshes is None:
-                raise not_found("MultiDex", base, "no folder object; object_points='none' reads grasps without")
+                raise DatasetNotFound(RELEASE, base, "no folder object; object_points='none' reads grasps without")
         return make_tree(base, [(name, (file,)) for name in sorted(_entries(file))], None, meshes, _find_mesh)
 
 
