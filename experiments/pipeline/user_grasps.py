@@ -1,4 +1,4 @@
-"""What `task=sample` and `task=refine` do with grasps: refine, measure, filter, draw and write them."""
+"""Work of `task=sample` and `task=refine` on grasps: refine, measure, filter, draw and write them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import lightning as L
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -31,7 +29,7 @@ from ...models.grasp.evaluation import NOTHING_FELT, rows
 from ...models.grasp.refinement.task import GraspRefinement
 from ..commandline.errors import RunError
 from ..reports import grasp_figures, grasp_results, grasp_tables
-from ..reports.results import Row, label_rows
+from ..reports.results import Row, label_rows, write_rows
 from ..training.progress_bar import WorkProgress
 from ..training.run_log import interruptible
 from .user_objects import UserObject
@@ -47,29 +45,19 @@ Modes = Mapping[str, Sequence[GraspSet]]
 
 @dataclass(frozen=True)
 class GraspJob:
-    """What a command works on.
-
-    Attributes:
-        hand: of the grasps, on the CPU.
-        objs: the objects.
-        sets: the grasps of each, as they were drawn or read; finite numbers only.
-        method: whose grasps they are, in tables.
-        dexgraspnet: write them in DexGraspNet's format too.
-    """
+    """The grasps of a command: those of each object as they were drawn or read, finite numbers only, and their hand."""
 
     hand: Hand
     objs: Sequence[UserObject]
     sets: Sequence[GraspSet]
     method: str
+    """Their source, in tables."""
     dexgraspnet: bool
+    """Write them in DexGraspNet's format too."""
 
 
 def check_solids(objs: Sequence[UserObject], decompose: bool) -> None:
-    """Prepares the meshes, so that one that cannot be used is named before any work on grasps.
-
-    Raises:
-        RunError: a mesh that bounds no solid.
-    """
+    """Prepares the meshes, so that one that bounds no solid is named, by RunError, before any work on grasps."""
     for obj in objs:
         if obj.mesh is not None:
             try:
@@ -80,18 +68,12 @@ def check_solids(objs: Sequence[UserObject], decompose: bool) -> None:
 
 
 def refine_and_write(job: GraspJob, contact: ContactPredictor | None, cfg: DictConfig) -> float:
-    """Refines, measures, filters, draws and writes grasps as the command says.
+    """Refines towards the contact predicted, measures, filters, draws and writes grasps by `refine`, `select`,
+    `decompose`, `measure`, `trainer`, `run_dir` and `seed` of the config.
 
-    Args:
-        job: the grasps and their objects.
-        contact: predicts the target of the refinement.
-        cfg: `refine`, `select`, `decompose`, `measure`, `trainer`, `run_dir`, `seed`.
-
-    Returns:
-        Share of the grasps that the filter keeps; NaN where nothing is measured: with `measure=false`, or a cloud.
-
-    Raises:
-        RunError: `refine.fields=mesh` with an object that has none, or a trainer of several processes.
+    Returns the share of the grasps that the filter keeps, 1 without one; NaN where nothing is measured: with
+    `measure=false`, or a cloud. RunError for `refine.fields=mesh` with an object that has none, or a trainer of several
+    processes.
     """
     folder = Path(cfg.run_dir)
     refiner, select = instantiate(cfg.refine), instantiate(cfg.select)
@@ -140,16 +122,12 @@ def refine_sets(job: GraspJob, refiner: Refiner, contact: ContactPredictor | Non
 
     Objects are felt by their clouds, as in Table 3, even where the user has meshes: numbers then say what to expect of
     an object that is only seen. With `refine.fields=mesh` they are felt by their meshes.
-
-    Raises:
-        RunError: the trainer has several processes.
     """
     quiet = {"logger": False, "enable_checkpointing": False, "callbacks": [WorkProgress()]}
     trainer: L.Trainer = instantiate(cfg.trainer, **quiet)
     if trainer.world_size > 1:
-        raise RunError(
-            f"trainer: expected one process to refine grasps with, found {trainer.world_size}; use devices=1"
-        )
+        found = f"found {trainer.world_size}; use devices=1"
+        raise RunError(f"trainer: expected one process to refine grasps with, {found}")
     task = GraspRefinement(str(job.hand.spec.file), refiner, contact, cfg.decompose)
     with interruptible(trainer):
         refined = trainer.predict(task, DataLoader(_Batches(job.sets, job.objs), batch_size=None))
@@ -246,13 +224,13 @@ def _write_measured(
     lines = [line for line in grasp_results.summarise(table) if select is not None or line["filter"] == "off"]
     for shown in grasp_tables.tables(lines, f"{title}: {sum(map(len, job.sets))} grasps", published=False):
         out.print(shown)
-    pq.write_table(pa.Table.from_pylist(table), folder / "results.parquet")
+    written = write_rows(folder, table)
     share = float(torch.cat(kept).double().mean())
     if not share:
         out.print("[yellow]note[/]         the filter keeps none of the grasps: all are written", soft_wrap=True)
     final = [*modes.values()][-1]
     _write_files(folder, job, [p[k] for p, k in zip(final, kept, strict=True) if k.any()] if share else final)
-    _say("results", folder / "results.parquet")
+    _say("results", written)
     _say("picture", grasp_figures.draw(folder / "grasps.png", table, title, hand=job.hand))
     return share
 

@@ -1,4 +1,4 @@
-"""Where the numbers of a run go: metrics.csv, and W&B online or offline."""
+"""Trackers of the numbers of a run: metrics.csv, and W&B online or offline."""
 
 from __future__ import annotations
 
@@ -23,12 +23,7 @@ _HOSTS = ("wandb.ai", "coreweave.com")
 
 
 class RunCSVLogger(CSVLogger):
-    """metrics.csv right in the run folder, carried on by a resumed run instead of deleted (as Lightning's is).
-
-    Args:
-        folder: of the run.
-        flush_logs_every_n_steps: steps between writes.
-    """
+    """metrics.csv right in the run folder, carried on by a resumed run instead of deleted (as Lightning's is)."""
 
     def __init__(self, folder: str | Path, flush_logs_every_n_steps: int = 100) -> None:
         self.path = Path(folder) / "metrics.csv"
@@ -40,7 +35,7 @@ class RunCSVLogger(CSVLogger):
         self._put_back(rows)
 
     def rows(self) -> list[dict[str, str]]:
-        """What the file holds."""
+        """Content of the file."""
         return list(csv.DictReader(self.path.open(newline=""))) if self.path.exists() else []
 
     def cut_after(self, step: int) -> None:
@@ -102,11 +97,9 @@ def build_loggers(cfg: DictConfig) -> list[Logger]:
 
 @rank_zero_only
 def carry_on(loggers: Iterable[Logger], step: int | None) -> None:
-    """Of what an interrupted run logged, keeps what comes up to the step that training goes on from; None: all."""
-    if step is None:
-        return
+    """Keeps the log of an interrupted run up to the step that training goes on from; None: all."""
     for logger in loggers:
-        if isinstance(logger, RunCSVLogger):
+        if step is not None and isinstance(logger, RunCSVLogger):
             logger.cut_after(step)
 
 
@@ -145,15 +138,8 @@ def log_outcome(
     pictures: Iterable[Path],
     checkpoint: Path,
 ) -> None:
-    """Sends what a run ended with to W&B: config, summary, table per sample, pictures, films and the best checkpoint.
-
-    Args:
-        loggers: of the run; without a `WandbLogger` nothing happens.
-        config: plain values.
-        summary: numbers by name.
-        rows: one per method, refinement and clip.
-        pictures: PNG and GIF files.
-        checkpoint: the best one.
+    """Sends the end of a run to the W&B of its loggers, if any: config in plain values, summary, a table with a row per
+    method, refinement and clip, pictures and films (PNG, GIF), and the best checkpoint.
     """
     run = next((x.experiment for x in loggers if isinstance(x, WandbLogger)), None)
     if run is None:

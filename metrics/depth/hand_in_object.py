@@ -48,10 +48,8 @@ def hand_in_object(grasps: PosedGrasps, certify: bool) -> Tensor:
 
     The value is the depth at a point of the surface, so never above the largest depth. With `certify` it is at most
     `TOLERANCE` below it. Without, parts are also pruned by assuming that the object is convex where it is nearest, as
-    it is at the contacts of a grasp, which is three times as fast.
-
-    Returns:
-        (B,), metres, float64; 0 where no point is inside. The poses must be finite.
+    it is at the contacts of a grasp, which is three times as fast. Gives (B,), metres, float64; 0 where no point is
+    inside. The poses must be finite.
     """
     charts, frames = _charts(grasps.hand), Frames.of(grasps)
     best = torch.zeros_like(frames.unit)
