@@ -3,8 +3,6 @@
 The soft contact and its bins are those of ContactNet (RealDex, IJCAI 2024, section 4.2; UniDexGrasp, CVPR 2023).
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

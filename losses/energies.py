@@ -4,8 +4,6 @@ The terms follow differentiable force closure (Liu et al., RA-L 2021) and DexGra
 unit normals, so that the wrench of a contact does not depend on the scale of the object's distance field.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Loss terms as pure functions; each returns a scalar in SI units, and the weights bring them to one scale."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

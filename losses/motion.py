@@ -1,7 +1,5 @@
 """The reconstruction loss of motion models: a weighted sum of terms, each of which is reported."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """Weights that rise or fall during training."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

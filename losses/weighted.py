@@ -1,7 +1,5 @@
 """Named weighted sums, and a check that their terms are finite."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

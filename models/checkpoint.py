@@ -1,7 +1,5 @@
 """What a checkpoint says of its weights, and when they do not fit a run."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Supported precisions of training: float32, or bfloat16 only in the layers that have weights."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

@@ -1,7 +1,5 @@
 """Base class of all tasks: optimiser, facts stored in a checkpoint, rows of a test."""
 
-from __future__ import annotations
-
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence

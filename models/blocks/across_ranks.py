@@ -6,8 +6,6 @@ none of this has any effect. Losses do not communicate outside a training step (
 eval mode, so processes may validate different numbers of batches.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

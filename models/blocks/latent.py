@@ -1,7 +1,5 @@
 """The Gaussian latent variable of a variational autoencoder (Kingma and Welling 2014)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Standardisation with statistics that are part of the model, so a checkpoint cannot be used with the wrong ones."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """Interface of models that propose grasps of an object from its cloud."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 

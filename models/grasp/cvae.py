@@ -1,7 +1,5 @@
 """GraspCVAE: grasp candidates from a contact-aware conditional VAE (RealDex, IJCAI-24, section 4.2)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

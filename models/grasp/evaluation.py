@@ -1,7 +1,5 @@
 """Result rows of proposed grasps: metrics, verdicts of the filter, and the grasps themselves."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """GraspFlow: grasp candidates by conditional flow matching (Lipman et al., ICLR 2023), straight paths."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """The training loss of grasp models: a weighted sum of their terms, some of which rise during the training."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

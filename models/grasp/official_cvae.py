@@ -1,7 +1,5 @@
 """The published cVAE of RealDex as a grasp model: its network, its terms, its reductions, its weights."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

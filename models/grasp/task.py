@@ -1,7 +1,5 @@
 """The task around every model that proposes grasps: its loss, and candidates: refined, filtered and measured."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Interface of motion models, and the autoregressive rollout."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 

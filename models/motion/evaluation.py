@@ -1,7 +1,5 @@
 """Rollouts of whole clips against the truth: the errors of a motion, and how deep the hand is in the object."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from functools import cache

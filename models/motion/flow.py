@@ -1,7 +1,5 @@
 """MotionFlow: motions by conditional flow matching (Lipman et al., ICLR 2023) on straight paths, and its task."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Pulls the end of a rollout onto the goal (the role of GOAL's post-optimisation; Taheri et al. 2022, section 3.3)."""
 
-from __future__ import annotations
-
 from typing import Literal, get_args
 
 import torch

@@ -1,7 +1,5 @@
 """MotionNet: autoregressive reach-to-grasp motion of a dexterous hand (RealDex, IJCAI-24, section 4.3)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 import torch

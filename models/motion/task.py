@@ -1,7 +1,5 @@
 """Task for all motion models: loss, metrics, optimiser, rollouts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 

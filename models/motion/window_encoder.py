@@ -1,7 +1,5 @@
 """Input encoder and output scaling of MotionNet and MotionFlow (RealDex, IJCAI-24, equations 1 and 2)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 

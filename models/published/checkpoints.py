@@ -1,7 +1,5 @@
 """Loads files of published networks, strictly, and reports their content."""
 
-from __future__ import annotations
-
 import pickle
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Identifies the published network of a weights file."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Learning-rate schedules whose lengths are shares of the training, so that they fit any length."""
 
-from __future__ import annotations
-
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, ReduceLROnPlateau
 

@@ -1,7 +1,5 @@
 """GraspIPDF's network (Xu et al., "UniDexGrasp", CVPR 2023) with the names and shapes of its published weights."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import pairwise

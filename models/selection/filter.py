@@ -4,8 +4,6 @@ RealDex (Liu et al., IJCAI 2024, section 4.2) drops "unstable grasps with insuff
 limits here are ours. Each can be changed or switched off, and reports how many grasps it drops.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What tasks share whose network may have a contact predictor inside, trained before it and frozen."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from pathlib import Path

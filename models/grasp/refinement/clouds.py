@@ -1,7 +1,5 @@
 """Distance fields of observed clouds, for a refinement with the same observation as the method."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

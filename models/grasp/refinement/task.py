@@ -1,7 +1,5 @@
 """Refinement as a task, for grasps of a data set, of another method's file, or of a model."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import lightning as L
@@ -27,11 +25,7 @@ class GraspRefinement(L.LightningModule):
     """
 
     def __init__(
-        self,
-        hand: str,
-        refiner: Refiner,
-        contact: ContactPredictor | None = None,
-        decompose: bool = False,
+        self, hand: str, refiner: Refiner, contact: ContactPredictor | None = None, decompose: bool = False
     ) -> None:
         super().__init__()
         self.hand = load_hand(hand)

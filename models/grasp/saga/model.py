@@ -1,7 +1,5 @@
 """SAGA's first stage as a generator of hand grasps (Wu et al., ECCV 2022, section 3)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """GraspGlow: the density of translation and joints given rotation and cloud (UniDexGrasp, CVPR 2023, section 3.2)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """GraspIPDF: the density over palm rotations given the cloud of an object (UniDexGrasp, CVPR 2023, 3.1)."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """UniDexGrasp's grasp proposal (Xu et al., CVPR 2023): rotation by GraspIPDF, the rest of the pose by GraspGlow."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

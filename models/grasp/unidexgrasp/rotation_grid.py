@@ -1,7 +1,5 @@
 """Rotations in equal volumes of SO(3): a grid (Yershova et al. 2010, IJRR 29(7)) and uniform random ones."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Loss of GOAL-hand: that of GOAL's MNet (Taheri et al., CVPR 2022) without the foot terms."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import torch

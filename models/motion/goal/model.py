@@ -1,7 +1,5 @@
 """GOAL-hand: the motion network of GOAL (Taheri et al., CVPR 2022, section 3.3), applied to a hand."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Task for GOAL-hand: its own loss and schedule; evaluated like all motion models."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Fit of joint values to given surface points: SAGA's fit of a body to its markers, for a hand."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

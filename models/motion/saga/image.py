@@ -1,7 +1,5 @@
 """Inputs of SAGA's networks: a path of the palm, and an image of points (rows) over frames (columns)."""
 
-from __future__ import annotations
-
 import torch
 from einops import rearrange
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """The loss of SAGA's motion stage."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from torch import Tensor

@@ -1,7 +1,5 @@
 """SAGA-hand: the motion stage of SAGA (Wu et al., ECCV 2022, section 3.2), applied to a hand."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """SAGA's optimisation of a synthesised motion (Wu et al., ECCV 2022, section 3.3), with the terms for a hand."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import torch

@@ -1,7 +1,5 @@
 """Task for SAGA-hand: trained on whole clips with its own loss; evaluated like all motion models."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,10 +42,7 @@ class SagaSynthesis(MotionSynthesis[SagaHand]):
         return self.saga_loss(self.network.predict(batch, end_to_end=not apart))
 
     def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clips the norm of each network's gradient separately; clipping by value needs no distinction."""
         if gradient_clip_val is None or gradient_clip_algorithm == "value":
