@@ -40,9 +40,8 @@ class GraspGeneration(ContactHolder[Model]):
         legacy: measure the literature's own definitions too.
         method: the name in tables.
 
-    Raises:
-        ValueError: a warm-up that is not between two shares; a weight or warm-up of a term that the model does not
-            have, at the first batch.
+    Raises ValueError: a warm-up that is not between two shares; a weight or warm-up of a term that the model does not
+    have, at the first batch.
     """
 
     row_keys = ("method", "refine", "clip")

@@ -69,11 +69,7 @@ class WindowEncoder(MotionModel):
         return motion_features(self.hand, self.surface, seen)
 
     def encode(self, features: MotionFeatures) -> Tensor:
-        """Encodes windows as (B, n_features).
-
-        Raises:
-            ValueError: the model needs the object, but there is no cloud.
-        """
+        """Encodes windows as (B, n_features). Raises ValueError: the model needs the object, but there is no cloud."""
         encoded = [
             self.motion(self._motion_vector(features)),
             self.attention(features.keypoints).flatten(1),

@@ -276,8 +276,7 @@ class ConditionalGlow(nn.Module):
     Attributes:
         initialized: whether the ActNorms have seen their first batch.
 
-    Raises:
-        ValueError: a state of fewer than 2 dimensions, which cannot be split, or `steps` below 1.
+    Raises ValueError: a state of fewer than 2 dimensions, which cannot be split, or `steps` below 1.
     """
 
     initialized: Tensor

@@ -36,8 +36,7 @@ class OfficialContactMap(ContactPredictor):
     def load(self, path: str | Path) -> Report:
         """Loads a published file of ContactNet, RealDex's or UniDexGrasp's.
 
-        Raises:
-            CheckpointError: see `load_official`.
+        Raises CheckpointError: see `load_official`.
         """
         return load_official(path, self.net)
 

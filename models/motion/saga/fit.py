@@ -30,8 +30,7 @@ def fit_joints(hand: Hand, surface: LinkPoints, points: Tensor, start: Tensor, l
         lower: (N, J), radians.
         upper: (N, J), radians.
 
-    Returns:
-        (N, J), radians.
+    Returns (N, J), radians.
     """
     size = _BATCH_CPU if points.device.type == "cpu" else _BATCH
     parts = zip(*(x.split(size) for x in (points, start, lower, upper)), strict=True)

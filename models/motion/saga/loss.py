@@ -33,8 +33,7 @@ class SagaLoss:
     Args:
         weights: weight of each term.
 
-    Raises:
-        ValueError: names other than these.
+    Raises ValueError: names other than these.
     """
 
     def __init__(self, weights: Mapping[str, float]) -> None:

@@ -110,13 +110,8 @@ class SagaHand(MotionModel):
     def predict(self, batch: ClipBatch, end_to_end: bool = True) -> SagaPrediction:
         """Runs both networks on whole clips with latents sampled from their posteriors.
 
-        Args:
-            batch: the clips.
-            end_to_end: LocalMotionFill takes the velocities of TrajFill's paths and passes gradients to it; False takes
-                those of true paths.
-
-        Raises:
-            ValueError: contacts need a cloud, but there is none.
+        `batch`: the clips. `end_to_end`: LocalMotionFill takes the velocities of TrajFill's paths and passes gradients
+        to it; False takes those of true paths. Raises ValueError: contacts need a cloud, but there is none.
         """
         scale, pose = self.image_scale, _canonical(batch)
         start, goal = batch.pose[:, 0], batch.goal

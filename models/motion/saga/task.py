@@ -26,8 +26,7 @@ class SagaSynthesis(MotionSynthesis[SagaHand]):
         paths, like the published ones before their joint training; 1 keeps them separate. **task: see
         `MotionSynthesis`; `network` makes a `SagaHand`.
 
-    Raises:
-        ValueError: as for `MotionSynthesis` and `SagaLoss`.
+    Raises ValueError: as for `MotionSynthesis` and `SagaLoss`.
     """
 
     def __init__(
