@@ -37,7 +37,7 @@ def sample(cfg: DictConfig) -> float:
     warn_of_size(obj, float(scale[0]), run.checkpoint["dexzoo"]["object_radius_m"])
     check_solids([obj], cfg.decompose)
     drawn = _draw(task, obj, scale, cfg)
-    job = GraspJob(load_hand(task.hand.spec.file), [obj], [drawn], task.method, dexgraspnet=True)
+    job = GraspJob(load_hand(task.hand.spec.file), [obj], [drawn], task.method, "dexgraspnet")
     return refine_and_write(job, task.contact_predictor, cfg)
 
 
