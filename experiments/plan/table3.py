@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 from ...geometry.progress import working
 from ...hands import Hand, load_hand
 from ...metrics.tables import console
@@ -16,6 +14,7 @@ from ..commandline.settings import Table3
 from ..reports import grasp_figures
 from ..reports.grasp_results import gather, summarise
 from ..reports.grasp_tables import COLUMNS, tables, text_lines, write_table
+from ..training.load import read_config
 
 
 def merge_runs(runs: Sequence[str | Path], settings: Table3) -> None:
@@ -40,7 +39,7 @@ def merge_runs(runs: Sequence[str | Path], settings: Table3) -> None:
 
 
 def hand_of(run: str | Path) -> Hand:
-    """The hand of a run, by the name or the YAML that it was started with: a row has only the name.
+    """The hand of a run: a row has only the name.
 
     Raises:
         RunError: a folder without a config.yaml.
@@ -48,4 +47,4 @@ def hand_of(run: str | Path) -> Hand:
     config = Path(run) / "config.yaml"
     if not config.is_file():
         raise RunError(f"{run}: expected a run folder with a config.yaml, found none")
-    return load_hand(str(OmegaConf.to_container(OmegaConf.load(config))["hand"]))  # type: ignore[index]
+    return load_hand(read_config(Path(run)).hand)

@@ -33,6 +33,7 @@ class Run:
 
     Args:
         path: the run folder, which may have been moved, or a checkpoint in it.
+        hand: name or YAML of its hand, in place of what the config says.
 
     Attributes:
         folder: of the run.
@@ -42,8 +43,8 @@ class Run:
         RunError: not a run folder, or no checkpoint in it.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        path = Path(path)
+    def __init__(self, path: str | Path, hand: str | None = None) -> None:
+        path, self._hand = Path(path), hand
         self.weights = find_checkpoint(path)
         self.folder = path if self.weights != path else path.parents[1]
         if not (self.folder / "config.yaml").is_file():
@@ -51,10 +52,8 @@ class Run:
 
     @cached_property
     def config(self) -> DictConfig:
-        """Of the run, everything resolved."""
-        cfg = OmegaConf.load(self.folder / "config.yaml")
-        assert isinstance(cfg, DictConfig)
-        return cfg
+        """Of the run, everything resolved; a hand of the user's is the copy in the folder."""
+        return read_config(self.folder, self._hand)
 
     @cached_property
     def checkpoint(self) -> Content:
@@ -90,6 +89,17 @@ class Run:
         if not file.is_file():
             raise RunError(f"{self.folder}: expected results.parquet in it, found none; the run ended before its test")
         return pq.read_table(file).to_pylist()
+
+
+def read_config(folder: Path, hand: str | None = None) -> DictConfig:
+    """The config of a run, everything resolved; with another name or YAML of its hand: if a user's, the copy there."""
+    cfg = OmegaConf.load(folder / "config.yaml")
+    assert isinstance(cfg, DictConfig)
+    if hand := hand or (str(folder / cfg.own_hand) if "own_hand" in cfg else None):
+        if cfg.data.get("hand") == cfg.hand:
+            cfg.data.hand = hand
+        cfg.hand = hand
+    return cfg
 
 
 def load_run(path: str | Path) -> tuple[Task[Any, Any], SplitDataModule[Any, Any]]:
