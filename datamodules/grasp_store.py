@@ -25,17 +25,11 @@ _JOINTS = 13
 
 @dataclass(frozen=True)
 class GraspObject:
-    """Common properties of the grasps of one object.
+    """Common properties of the grasps of one object."""
 
-    Attributes:
-        name: name of the object.
-        mesh: file of its mesh at unit scale, or None.
-        flags: flags of its samples, see `GraspSample`.
-    """
-
-    name: str
-    mesh: Path | None = None
-    flags: tuple[str, ...] = ()
+    name: str  # name of the object
+    mesh: Path | None = None  # file of its mesh at unit scale, or None
+    flags: tuple[str, ...] = ()  # flags of its samples, see `GraspSample`
 
 
 def pack(grasps: GraspSet) -> NDArray[np.float32]:
@@ -187,13 +181,9 @@ class GraspStore(Sequence[GraspSample]):
     ) -> GraspStore:
         """A store of grasps in memory, on meshes of scale 1; the grasps of each object are numbered in the given order.
 
-        Args:
-            pose: HandPose (n,), object frame.
-            object: (n,), index into `objects`.
-            objects: K objects.
-            clouds: (C, N, 3), metres, object frame.
-            cloud: (n,), index into `clouds`; None takes that of the object, with C = K.
-            up: (n, 3), unit, away from the earth, object frame; None means z.
+        `pose` is a HandPose (n,), object frame, `object` (n,) its index into K `objects`; `clouds` are (C, N, 3),
+        metres, object frame, and `cloud` (n,) is the index into them, None for that of the object, with C = K; see the
+        class for `up`.
         """
         n, names = len(object), np.array([obj.name for obj in objects])[object]
         rows = np.zeros(n, np.int64)

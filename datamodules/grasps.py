@@ -11,17 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from ..files.errors import DataError, UnknownName
+from ..files.errors import DataError, check_names
 from .base import Parts, SplitDataModule, TrainingSet, Transform, batch_generator, transformed
 from .grasp_store import GraspStore
 from .observation import Observe
 from .types import GraspBatch
 
 SCALES = ("one", "all")
-_BLOCK = 65536
-"""Grasps loaded into memory at a time."""
-_SAME_TABLE = 0.05
-"""Largest distance of two tables' unit normals that count as the same, about 3 degrees."""
+_BLOCK = 65536  # Grasps loaded into memory at a time
+_SAME_TABLE = 0.05  # Largest distance of two tables' unit normals that count as the same, about 3 degrees
 
 
 @dataclass(frozen=True)
@@ -45,15 +43,10 @@ class GraspParts:
 
 
 class GraspDataset(Dataset[GraspBatch]):
-    """Training batches of single grasps.
+    """Training batches of single grasps, the transforms applied in order to each.
 
     Index i is grasp `i % len` of the store; all random numbers of a batch depend on (seed, its first index), see
     `base.EpochSampler`.
-
-    Args:
-        store: the grasps.
-        seed: seed of the transforms.
-        transforms: applied in order to each batch.
     """
 
     def __init__(self, store: GraspStore, seed: int = 0, transforms: Sequence[Transform] = ()) -> None:
@@ -71,17 +64,10 @@ class GraspDataset(Dataset[GraspBatch]):
 class ObjectDataset(Dataset[GraspBatch]):
     """Test batches: item i is scene i, one object at one scale, on one table if the data have tables.
 
-    Args:
-        store: the grasps.
-        max_grasps: largest number of grasps of a scene, evenly spread over all of its grasps.
-        scales: "one" takes the middle scale of each object (the smaller of two), and then the table with the most
-            grasps; "all" takes all.
-        observe: gives the observation of a scene, the same for all its grasps.
-        seed: seed of `observe`; a scene always gets the same observation.
-
-    Raises:
-        DataError: `max_grasps` below 1.
-        UnknownName: unknown `scales`.
+    Args: store: the grasps. max_grasps: largest number of grasps of a scene, evenly spread over all of its grasps; 1 or
+    more, or DataError. scales: "one" takes the middle scale of each object (the smaller of two), and then the table
+    with the most grasps; "all" takes all; anything else raises UnknownName. observe: gives the observation of a scene,
+    the same for all its grasps. seed: seed of `observe`; a scene always gets the same observation.
     """
 
     def __init__(
@@ -113,8 +99,7 @@ def check_eval(grasps: int, scales: str) -> None:
     """Raises DataError or UnknownName for invalid settings of test batches."""
     if grasps < 1:
         raise DataError(f"eval_grasps: expected 1 or more, found {grasps}")
-    if scales not in SCALES:
-        raise UnknownName("eval_scales", scales, SCALES)
+    check_names(eval_scales=(scales, SCALES))
 
 
 class GraspDataModule(SplitDataModule[GraspStore, GraspStore]):

@@ -96,16 +96,8 @@ class DepthNoise:
             raise DataError(f"dropout: expected a share below 1, found {self.dropout}")
 
     def measure(self, points: Tensor, eyes: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:
-        """Moves points to their measured positions.
-
-        Args:
-            points: (N, 3), float64, metres.
-            eyes: (N, 3), the camera that sees each point.
-            target: (3,), point at which the cameras look.
-            generator: of the errors.
-
-        Returns:
-            (N, 3).
+        """Moves points (N, 3), float64, metres, seen from `eyes` (N, 3) by cameras that look at `target` (3,), to their
+        measured positions (N, 3).
         """
         axis = torch.nn.functional.normalize(target - eyes, dim=-1)
         depth = ((points - eyes) * axis).sum(-1, keepdim=True)
@@ -142,13 +134,9 @@ class Table:
             raise DataError(f"share: expected a share between 0 and 1, found {self.share}")
 
     def draw(self, points: Array, plane: Array, n: int, generator: torch.Generator) -> Array:
-        """Points (n, 3) on the table outside the object's outline, uniform by area.
+        """n points (n, 3) on the table outside the outline of the object's points (N, 3), metres, uniform by area.
 
-        Args:
-            points: (N, 3), of the object, metres.
-            plane: (4,), unit normal (up) and offset b of the table top: normal @ x + b = 0.
-            n: number of points.
-            generator: source of random numbers.
+        `plane` (4,) is the unit normal (up) and offset b of the table top: normal @ x + b = 0.
         """
         axes = frame_of(plane[:3])
         flat = points @ axes[:2].T

@@ -182,12 +182,9 @@ class PerturbHand:
                 raise DataError(f"{name}: expected a standard deviation >= 0, found {getattr(self, name)}")
 
     def __call__(self, item: Item, generator: torch.Generator | Sequence[torch.Generator] | None) -> Item:
-        """Returns the sample or batch with another `field`.
+        """Returns the sample or batch with another `field`; raises DataError if it has no hand pose of that name.
 
         Random numbers come from the generator, from one generator per sample, or with None from PyTorch's global one.
-
-        Raises:
-            DataError: the item has no hand pose of that name.
         """
         whole: Any = item
         pose = getattr(whole, self.field, None)

@@ -12,6 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from dexzoo import __version__
 
+from ..hands.bundle import copy_hand
+from ..hands.load import load_hand
 from ..metrics.tables import console
 from ..metrics.tool.table_file import write_table
 from ..models import Task
@@ -25,13 +27,17 @@ from .training.run_log import note_table
 
 def save_config(cfg: DictConfig, origin: Mapping[str, Any]) -> dict[str, Any]:
     """Writes config.yaml, with everything resolved and the key `provenance`, see `provenance.provenance`, into the run
-    folder, and returns it as plain values.
+    folder, and returns it as plain values. A hand of the user's is copied into `hand` there; the key `own_hand` says
+    where its YAML is.
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     plain["provenance"] = dict(origin)
     if rank_zero_only.rank == 0:
-        Path(cfg.run_dir).mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(OmegaConf.create(plain), Path(cfg.run_dir) / "config.yaml")
+        folder = Path(cfg.run_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        if copy := copy_hand(load_hand(cfg.hand).spec, folder / "hand"):
+            plain["own_hand"] = str(copy.relative_to(folder))
+        OmegaConf.save(OmegaConf.create(plain), folder / "config.yaml")
     return plain
 
 

@@ -18,7 +18,7 @@ from .errors import HandError, JointLimitError
 from .kinematics import ExactBuffers, Kinematics, Links
 from .points import Boxes, Capsules, LinkPoints, place, signed_distance
 from .pose import HandPose
-from .spec import HandSpec
+from .spec import SPECS, HandSpec
 
 
 class Hand(ExactBuffers):
@@ -81,6 +81,11 @@ class Hand(ExactBuffers):
     def title(self) -> str:
         """The name for people: says so where the hand is only a stand-in for the one of that name."""
         return self.name
+
+    @property
+    def handle(self) -> str:
+        """What `load_hand` takes for this hand: the name of a shipped one, otherwise the path of its YAML."""
+        return self.spec.file.stem if self.spec.file.parent == SPECS else str(self.spec.file)
 
     @property
     def has_visuals(self) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 
 from .errors import HandSpecError, nearest
+from .fetch import fetched
 from .tree import Tree
 from .vectors import rotation_of, vector
 
@@ -19,7 +20,8 @@ SPECS = Path(__file__).parent / "specs"
 _KINDS = ("tree", "mano")
 _KEYS = {
     "tree": (
-        *("name", "kind", "source", "links", "strip_prefix", "root", "palm_links", "exclude", "fingertips", "palmar"),
+        *("name", "kind", "source", "links", "strip_prefix", "names", "root", "palm_links", "exclude", "fingertips"),
+        "palmar",
         *("contact_links", "rest", "limits", "maps", "root_offset", "backend", "overlaps"),
     ),
     "mano": ("name", "kind", "model", "palm_links", "fingertips", "palmar", "contact_links", "overlaps"),
@@ -69,6 +71,10 @@ def find_spec_file(name: str | Path) -> Path:
     Raises:
         HandSpecError: neither a shipped hand nor a file; the message gives the nearest shipped name.
     """
+    if Path(name).suffix.lower() in {".urdf", ".xml"}:
+        raise HandSpecError(
+            f"{name}: expected the YAML of a hand, found a model; `dexzoo hand {name} --init` writes one"
+        )
     if Path(name).suffix in {".yaml", ".yml"}:
         if not Path(name).is_file():
             raise HandSpecError(f"{name}: expected the YAML of a hand, found no such file")
@@ -102,13 +108,30 @@ def read_yaml(file: Path) -> dict[str, Any]:
     return content
 
 
+def read_names(file: Path) -> dict[str, str]:
+    """A YAML of names: those of a model's joints and links -> those of the hand.
+
+    Raises:
+        HandSpecError: no such file, or something else in it.
+    """
+    if not file.is_file():
+        raise HandSpecError(f"{file}: expected a YAML of names, found no such file")
+    try:
+        content = yaml.safe_load(file.read_text())
+    except yaml.YAMLError as error:
+        raise HandSpecError(f"{file}: expected YAML, found: {error}") from error
+    if not isinstance(content, dict) or not all(isinstance(name, str | int | float) for name in content.values()):
+        raise HandSpecError(f"{file}: expected lines `NAME_IN_THE_MODEL: NAME_OF_THE_HAND`, found {content!r}")
+    return {str(old): str(new) for old, new in content.items()}
+
+
 def read_spec(content: Mapping[str, Any], file: Path) -> HandSpec:
     """The YAML of a hand of kind `tree`, joined with the model file that it names.
 
     Raises:
         HandSpecError: names file and key, what was expected and found, and the nearest existing name.
     """
-    tree = _read_tree(content, file)
+    tree = read_tree(content, file)
     return assemble(content, tree.rooted_at(content.get("root", tree.links[0].name)), file)
 
 
@@ -126,6 +149,11 @@ def assemble(content: Mapping[str, Any], tree: Tree, file: Path) -> HandSpec:
     _check_limits(tree, file)
     contact_links = _names(content, "contact_links", file, tree.names)
     _check_contacts(tree, contact_links, file)
+    backend = _one_of(content.get("backend", "torch"), ("torch", "pytorch_kinematics"), f"{file}: backend")
+    if backend != "torch" and "names" in content:
+        raise HandSpecError(
+            f"{file}: backend: expected torch beside `names`, found {backend}, which reads the file itself"
+        )
     return HandSpec(
         name=str(content["name"]),
         tree=tree,
@@ -137,14 +165,15 @@ def assemble(content: Mapping[str, Any], tree: Tree, file: Path) -> HandSpec:
         rest=_rest(content.get("rest", {}), file, tree),
         maps=_maps(content.get("maps", {}), file, tree),
         root_offset={k: _pose(v, f"{file}: root_offset: {k}") for k, v in content.get("root_offset", {}).items()},
-        backend=_one_of(content.get("backend", "torch"), ("torch", "pytorch_kinematics"), f"{file}: backend"),
+        backend=backend,
         source=source_path(content["source"], file) if "source" in content else None,
         prefix=str(content.get("strip_prefix", "")),
         overlaps=_overlaps(content.get("overlaps", []), file, tree),
     )
 
 
-def _read_tree(content: Mapping[str, Any], file: Path) -> Tree:
+def read_tree(content: Mapping[str, Any], file: Path) -> Tree:
+    """Links and joints of the model file, or of the list `links`, under the hand's names for them; raises likewise."""
     if ("source" in content) == ("links" in content):
         found = "both" if "source" in content else "neither"
         raise HandSpecError(
@@ -164,17 +193,23 @@ def _read_tree(content: Mapping[str, Any], file: Path) -> Tree:
             from .mjcf import read_mjcf
 
             tree = read_mjcf(path)
-    return tree.without_prefix(content.get("strip_prefix", ""))
+    prefix, names = content.get("strip_prefix", ""), content.get("names", {})
+    known = {name.removeprefix(prefix) for k in tree.links for name in (k.name, *([k.joint.name] if k.joint else []))}
+    for name in names:
+        _one_of(name, sorted(known), f"{file}: names")
+    return tree.renamed(lambda name: names.get(name.removeprefix(prefix), name.removeprefix(prefix)))
 
 
 def source_path(source: Any, file: Path) -> Path:
-    """The model file: a path relative to the YAML, or a file inside an installed package, which is not imported.
+    """The model file: a path relative to the YAML, a fetched one, or one in an installed package, which isn't imported.
 
     Raises:
-        HandSpecError: the package or the file is absent.
+        HandSpecError: the package or the file is absent, or the model has not been fetched yet.
     """
     if isinstance(source, str):
         path = (file.parent / source).resolve()
+    elif isinstance(source, dict) and "fetch" in source:
+        path = fetched(file.stem, source["fetch"]) / source["file"]
     elif isinstance(source, dict) and set(source) == {"package", "file"}:
         package = find_spec(source["package"])
         if package is None or not package.submodule_search_locations:

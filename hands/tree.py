@@ -6,7 +6,7 @@ the link's frame to its parent's at joint value 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -170,25 +170,24 @@ class Tree:
         pairs = tuple(pair for pair in self.pairs if geoms.issuperset(pair))
         return replace(self, links=tuple(kept.values()), pairs=pairs)
 
-    def without_prefix(self, prefix: str) -> Tree:
-        """The same tree with `prefix` removed from every name."""
+    def renamed(self, new: Callable[[str], str]) -> Tree:
+        """The same tree with every name replaced by `new` of it."""
 
         def geom(g: Capsule | Box) -> Capsule | Box:
-            return replace(g, name=g.name.removeprefix(prefix))
+            return replace(g, name=new(g.name))
 
         links = tuple(
             replace(
                 link,
-                name=link.name.removeprefix(prefix),
-                parent=link.parent and link.parent.removeprefix(prefix),
-                joint=link.joint and _rename(link.joint, prefix),
+                name=new(link.name),
+                parent=link.parent and new(link.parent),
+                joint=link.joint and _rename(link.joint, new),
                 capsules=tuple(map(geom, link.capsules)),
                 boxes=tuple(map(geom, link.boxes)),
             )
             for link in self.links
         )
-        pairs = tuple((a.removeprefix(prefix), b.removeprefix(prefix)) for a, b in self.pairs)
-        return replace(self, links=links, pairs=pairs)
+        return replace(self, links=links, pairs=tuple((new(a), new(b)) for a, b in self.pairs))
 
     def with_limits(self, limits: Mapping[str, tuple[float, float]]) -> Tree:
         """The same tree with other joint ranges."""
@@ -213,6 +212,6 @@ class Tree:
         return replace(self, links=links)
 
 
-def _rename(joint: Joint, prefix: str) -> Joint:
-    mimic = joint.mimic and (joint.mimic[0].removeprefix(prefix), *joint.mimic[1:])
-    return replace(joint, name=joint.name.removeprefix(prefix), mimic=mimic)
+def _rename(joint: Joint, new: Callable[[str], str]) -> Joint:
+    mimic = joint.mimic and (new(joint.mimic[0]), *joint.mimic[1:])
+    return replace(joint, name=new(joint.name), mimic=mimic)

@@ -30,12 +30,10 @@ def object_names() -> tuple[str, ...]:
 
 @cache
 def object_mesh(name: str) -> trimesh.Trimesh:
-    """The watertight mesh of a demo object, metres, resting on z = 0, centred in x and y.
+    """The watertight mesh of a demo object, metres, resting on z = 0, centred in x and y; raises UnknownName for
+    another one.
 
     The mesh is shared between callers: copy it before modifying it.
-
-    Raises:
-        UnknownName: no object has that name.
     """
     _check_name(name)
     solid = _RECIPES[name]()

@@ -46,12 +46,7 @@ def demo_tree() -> Path:
 
 
 def write_dexgraspnet_tree(root: Path, objects: Sequence[str] | None = None) -> None:
-    """Writes `dataset/<code>.npy`, `meshdata/<code>/coacd/decomposed.obj` and lists of training and test objects.
-
-    Args:
-        root: folder; created if absent.
-        objects: names of demo objects; all by default.
-    """
+    """Writes `dataset/<code>.npy`, `meshdata/<code>/coacd/decomposed.obj` and lists of training and test objects."""
     names = tuple(objects or object_names())
     hand = load_hand("shadow")
     grasps = load_grasps(hand=hand)

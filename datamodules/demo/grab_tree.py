@@ -41,8 +41,7 @@ SHAPES = {
 SUBJECTS = {"s1": 1.0, "s9": 1.04, "s10": 0.96}
 """Subject -> hand size; SAGA's split trains on s1 and tests on s9 and s10."""
 ACTIONS = ("lift", "pass_1")
-CONTACT = 0.005
-"""metres between hand and object that count as contact."""
+CONTACT = 0.005  # metres between hand and object that count as contact
 
 _VERSION = 2
 _UPSAMPLED = 4  # 30 to 120 fps
@@ -84,14 +83,7 @@ def demo_tree() -> Path:
 def write_grab_tree(
     root: Path, subjects: Sequence[str] = tuple(SUBJECTS), objects: Sequence[str] = tuple(SHAPES), seed: int = 0
 ) -> None:
-    """Writes the tree: for each subject and object one sequence of each of `ACTIONS`.
-
-    Args:
-        root: folder; created if absent.
-        subjects: some of `SUBJECTS`.
-        objects: some of `SHAPES`.
-        seed: of the motions.
-    """
+    """Writes the tree: for each subject and object one sequence of each of `ACTIONS`."""
     (root / "models").mkdir(parents=True, exist_ok=True)
     (root / DEMO_MARK).write_text(_MARK, encoding="utf-8")
     write_standin(root / "models" / "MANO_RIGHT.pkl")

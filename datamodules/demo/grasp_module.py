@@ -61,11 +61,8 @@ class DemoGrasps(GraspDataModule):
         self.grasps = Path(grasps) if grasps else SHIPPED
 
     def load(self) -> GraspStore:
-        """Reads the grasps and samples the objects' clouds.
-
-        Raises:
-            BadFile: the file cannot be read.
-            DataError: the grasps are of another hand or of other objects.
+        """Reads the grasps and samples the objects' clouds; raises BadFile if the file cannot be read, DataError if its
+        grasps are of another hand or of other objects.
         """
         found = load_grasps(self.grasps, load_hand(self.hand))
         missing = [name for name in self.objects if name not in found]

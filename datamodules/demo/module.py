@@ -72,8 +72,7 @@ class DemoMotion(MotionDataModule):
         """Makes the clips on first use, about a minute in all; object by object, so an interrupted run continues where
         it stopped.
 
-        Raises:
-            DataError: the grasps are of another hand or other objects, or cannot be reached.
+        Raises DataError if the grasps are of another hand or other objects, or cannot be reached.
         """
         hand = load_hand(self.hand)
         grasps = load_grasps(self.grasps, hand)

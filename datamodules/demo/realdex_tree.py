@@ -27,8 +27,7 @@ from ..realdex.final import JOINTS
 from ..realdex.tf import FOREARM, WORLD, hinges
 
 OBJECTS = ("can", "mug", "apple", "hammer", "jar", "spray")
-RECORDINGS, CLIPS = 2, 3
-"""Recordings of each object, and reaches in each recording."""
+RECORDINGS, CLIPS = 2, 3  # Recordings of each object, and reaches in each recording
 
 _VERSION = 2  # incremented when the tree changes
 _MARK = """demo data in RealDex's layout
@@ -78,12 +77,7 @@ class _Motion:
 
 
 def demo_tree() -> Path:
-    """Root of the tree in the cache, written atomically on first use, even by two processes at the same time.
-
-    Raises:
-        CacheError: the cache can't be written.
-        OSError: likewise.
-    """
+    """Root of the tree in the cache, written atomically on first use, even by two processes at the same time."""
     root = cache_dir() / "realdex_demo" / content_key(_VERSION, MOTION_VERSION, OBJECTS, RECORDINGS, CLIPS)
     if root.is_dir():
         return root

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...files.errors import UnknownName
+from ...files.errors import check_names
 from ...grasps.dexgraspnet import read_dexgraspnet
 from ...grasps.grasp_set import GraspSet
 from ...hands.hand import Hand
@@ -63,12 +63,7 @@ class GraspFolder(GraspDataModule):
         **options: Any,
     ) -> None:
         super().__init__(hand, **options)
-        for what, name, known in (
-            ("object_points", object_points, self.sources_of_points),
-            ("on_bad", on_bad, ("raise", "skip")),
-        ):
-            if name not in known:
-                raise UnknownName(what, name, known)
+        check_names(object_points=(object_points, self.sources_of_points), on_bad=(on_bad, ("raise", "skip")))
         self.root, self.split_by, self.split_seed = root, split, split_seed
         self.val_share, self.test_share = val_share, test_share
         self.object_points, self.on_bad = object_points, on_bad
@@ -87,10 +82,8 @@ class GraspFolder(GraspDataModule):
     def load(self) -> GraspStore:
         """Opens all grasps, from the cache if they were read before; `skipped` lists what was skipped.
 
-        Raises:
-            DatasetNotFound: no grasps under `root`.
-            BadFile: a bad file, grasp or mesh.
-            DataError: no grasp at all.
+        Raises DatasetNotFound without grasps under `root`, BadFile for a bad file, grasp or mesh, DataError without any
+        grasp.
         """
         sources, hand = self.tree.sources, load_hand(self.hand)
         index = open_index(sources, self.form, hand, self.on_bad)
@@ -112,11 +105,7 @@ class GraspFolder(GraspDataModule):
         )
 
     def split(self, store: GraspStore) -> GraspParts:
-        """Splits the grasps by object; see the argument `split`.
-
-        Raises:
-            BadFile: the lists cannot be used.
-        """
+        """Splits the grasps by object, see the argument `split`; raises BadFile if the lists cannot be used."""
         lists = self.tree.lists if self.split_by == "auto" else None if self.split_by == "hash" else self.split_by
         names = store.object_names
         if lists is None:
@@ -150,12 +139,8 @@ class DexGraspNet(GraspFolder):
 
     The object of a grasp is its mesh times the grasp's scale. Joints may exceed their limits (20 to 56 % of the grasps
     do): nothing is clamped; use `Hand.clamp` if needed. Unvalidated output of the generator can be read as well, and is
-    flagged `unvalidated`.
-
-    Args:
-        root: folder with `dataset` and `meshdata`.
-        hand: "shadow", or the YAML of a hand with the same joints.
-        **options: see `GraspFolder`.
+    flagged `unvalidated`. `root` holds `dataset` and `meshdata`; `hand` is "shadow", or the YAML of a hand with the
+    same joints; see `GraspFolder` for the rest.
     """
 
     title = "DexGraspNet"

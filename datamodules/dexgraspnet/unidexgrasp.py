@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...files.errors import BadFile, UnknownName
-from ...files.unpickle import PickleFileError, UnsafePickleError, load_npy
+from ...files.unpickle import as_bad_file, load_npy
 from ...grasps.dexgraspnet import read_unidexgrasp
 from ...grasps.grasp_set import GraspSet
 from ...hands.hand import Hand
@@ -48,9 +48,7 @@ class UniDexGrasp(GraspFolder):
     def table_top(self, name: str) -> TableTop:
         """Reads resting poses and scene clouds of an object.
 
-        Raises:
-            UnknownName: unknown object.
-            BadFile: no mesh, no `poses.npy` next to it, or a bad file.
+        Raises UnknownName for an unknown one, BadFile without mesh or `poses.npy` next to it, or for a bad file.
         """
         meshes = {source.name: source.mesh for source in self.tree.sources}
         if name not in meshes:
@@ -94,12 +92,8 @@ def _read(source: Source, hand: Hand) -> GraspSet:
 
 
 def _read_array(root: Path, path: Path, shape: tuple[int | None, ...]) -> NDArray:
-    try:
+    with as_bad_file(path, "an array"):
         array = load_npy(inside(root, path))
-    except UnsafePickleError:
-        raise
-    except PickleFileError as error:
-        raise BadFile(path, "an array", str(error).removeprefix(f"{path}").lstrip(":, ")) from error
     fits = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
     if not fits or array.dtype.kind != "f" or not len(array) or not np.isfinite(array).all():
         sizes = ", ".join("any" if n is None else str(n) for n in shape)

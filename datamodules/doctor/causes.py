@@ -19,8 +19,7 @@ from .examine import Examined, spread
 from .findings import Level, Statistic
 from .measure import Shapes, measure
 
-GRASPS = 60
-"""Grasps examined for each mistake."""
+GRASPS = 60  # Grasps examined for each mistake
 _CLOSER = 1.4  # factor by which the median must be nearer; most grasps must be nearer, too
 _MOST = 0.55
 _LEAST = 0.001  # metres: smallest median distance of fingertips at which something may be wrong
@@ -30,12 +29,7 @@ Mend = Callable[[Examined], Examined]
 
 @dataclass(frozen=True)
 class Cause:
-    """A mistake that explains what is wrong.
-
-    Attributes:
-        name: of the mistake.
-        value: effect on the fingertips of undoing it, in words.
-    """
+    """A mistake that explains what is wrong, and the effect on the fingertips of undoing it, in words."""
 
     name: str
     value: str
@@ -44,9 +38,7 @@ class Cause:
 def judge_conventions(examined: Examined, shapes: Shapes | None = None) -> tuple[Statistic, tuple[Cause, ...]]:
     """Whether other conventions put the fingers nearer to the objects, and which ones, the likeliest first.
 
-    Args:
-        examined: grasps, at least one of them with a mesh.
-        shapes: objects that were read already.
+    At least one of the grasps must have a mesh; `shapes` are objects that were read already.
     """
     some = examined.take([i for i in spread(len(examined), GRASPS) if examined.meshes[i] is not None])
     shapes = shapes or Shapes()

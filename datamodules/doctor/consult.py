@@ -23,17 +23,10 @@ from .visit import EXAMINED, picture_path, visit
 
 
 def consult(settings: Sequence[str], out: Path) -> bool:
-    """Examines a data set and prints the findings.
+    """Examines a data set, prints the findings, draws a sheet of samples in `out`; whether the data exist and are
+    healthy.
 
-    Args:
-        settings: KEY=VALUE, see `read_settings`.
-        out: folder for the sheet of samples.
-
-    Returns:
-        Whether the data exist and are healthy.
-
-    Raises:
-        DataError, HandError: wrong settings.
+    `settings` are KEY=VALUE, see `read_settings`. Raises DataError or HandError for wrong ones.
     """
     name, hand, options = read_settings(settings)
     if "root" in SETS[name].keys:
@@ -70,12 +63,8 @@ def _readers_quiet() -> Iterator[None]:
 def read_settings(settings: Sequence[str]) -> tuple[str, str | None, dict[str, Any]]:
     """Name of the data set, hand (None if not given), and options of the reader.
 
-    Args:
-        settings: "data=grab", "data.root=PATH", "hand=mano", as for `dexzoo run`; values are YAML.
-
-    Raises:
-        DataError: a setting that is not of the form KEY=VALUE, or no `data=`.
-        UnknownName: an unknown data set or key; the message gives the nearest.
+    Settings are "data=grab", "data.root=PATH", "hand=mano", as for `dexzoo run`; values are YAML. Raises DataError
+    without "=" or `data=`, UnknownName, which gives the nearest, for an unknown data set or key.
     """
     name, hand, options = None, None, {}
     for setting in settings:

@@ -18,13 +18,7 @@ _STYLES = {Level.GOOD: "green", Level.DOUBTFUL: "yellow", Level.BAD: "bold red"}
 
 
 def print_visit(visit: Visit, console: Console, sheet: Path | None) -> None:
-    """Prints the report.
-
-    Args:
-        visit: the findings.
-        console: where to print.
-        sheet: the picture that was drawn, if any.
-    """
+    """Prints the report, with the path of the sheet that was drawn, if any."""
     console.print(f"[bold]{escape(visit.title)}[/bold]")
     _list(console, "found", visit.found)
     _list(console, "missing", visit.missing)

@@ -22,8 +22,7 @@ from ...files.errors import DataError
 from .pages import Page
 
 CHUNK = 1 << 20
-MARGIN = 256 << 20
-"""Bytes of the disk to keep free."""
+MARGIN = 256 << 20  # Bytes of the disk to keep free
 Progress = Callable[[int, "int | None"], None]
 """Called with the bytes received so far and the size of the file, None if the server does not say."""
 
@@ -46,14 +45,7 @@ class _TryAgain(Exception):
 
 @dataclass
 class Fetcher:
-    """Downloads files over http and https.
-
-    Args:
-        timeout: seconds without data after which a try fails.
-        tries: number of consecutive tries without any data after which to give up.
-        pause: seconds before the second try; doubled for each further try, up to a minute.
-        progress: called for each chunk.
-    """
+    """Downloads files over http and https."""
 
     timeout: float = 60.0
     tries: int = 6
@@ -71,16 +63,12 @@ class Fetcher:
         return self._persist(url, lambda: self._small(url, limit), lambda: 0)
 
     def fetch(self, url: str, target: Path, md5: str | None = None) -> Path:
-        """Downloads a file; the content of `<target>.part` is not downloaded again.
+        """Downloads a file to `target`, which appears only when it is complete and agrees with `md5`, 32 hexadecimal
+        digits.
 
-        Args:
-            url: http or https.
-            target: appears only when it is complete and checked.
-            md5: its checksum, 32 hexadecimal digits.
-
-        Raises:
-            ChecksumError: the file differs from the published one; it is kept as `<target>.bad`.
-            DownloadError: no such file, a web page instead, no space on the disk, or no answer after `tries`.
+        The content of `<target>.part` is not downloaded again. Raises ChecksumError if the file differs from the
+        published one, and keeps it as `<target>.bad`; DownloadError for no such file, a web page instead, no space on
+        the disk, or no answer after `tries`.
         """
         part = target.with_name(f"{target.name}.part")
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -17,11 +17,7 @@ _FORBIDDEN = re.compile(r"[/\\:\0]|^\.")
 
 @dataclass(frozen=True)
 class FileList:
-    """Files available for download.
-
-    Attributes:
-        urls: URLs by file name.
-    """
+    """Files available for download, URLs by name."""
 
     urls: dict[str, str]
 
@@ -31,10 +27,8 @@ class FileList:
         return sorted(name.removesuffix(".zip") for name in self.urls if name.endswith(".zip"))
 
     def chosen(self, objects: Iterable[str] | None) -> list[str]:
-        """File names: the checksums, all other small files, and the zips of `objects`; None takes every object.
-
-        Raises:
-            UnknownName: no zip has that name.
+        """File names: the checksums, all other small files, and the zips of `objects`, None for every object; raises
+        UnknownName if no zip has that name.
         """
         names = self.objects if objects is None else list(dict.fromkeys(objects))
         for name in names:
@@ -45,15 +39,10 @@ class FileList:
 
 
 def read_list(source: str, fetcher: Fetcher) -> FileList:
-    """Reads the list.
+    """Reads the list from a path, or with the fetcher from a URL.
 
-    Args:
-        source: URL or path.
-        fetcher: downloads it if it is a URL.
-
-    Raises:
-        BadFile: not a JSON array of {filename, url}, or a name that would leave the folder.
-        DownloadError: it cannot be downloaded.
+    Raises BadFile if it is not a JSON array of {filename, url}, or has a name that would leave the folder;
+    DownloadError if it cannot be downloaded.
     """
     is_url = source.startswith(("http://", "https://"))
     content = fetcher.text(source) if is_url else _read(Path(source))
@@ -68,11 +57,7 @@ def read_list(source: str, fetcher: Fetcher) -> FileList:
 
 
 def read_checksums(path: Path) -> dict[str, str]:
-    """Checksums by file name, from rows "<md5> [*]<path>".
-
-    Raises:
-        BadFile: a malformed row.
-    """
+    """Checksums by file name, from rows "<md5> [*]<path>"; raises BadFile for a malformed row."""
     found = {}
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines()):
         if not line.strip():

@@ -28,9 +28,7 @@ class Outcome:
 def download_realdex(files: FileList, out: Path, objects: Iterable[str] | None, fetcher: Fetcher) -> Outcome:
     """Downloads the zips of `objects` (None for all) and the small files to `out`. A failure does not stop the others.
 
-    Raises:
-        UnknownName: unknown object.
-        BadFile: `md5.txt` is malformed.
+    Raises UnknownName for an unknown object, BadFile if `md5.txt` is malformed.
     """
     names, outcome = files.chosen(objects), Outcome()
     checksums: dict[str, str] = {}

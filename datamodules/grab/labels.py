@@ -19,26 +19,17 @@ _FRAMES_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class ContactLabels:
-    """Contact labels of T frames; 0 = no contact, otherwise the body part (see `objects.RIGHT_HAND`).
+    """Contact labels of T frames; 0 = no contact, otherwise the body part (see `objects.RIGHT_HAND`)."""
 
-    Attributes:
-        object: (T, V), integers, one for each vertex of the full mesh of the object, not of a decimated one.
-        body: (T, 10475), integers, one for each vertex of SMPL-X.
-    """
-
-    object: NDArray
-    body: NDArray
+    object: NDArray  # (T, V), integers, one for each vertex of the full mesh of the object, not of a decimated one
+    body: NDArray  # (T, 10475), integers, one for each vertex of SMPL-X
 
 
 def read_labels(path: Path, n_frames: int | None = None) -> ContactLabels:
     """Reads the labels of a sequence: about 30 MB to 1 GB, so they are read on request and not kept.
 
-    Args:
-        path: the npz of the sequence.
-        n_frames: expected number of frames; None takes it from the file.
-
-    Raises:
-        BadFile: the labels are missing, of the wrong shape, not integers, or not within 0 to 55.
+    The file gives the number of frames if `n_frames` does not. Raises BadFile for labels that are missing, of the wrong
+    shape, not integers, or not within 0 to 55.
     """
     items = read_items(path, ("contact", "n_frames"))
     contact = items["contact"]
@@ -51,13 +42,8 @@ def read_labels(path: Path, n_frames: int | None = None) -> ContactLabels:
 
 
 def touching(labels: NDArray) -> NDArray[np.uint64]:
-    """The set of labels in each frame as a bit mask: bit k is set if some vertex has label k.
-
-    Args:
-        labels: (T, V), integers 0 to 55.
-
-    Returns:
-        (T,), uint64.
+    """The set of labels (T, V), 0 to 55, in each frame as a bit mask (T,), uint64: bit k is set if some vertex has
+    label k.
     """
     power = np.uint64(1) << np.arange(NUM_LABELS, dtype=np.uint64)
     parts = [

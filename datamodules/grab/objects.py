@@ -38,14 +38,13 @@ OBJECT_SPLITS = {
 """Held-out objects: `grab` is the split of GRAB and GrabNet, `goal` that of both networks of GOAL."""
 SUBJECT_SPLITS = {"saga_subjects": {"val": (), "test": ("s9", "s10")}}
 """Held-out subjects of SAGA's second stage, which has no validation part."""
+PARTS = ("train", "val", "test")
 SPLITS = (*OBJECT_SPLITS, *SUBJECT_SPLITS)
 
 
 def object_of(sequence: str) -> str:
-    """The object of a sequence: the part of its name before the first "_", aliases merged.
-
-    Raises:
-        DataError: not one of GRAB's objects.
+    """The object of a sequence: its name before the first "_", aliases merged; raises DataError if it is not one of
+    GRAB's.
     """
     name = sequence.split("_")[0].lower()
     if name not in OBJECTS and name not in ALIASES:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...files.errors import BadFile, DataError
-from ...files.unpickle import PickleFileError, UnsafePickleError, load_npz
+from ...files.unpickle import as_bad_file, load_npz
 from .objects import intent_of, object_of
 
 FPS = 120.0
@@ -20,72 +20,47 @@ ELBOWS = {"right": 17, "left": 18}
 
 For the left hand, the mirrored slot.
 """
-LARGEST = 100.0
-"""Metres or radians: larger values are in another unit or damaged."""
+LARGEST = 100.0  # Metres or radians: larger values are in another unit or damaged
 _KEYS = ("framerate", "n_frames", "body", "object")
 
 
 @dataclass(frozen=True)
 class HandTrack:
-    """A hand of T frames as stored: MANO, relative to the flat hand (`flat_hand_mean=True`).
-
-    Attributes:
-        transl: (T, 3), metres; the wrist is J_0 + transl, J_0 of the subject's template.
-        global_orient: (T, 3), rotation vector, usual column convention.
-        fullpose: (T, 45), radians, axis-angle of the 15 finger joints (`hand_pose` has PCA coefficients and is not
-            read).
-        vtemp: path of the subject's template, relative to the root of the data set.
+    """A hand of T frames as stored: MANO, relative to the flat hand (`flat_hand_mean=True`); `hand_pose` is not read,
+    since it has PCA coefficients.
     """
 
-    transl: NDArray
-    global_orient: NDArray
-    fullpose: NDArray
-    vtemp: str
+    transl: NDArray  # (T, 3), metres; the wrist is J_0 + transl, J_0 of the subject's template
+    global_orient: NDArray  # (T, 3), rotation vector, usual column convention
+    fullpose: NDArray  # (T, 45), radians, axis-angle of the 15 finger joints
+    vtemp: str  # path of the subject's template, relative to the root of the data set
 
 
 @dataclass(frozen=True)
 class GrabSequence:
-    """A sequence of T frames at 120 fps, world frame, metres, z up.
+    """A sequence of T frames at 120 fps, world frame, metres, z up."""
 
-    Attributes:
-        path: the npz.
-        subject: "s1" to "s10", from the folder.
-        object: name of the object, aliases merged.
-        intent: "lift", "pass", "offhand" or "use".
-        side: side of `hand`.
-        hand: track of that hand.
-        object_rotvec: (T, 3), radians, of world_from_object in the column convention, unlike as stored.
-        object_translation: (T, 3).
-        object_mesh: path of the full mesh, relative to the root of the data set.
-        elbow: (T, 3), rotation vector, see `ELBOWS`.
-    """
-
-    path: Path
-    subject: str
-    object: str
-    intent: str
-    side: str
-    hand: HandTrack
-    object_rotvec: NDArray
-    object_translation: NDArray
-    object_mesh: str
-    elbow: NDArray
+    path: Path  # the npz
+    subject: str  # "s1" to "s10", from the folder
+    object: str  # name of the object, aliases merged
+    intent: str  # "lift", "pass", "offhand" or "use"
+    side: str  # side of `hand`
+    hand: HandTrack  # track of that hand
+    object_rotvec: NDArray  # (T, 3), radians, of world_from_object in the column convention, unlike as stored
+    object_translation: NDArray  # (T, 3)
+    object_mesh: str  # path of the full mesh, relative to the root of the data set
+    elbow: NDArray  # (T, 3), rotation vector, see `ELBOWS`
 
     def __len__(self) -> int:
         return len(self.object_translation)
 
 
 def read_sequence(path: Path, side: str = "right") -> GrabSequence:
-    """Reads a sequence without its contact labels, which are large: see `labels.read_labels`.
+    """Reads `grab/<subject>/<object>_<action>.npz` without its contact labels, which are large: see
+    `labels.read_labels`.
 
-    Args:
-        path: `grab/<subject>/<object>_<action>.npz`.
-        side: "right" or "left".
-
-    Raises:
-        BadFile: a damaged file, a missing key, a wrong shape or type, a number that is not finite; the message names
-            the key.
-        UnsafePickleError: the file would execute code.
+    Raises BadFile, naming the key, for a damaged file, a missing key, a wrong shape or type, or a number that is not
+    finite; UnsafePickleError if the file would execute code.
     """
     block = f"{side[0]}hand"
     items = read_items(path, (*_KEYS, block))
@@ -113,15 +88,9 @@ def read_sequence(path: Path, side: str = "right") -> GrabSequence:
 
 
 def column_rotvec(global_orient: NDArray) -> NDArray:
-    """Rotation vector of world_from_object, for x_world = R x + t.
+    """Rotation vector (..., 3), radians, of world_from_object for x_world = R x + t, from the stored one.
 
     GRAB poses objects with row vectors, v R + t, so it stores the inverse of the usual rotation.
-
-    Args:
-        global_orient: (..., 3), radians, as stored.
-
-    Returns:
-        (..., 3), radians.
     """
     return -global_orient
 
@@ -129,16 +98,11 @@ def column_rotvec(global_orient: NDArray) -> NDArray:
 def read_items(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     """The values of some keys of an npz of 0-d object arrays.
 
-    Raises:
-        BadFile: the file is damaged, or a key is missing or not a 0-d array.
-        UnsafePickleError: the file would execute code.
+    Raises BadFile for a damaged file, or a key that is missing or not a 0-d array; UnsafePickleError if it executes
+    code.
     """
-    try:
+    with as_bad_file(path, "a complete npz file"):
         arrays = load_npz(path, keys)
-    except UnsafePickleError:
-        raise
-    except PickleFileError as error:
-        raise BadFile(path, "a complete npz file", str(error)) from error
     for key in keys:
         if key not in arrays:
             raise BadFile(path, f"the keys {', '.join(keys)}", f"none called {key!r}", key=key)

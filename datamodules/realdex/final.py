@@ -43,9 +43,8 @@ def read_final(folder: Folder) -> Arrays:
     """Reads the dict: `qpos` (T, 22) radians; `global_transl` (T, 3) metres and `global_orient` (T, 3, 3) of the
     forearm; `object_transl` (T', 3) and `object_orient` (T', 3, 3), truncated to one length. World frame.
 
-    Raises:
-        BadFile: a key is missing or malformed.
-        PickleFileError: it is truncated, or would execute code.
+    Raises BadFile for a key that is missing or malformed, PickleFileError for a file that is truncated or executes
+    code.
     """
     path = folder.path / "final_data.npy"
     content = read_npy(folder.open("final_data.npy"), path)

@@ -16,8 +16,7 @@ from .final import check_rotations
 from .tables import LARGEST
 
 PREPARED = "recording.npz"
-VERSION = 1
-"""Incremented when the content changes, so that older files are made again."""
+VERSION = 1  # Incremented when the content changes, so that older files are made again
 
 _KINDS = {
     "object": "U",
@@ -30,7 +29,6 @@ _KINDS = {
     "cloud_sizes": "i",
 }
 _OPTIONAL = {"near", "wrist", "cloud_points", "cloud_sizes"}
-"""Kinds of the optional arrays."""
 _ARRAYS: dict[str, tuple[int, ...]] = {
     "joints": (22,),
     "palm_translation": (3,),
@@ -41,13 +39,7 @@ _ARRAYS: dict[str, tuple[int, ...]] = {
 
 
 def write_prepared(path: Path, recording: Any, key: str) -> None:
-    """Writes a `Recording` atomically.
-
-    Args:
-        path: the file; its folder is created.
-        recording: what to write.
-        key: hash of its sources; see `prepared_key`.
-    """
+    """Writes a `Recording` atomically, with the hash of its sources; see `prepared_key`."""
     arrays = {name: getattr(recording, name) for name in _ARRAYS}
     arrays |= {name: value for name in ("wrist", "near") if (value := getattr(recording, name)) is not None}
     if recording.clouds is not None:
@@ -78,9 +70,8 @@ def prepared_key(path: Path) -> str | None:
 def read_prepared(folder: Folder) -> dict[str, Any]:
     """The fields of a `Recording`.
 
-    Raises:
-        BadFile: an array is missing, of the wrong shape, or not finite; or the file is of another version.
-        PickleFileError: the file is damaged.
+    Raises BadFile if an array is missing, of the wrong shape or not finite, or the file is of another version;
+    PickleFileError if it is damaged.
     """
     path = folder.path / PREPARED
     if not isinstance(folder, DiskFolder):

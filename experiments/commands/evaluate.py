@@ -9,7 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-FORMATS = ("dexgraspnet", "unidexgrasp", "dexzoo")
+FORMATS = (
+    *("dexgraspnet", "unidexgrasp", "multidex", "dga", "dga_samples", "dexgraspbench", "dexonomy", "bodex", "grabnet"),
+    *("dexycb", "dexzoo"),
+)
 AXES = ("x", "y", "z", "-x", "-y", "-z", "six")
 """What `hands` reads and knows; a test compares."""
 

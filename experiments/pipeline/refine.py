@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from ...grasps.files import GraspSet, guess_format, load_grasps
+from ...grasps.files import SCALED, GraspSet, guess_format, load_grasps
 from ...hands.load import load_hand
 from ...metrics.tables import console
 from ...metrics.tool.meshes import find_meshes
@@ -46,7 +46,8 @@ def refine_file(cfg: DictConfig) -> float:
         check_size(obj, part.scale, cfg.object_scale)
     check_solids(objs, cfg.decompose)
     path = Path(cfg.grasps)
-    job = GraspJob(hand, objs, sets, path.stem, dexgraspnet=guess_format(path) == "dexgraspnet")
+    form = guess_format(path)
+    job = GraspJob(hand, objs, sets, path.stem, form if form in SCALED else "dexzoo")
     return refine_and_write(job, contact, cfg)
 
 

@@ -26,7 +26,8 @@ def sample(cfg: DictConfig) -> float:
         raise RunError("ckpt: expected the folder of a run of a grasp model, found nothing; set ckpt=RUN")
     if not cfg.object:
         raise RunError("object: expected the file of a mesh or cloud, found nothing; set object=mug.obj")
-    run = Run(cfg.ckpt)
+    given = any(text.startswith("hand=") for text in HydraConfig.get().overrides.task)
+    run = Run(cfg.ckpt, cfg.hand if given else None)
     task = run.task
     _check_model(task, cfg)
     obj = read_object(cfg.object, run.data.n_object_points)
@@ -35,7 +36,7 @@ def sample(cfg: DictConfig) -> float:
     warn_of_size(obj, float(scale[0]), run.checkpoint["dexzoo"]["object_radius_m"])
     check_solids([obj], cfg.decompose)
     drawn = _draw(task, obj, scale, cfg)
-    job = GraspJob(load_hand(task.hand.spec.file), [obj], [drawn], task.method, dexgraspnet=True)
+    job = GraspJob(load_hand(task.hand.spec.file), [obj], [drawn], task.method, "dexgraspnet")
     return refine_and_write(job, task.contact_predictor, cfg)
 
 

@@ -1,7 +1,7 @@
 """Work of `task=sample` and `task=refine` on grasps: refine, measure, filter, draw and write them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import lightning as L
@@ -16,7 +16,7 @@ from ...geometry.meshes import MeshError
 from ...geometry.neighbours import knn
 from ...geometry.progress import tracked
 from ...grasps.asset import load_asset
-from ...grasps.files import GraspSet, save_grasps, write_dexgraspnet
+from ...grasps.files import SCALED, GraspSet, save_grasps
 from ...grasps.posed import PosedGrasps
 from ...hands.hand import Hand
 from ...hands.plausible import Distance, Doubts, doubt_grasps
@@ -50,8 +50,8 @@ class GraspJob:
     sets: Sequence[GraspSet]
     method: str
     """Their source, in tables."""
-    dexgraspnet: bool
-    """Write them in DexGraspNet's format too."""
+    format: str
+    """Write them in this one of `grasps.files.SCALED` too."""
 
 
 def check_solids(objs: Sequence[UserObject], decompose: bool) -> None:
@@ -134,7 +134,7 @@ def refine_sets(job: GraspJob, refiner: Refiner, contact: ContactPredictor | Non
     console().print(f"refined      {sum(map(len, job.sets))} grasps, mean energy {start:.3g} -> {end:.3g}")
     pose = HandPose.cat([part.pose for part in refined]).to("cpu", torch.float64)
     ends = torch.tensor([len(part) for part in job.sets]).cumsum(0).tolist()
-    return [replace(part, pose=pose[end - len(part) : end]) for part, end in zip(job.sets, ends, strict=True)]
+    return [part.moved_with(pose[end - len(part) : end]) for part, end in zip(job.sets, ends, strict=True)]
 
 
 def _check_felt(refiner: Refiner | None, objs: Sequence[UserObject]) -> None:
@@ -200,7 +200,8 @@ def measure(
         asset = load_asset(obj.mesh, obj.name, decompose)
         for scale in part.scale.unique():
             mine = part.scale == scale
-            grasps = PosedGrasps(job.hand, part.pose[mine], asset, scale, part.upwards()[mine])
+            postures = (None if p is None else p.joints[mine] for p in (part.pregrasp, part.squeeze))
+            grasps = PosedGrasps(job.hand, part.pose[mine], asset, scale, part.upwards()[mine], *postures)
             chosen = None if select is None else select(grasps)
             labels = {"method": job.method, "refine": mode, grasp_results.FELT: felt.get(mode, NOTHING_FELT)}
             found = rows(grasps, chosen, labels, mesh=obj.mesh)
@@ -246,10 +247,10 @@ def _write_unmeasured(folder: Path, job: GraspJob, modes: Modes, why: str) -> No
 def _write_files(folder: Path, job: GraspJob, sets: Sequence[GraspSet]) -> None:
     save_grasps(folder / "grasps.npz", sets, job.hand)
     _say("grasps", folder / "grasps.npz", f"{sum(map(len, sets))} grasps, dexzoo's format")
-    if job.dexgraspnet:
-        for part in sets:
-            write_dexgraspnet(folder / "dexgraspnet" / f"{part.object}.npy", part, job.hand)
-        _say("grasps", folder / "dexgraspnet", "the same in DexGraspNet's format, a file per object")
+    if job.format != "dexzoo":
+        path = folder / SCALED[job.format]
+        save_grasps(path, sets, job.hand, job.format)
+        _say("grasps", path, f"the same in the format {job.format}")
 
 
 def _say(what: str, path: Path, note: str = "") -> None:

@@ -34,4 +34,4 @@ def merge_runs(runs: Sequence[str | Path], settings: Table3) -> None:
 
 def hand_of(run: str | Path) -> Hand:
     """The hand of a run, by the name or the YAML that it was started with: a row has only the name."""
-    return load_hand(str(read_config(Path(run)).hand))
+    return load_hand(read_config(Path(run)).hand)

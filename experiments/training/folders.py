@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from ..commandline.errors import RunError
 from .data import DEMO
 
-_BEFORE = (".hydra", "config.yaml", "metrics.csv", "wandb", "plan.json")
+_BEFORE = (".hydra", "config.yaml", "hand", "metrics.csv", "wandb", "plan.json")
 _SWEEP = "multirun.yaml"
 LAST, BEST = Path("checkpoints/last.ckpt"), Path("checkpoints/best.ckpt")
 

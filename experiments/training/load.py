@@ -29,21 +29,22 @@ class Run:
         run.data.setup()             # the data module, as the run had it
         run.results[0]["mpjpe_cm"]   # rows of results.parquet
 
-    The path is the run folder, which may have been moved, or a checkpoint in it. `folder` is that of the run, `config`
-    has everything resolved, and `weights` is the file of the checkpoint, checkpoints/best.ckpt unless another was
-    given. Raises RunError where one of the parts is missing or does not fit the others.
+    The path is the run folder, which may have been moved, or a checkpoint in it; `hand`, a name or YAML, replaces that
+    of the config. `folder` is that of the run, `config` has everything resolved, and `weights` is the file of
+    the checkpoint, checkpoints/best.ckpt unless another was given. Raises RunError where one of the parts is missing or
+    does not fit the others.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        path = Path(path)
+    def __init__(self, path: str | Path, hand: str | None = None) -> None:
+        path, self._hand = Path(path), hand
         self.weights = find_checkpoint(path)
         self.folder = path if self.weights != path else path.parents[1]
         _config_file(self.folder)
 
     @cached_property
     def config(self) -> DictConfig:
-        """Of the run, everything resolved."""
-        return read_config(self.folder)
+        """Of the run, everything resolved; a hand of the user's is the copy in the folder."""
+        return read_config(self.folder, self._hand)
 
     @cached_property
     def checkpoint(self) -> Content:
@@ -79,10 +80,16 @@ def load_run(path: str | Path) -> tuple[Task[Any, Any], SplitDataModule[Any, Any
     return run.task, run.data
 
 
-def read_config(folder: Path) -> DictConfig:
-    """config.yaml of a run folder, in which everything is resolved; RunError where there is none."""
+def read_config(folder: Path, hand: str | None = None) -> DictConfig:
+    """config.yaml of a run folder, in which everything is resolved, with another name or YAML of its hand: if a user's,
+    the copy in the folder. RunError where there is none.
+    """
     cfg = OmegaConf.load(_config_file(folder))
     assert isinstance(cfg, DictConfig)
+    if hand := hand or (str(folder / cfg.own_hand) if "own_hand" in cfg else None):
+        if cfg.data.get("hand") == cfg.hand:
+            cfg.data.hand = hand
+        cfg.hand = hand
     return cfg
 
 

@@ -9,7 +9,7 @@ engine, because no two engines agree within 0.1 cm.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -186,7 +186,7 @@ def success_six_directions(
         duration: seconds; None for the protocol's, 1.667 fixed and 2 actuated.
         timestep, friction: of the fixed protocol; the actuated one uses 4 ms and 0.6.
         threads: of MuJoCo, None for as many as torch uses.
-        pregrasp, squeeze: (B, J), radians, postures of the actuated protocol.
+        pregrasp, squeeze: (B, J), radians, postures of the actuated protocol; None takes those of `grasps`.
 
     Raises:
         ValueError: unknown protocol, postures of the wrong shape, or a setting that is not positive.
@@ -216,17 +216,14 @@ def success_six_directions(
 
 
 def _postures(grasps: PosedGrasps, pregrasp: Tensor | None, squeeze: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Pregrasp and squeeze of the valid grasps, (b, J)."""
-    known = _known(grasps)
-    for name, posture in (("pregrasp", pregrasp), ("squeeze", squeeze)):
-        if posture is not None and posture.shape != grasps.pose.joints.shape:
-            expected = tuple(grasps.pose.joints.shape)
-            raise ValueError(f"{name}: expected joints of shape {expected}, found {tuple(posture.shape)}")
+    """Pregrasp and squeeze of the valid grasps, (b, J): as given, else those of the data, else derived."""
+    given = {name: x for name, x in (("pregrasp", pregrasp), ("squeeze", squeeze)) if x is not None}
+    known = _known(replace(grasps, **given) if given else grasps)
     direction, joints = actuated.closing_direction(known), known.pose.joints
-    return (
-        joints - actuated.OPEN * direction if pregrasp is None else pregrasp.double()[grasps.valid],
-        joints + actuated.SQUEEZE * direction if squeeze is None else squeeze.double()[grasps.valid],
-    )
+    derived = (joints - actuated.OPEN * direction, joints + actuated.SQUEEZE * direction)
+    pairs = zip((known.pregrasp, known.squeeze), derived, strict=True)
+    before, after = (d if g is None else torch.where(g.isnan().any(1, keepdim=True), d, g.double()) for g, d in pairs)
+    return before, after
 
 
 def contact_depth(grasps: PosedGrasps) -> Tensor:

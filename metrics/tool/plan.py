@@ -70,6 +70,7 @@ class Chunk:
         key: hash of settings, grasps and mesh.
         rows: (B,) index of each grasp in the file.
         scale, translation, rotation, joints, up: (B, ...), see `GraspSet`.
+        pregrasp, squeeze: (B, J), joints; NaN where the data do not say.
     """
 
     object: str
@@ -83,6 +84,8 @@ class Chunk:
     rotation: NDArray[np.float64]
     joints: NDArray[np.float64]
     up: NDArray[np.float64]
+    pregrasp: NDArray[np.float64]
+    squeeze: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -122,8 +125,9 @@ def hand_key(hand: Hand) -> str:
 def _chunk(piece: GraspSet, mesh: Path, settings: Settings, shard: Path, key: str) -> Chunk:
     pose = piece.pose
     up = piece.upwards(settings.up)
-    arrays = (x.numpy() for x in (piece.rows, piece.scale, pose.translation, pose.rotation, pose.joints, up))
-    return Chunk(piece.object, mesh, settings, shard, key, *arrays)
+    postures = [pose.joints * torch.nan if p is None else p.joints for p in (piece.pregrasp, piece.squeeze)]
+    parts = (piece.rows, piece.scale, pose.translation, pose.rotation, pose.joints, up, *postures)
+    return Chunk(piece.object, mesh, settings, shard, key, *(x.numpy() for x in parts))
 
 
 def _slug(name: str) -> str:

@@ -63,7 +63,8 @@ def measure_chunk(chunk: Chunk) -> Measured:
 def _grasps(chunk: Chunk, asset: ObjectAsset) -> PosedGrasps:
     hand, to_tensor = load_hand(chunk.settings.hand), torch.from_numpy
     pose = HandPose(to_tensor(chunk.translation), to_tensor(chunk.rotation), to_tensor(chunk.joints), hand.name)
-    return PosedGrasps(hand, pose, asset, to_tensor(chunk.scale), to_tensor(chunk.up))
+    rest = (chunk.scale, chunk.up, chunk.pregrasp, chunk.squeeze)
+    return PosedGrasps(hand, pose, asset, *map(to_tensor, rest))
 
 
 def _distance(grasps: PosedGrasps, points: Tensor, rows: Tensor) -> Tensor:

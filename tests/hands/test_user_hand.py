@@ -110,7 +110,7 @@ def test_check_reports_what_is_missing(pincer):
 
 def test_check_of_an_unknown_hand(capsys):
     assert status_of("hand", "shadow_e3m6") == 1
-    assert "did you mean 'shadow_e3m5'?" in capsys.readouterr().out
+    assert "did you mean 'shadow_e3m5'?" in capsys.readouterr().err
 
 
 def _spoil(yaml, old, new):

@@ -24,7 +24,7 @@ from dexzoo.experiments.pipeline.user_objects import UserObject, read_object, wa
 from dexzoo.experiments.reports.results import read_results
 from dexzoo.experiments.training.load import load_run
 from dexzoo.grasps.asset import load_asset
-from dexzoo.grasps.files import GraspSet, load_grasps, save_grasps, write_dexgraspnet
+from dexzoo.grasps.files import GraspSet, load_grasps, save_grasps
 from dexzoo.hands import load_hand
 from dexzoo.models import GraspGeneration, Refiner
 from dexzoo.models.grasp.refinement.fields import ObjectFields
@@ -420,7 +420,8 @@ def test_refining_makes_pushed_grasps_shallower_and_keeps_their_format(pushed, h
     jar = pushed[0]
     broken = jar.pose.joints.clone()
     broken[1, 3] = torch.nan
-    write_dexgraspnet(tmp_path / "set/jar.npy", replace(jar, pose=replace(jar.pose, joints=broken)), hand)
+    broken_jar = replace(jar, pose=replace(jar.pose, joints=broken))
+    save_grasps(tmp_path / "set", [broken_jar], hand, "dexgraspnet")
     monkeypatch.chdir(tmp_path)
     command("task=refine", "grasps=set/jar.npy", "mesh=meshes/jar.obj", "refine.steps=40", "runs=runs")
     printed, folder = capsys.readouterr().out, only_run(tmp_path, "refine")
