@@ -21,8 +21,6 @@ from .base import SampleMetric
 Text = tuple[list[str], list[list[str]]]
 """Headings and cells."""
 
-# ----------------------------------------------------------------------------------------------------------- statistics
-
 
 def mean_and_sd(values: Iterable[float]) -> tuple[float, float, int]:
     """Mean, sample standard deviation (n - 1; NaN for one value) and number of the values that are not NaN."""
@@ -40,9 +38,6 @@ def without_nan(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [without_nan(x) for x in value]
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-# -------------------------------------------------------------------------------------------------------------- as text
 
 
 def digits_of(mean: float, sd: float = math.nan) -> int:
@@ -83,9 +78,6 @@ def metric_cells(columns: Iterable[type[SampleMetric]], line: Mapping[str, float
             cell, digits, low, high = format_share(mean), 0, 100 * low, 100 * high
         cells.append(cell if math.isnan(low) else f"{cell}\n[{low:.{digits}f}, {high:.{digits}f}]")
     return cells
-
-
-# ----------------------------------------------------------------------------------------------------------- as a table
 
 
 def console(width: int = 200) -> Console:

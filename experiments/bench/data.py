@@ -70,9 +70,6 @@ def rows(quick: bool) -> list[Row]:
         ]
 
 
-# ---------------------------------------------------------------------------------------------------------- the data
-
-
 @contextmanager
 def own_cache() -> Iterator[Path]:
     """An empty cache for the time being, and a folder on the same disk for data. Both are removed."""
@@ -100,18 +97,15 @@ def write_grasps(root: Path, objects: int, per_object: int) -> None:
         moved = some.joints + torch.from_numpy(rng.normal(scale=0.01, size=some.joints.shape))
         here = HandPose(some.translation, some.rotation, moved, hand.name)
         table = grasp_dicts(here, per_object * [_SCALES[k % 5]], hand.joint_names)
-        np.save(root / "dataset" / f"{code}.npy", _as_released(table))
+        for (
+            entry
+        ) in table:  # the released files spell each key in every dict anew, half of their size, with numpy's scale
+            entry["qpos"] = {name[:1] + name[1:]: value for name, value in entry["qpos"].items()}
+            entry["scale"] = np.float64(entry["scale"])
+        np.save(root / "dataset" / f"{code}.npy", table)
         mesh = root / "meshdata" / code / "coacd" / "decomposed.obj"
         mesh.parent.mkdir(parents=True)
         mesh.write_text(shapes[k % len(shapes)])
-
-
-def _as_released(table: NDArray[np.object_]) -> NDArray[np.object_]:
-    """The released files spell each key in every dict anew, which is half of their size, and have numpy's scale."""
-    for entry in table:
-        entry["qpos"] = {name[:1] + name[1:]: value for name, value in entry["qpos"].items()}
-        entry["scale"] = np.float64(entry["scale"])
-    return table
 
 
 def meshes(count: int, size: float = 10) -> Iterator[str]:
@@ -180,9 +174,6 @@ class SyntheticGrab(GrabMotion):
 def grasps(root: str | Path, workers: int) -> DexGraspNet:
     """The data module of a tree, by the hash."""
     return DexGraspNet(root, batch_size=BATCH, num_workers=workers)
-
-
-# ---------------------------------------------------------------------------------------------------------- the rows
 
 
 def _grasps(root: Path, objects: int) -> Iterator[Row]:

@@ -76,11 +76,6 @@ def title_of(result: Mapping[str, Any]) -> str:
     return f"{result['benchmark']}: {where}"
 
 
-def as_table(result: Mapping[str, Any]) -> TextTable:
-    """One line per row."""
-    return TextTable(title_of(result), "medians of one run; ratio = peer / ours", *text_lines(result), left=(0, 2))
-
-
 def growth_plot(result: Mapping[str, Any], path: Path) -> None:
     """Milliseconds against each count that the rows have, both logarithmic: a straight line at slope 0 costs the same.
     Raises ValueError where no row has a count.
@@ -111,7 +106,8 @@ def bench(name: str, quick: bool, out: Path | None, plot: Path | None, numbers: 
     grows to `plot`, see `growth_plot`, and the rows to the JSON file `numbers`.
     """
     result = measure(name, quick, **options)
-    console().print(as_table(result))
+    about = "medians of one run; ratio = peer / ours"
+    console().print(TextTable(title_of(result), about, *text_lines(result), left=(0, 2)))
     if out:
         write_table(out, title_of(result), *text_lines(result), str(options.get("root", "generated")))
     if plot:

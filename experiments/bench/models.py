@@ -77,9 +77,6 @@ def _rows(name: str, found: dict[str, Row], rank: int) -> Iterator[Row]:
     yield row(f"{name}: {mine[key]}", mine[f"{key}_ms"], *beside, **{column: mine[column] for column in shown})
 
 
-# ------------------------------------------------------------------------------------------------------------ one model
-
-
 class Clock(Profiler):
     """Processor time of everything that Lightning does, in ms by name."""
 

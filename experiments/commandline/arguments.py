@@ -40,9 +40,6 @@ _TYPES: dict[type, Any] = {float: int | float, str: str | int | float, Path: str
 """Types of the config that a kind takes, where it takes others than itself."""
 
 
-# --------------------------------------------------------------------------------------------------- how it is written
-
-
 def quoted(arguments: Sequence[str]) -> list[str]:
     """The arguments, with quotes around the values that Hydra would not take for the existing path that they are."""
     sweeps = bool(_MULTIRUN & set(arguments))
@@ -84,9 +81,6 @@ def _in_quotes(text: str) -> str:
     mark = "'" if '"' in text else '"'
     inner = text.replace(mark, f"\\{mark}")
     return mark + inner + ("\\" if inner.endswith("\\") else "") + mark
-
-
-# -------------------------------------------------------------------------------------------------------- of what kind
 
 
 def check_kinds(cfg: DictConfig) -> None:

@@ -82,9 +82,6 @@ def all_groups() -> list[str]:
     return sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name[:2] != "__")
 
 
-# ------------------------------------------------------------------------------------------------- keys of the files
-
-
 def composed(config: str, arguments: Sequence[str]) -> _Content:
     """The keys of a run, as Hydra composes them from the text `config` of conf/config.yaml and the choices among the
     arguments; values stay as they are written in the files.

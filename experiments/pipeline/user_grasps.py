@@ -75,7 +75,9 @@ def refine_and_write(job: GraspJob, contact: ContactPredictor | None, cfg: DictC
     """
     folder = Path(cfg.run_dir)
     refiner, select = instantiate(cfg.refine), instantiate(cfg.select)
-    _check_felt(refiner, job.objs)
+    bare = next((obj.name for obj in job.objs if obj.mesh is None), None)
+    if refiner is not None and refiner.fields == "mesh" and bare is not None:
+        raise RunError(f"refine.fields: expected cloud for object {bare!r}, which has no mesh, found mesh")
     folder.mkdir(parents=True, exist_ok=True)
     _say_doubts(job, cfg.decompose)
     modes: dict[str, Sequence[GraspSet]] = {"off": job.sets}
@@ -86,9 +88,6 @@ def refine_and_write(job: GraspJob, contact: ContactPredictor | None, cfg: DictC
         return _write_measured(folder, job, modes, felt, select, cfg)
     _write_unmeasured(folder, job, modes, "a cloud has no inside" if cfg.measure else "measure=false")
     return float("nan")
-
-
-# --------------------------------------------------------------------------------------------------------- plausibility
 
 
 def _say_doubts(job: GraspJob, decompose: bool) -> None:
@@ -112,9 +111,6 @@ def _distance(obj: UserObject, scale: Tensor, decompose: bool) -> Distance:
     return distance
 
 
-# ----------------------------------------------------------------------------------------------------------- refinement
-
-
 def refine_sets(job: GraspJob, refiner: Refiner, contact: ContactPredictor | None, cfg: DictConfig) -> list[GraspSet]:
     """The grasps after refinement; those of different objects share batches.
 
@@ -135,12 +131,6 @@ def refine_sets(job: GraspJob, refiner: Refiner, contact: ContactPredictor | Non
     pose = HandPose.cat([part.pose for part in refined]).to("cpu", torch.float64)
     ends = torch.tensor([len(part) for part in job.sets]).cumsum(0).tolist()
     return [part.moved_with(pose[end - len(part) : end]) for part, end in zip(job.sets, ends, strict=True)]
-
-
-def _check_felt(refiner: Refiner | None, objs: Sequence[UserObject]) -> None:
-    bare = next((obj.name for obj in objs if obj.mesh is None), None)
-    if refiner is not None and refiner.fields == "mesh" and bare is not None:
-        raise RunError(f"refine.fields: expected cloud for object {bare!r}, which has no mesh, found mesh")
 
 
 class _Batches(Dataset[GraspBatch]):
@@ -178,9 +168,6 @@ def _tables(part: GraspSet) -> Tensor:
     """(N, 4); a plane out of reach where a grasp has no table."""
     far = torch.tensor(_NO_TABLE, dtype=torch.float64).repeat(len(part), 1)
     return far if part.plane is None else torch.where(part.plane.isnan().any(1, keepdim=True), far, part.plane)
-
-
-# -------------------------------------------------------------------------------------------------- measuring, writing
 
 
 def measure(

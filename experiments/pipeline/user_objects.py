@@ -62,7 +62,7 @@ def read_object(path: str | Path, n: int, name: str | None = None) -> UserObject
     kind, name = path.suffix.lower(), name or path.stem
     if kind not in (*_MESHES, *_CLOUDS):
         raise RunError(f"object: {path}: expected one of {' '.join(sorted({*_MESHES, *_CLOUDS}))}, found {kind!r}")
-    if kind in _CLOUDS and not (kind == ".ply" and _has_faces(path)):
+    if kind in _CLOUDS and not (kind == ".ply" and len(getattr(_parsed(path), "faces", ()))):
         return UserObject(name, _spread(_read_cloud(path), n), None)
     return UserObject(name, object_cloud(path, n), path.absolute())
 
@@ -93,10 +93,6 @@ def warn_of_size(obj: UserObject, scale: float, known: Sequence[float]) -> None:
         "object: %s has a radius of %.3g m, the model was trained on %.3g to %.3g m%s",
         *(obj.name, radius, low, high, hint),
     )
-
-
-def _has_faces(path: Path) -> bool:
-    return len(getattr(_parsed(path), "faces", ())) > 0
 
 
 def _parsed(path: Path) -> Any:

@@ -33,9 +33,6 @@ _IDENTITY = ("refine", "seed", "fold", "object", "scale", "candidate")
 _SPREADS = {column.key for column in SPREADS}  # one value per object, which every candidate repeats
 
 
-# ------------------------------------------------------------------------------------------------------------ gathering
-
-
 def gather(paths: Iterable[str | Path]) -> list[Row]:
     """The rows of several grasp runs; those of the data set's own grasps, which every run has, once and without a seed.
 
@@ -54,9 +51,6 @@ def _without_seed(folder: Path, rows: Sequence[Row]) -> list[Row]:
             f"{folder}: expected rows of a grasp run, found {lacking}; `dexzoo report` merges runs of motions"
         )
     return [{**row, "seed": None} if row["method"] == GROUND_TRUTH else row for row in rows]
-
-
-# ----------------------------------------------------------------------------------------------------------- statistics
 
 
 def summarise(rows: Sequence[Row]) -> list[Row]:

@@ -84,9 +84,6 @@ def _resampled_means(
     return np.add.reduceat(x[picked], np.cumsum(total) - total) / total
 
 
-# ---------------------------------------------------------------------------------------------------------- two methods
-
-
 def paired_differences(rows: Iterable[Row], base: Iterable[Row], metric: str) -> tuple[NDArray[np.float64], list[str]]:
     """Method minus base by clip (N,), averaged over the seeds that both have, and the object of each clip.
 

@@ -71,7 +71,7 @@ def roll_out_all(parts: Parts, beside: Iterable[str]) -> tuple[Hand, dict[str, M
     rollouts: dict[str, Clips] = {method: {} for method in (*parts, *beside)}
     task: Any = None
     for method, folders in parts.items():
-        for part in _of_first_seed(folders):
+        for part in (folder for folder in folders if _seed([folder]) == _seed(folders)):
             task, data = load_run(part)
             data.setup()
             rollouts[method] |= roll_out(task, data)
@@ -97,11 +97,6 @@ def errors_of(rows: Iterable[Row], method: str, key: str, seed: int | None) -> d
     mine = [row for row in rows if method_label(row) == method]
     seed = mine[0]["seed"] if seed is None else seed
     return {row["clip"]: row[key] for row in mine if row["seed"] == seed and row["refine"] == mine[0]["refine"]}
-
-
-def _of_first_seed(folders: Sequence[Path]) -> list[Path]:
-    first = _seed(folders)
-    return [folder for folder in folders if _seed([folder]) == first]
 
 
 def _seed(folders: Collection[Path]) -> int | None:

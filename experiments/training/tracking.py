@@ -89,7 +89,10 @@ def build_loggers(cfg: DictConfig) -> list[Logger]:
     """The loggers of the config; W&B's mode is chosen first."""
     if "wandb" in cfg.logger:
         ensure_wandb_mode()
-        _silence_wandb()
+        if rank_zero_only.rank == 0:
+            import wandb  # takes a second, so only where it is used
+
+            wandb.setup(settings=wandb.Settings(silent=True))  # one line of ours says where it stands
     return [instantiate(logger) for logger in cfg.logger.values()]
 
 
@@ -105,13 +108,6 @@ def carry_on(loggers: Iterable[Logger], step: int | None) -> None:
 def say_where_wandb_stands(loggers: Iterable[Logger]) -> None:
     """Prints one line."""
     print(wandb_status(loggers))
-
-
-@rank_zero_only
-def _silence_wandb() -> None:
-    import wandb  # takes a second, so only where it is used
-
-    wandb.setup(settings=wandb.Settings(silent=True))  # one line of ours says where it stands
 
 
 def wandb_status(loggers: Iterable[Logger]) -> str:

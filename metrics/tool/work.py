@@ -94,9 +94,6 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-# ------------------------------------------------------------------------------------------------------ where it runs
-
-
 def run_here(chunks: Iterable[Chunk]) -> Iterator[Measured]:
     """Measures chunks one after the other in this process."""
     return map(measure_chunk, chunks)
