@@ -19,7 +19,7 @@ from ..roots import find_root, variable
 from .report import print_visit
 from .sets import SETS
 from .sheet import PIXELS, draw_sheet
-from .visit import EXAMINED, picture_path, visit
+from .visit import EXAMINED, visit
 
 
 def consult(settings: Sequence[str], out: Path) -> bool:
@@ -41,7 +41,7 @@ def consult(settings: Sequence[str], out: Path) -> bool:
         return False
     sheet = None
     if found.examined is not None and found.measures is not None:
-        sheet = picture_path(out, SETS[name])
+        sheet = out / f"doctor_{name}.png"
         title = f"{found.title}: {found.dataset.items} spread over all"
         draw_sheet(sheet, found.examined, found.measures, found.dataset.expected, title, PIXELS)
     print_visit(found, console, sheet)

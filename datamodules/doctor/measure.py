@@ -97,9 +97,8 @@ def _to_objects(examined: Examined, points: Tensor, shapes: Shapes) -> tuple[NDA
         shape = None if file is None else shapes(file)
         if shape is not None:
             scale = examined.scale[rows].double()
-            back = (
-                examined.rotation[rows].double().mT @ (points[rows] - examined.translation[rows].double()[:, None]).mT
-            )
+            offset = points[rows] - examined.translation[rows].double()[:, None]
+            back = examined.rotation[rows].double().mT @ offset.mT
             distance[rows] = _distances(*shape, back.mT, scale)
             size[rows] = scale.numpy() * shape[1].extents.max()
     return distance, size
