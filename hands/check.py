@@ -138,7 +138,7 @@ def link_table(hand: Hand) -> Table:
     table.title = f"{hand.title}: {len(tree.links)} links, {len(hand.keypoint_names)} keypoints"
     for i, link in enumerate(tree.links):
         points = (surface, hand.contact_candidates, hand.penetration_keypoints)
-        shapes = (link.capsules, link.boxes, [v for v in link.visuals if v.path.is_file()])
+        shapes = (link.capsules, link.boxes, [v for v in link.visuals if v.found])
         counts = [len(x) for x in shapes] + [int((p.link == i).sum()) for p in points]
         joint = "" if link.joint is None else link.joint.name + (" (mimic)" if link.joint.mimic else "")
         table.add_row(str(i), link.name, link.parent or "", joint, *(str(c) if c else "" for c in counts))
@@ -149,7 +149,7 @@ def findings(hand: Hand) -> list[str]:
     """List of what is approximated, missing or doubtful about the hand, one sentence each."""
     notes = [f"{link.name}: {note}" for link in hand.spec.tree.links for note in link.notes]
     for link in hand.spec.tree.links:
-        notes += [f"{link.name}: no visual mesh at {v.path}" for v in link.visuals if not v.path.is_file()]
+        notes += [f"{link.name}: no visual mesh at {v.path}" for v in link.visuals if not v.found]
         if not (link.capsules or link.boxes) and link.name in hand.spec.palm_links:
             notes.append(f"{link.name}: part of the palm, but without a collision shape")
     if hand.title != hand.name:
