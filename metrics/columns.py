@@ -5,18 +5,23 @@ What a table says of a column, its heading, unit and direction, stands on the cl
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
 from ..files.names import did_you_mean
+from ..geometry.meshes import MeshError
 from ..geometry.progress import working
 from ..grasps.posed import PosedGrasps
 from . import contact_map, grasp, motion
 from .base import SampleMetric
 from .grasp import GraspMetric
+
+_log = logging.getLogger(__name__)
 
 METRICS: dict[str, tuple[type[GraspMetric], ...]] = {
     "penetration": (grasp.PenetrationDepth,),
@@ -116,17 +121,25 @@ def grasp_errors(grasps: PosedGrasps, metrics: Sequence[str] = TABLE3, legacy: b
         legacy: add the columns of `LEGACY`.
 
     Returns:
-        Columns by key, (B,) float64, in the unit that the key says; NaN where a grasp has no value.
+        Columns by key, (B,) float64, in the unit that the key says; NaN where a grasp has no value, and, with a
+        warning, where the object has none because it cannot be cut into convex pieces.
 
     Raises:
         ValueError: an unknown name.
     """
     chosen, errors = columns(metrics, legacy), {}
+    lost: dict[str, list[str]] = {}
     with working(f"measuring {len(grasps)} grasps of {grasps.object.name}", len(chosen)) as measuring:
         for column in chosen:
             measuring.note(column.key)
-            errors[column.key] = column().measure(grasps) * column.per_si
+            try:
+                errors[column.key] = column().measure(grasps) * column.per_si
+            except MeshError as error:  # of an object that cannot be simulated, which costs these numbers only
+                errors[column.key] = torch.full((len(grasps),), torch.nan, dtype=torch.float64)
+                lost.setdefault(str(error), []).append(column.key)
             measuring.advance()
+    for reason, keys in lost.items():
+        _log.warning("%s has no %s: %s", grasps.object.name, ", ".join(keys), reason)
     return errors
 
 
