@@ -56,9 +56,7 @@ def _evaluate(given: argparse.Namespace) -> int:
     metrics = tuple(METRICS if given.metrics == ["all"] else given.metrics or TABLE3)
     for name in set(metrics) - set(METRICS):
         raise UnknownName("--metrics", name, [*METRICS, "all"])
-    settings = Settings(
-        given.hand, metrics, given.legacy, given.decompose, given.limit, given.chunk, given.up, given.scale
-    )
+    settings = Settings(given.hand, metrics, given.legacy, given.limit, given.chunk, given.up, given.scale)
     workers = given.workers or (None if given.ray else 1)
     try:
         found = evaluate(
@@ -94,7 +92,7 @@ def _add_inputs(command: argparse.ArgumentParser) -> None:
     add("grasps", type=Path, metavar="GRASPS", help="a file of grasps, or a folder of such files")
     add(
         *("--mesh", "-m"), type=Path, required=True,
-        help="the object's mesh, or a folder with NAME/coacd/decomposed.obj, NAME.obj|.stl|.ply|.off or NAME/*.obj "
+        help="the object's mesh, or a folder with NAME/coacd/decomposed.obj, NAME.obj|.stl|.glb|... or NAME/*.obj "
         "for every object",
     )  # fmt: skip
     add("--out", "-o", type=Path, required=True, help="folder for the results")
@@ -112,10 +110,6 @@ def _add_inputs(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add("--format", choices=FORMATS, help="of the grasps; default: the one that the files have")
     add("--limit", type=_positive, metavar="N", help="at most N grasps of each object, evenly spaced; default: all")
-    add(
-        "--decompose", action="store_true",
-        help="take the union of CoACD's convex pieces for the object, where a mesh is not closed",
-    )  # fmt: skip
 
 
 def _add_measures(command: argparse.ArgumentParser) -> None:

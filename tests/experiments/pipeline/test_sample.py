@@ -279,10 +279,21 @@ def test_a_cloud_gets_grasps_without_numbers(trained, tmp_path, monkeypatch, cap
     ("args", "message"),
     [
         (["object=mug.obj"], "ckpt: expected the folder of a run of a grasp model, found nothing; set ckpt=RUN"),
-        (["ckpt={run}"], "object: expected the file of a mesh or cloud, found nothing; set object=mug.obj"),
+        (
+            ["ckpt={run}"],
+            "object: expected the file of a mesh or cloud, or a folder, found nothing",
+        ),
         (["ckpt={run}", "object=mgu.obj"], "found no file mgu.obj; did you mean mug.obj?"),
-        (["ckpt={run}", "object=open.obj"], "expected a closed surface, found 12 edges without two faces"),
-        (["ckpt={run}", "object=open.obj"], "let CoACD close it with decompose=true"),
+        (["ckpt={run}", "object=[mug.obj,mgu.obj]"], "found no file mgu.obj; did you mean mug.obj?"),
+        (["ckpt={run}", "object=none"], "none: expected files of .obj .stl"),
+        (
+            ["ckpt={run}", "object=mug.obj", "object_scale=cm"],
+            "object_scale: expected auto, mm or metres per unit",
+        ),
+        (
+            ["ckpt={run}", "object=mug.obj", "object_scale=0"],
+            "expected metres per unit of the file, more than 0",
+        ),
         (["ckpt={run}", "object=mug.obj", "model=contact_map"], "model=contact_map: expected the model of the run"),
         (["ckpt={run}", "object=mug.obj", "+model.n=3"], "+model.n=3: expected no settings of the model"),
         (
@@ -295,9 +306,7 @@ def test_a_cloud_gets_grasps_without_numbers(trained, tmp_path, monkeypatch, cap
 def test_what_sampling_refuses(args, message, sampled, trained, monkeypatch, capsys):
     root, _ = sampled
     monkeypatch.chdir(root)
-    can = trimesh.creation.cylinder(0.03, 0.1, sections=12)
-    can.update_faces(can.face_normals[:, 2] < 0.5)  # without its lid
-    can.export(root / "open.obj")
+    (root / "none").mkdir(exist_ok=True)
     np.save(root / "cloud.npy", object_mesh("mug").sample(300, seed=0))
     args = [arg.format(run=trained) for arg in args]
     assert message in refused(capsys, "task=sample", "name=refused", *args, *SHORT)
