@@ -1,4 +1,4 @@
-"""`dexzoo doctor`: looks at a data set."""
+"""`dexzoo doctor`: looks at a data set, or at a file of grasps."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """Of the command line."""
     about = (
-        "Looks at a data set: what is there, what is broken, and whether hand and object fit together. Without "
-        "arguments it says which data sets there are, and how to get each."
+        "Looks at a data set: what is there, what is broken, and whether hand and object fit together; or at a file of "
+        "grasps: its format and objects. Without arguments it says which data sets there are, and how to get each."
     )
     command = argparse.ArgumentParser(prog="dexzoo doctor", description=about)
-    what = "data=NAME, data.root=PATH (or demo), other data.KEY=VALUE of the reader, hand=NAME"
+    what = (
+        "data=NAME, data.root=PATH (or demo), other data.KEY=VALUE of the reader, hand=NAME; or grasps=PATH, hand=NAME"
+    )
     command.add_argument("settings", nargs="*", metavar="KEY=VALUE", help=what)
     command.add_argument("--out", type=Path, default=Path(), help="folder for the sheet of samples; here by default")
     return command
