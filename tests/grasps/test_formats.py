@@ -376,3 +376,11 @@ def test_nothing_in_a_package_is_executed(tmp_path, hand):
     with pytest.raises((BadFile, GraspFileError), match=r"c\.pt: .*damaged"):
         load_grasps(tmp_path / "c.pt", hand)
     assert not (tmp_path / "executed").exists()
+
+
+def test_the_page_lists_every_format_and_every_key_that_is_written(tmp_path, hand):
+    page = (Path(__file__).parents[2] / "docs/grasps.md").read_text()
+    assert re.findall(r"^\| `(\w+)`[^|]* \| [^|]*\| [^|]*\| [^|]*\|$", page, re.M) == list(FORMATS)
+    part = grasps(hand, "can")
+    save_grasps(tmp_path / "a.npz", [replace(part, up=part.upwards("z"))], hand)
+    assert [key for key in np.load(tmp_path / "a.npz").files if f"`{key}`" not in page] == []
