@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import mujoco
@@ -109,6 +110,21 @@ def test_squeeze_holds_and_no_squeeze_drops(clamp):
     loose = success_six_directions(clamp, "actuated", squeeze=clamp.pose.joints)
     assert not loose.success().any()
     assert loose.displacement[0, 4].item() > 1  # falls out along z
+
+
+def test_postures_of_the_data_are_taken_where_there_are_any(clamp):
+    """Neither squeezes: the first by its data, which the caller may overrule; NaN means that the data do not say."""
+    joints = clamp.pose.joints
+    still, silent = (
+        replace(clamp, squeeze=joints),
+        replace(clamp, pregrasp=joints * torch.nan, squeeze=joints * torch.nan),
+    )
+    assert not success_six_directions(still, "actuated", duration=0.6).success().any()
+    assert success_six_directions(silent, "actuated", duration=0.6).success().all()
+    moved = success_six_directions(still, "actuated", 0.6, squeeze=joints + 0.1).displacement
+    torch.testing.assert_close(moved, success_six_directions(clamp, "actuated", 0.6, squeeze=joints + 0.1).displacement)
+    with pytest.raises(ValueError, match=r"squeeze: expected joints of shape \(1, 2\), found \(1, 3\)"):
+        replace(clamp, squeeze=torch.zeros(1, 3))
 
 
 def test_squeeze_in_a_turned_frame(clamp):
