@@ -7,9 +7,10 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
+from .actuators import file_servos
 from .errors import HandSpecError
 from .shapes import cylinder, mesh_box
-from .tree import Box, Capsule, Inertia, Joint, Link, Tree, Visual
+from .tree import Box, Capsule, Inertia, Joint, Link, Servo, Tree, Visual
 
 _GEOM, _JOINT = mujoco.mjtGeom, mujoco.mjtJoint
 _MeshFile = tuple[Path, np.ndarray]
@@ -29,12 +30,14 @@ def read_mjcf(path: Path) -> Tree:
     """
     try:
         spec = mujoco.MjSpec.from_file(str(path))
+        servos = file_servos(spec)
         meshes = _take_meshes(spec, path.parent)
         explicit = {body.name for body in spec.bodies if body.explicitinertial}
         model = spec.compile()
     except (ValueError, RuntimeError) as error:
         raise HandSpecError(f"{path}: expected an MJCF file that MuJoCo can read, found: {error}") from error
-    links = tuple(_link(model, i, meshes, explicit, path) for i in range(1, model.nbody))  # bodies are depth first
+    bodies = range(1, model.nbody)  # depth first
+    links = tuple(_link(model, i, meshes, explicit, servos, path) for i in bodies)
     pairs = zip(model.pair_geom1, model.pair_geom2, strict=True)
     return Tree(links, tuple((model.geom(a).name, model.geom(b).name) for a, b in pairs), str(path))
 
@@ -59,7 +62,14 @@ def _take_meshes(spec: mujoco.MjSpec, folder: Path) -> dict[str, _MeshFile]:
     return taken
 
 
-def _link(model: mujoco.MjModel, i: int, meshes: dict[str, _MeshFile], explicit: set[str], path: Path) -> Link:
+def _link(
+    model: mujoco.MjModel,
+    i: int,
+    meshes: dict[str, _MeshFile],
+    explicit: set[str],
+    servos: dict[str, Servo],
+    path: Path,
+) -> Link:
     name, parent = model.body(i).name, int(model.body_parentid[i])
     capsules, boxes, visuals, notes = [], [], [], []
     for k in range(model.body_geomadr[i], model.body_geomadr[i] + model.body_geomnum[i]):
@@ -81,7 +91,7 @@ def _link(model: mujoco.MjModel, i: int, meshes: dict[str, _MeshFile], explicit:
         parent=model.body(parent).name if parent else None,
         translation=model.body_pos[i].copy(),
         rotation=_rotation(model.body_quat[i]),
-        joint=_joint(model, i, path),
+        joint=_joint(model, i, servos, path),
         capsules=tuple(capsules),
         boxes=tuple(boxes),
         visuals=tuple(visuals),
@@ -90,7 +100,7 @@ def _link(model: mujoco.MjModel, i: int, meshes: dict[str, _MeshFile], explicit:
     )
 
 
-def _joint(model: mujoco.MjModel, body: int, path: Path) -> Joint | None:
+def _joint(model: mujoco.MjModel, body: int, servos: dict[str, Servo], path: Path) -> Joint | None:
     count, name = int(model.body_jntnum[body]), model.body(body).name
     first = int(model.body_jntadr[body])
     if count == 0 or model.jnt_type[first] == _JOINT.mjJNT_FREE:
@@ -114,6 +124,7 @@ def _joint(model: mujoco.MjModel, body: int, path: Path) -> Joint | None:
         damping=float(np.ravel(model.dof_damping[dof])[0]),  # MuJoCo 4 keeps a polynomial per joint
         armature=float(model.dof_armature[dof]),
         frictionloss=float(model.dof_frictionloss[dof]),
+        servo=servos.get(joint, Servo()),
     )
 
 
