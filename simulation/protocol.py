@@ -234,7 +234,7 @@ def _read(kind: type, content: Any, where: str) -> Any:
     values = {}
     for key, value in content.items():
         inner = next((t for t in (hints[key], *get_args(hints[key])) if is_dataclass(t)), None)
-        if inner is not None:
+        if inner is not None and not (value is None and type(None) in get_args(hints[key])):
             values[key] = _read(inner, value, f"{where}, {key}")  # type: ignore[arg-type]
         elif _fits(value, hints[key]):
             values[key] = tuple(value) if isinstance(value, list) else value

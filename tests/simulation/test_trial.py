@@ -23,7 +23,7 @@ from dexzoo.simulation.trial import try_grasps
 
 HALF, GAP = 0.03, 0.0002
 
-HAND = """<mujoco><compiler angle="radian"/><default><geom size=".01 .03 .03" type="box"/></default><worldbody>
+HAND = """<mujoco><compiler angle="radian"/><default><geom {geom}/></default><worldbody>
 <body name="root"><inertial mass=".3" pos="0 0 0" diaginertia="1e-3 1e-3 1e-3"/>
 <body name="left" pos="{x} -.1 0"><joint name="l" axis="0 0 1" range="-.5 .5" {joint}/>
 <geom name="a" pos="-{pad} .1 0"/></body>
@@ -31,11 +31,12 @@ HAND = """<mujoco><compiler angle="radian"/><default><geom size=".01 .03 .03" ty
 <geom name="b" pos="{pad} .1 0"/></body>
 </body></worldbody><actuator>{actuators}</actuator></mujoco>"""
 SERVOS = '<position joint="l" kp="24" kv="8" forcerange="-3 2"/><motor joint="r" gear="2" forcerange="-1 1"/>'
+PAD, BALL = 'size=".01 .03 .03" type="box"', 'size=".01" type="sphere"'
 
 
-def vice(folder: Path, joint: str = "", actuators: str = SERVOS) -> PosedGrasps:
+def vice(folder: Path, joint: str = "", actuators: str = SERVOS, geom: str = PAD) -> PosedGrasps:
     """A cube between two pads on hinges that close with q > 0, as an MJCF file."""
-    text = HAND.format(x=HALF + 0.02 + 2 * GAP, pad=0.01 + GAP, joint=joint, actuators=actuators)
+    text = HAND.format(x=HALF + 0.02 + 2 * GAP, pad=0.01 + GAP, joint=joint, actuators=actuators, geom=geom)
     (folder / "vice.xml").write_text(text)
     tips = {name: {"link": name, "offset": [0, 0.1, 0]} for name in ("left", "right")}
     content = {"name": "vice", "kind": "tree", "source": "vice.xml", "root": "root", "fingertips": tips}
@@ -117,14 +118,15 @@ def test_a_simulation_that_diverges_names_hand_and_joint_and_writes_no_file(
     assert not (tmp_path / "MUJOCO_LOG.TXT").exists()
 
 
-TWIN = """<mujoco><option timestep=".004" integrator="implicitfast" cone="elliptic" impratio="10" noslip_iterations="2"
+TWIN = """<mujoco><compiler angle="radian" boundinertia="1e-6"/>
+<option timestep=".004" integrator="implicitfast" cone="elliptic" impratio="10" noslip_iterations="2"
 gravity="0 0 0"/><default><geom friction=".6 .02 .0001" condim="4"/></default>
 <worldbody><body name="mocap" mocap="true"/>
 <body name="root"><freejoint/><inertial mass=".3" pos="0 0 0" diaginertia="1e-3 1e-3 1e-3"/>
 <body pos="{x} -.1 0"><joint name="l" axis="0 0 1" range="-.5 .5" limited="true" damping=".05" armature=".0002"/>
-<geom type="box" size=".01 .03 .03" pos="-{pad} .1 0" solref=".005 1" solimp=".5 .99 .0001" conaffinity="0"/></body>
+<geom size=".01" pos="-{pad} .1 0" solref=".005 1" solimp=".5 .99 .0001" conaffinity="0"/></body>
 <body pos="-{x} -.1 0"><joint name="r" axis="0 0 -1" range="-.5 .5" limited="true" damping=".05" armature=".0002"/>
-<geom type="box" size=".01 .03 .03" pos="{pad} .1 0" solref=".005 1" solimp=".5 .99 .0001" conaffinity="0"/></body>
+<geom size=".01" pos="{pad} .1 0" solref=".005 1" solimp=".5 .99 .0001" conaffinity="0"/></body>
 </body>
 <body name="object"><freejoint/><geom type="mesh" mesh="cube" mass=".1" contype="0"/></body></worldbody>
 <asset><mesh name="cube" inertia="convex" vertex="{corners}"/></asset>
@@ -135,7 +137,7 @@ gravity="0 0 0"/><default><geom friction=".6 .02 .0001" condim="4"/></default>
 
 def test_dexgraspbench_equals_a_twin_written_from_its_description(tmp_path: Path) -> None:
     """Reset, ten levels of ten steps to the grasp and to the squeeze, the weight, ten looks of fifty steps."""
-    grasps = vice(tmp_path, 'damping=".05" armature=".0002"')
+    grasps = vice(tmp_path, 'damping=".05" armature=".0002"', geom=BALL)  # touches in one point, whatever the mesh
     pregrasp, squeeze = torch.tensor([[-0.05, -0.05]]), torch.tensor([[0.06, 0.04]])
     found = success(grasps, "dexgraspbench", pregrasp=pregrasp, squeeze=squeeze)
     corners = " ".join(map(str, grasps.object.pieces[0].ravel()))
