@@ -13,9 +13,10 @@ import numpy as np
 import trimesh
 from numpy.polynomial import Polynomial
 
+from .actuators import file_servos
 from .errors import HandSpecError, nearest
 from .shapes import primitive
-from .tree import Box, Capsule, Inertia, Joint, Link, Tree, Visual
+from .tree import Box, Capsule, Inertia, Joint, Link, Servo, Tree, Visual
 
 _GEOM, _JOINT, _EQUALITY = mujoco.mjtGeom, mujoco.mjtJoint, mujoco.mjtEq
 _JOINT_TYPES = ("revolute", "continuous", "prismatic", "fixed", "floating", "planar")
@@ -34,6 +35,7 @@ class _File:
     files: dict[str, Path] = field(default_factory=dict)
     visuals: dict[str, Visual] = field(default_factory=dict)
     explicit: set[str] = field(default_factory=set)
+    servos: dict[str, Servo] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def name(self, element: object) -> str:
@@ -171,6 +173,7 @@ def _simplify(file: _File) -> None:
         element.material = ""
     fitted = {geom.meshname for geom in spec.geoms}
     file.explicit = {body.name for body in spec.bodies if body.explicitinertial}
+    file.servos = file_servos(spec)
     for element in [e for group in _UNREAD for e in getattr(spec, group)]:
         if element.name not in fitted or element not in spec.meshes:
             spec.delete(element)
@@ -214,13 +217,7 @@ def _tree(file: _File, model: mujoco.MjModel) -> Tree:
     return Tree(tuple(links), pairs, str(file.path))
 
 
-def _links(
-    file: _File,
-    model: mujoco.MjModel,
-    i: int,
-    couplings: _Couplings,
-    visual: bool = False,
-) -> Iterator[Link]:
+def _links(file: _File, model: mujoco.MjModel, i: int, couplings: _Couplings, visual: bool = False) -> Iterator[Link]:
     """The links of a body: one for each joint, at least one; `visual`: what cannot collide does."""
     name, parent = file.name(model.body(i)), int(model.body_parentid[i])
     link = Link(
@@ -290,6 +287,7 @@ def _joint(file: _File, model: mujoco.MjModel, k: int, couplings: _Couplings) ->
         anchor=model.jnt_pos[k].copy(),
         mimic=couplings.get(name),
         ball=kind in (_JOINT.mjJNT_BALL, _JOINT.mjJNT_FREE),
+        servo=file.servos.get(model.joint(k).name, Servo()),
         **{key: value for key, value in passive.items() if value or not file.urdf},  # few URDFs give them
     )
 

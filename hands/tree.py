@@ -24,6 +24,15 @@ _EYE = np.eye(3)
 
 
 @dataclass(frozen=True)
+class Servo:
+    """An actuator of the file, torque = kp (target - q) - kv q', at most `force`; None where it says nothing."""
+
+    kp: float | None = None
+    kv: float | None = None
+    force: float | None = None
+
+
+@dataclass(frozen=True)
 class Joint:
     """The joint between a link and its parent.
 
@@ -37,6 +46,7 @@ class Joint:
             coefficients of its value as a polynomial in that joint's, the constant first, at most 5.
         ball: three coordinates, the rotation as axis-angle, each within the range; `axis` is unused.
         damping, armature, frictionloss: passive dynamics for the simulation, SI units.
+        servo: its actuator in the file, SI units.
     """
 
     name: str
@@ -50,6 +60,7 @@ class Joint:
     armature: float = 0.001
     frictionloss: float = 0.001
     ball: bool = False
+    servo: Servo = field(default_factory=Servo)
 
 
 @dataclass(frozen=True)

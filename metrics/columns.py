@@ -33,6 +33,7 @@ METRICS: dict[str, tuple[type[GraspMetric], ...]] = {
     ),
     "sim_displacement_six": (grasp.SimDisplacementSix,),
     "six_directions": (grasp.SixDirectionSuccess, grasp.SixDirectionContact),
+    "squeeze": (grasp.SqueezeSuccess,),
     "q1": (grasp.Q1, grasp.ValidQ1),
     "contact": (grasp.ContactRatio, grasp.LinkContact, grasp.Gap),
 }
