@@ -65,8 +65,9 @@ def _quoted(argument: str, sweeps: bool) -> str:
     if argument.startswith("-") or not value or not os.path.exists(value):
         return argument
     parsed = _parsed(argument)
-    plain = parsed is not None and (sweeps or not parsed.is_sweep_override())
-    return argument if plain and not isinstance(parsed.value(), list | dict) else f"{key}={_in_quotes(value)}"
+    if parsed is None or (parsed.is_sweep_override() and not sweeps) or isinstance(parsed.value(), list | dict):
+        return f"{key}={_in_quotes(value)}"
+    return argument
 
 
 def _parsed(argument: str) -> Override | None:
