@@ -37,9 +37,6 @@ class ObjectGrasps:
     mesh: str  # `mesh_hash` of the object on which they were found
 
 
-# -------------------------------------------------------------------------------------------------------------- files
-
-
 def save_grasps(path: Path, grasps: Sequence[ObjectGrasps], joint_names: Sequence[str], steps: int) -> None:
     """Writes plain arrays to one compressed .npz; floats in single precision."""
     arrays: dict[str, NDArray] = {
