@@ -17,8 +17,10 @@ from scipy import ndimage
 from .sampling import sample_surface
 from .sdf import DistanceGrid, SignedDistance, closest_point
 
-CELLS = 96
-"""Cells of the grid along the longest side of the mesh."""
+_CELLS = 80, 256
+"""Cells of the grid along the side of a cube as large as the mesh's box, and at most along the longest side."""
+_FLAT = 0.125
+"""Least side of that box over the longest."""
 LID = 0.2
 """A gap is closed where the lid stays this near to the mesh, over the longest side; a wider one is an opening."""
 _SAMPLES = 20_000
@@ -30,8 +32,7 @@ def remesh(mesh: trimesh.Trimesh) -> tuple[trimesh.Trimesh, str]:
     Args:
         mesh: any unit; faces with a common winding where they are to tell inside from outside.
     """
-    size = float(mesh.extents.max())
-    spacing = size / CELLS
+    size, spacing = float(mesh.extents.max()), cell(mesh)
     mesh = _outward(mesh)
     grid = DistanceGrid(mesh, spacing, 3 * spacing)
     values, origin = grid.values.double().numpy(), grid.origin.double().numpy()
@@ -44,6 +45,12 @@ def remesh(mesh: trimesh.Trimesh) -> tuple[trimesh.Trimesh, str]:
     wrapped = _surface(shell, origin, spacing)
     assert wrapped is not None  # a mesh has an area, and a node within a cell of each of its points
     return wrapped, "wrapped in a shell"
+
+
+def cell(mesh: trimesh.Trimesh) -> float:
+    """Side of a cell of the grid, unit of the mesh."""
+    size = float(mesh.extents.max())
+    return max(float(np.prod(np.maximum(mesh.extents, _FLAT * size))) ** (1 / 3) / _CELLS[0], size / _CELLS[1])
 
 
 def deviation(solid: trimesh.Trimesh, mesh: trimesh.Trimesh) -> float:

@@ -22,7 +22,7 @@ from scipy.sparse.csgraph import connected_components
 
 from .meshes import MeshError, check_mesh
 from .progress import working
-from .remesh import CELLS, remesh
+from .remesh import cell, remesh
 
 DILATION = 1e-4
 """Half side of the cube by which a convex piece is widened, over the object's radius: the least that closes the cuts of
@@ -91,7 +91,7 @@ def make_solid(mesh: trimesh.Trimesh, name: str = "mesh") -> tuple[Manifold, lis
     except MeshError as error:  # of an open part, or of closed sheets without a volume
         with working(f"closing {name}"):
             closed, how = remesh(trimesh.util.concatenate(parts))
-        solid = manifold_of(closed, name).simplify(_COARSER * float(mesh.extents.max()) / CELLS)
+        solid = manifold_of(closed, name).simplify(_COARSER * cell(mesh))
         return _checked(solid, name), None, [*repairs, f"{str(error).removeprefix(f'{name}: ')}: {how}"]
 
 

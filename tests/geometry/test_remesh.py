@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import trimesh
 
-from dexzoo.geometry.remesh import CELLS, deviation, remesh, surface_net
+from dexzoo.geometry.remesh import cell, deviation, remesh, surface_net
 from dexzoo.geometry.solids import make_solid, manifold_of
 from tests.geometry.test_solids import box, joined
 
-R, T = 0.05, 0.1 / CELLS
+R = 0.05
 
 
 def sphere() -> trimesh.Trimesh:
@@ -44,8 +44,12 @@ def mug_open_at_the_rim() -> trimesh.Trimesh:
     return joined(cylinder(0.04, 0.1, 0), inner)
 
 
-def crossing_sheets() -> trimesh.Trimesh:
-    """Doubled faces that bound nothing: each is a plate."""
+def bowl() -> trimesh.Trimesh:
+    return without(mesh := sphere(), mesh.triangles_center[:, 2] > 0)
+
+
+def doubled_sheet() -> trimesh.Trimesh:
+    """Closed, but it bounds nothing."""
     sheet = trimesh.Trimesh([[0, 0, 0], [0.1, 0, 0], [0.1, 0.1, 0], [0, 0.1, 0]], [[0, 1, 2], [0, 2, 3]])
     back = sheet.copy()
     back.invert()
@@ -62,8 +66,8 @@ AREA = 64 / 2 * np.sin(2 * np.pi / 64)  # of a polygon of radius 1
         (ball_with_holes, sphere().volume, 0.005, 0.45 * R, "closed by its winding number"),
         (box_with_hole, 0.1 * 0.08 * 0.06, 0.002, 0.0151, "closed by its winding number"),
         (mug_open_at_the_rim, AREA * (0.04**2 * 0.1 - 0.036**2 * 0.096), 0.005, 0.0021, "closed by its winding number"),
-        (lambda: without(m := sphere(), m.triangles_center[:, 2] > 0), 4 * np.pi * R**2 * T, 0.04, 1.3 * T, "wrapped"),
-        (crossing_sheets, 2 * T * 0.01 + 0.4 * np.pi * T**2 / 2, 0.03, 1.1 * T, "wrapped in a shell"),
+        (bowl, 4 * np.pi * R**2 * (t := cell(bowl())), 0.04, 1.3 * t, "wrapped in a shell"),
+        (doubled_sheet, 0.02 * (t := cell(doubled_sheet())) + 0.2 * np.pi * t**2, 0.03, 1.1 * t, "wrapped in a shell"),
     ],
 )
 def test_an_open_mesh_becomes_the_solid_it_suggests(mesh, volume, accuracy, off, how) -> None:

@@ -108,9 +108,9 @@ def test_given_pieces_are_used_and_tell_assets_apart(brick: trimesh.Trimesh) -> 
 
 def test_an_open_mesh_gets_a_solid_and_says_how_far_off_it_is(brick: trimesh.Trimesh) -> None:
     assert ObjectAsset.from_mesh(brick).said(1.0) == ()
-    asset = ObjectAsset.from_mesh(trimesh.Trimesh([[0, 0, 0], [96, 0, 0], [0, 96, 0]], [[0, 1, 2]]), "sheet")
+    asset = ObjectAsset.from_mesh(trimesh.Trimesh([[0, 0, 0], [160, 0, 0], [0, 160, 0]], [[0, 1, 2]]), "sheet")
     assert asset.solid.is_watertight
-    assert asset.deviation == pytest.approx(1, abs=0.05)  # a cell of the 96 along its side
+    assert asset.deviation == pytest.approx(1, abs=0.05)  # a cell of the 160 along its side
     assert asset.said(0.001)[0] == "3 open edges: wrapped in a shell"
     assert asset.said(0.001)[1].startswith("at most 1 mm off")
 
