@@ -295,10 +295,11 @@ def _joint(file: _File, model: mujoco.MjModel, k: int, couplings: _Couplings) ->
 def _couplings(file: _File, model: mujoco.MjModel) -> _Couplings:
     """Joint -> (the joint that it follows, coefficients), of the equalities that are active."""
     found: _Couplings = {}
+    disabled = model.opt.disableflags & mujoco.mjtDisableBit.mjDSBL_EQUALITY
     for k in range(model.neq):
         kind, data = model.eq_type[k], model.eq_data[k, :5]
         pair = [int(model.eq_obj1id[k]), int(model.eq_obj2id[k])]
-        if not model.eq_active0[k]:
+        if disabled or not model.eq_active0[k]:
             continue
         if kind == _EQUALITY.mjEQ_TENDON:
             coupling = _tendon_coupling(model, *pair, Polynomial(data))
