@@ -32,7 +32,7 @@ from .protocol import Closing, Protocol
 Stop = Literal["end", "pull", "grasp"]
 DIAGONALS = np.array([*product((1, -1), repeat=3)]) / np.sqrt(3)
 _STATE = int(mujoco.mjtState.mjSTATE_FULLPHYSICS)
-_LOOK = 25  # steps between two looks where the protocol asks for one in the end
+_LOOK = 25  # steps between two looks at what is certain already
 _STEADY = (
     5e-4,
     np.radians(0.3),
@@ -205,16 +205,17 @@ class _Probe:
     stop: Stop
 
     def __post_init__(self) -> None:
-        self.data, self.joints = mujoco.MjData(self.world.model), []
+        self.joints: list[str] = []
         self.pulls: list[tuple[float, ...]] = []
         self.depth = self.open_depth = self.size = 0.0
 
     def run(self, axes: Array) -> _Probe:
         """Closes, and pulls along axes (D, 3), object frame."""
         world, load = self.world, self.protocol.load
+        self.data = mujoco.MjData(world.model)
         self.depth, self.open_depth = self._overlap(world.grasp, False), self._overlap(world.opened, True)
         self._set(world.opened)
-        closed = self._close()
+        closed = self._deep() or self._close()
         state = np.empty(mujoco.mj_stateSize(world.model, _STATE))
         mujoco.mj_getState(world.model, self.data, state, _STATE)
         force = world.mass * load.acceleration * axes @ world.turn.T
@@ -225,13 +226,15 @@ class _Probe:
             starts = [state if load.restart or not k else None for k in range(len(loads))]
             rows = []
             for start, one in zip(starts, loads, strict=True):
-                skip = self.stop == "grasp" and rows and not rows[-1][2]
-                rows.append((np.nan, np.nan, 0.0, 0.0, rows[-1][4]) if skip else self._pull(start, size * one, closed))
+                skip = self._deep() or (self.stop == "grasp" and rows and not rows[-1][2])
+                nothing = (np.nan, np.nan, 0.0, 0.0, rows[-1][4] if rows else 0.0)
+                rows.append(nothing if skip else self._pull(start, size * one, closed))
             if size <= 1 or not self.pulls:
                 self.pulls = rows
             if not all(row[2] for row in rows):
                 break
             self.size = size
+        del self.data  # megabytes
         return self
 
     def _set(self, qpos: Array) -> None:
@@ -240,6 +243,12 @@ class _Probe:
         data.qpos[:] = qpos
         if world.mocap:
             data.mocap_pos[:], data.mocap_quat[:] = world.mocap
+
+    def _deep(self) -> bool:
+        """Whether the depths decide alone, so that nothing need be simulated."""
+        passed = self.protocol.passed
+        limits = [np.inf if most is None else most for most in (passed.depth, passed.open_depth)]
+        return self.stop == "grasp" and not (np.array([self.depth, self.open_depth]) <= limits).all()
 
     def _overlap(self, qpos: Array, itself: bool) -> float:
         """Metres, deepest contact with the object, or of the hand with itself too; 0 without one."""
@@ -299,22 +308,21 @@ class _Probe:
 
     def _watch(self, base: Array) -> tuple[bool, float, float]:
         """Steps until the pull is over, or its verdict certain; whether it was withstood, metres, radians."""
-        passed, data = self.protocol.passed, self.data
+        passed, data, early = self.protocol.passed, self.data, self.stop != "end"
         steps = max(1, round(self.protocol.load.seconds / self.protocol.timestep))
         far = np.inf if passed.displacement is None else passed.displacement
         limits = np.array([far, np.inf if passed.rotation is None else np.radians(passed.rotation)])
-        look, before, steady = passed.every or _LOOK, np.full(2, 1e9), 0
+        every, before, steady = passed.every or steps, np.full(2, 1e9), 0
         moved, done = np.zeros(2), 0
         while done < steps:
-            some = min(look, steps - done)
+            some = min(_LOOK, steps - done, every - done % every)
             mujoco.mj_step(self.world.model, data, some)
             done += some
             moved = self._moved(base)
             over = not (moved < limits).all()
-            if diverged(self.world.model, data) or (over and (passed.every or done == steps)):
+            if diverged(self.world.model, data) or (over and (done % every == 0 or done == steps)):
                 return False, *moved
-            early = self.stop != "end"
-            if early and over and self._lost(moved, limits):
+            if early and (moved > _LOST * limits).any() and not len(self._gaps(False)):
                 return False, *moved
             coming = np.abs(moved - before) / some * (steps - done)
             steady = steady + 1 if (coming < _STEADY).all() and (moved < _NEAR_LIMIT * limits).all() else 0
@@ -324,9 +332,6 @@ class _Probe:
                 break
             before = moved
         return True, *moved
-
-    def _lost(self, moved: Array, limits: Array) -> bool:
-        return bool((moved > _LOST * limits).any()) and not len(self._gaps(False))
 
     def _moved(self, base: Array) -> Array:
         """(2,), metres of the protocol's point and radians, from a pose of the object (7,)."""

@@ -94,7 +94,7 @@ def draw_sensitivity(path: Path, lines: Sequence[dict]) -> None:
         row = names.index(line["protocol"])
         axes.plot([100 * line["low"], 100 * line["high"]], [row, row], color="0.75", linewidth=6, zorder=0)
         axes.plot(100 * line["success"], row, "k|", markersize=18)
-    axes.set(yticks=range(len(names)), yticklabels=names, xlim=(0, 100), xlabel="grasps that pass, %")
+    axes.set(yticks=range(len(names)), yticklabels=names, xlim=(-2, 102), xlabel="grasps that pass, %")
     axes.invert_yaxis()
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
     figure.savefig(path, dpi=120)

@@ -146,11 +146,13 @@ class Success:
 
     def each(self) -> Tensor:
         """(B, D), bool: the pulls that count as withstood; none of a grasp that began too deep."""
-        passed = self.protocol.passed
-        shallow = torch.ones_like(self.failed)
-        for depth, most in ((self.initial_depth, passed.depth), (self.open_depth, passed.open_depth)):
-            shallow &= depth <= (np.inf if most is None else most)
-        return self.held & shallow[:, None]
+        return self.held & self.shallow()[:, None]
+
+    def shallow(self) -> Tensor:
+        """(B,), bool: both depths are within the protocol's limits."""
+        given, opened = self.protocol.passed.depth, self.protocol.passed.open_depth
+        most = [np.inf if limit is None else limit for limit in (given, opened)]
+        return (self.initial_depth <= most[0]) & (self.open_depth <= most[1])
 
     def success(self, distance: float | None = None, angle: float | None = None) -> Tensor:
         """Whether the object stayed under all pulls.
@@ -165,8 +167,7 @@ class Success:
         if distance is None and angle is None:
             return self.each().all(1) & ~self.failed
         stayed = (self.displacement < (distance or np.inf)) & (self.rotation < (np.inf if angle is None else angle))
-        deep = ~replace(self, held=torch.ones_like(self.held)).each().all(1)
-        return stayed.all(1) & ~self.failed & ~deep
+        return stayed.all(1) & ~self.failed & self.shallow()
 
     def success_contact(self) -> Tensor:
         """(B,), bool: the hand still touches the object at the end of all pulls, DexGraspNet's criterion; False if a

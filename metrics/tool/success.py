@@ -105,7 +105,7 @@ def _rows(part: GraspSet, protocol: str, change: str, found: Success, valid: np.
     numbers = {
         "success": found.success().double(),
         "held": found.each().double().mean(1),
-        "size": found.size,
+        "size": found.size * found.shallow(),
         "displacement_cm": found.displacement.amax(1) * 100,
         "rotation_deg": found.rotation.amax(1).rad2deg(),
         "initial_depth_mm": found.initial_depth * 1000,

@@ -15,9 +15,10 @@ import yaml
 
 from dexzoo.files.errors import DataError
 from dexzoo.grasps import ObjectAsset, PosedGrasps
-from dexzoo.hands import HandPose, load_hand
+from dexzoo.hands import HandError, HandPose, load_hand
 from dexzoo.hands.mujoco_model import ARMATURE, hand_spec
 from dexzoo.metrics.functional.simulation import success
+from dexzoo.simulation.hold import HoldTest
 from dexzoo.simulation.protocol import PROTOCOLS, load_protocol
 from dexzoo.simulation.trial import try_grasps
 
@@ -116,6 +117,13 @@ def test_a_simulation_that_diverges_names_hand_and_joint_and_writes_no_file(
     assert lines[0].startswith("vice: the simulation of 1 of 1 grasps diverged, first at joint ")
     assert lines[0].split("joint ")[1][0] in "lr"
     assert not (tmp_path / "MUJOCO_LOG.TXT").exists()
+
+
+def test_the_hold_test_stops_at_a_divergence(tmp_path: Path) -> None:
+    grasps = vice(tmp_path)
+    test = HoldTest(grasps.hand, [grasps.object.pieces[0]], stiffness=1e15, torque=1e18)
+    with pytest.raises(HandError, match=r"vice: the simulation diverged at joint \w+; give it damping or armature"):
+        test.hold(np.eye(3), np.zeros(3), np.zeros(2), np.full(2, 0.1))
 
 
 TWIN = """<mujoco><compiler angle="radian" boundinertia="1e-6"/>
