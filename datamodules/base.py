@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from lightning import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from ..files.cache import cache_dir, content_key, write_folder_whole
 from ..files.errors import DataError
 from ..geometry.progress import working
 from .observation import Observe
@@ -27,50 +28,40 @@ from .observation import Observe
 Transform = Callable[[Any, torch.Generator], Any]
 """Modifies a training batch; the given generator is its only source of random numbers."""
 
-Data = TypeVar("Data")
-"""Type of the whole data set."""
-Subset = TypeVar("Subset")
-"""Type of one of its parts."""
-Item = TypeVar("Item")
-"""A batch."""
-_Part = TypeVar("_Part", covariant=True)
+Data = TypeVar("Data")  # Type of the whole data set
+Subset = TypeVar("Subset")  # Type of one of its parts
+Item = TypeVar("Item")  # A batch
 
-DEMO_MARK = "DEMO_DATA.txt"
-"""File that marks a generated tree; its first line is the title of the data."""
+DEMO_MARK = "DEMO_DATA.txt"  # File that marks a generated tree; its first line is the title of the data
 
 _log = logging.getLogger(__name__)
 
 
-class Parts(Protocol[_Part]):
-    """Three parts, and a hash of the assignment of samples to parts."""
+@dataclass(frozen=True)
+class Parts(ABC, Generic[Subset]):
+    """Three parts of a data set."""
+
+    train: Subset
+    val: Subset
+    test: Subset
 
     @property
-    def train(self) -> _Part: ...
-    @property
-    def val(self) -> _Part: ...
-    @property
-    def test(self) -> _Part: ...
-    @property
-    def hash(self) -> str: ...
+    @abstractmethod
+    def hash(self) -> str:
+        """SHA-256 of the assignment of samples to parts."""
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Training samples, and how an epoch draws them.
+    """Training samples, and how an epoch draws them."""
 
-    Attributes:
-        samples: fetches batches.
-        batch_size: samples per batch and process.
-        at_least: least number of samples per epoch; all samples are repeated as often as needed to reach it.
-    """
-
-    samples: Dataset
-    batch_size: int
-    at_least: int
+    samples: Dataset  # fetches batches
+    batch_size: int  # samples per batch and process
+    at_least: int  # least number of samples per epoch; all samples are repeated as often as needed to reach it
 
     @property
     def passes(self) -> int:
-        """How often each sample occurs in an epoch."""
+        """Occurrences of each sample in an epoch."""
         return max(1, math.ceil(self.at_least / len(self.samples)))  # type: ignore[arg-type]
 
 
@@ -80,6 +71,18 @@ def mark_of(root: str | Path | None) -> Path | None:
         return None
     path = Path(root).expanduser().resolve()
     return next((mark for folder in (path, *path.parents) if (mark := folder / DEMO_MARK).is_file()), None)
+
+
+def demo_tree_of(dataset: str, write: Callable[[Path], object], *versions: object) -> Path:
+    """A generated tree in the layout of a data set, in the cache; written on first use, and again for other versions.
+
+    It is whole even if two processes write it at the same time. Raises OSError if the cache can't be written.
+    """
+    path = cache_dir() / "demo_trees" / f"{dataset}-{content_key(*versions)[:8]}"
+    if not path.is_dir():
+        _log.info("writing demo data in the layout of %s to %s", dataset, path)
+        write_folder_whole(path, write)
+    return path
 
 
 class SplitDataModule(LightningDataModule, ABC, Generic[Data, Subset]):
@@ -101,10 +104,8 @@ class SplitDataModule(LightningDataModule, ABC, Generic[Data, Subset]):
         DataError: a batch size below 1.
     """
 
-    title: str
-    """Name of the data in tables and plots; contains "demo data" for demo data."""
-    is_demo: bool = False
-    """Whether the data are generated."""
+    title: str  # Name of the data in tables and plots; contains "demo data" for demo data
+    is_demo: bool = False  # Whether the data are generated
     dataset: str | None = None
     """Lower-case name of the data set whose layout is read, as in its variable DEXZOO_<NAME>; None without files."""
 
@@ -283,19 +284,14 @@ class SplitDataModule(LightningDataModule, ABC, Generic[Data, Subset]):
 
 
 class EpochSampler(DistributedSampler[int]):
-    """Draws every sample `passes` times per epoch, in an order that depends on (seed, epoch).
+    """Draws every one of n samples `passes` times per epoch, in an order that depends on (seed, epoch).
 
     Indices never repeat: i is sample `i % n` in pass `i // n` of the whole run, so the first index identifies a batch,
     and all its random numbers depend on (seed, that index). It splits the samples over the processes of a distributed
     run itself; because it is a `DistributedSampler`, Lightning sets its epoch and does not wrap it in another one.
     Together, the k-th batches of all processes are the k-th batch of a single process with that batch size, if the
-    number of processes divides that of the samples; otherwise each pass is padded with its first samples.
-
-    Args:
-        dataset: n samples.
-        seed: of the order.
-        passes: passes per epoch; small data sets need several between two validations.
-        together: gives all samples to every process.
+    number of processes divides that of the samples; otherwise each pass is padded with its first samples. With
+    `together`, every process gets all samples.
     """
 
     def __init__(self, dataset: Dataset, seed: int = 0, passes: int = 1, together: bool = False) -> None:

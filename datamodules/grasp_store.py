@@ -25,17 +25,11 @@ _JOINTS = 13
 
 @dataclass(frozen=True)
 class GraspObject:
-    """Common properties of the grasps of one object.
+    """Common properties of the grasps of one object."""
 
-    Attributes:
-        name: name of the object.
-        mesh: file of its mesh at unit scale, or None.
-        flags: flags of its samples, see `GraspSample`.
-    """
-
-    name: str
-    mesh: Path | None = None
-    flags: tuple[str, ...] = ()
+    name: str  # name of the object
+    mesh: Path | None = None  # file of its mesh at unit scale, or None
+    flags: tuple[str, ...] = ()  # flags of its samples, see `GraspSample`
 
 
 def pack(grasps: GraspSet) -> NDArray[np.float32]:
@@ -122,13 +116,17 @@ class GraspStore(Sequence[GraspSample]):
         """(n,), metres per unit of the mesh."""
         return torch.from_numpy(np.array(self.numbers[self.which, _SCALE]))
 
+    @property
+    def clouds_used(self) -> NDArray[np.int64]:
+        """(n,), index into `clouds` of each grasp."""
+        return (self.object if self.cloud is None else self.cloud)[self.which]
+
     @cached_property
     def radii(self) -> NDArray[np.float32]:
         """(n,), metres, largest distance of each grasp's cloud from its centroid; NaN without a cloud."""
         if not self.clouds.shape[1]:
             return np.full(len(self), np.nan, np.float32)
-        cloud = (self.object if self.cloud is None else self.cloud)[self.which]
-        used, place = np.unique(cloud, return_inverse=True)
+        used, place = np.unique(self.clouds_used, return_inverse=True)
         radius = [np.linalg.norm(c - c.mean(0), axis=1).max() for c in (self.clouds[k] for k in used)]
         return np.asarray(radius, np.float32)[place] * self.numbers[self.which, _SCALE]
 
@@ -187,13 +185,9 @@ class GraspStore(Sequence[GraspSample]):
     ) -> GraspStore:
         """A store of grasps in memory, on meshes of scale 1; the grasps of each object are numbered in the given order.
 
-        Args:
-            pose: HandPose (n,), object frame.
-            object: (n,), index into `objects`.
-            objects: K objects.
-            clouds: (C, N, 3), metres, object frame.
-            cloud: (n,), index into `clouds`; None takes that of the object, with C = K.
-            up: (n, 3), unit, away from the earth, object frame; None means z.
+        `pose` is a HandPose (n,), object frame, `object` (n,) its index into K `objects`; `clouds` are (C, N, 3),
+        metres, object frame, and `cloud` (n,) is the index into them, None for that of the object, with C = K; see the
+        class for `up`.
         """
         n, names = len(object), np.array([obj.name for obj in objects])[object]
         rows = np.zeros(n, np.int64)

@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from ..files.errors import DataError, UnknownName
+from ..files.errors import DataError, check_names
 from .base import Parts, SplitDataModule, TrainingSet, Transform, batch_generator, transformed
 from .grasp_store import GraspStore
 from .observation import Observe
+from .splits import check_disjoint, check_not_empty
 from .types import GraspBatch
 
 SCALES = ("one", "all")
-_BLOCK = 65536
-"""Grasps loaded into memory at a time."""
-_SAME_TABLE = 0.05
-"""Largest distance of two tables' unit normals that count as the same, about 3 degrees."""
+_BLOCK = 65536  # Grasps loaded into memory at a time
+_SAME_TABLE = 0.05  # Largest distance of two tables' unit normals that count as the same, about 3 degrees
 
 
-@dataclass(frozen=True)
-class GraspParts:
+class GraspParts(Parts[GraspStore]):
     """Three parts of a data set of grasps."""
-
-    train: GraspStore
-    val: GraspStore
-    test: GraspStore
 
     @property
     def hash(self) -> str:
@@ -45,15 +39,10 @@ class GraspParts:
 
 
 class GraspDataset(Dataset[GraspBatch]):
-    """Training batches of single grasps.
+    """Training batches of single grasps, the transforms applied in order to each.
 
     Index i is grasp `i % len` of the store; all random numbers of a batch depend on (seed, its first index), see
     `base.EpochSampler`.
-
-    Args:
-        store: the grasps.
-        seed: seed of the transforms.
-        transforms: applied in order to each batch.
     """
 
     def __init__(self, store: GraspStore, seed: int = 0, transforms: Sequence[Transform] = ()) -> None:
@@ -71,17 +60,10 @@ class GraspDataset(Dataset[GraspBatch]):
 class ObjectDataset(Dataset[GraspBatch]):
     """Test batches: item i is scene i, one object at one scale, on one table if the data have tables.
 
-    Args:
-        store: the grasps.
-        max_grasps: largest number of grasps of a scene, evenly spread over all of its grasps.
-        scales: "one" takes the middle scale of each object (the smaller of two), and then the table with the most
-            grasps; "all" takes all.
-        observe: gives the observation of a scene, the same for all its grasps.
-        seed: seed of `observe`; a scene always gets the same observation.
-
-    Raises:
-        DataError: `max_grasps` below 1.
-        UnknownName: unknown `scales`.
+    Args: store: the grasps. max_grasps: largest number of grasps of a scene, evenly spread over all of its grasps; 1 or
+    more, or DataError. scales: "one" takes the middle scale of each object (the smaller of two), and then the table
+    with the most grasps; "all" takes all; anything else raises UnknownName. observe: gives the observation of a scene,
+    the same for all its grasps. seed: seed of `observe`; a scene always gets the same observation.
     """
 
     def __init__(
@@ -113,8 +95,7 @@ def check_eval(grasps: int, scales: str) -> None:
     """Raises DataError or UnknownName for invalid settings of test batches."""
     if grasps < 1:
         raise DataError(f"eval_grasps: expected 1 or more, found {grasps}")
-    if scales not in SCALES:
-        raise UnknownName("eval_scales", scales, SCALES)
+    check_names(eval_scales=(scales, SCALES))
 
 
 class GraspDataModule(SplitDataModule[GraspStore, GraspStore]):
@@ -154,13 +135,8 @@ class GraspDataModule(SplitDataModule[GraspStore, GraspStore]):
 
     def check(self, split: Parts[GraspStore]) -> None:
         """Raises DataError, naming the culprits, if train or test is empty or an object is in two parts."""
-        for name, part in (("train", split.train), ("test", split.test)):
-            if not len(part):
-                raise DataError(f"split: expected grasps in every part, found none for {name}; choose another one")
-        train, val, test = (set(part.object_names) for part in (split.train, split.val, split.test))
-        torn = (train & val) | (train & test) | (val & test)
-        if torn:
-            raise DataError(f"split: expected disjoint parts, found object {', '.join(sorted(torn))} in more than one")
+        check_not_empty("grasps", train=split.train, test=split.test)
+        check_disjoint("object", *(set(part.object_names) for part in (split.train, split.val, split.test)))
 
     def describe(self, part: GraspStore) -> str:
         """Numbers of grasps and objects."""
@@ -171,8 +147,7 @@ class GraspDataModule(SplitDataModule[GraspStore, GraspStore]):
         yield part.hash.encode()
         for some in np.array_split(part.which, len(part.which) // _BLOCK + 1):
             yield np.ascontiguousarray(part.numbers[some]).tobytes()
-        clouds = part.object if part.cloud is None else part.cloud
-        for k in np.unique(clouds[part.which]):
+        for k in np.unique(part.clouds_used):
             yield np.ascontiguousarray(part.clouds[k]).tobytes()
 
     @property

@@ -38,8 +38,7 @@ class MotionDataModule(SplitDataModule[list[MotionSample], list[MotionSample]]):
         **base: see `SplitDataModule`; batches take about a millisecond, so `num_workers=0` is fastest for small models.
     """
 
-    split_group: str = "object"
-    """Unit that parts must not share: "object" or "recording"."""
+    split_group: str = "object"  # Unit that parts must not share: "object" or "recording"
 
     def __init__(
         self,
@@ -84,10 +83,8 @@ class MotionDataModule(SplitDataModule[list[MotionSample], list[MotionSample]]):
 
     @property
     def fps(self) -> float:
-        """Frames per second, the median of all clips.
-
-        Raises:
-            DataError: two clips differ by more than 1 %, unless `mixed_fps` allows it.
+        """Frames per second, the median of all clips; raises DataError if two differ by more than 1 %, unless
+        `mixed_fps`.
         """
         rates = sorted(sample.fps for sample in self._samples)
         if rates[-1] > 1.01 * rates[0] and not self.mixed_fps:

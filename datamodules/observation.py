@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..files.errors import DataError, UnknownName
+from ..files.errors import DataError, check_names
 from ..geometry.hidden_points import Occluder, hidden_point_removal
 from ..geometry.meshes import load_mesh
 from ..geometry.sampling import farthest_point_sampling, sample_surface
@@ -26,40 +26,25 @@ from .sensors import Array, Cameras, DepthNoise, FixedCameras, Table
 
 _log = logging.getLogger(__name__)
 
-Item = TypeVar("Item")
-"""A sample or a batch: a dataclass with `object_points`."""
+Item = TypeVar("Item")  # A sample or a batch: a dataclass with `object_points`
 VISIBILITY = ("auto", "mesh", "points")
 THINNING = ("farthest", "random")
 
 
 @dataclass(frozen=True)
 class Observation:
-    """One observed cloud.
+    """One observed cloud."""
 
-    Attributes:
-        points: (n, 3), metres, frame of the given points: first the object's, then the table's.
-        n_table: number of table points.
-        cameras: (k, 3), metres, same frame; k = 0 for a full cloud.
-        seen: number of distinct visible points of the object; if it is smaller than the object's share, points are
-            repeated.
-        repeated: whether points of object or table are repeated.
-    """
-
-    points: Tensor
-    n_table: int
-    cameras: Tensor
-    seen: int
-    repeated: bool
+    points: Tensor  # (n, 3), metres, frame of the given points: first the object's, then the table's
+    n_table: int  # number of table points
+    cameras: Tensor  # (k, 3), metres, same frame; k = 0 for a full cloud
+    seen: int  # number of distinct visible points of the object; below the object's share, points are repeated
+    repeated: bool  # whether points of object or table are repeated
 
 
 @dataclass(frozen=True)
 class Surface:
-    """A mesh for ray casting, and points on it, both in the unit of the mesh.
-
-    Attributes:
-        occluder: the mesh.
-        points: (N, 3), float64, uniform by area.
-    """
+    """A mesh for ray casting, and points (N, 3), float64, uniform by area, on it, both in the unit of the mesh."""
 
     occluder: Occluder
     points: Array
@@ -67,11 +52,7 @@ class Surface:
     @staticmethod
     @lru_cache(maxsize=128)
     def of(mesh: Path, n: int) -> Surface:
-        """Reads a mesh file; the last 128 are kept in memory.
-
-        Raises:
-            MeshError: the file contains no usable mesh.
-        """
+        """Reads a mesh file; the last 128 are kept in memory. Raises MeshError if it contains no usable mesh."""
         shape = load_mesh(mesh)
         return Surface(Occluder(shape), sample_surface(shape.vertices, shape.faces, n)[0])
 
@@ -119,10 +100,7 @@ class Observe:
     thinning: str = "farthest"
 
     def __post_init__(self) -> None:
-        if self.visibility not in VISIBILITY:
-            raise UnknownName("visibility", self.visibility, VISIBILITY)
-        if self.thinning not in THINNING:
-            raise UnknownName("thinning", self.thinning, THINNING)
+        check_names(visibility=(self.visibility, VISIBILITY), thinning=(self.thinning, THINNING))
         if not self.hidden_radius > 1:
             raise DataError(f"hidden_radius: expected more than 1, found {self.hidden_radius}")
         if self.noise is not None and self.cameras is None:
@@ -142,10 +120,8 @@ class Observe:
     def __call__(self, item: Item, generator: torch.Generator) -> Item:
         """Returns the sample or batch with other `object_points`.
 
-        Raises:
-            DataError: the cloud is empty or not finite, a camera is inside the object or below the table, nothing is
-                visible, or `visibility` is "mesh" but there is none.
-            MeshError: the item's mesh cannot be read.
+        Raises DataError if the cloud is empty or not finite, a camera is inside the object or below the table, nothing
+        is visible, or `visibility` is "mesh" but there is none; MeshError if the item's mesh cannot be read.
         """
         whole: Any = item
         if whole.object_points.ndim == 2:
@@ -165,17 +141,11 @@ class Observe:
         scale: float = 1.0,
         plane: Any = None,
     ) -> Observation:
-        """Observes one cloud.
+        """Observes one cloud, `points` (N, 3), metres; raises DataError as for a call.
 
-        Args:
-            points: (N, 3), metres.
-            generator: source of all random numbers.
-            surface: the object's mesh, or None for the cloud alone.
-            scale: metres per unit of the mesh.
-            plane: (4,), unit normal and offset of the table; None estimates it from the cloud.
-
-        Raises:
-            DataError: as for a call.
+        `surface` is the object's mesh, None for the cloud alone, `scale` metres per unit of it; `plane` (4,) is the
+        unit normal and offset of the table, None estimates it from the cloud. The generator is the source of all random
+        numbers.
         """
         given = _checked(points)
         local = given if surface is None or self.cameras is None else scale * surface.points
@@ -221,12 +191,11 @@ class Observe:
         lower, upper = points.min(axis=0), points.max(axis=0)
         eyes = self.cameras.draw((lower + upper) / 2, plane[:3], generator)
         for eye in eyes:
+            at = eye.round(3).tolist()
             if ((eye >= lower) & (eye <= upper)).all():
-                raise DataError(
-                    f"cameras: expected them outside the object's box, found one at {eye.round(3).tolist()}"
-                )
+                raise DataError(f"cameras: expected them outside the object's box, found one at {at}")
             if self.table is not None and not eye @ plane[:3] + plane[3] > 0:
-                raise DataError(f"cameras: expected them above the table, found one at {eye.round(3).tolist()}")
+                raise DataError(f"cameras: expected them above the table, found one at {at}")
         return eyes
 
     def _sees(self, points: Array, eyes: Array, surface: Surface | None, scale: float) -> NDArray[np.bool_]:

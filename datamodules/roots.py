@@ -10,8 +10,7 @@ from ..files.errors import UnknownName
 from ..hands.mano_model import ENVIRONMENT
 from .grab.skeleton import GENERIC
 
-DEMO = "demo"
-"""The root that means demo data in the layout of a data set."""
+DEMO = "demo"  # The root that means demo data in the layout of a data set
 TREES = {"dexgraspnet": "dexgraspnet_tree", "grab": "grab_tree", "realdex": "realdex_tree"}
 """Data sets with demo data in their layout, and the module of `demo` that writes them."""
 
@@ -34,12 +33,7 @@ def default_hand() -> str:
 def demo_root(dataset: str) -> Path:
     """Folder of demo data in the layout of a data set, in the cache; written on first use, in half a minute at most.
 
-    Args:
-        dataset: "dexgraspnet", "grab" or "realdex".
-
-    Raises:
-        UnknownName: unknown data set.
-        CacheError: the cache can't be written.
+    The data set is "dexgraspnet", "grab" or "realdex", or UnknownName; raises CacheError if the cache can't be written.
     """
     if dataset not in TREES:
         raise UnknownName("data set with demo data in its layout", dataset, TREES)

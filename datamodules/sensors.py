@@ -20,15 +20,12 @@ Array = NDArray[np.float64]
 class Cameras:
     """Cameras at random positions for each observation, uniform on a part of the sphere around the object.
 
-    Attributes:
-        count: number of cameras.
-        distance: (low, high), metres, from the middle of the object's bounding box.
-        elevation: (low, high), degrees above the horizontal; (0, 90) is the upper hemisphere, (-90, 90) the sphere.
+    An elevation of (0, 90) is the upper hemisphere, (-90, 90) the sphere.
     """
 
-    count: int = 1
-    distance: Sequence[float] = (0.4, 0.8)
-    elevation: Sequence[float] = (0.0, 90.0)
+    count: int = 1  # number of cameras
+    distance: Sequence[float] = (0.4, 0.8)  # (low, high), metres, from the middle of the object's bounding box
+    elevation: Sequence[float] = (0.0, 90.0)  # (low, high), degrees above the horizontal
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -51,13 +48,9 @@ class Cameras:
 
 @dataclass(frozen=True)
 class FixedCameras:
-    """Cameras at fixed positions.
+    """Cameras at fixed positions."""
 
-    Attributes:
-        places: k of (x, y, z), metres, in the frame of the observed points (the object frame for grasps).
-    """
-
-    places: Sequence[Sequence[float]]
+    places: Sequence[Sequence[float]]  # (k, 3), metres, frame of the observed points (of the object for grasps)
 
     def __post_init__(self) -> None:
         shape = np.shape(self.places)
@@ -75,18 +68,12 @@ class DepthNoise:
 
     The default grows like that of a structured-light sensor: Khoshelham and Elberink, "Accuracy and Resolution of
     Kinect Depth Data", Sensors 2012: 1.4 mm at 1 m, 5.7 mm at 2 m.
-
-    Attributes:
-        base: standard deviation of depth at any distance, metres.
-        growth: added to it per square metre of depth, 1/metres: std = base + growth * depth^2.
-        step: depth is rounded to multiples of this, metres; 0 for no rounding.
-        dropout: share of points that are lost.
     """
 
-    base: float = 0.0
-    growth: float = 1.425e-3
-    step: float = 0.0
-    dropout: float = 0.0
+    base: float = 0.0  # standard deviation of depth at any distance, metres
+    growth: float = 1.425e-3  # added to it per square metre of depth, 1/metres: std = base + growth * depth^2
+    step: float = 0.0  # depth is rounded to multiples of this, metres; 0 for no rounding
+    dropout: float = 0.0  # share of points that are lost
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -96,16 +83,8 @@ class DepthNoise:
             raise DataError(f"dropout: expected a share below 1, found {self.dropout}")
 
     def measure(self, points: Tensor, eyes: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:
-        """Moves points to their measured positions.
-
-        Args:
-            points: (N, 3), float64, metres.
-            eyes: (N, 3), the camera that sees each point.
-            target: (3,), point at which the cameras look.
-            generator: of the errors.
-
-        Returns:
-            (N, 3).
+        """Moves points (N, 3), float64, metres, seen from `eyes` (N, 3) by cameras that look at `target` (3,), to their
+        measured positions (N, 3).
         """
         axis = torch.nn.functional.normalize(target - eyes, dim=-1)
         depth = ((points - eyes) * axis).sum(-1, keepdim=True)
@@ -126,14 +105,10 @@ class Table:
 
     UniDexGrasp cuts out a disc whose radius is the *squared* extent of the object, so points lie under it; here the
     outline of the object, seen from above, is cut out.
-
-    Attributes:
-        radius: radius of the table disc around the object, metres; at least 1.25 times the object's own radius.
-        share: share of table points in an observation.
     """
 
-    radius: float = 0.2
-    share: float = 0.25
+    radius: float = 0.2  # metres, of the disc around the object; at least 1.25 times the object's own
+    share: float = 0.25  # share of table points in an observation
 
     def __post_init__(self) -> None:
         if not self.radius > 0:
@@ -142,21 +117,16 @@ class Table:
             raise DataError(f"share: expected a share between 0 and 1, found {self.share}")
 
     def draw(self, points: Array, plane: Array, n: int, generator: torch.Generator) -> Array:
-        """Points (n, 3) on the table outside the object's outline, uniform by area.
+        """n points (n, 3) on the table outside the outline of the object's points (N, 3), metres, uniform by area.
 
-        Args:
-            points: (N, 3), of the object, metres.
-            plane: (4,), unit normal (up) and offset b of the table top: normal @ x + b = 0.
-            n: number of points.
-            generator: source of random numbers.
+        `plane` (4,) is the unit normal (up) and offset b of the table top: normal @ x + b = 0.
         """
         axes = frame_of(plane[:3])
         flat = points @ axes[:2].T
         centre = flat.mean(axis=0)
         reach = max(self.radius, 1.25 * float(np.linalg.norm(flat - centre, axis=1).max()))
-        u = torch.rand(
-            2, 8 * n + 64, generator=generator, dtype=torch.float64
-        ).numpy()  # more than a third of them remain
+        # more than a third of these remain
+        u = torch.rand(2, 8 * n + 64, generator=generator, dtype=torch.float64).numpy()
         ring, turn = reach * np.sqrt(u[0]), 2 * np.pi * u[1]
         places = centre + np.stack([ring * np.cos(turn), ring * np.sin(turn)], axis=1)
         places = places[~_inside_hull(places, flat)][:n]

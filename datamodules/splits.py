@@ -6,10 +6,11 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence, Sized
+from itertools import combinations
 
-from ..files.errors import DataError, UnknownName
+from ..files.errors import DataError, check_names
+from .base import Parts
 from .types import MotionSample
 
 REALDEX_VAL = ("goji_jar", "small_sprayer", "yogurt", "body_lotion", "bowling_game_box", "chips")
@@ -30,13 +31,8 @@ _ALIASES = {"daily_moisture_lotion": "daily_moisturizing_lotion", "midew_remover
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Split:
-    """Three parts of a data set."""
-
-    train: list[MotionSample]
-    val: list[MotionSample]
-    test: list[MotionSample]
+class Split(Parts[list[MotionSample]]):
+    """Three parts of a data set of motions."""
 
     @property
     def hash(self) -> str:
@@ -58,10 +54,8 @@ def natural_key(name: str) -> list[tuple[bool, int, str]]:
 
 
 def by_object(samples: Sequence[MotionSample], val: Collection[str], test: Collection[str]) -> Split:
-    """Splits by object: those in `val` and `test`, and all others for training.
-
-    Raises:
-        DataError: an object is in both lists, or train or test is empty.
+    """Splits by object: those in `val` and `test`, and all others for training; raises DataError if an object is in
+    both lists, or train or test is empty.
     """
     both = {object_name(name) for name in val} & {object_name(name) for name in test}
     if both:
@@ -71,10 +65,8 @@ def by_object(samples: Sequence[MotionSample], val: Collection[str], test: Colle
 
 
 def realdex_split(samples: Sequence[MotionSample]) -> Split:
-    """The split of the RealDex paper, with misspelt names corrected; unknown objects go to train.
-
-    Raises:
-        DataError: train or test is empty.
+    """The split of the RealDex paper, with misspelt names corrected; unknown objects go to train. Raises DataError if
+    train or test is empty.
     """
     known = {*REALDEX_VAL, *REALDEX_TEST, *REALDEX_TRAIN}
     unlisted = sorted({object_name(sample.object) for sample in samples} - known)
@@ -84,23 +76,15 @@ def realdex_split(samples: Sequence[MotionSample]) -> Split:
 
 
 def by_fold(samples: Sequence[MotionSample], group: str, fold: int, n_folds: int, n_val: int = 0) -> Split:
-    """Fold `fold` tests on every `n_folds`-th group in natural order, starting with number `fold`.
+    """Fold `fold` tests on every `n_folds`-th group in natural order, starting with number `fold`, of 0 to `n_folds` -
+    1.
 
     Neighbouring recordings were made one after the other; assigning them in turn spreads each fold over the session.
-
-    Args:
-        samples: clips to split.
-        group: "object" or "recording", the unit that is not divided.
-        fold: 0 <= fold < n_folds.
-        n_folds: at least 2.
-        n_val: groups at the end of the training groups that go to val.
-
-    Raises:
-        UnknownName: unknown group.
-        DataError: fold or n_folds out of range, more folds than groups, or nothing left to train on.
+    The group that is not divided is an "object" or a "recording", or UnknownName; `n_val` groups at the end of the
+    training groups go to val. Raises DataError for a number out of range, more folds than groups, or nothing left to
+    train on.
     """
-    if group not in ("object", "recording"):
-        raise UnknownName("group", group, ("object", "recording"))
+    check_names(group=(group, ("object", "recording")))
     names = sorted({getattr(sample, group) for sample in samples}, key=natural_key)
     if not 2 <= n_folds <= len(names):
         raise DataError(f"n_folds: expected 2 to {len(names)}, the number of {group}s found, found {n_folds}")
@@ -119,20 +103,24 @@ def _dealt(samples: Sequence[MotionSample], key: Callable[[MotionSample], str], 
     for sample in samples:
         name = key(sample)
         parts["test" if name in test else "val" if name in val else "train"].append(sample)
-    for part in ("train", "test"):
-        if not parts[part]:
-            raise DataError(f"split: expected clips in every part, found none for {part}; choose another one")
+    check_not_empty("clips", train=parts["train"], test=parts["test"])
     return Split(**parts)
 
 
 def assert_disjoint(split: Split, group: str) -> None:
-    """Raises DataError, naming them, if objects (or recordings) are in more than one part.
+    """Raises DataError, naming them, if objects (or recordings, as `group` says) are in more than one part."""
+    check_disjoint(group, *({getattr(s, group) for s in part} for part in (split.train, split.val, split.test)))
 
-    Args:
-        split: the parts.
-        group: "object" or "recording".
-    """
-    train, val, test = ({getattr(s, group) for s in part} for part in (split.train, split.val, split.test))
-    torn = (train & val) | (train & test) | (val & test)
+
+def check_disjoint(what: str, *parts: set[str]) -> None:
+    """Raises DataError, naming them, if names of the kind `what` are in more than one part."""
+    torn = set().union(*(one & other for one, other in combinations(parts, 2)))
     if torn:
-        raise DataError(f"split: expected disjoint parts, found {group} {', '.join(sorted(torn))} in more than one")
+        raise DataError(f"split: expected disjoint parts, found {what} {', '.join(sorted(torn))} in more than one")
+
+
+def check_not_empty(what: str, **parts: Sized) -> None:
+    """Raises DataError, naming it, for an empty part; `what` is in them."""
+    for name, part in parts.items():
+        if not len(part):
+            raise DataError(f"split: expected {what} in every part, found none for {name}; choose another one")

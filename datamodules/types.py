@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -78,10 +78,8 @@ class MotionSample:
 class _OnDevice:
     def to(self: _Batch, *args: Any, **kwargs: Any) -> _Batch:
         """Moves every tensor and pose, like `Tensor.to`; called by Lightning."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(
-            self, **{k: v.to(*args, **kwargs) for k, v in values.items() if isinstance(v, Tensor | HandPose)}
-        )
+        movable = {k: v for k, v in vars(self).items() if isinstance(v, Tensor | HandPose)}
+        return replace(self, **{k: v.to(*args, **kwargs) for k, v in movable.items()})
 
 
 @dataclass(frozen=True)
@@ -174,6 +172,4 @@ class GraspBatch(_OnDevice):
 
     def first(self, n: int) -> GraspBatch:
         """The first n grasps."""
-        plane, up = (None if x is None else x[:n] for x in (self.plane, self.up))
-        names, objects, meshes = self.names[:n], self.objects[:n], self.meshes[:n]
-        return GraspBatch(self.pose[:n], self.object_points[:n], self.scale[:n], names, objects, meshes, plane, up)
+        return GraspBatch(**{name: None if value is None else value[:n] for name, value in vars(self).items()})

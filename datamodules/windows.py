@@ -18,38 +18,23 @@ from .types import FUTURE, PAST, ClipBatch, MotionBatch, MotionSample
 
 @dataclass(frozen=True)
 class ClipStore:
-    """The frames of C clips concatenated to F frames; nothing else grows with the data.
+    """The frames of C clips concatenated to F frames; nothing else grows with the data."""
 
-    Attributes:
-        pose: HandPose (F,), world frame, float32.
-        start: (C,), int64, first frame of each clip.
-        length: (C,), int64, frames of each clip, >= 2.
-        goal: HandPose (C,).
-        fps: (C,).
-        object_points: (C, N, 3), metres, world frame, the object at the clip's first frame.
-        object_rotation: (C, 3, 3), world_from_object at the clip's last frame.
-        object_translation: (C, 3), metres, likewise.
-        names: of the clips.
-        meshes: of their objects, None without a mesh.
-    """
-
-    pose: HandPose
-    start: Tensor
-    length: Tensor
-    goal: HandPose
-    fps: Tensor
-    object_points: Tensor
-    object_rotation: Tensor
-    object_translation: Tensor
-    names: tuple[str, ...]
-    meshes: tuple[Path | None, ...]
+    pose: HandPose  # HandPose (F,), world frame, float32
+    start: Tensor  # (C,), int64, first frame of each clip
+    length: Tensor  # (C,), int64, frames of each clip, >= 2
+    goal: HandPose  # HandPose (C,)
+    fps: Tensor  # (C,)
+    object_points: Tensor  # (C, N, 3), metres, world frame, the object at the clip's first frame
+    object_rotation: Tensor  # (C, 3, 3), world_from_object at the clip's last frame
+    object_translation: Tensor  # (C, 3), metres, likewise
+    names: tuple[str, ...]  # of the clips
+    meshes: tuple[Path | None, ...]  # of their objects, None without a mesh
 
     @staticmethod
     def of(samples: Sequence[MotionSample]) -> ClipStore:
-        """Concatenates clips.
-
-        Raises:
-            DataError: no clips, clips of one frame, of different hands, or with different numbers of object points.
+        """Concatenates clips; raises DataError for none, for clips of one frame, of different hands, or with different
+        numbers of object points.
         """
         _check_samples(samples)
         length = torch.tensor([len(s.pose.joints) for s in samples])
@@ -90,14 +75,8 @@ class ClipStore:
 
 
 class ClipDataset(Dataset[ClipBatch]):
-    """All clips of a store; fetches whole batches, so its loader needs `collate_fn=as_is`.
-
-    Clips repeat endlessly, like the windows of `WindowDataset`.
-
-    Args:
-        store: the clips.
-        seed: seed of the transforms.
-        transforms: applied in order to each batch.
+    """All clips of a store, the transforms applied in order to each batch; its loader needs `collate_fn=as_is`, since
+    it fetches whole batches. Clips repeat endlessly, like the windows of `WindowDataset`.
     """
 
     def __init__(self, store: ClipStore, seed: int = 0, transforms: Sequence[Transform] = ()) -> None:
@@ -200,9 +179,7 @@ def _check_samples(samples: Sequence[MotionSample]) -> None:
     for sample in samples:
         if len(sample.pose.joints) < 2:
             raise DataError(f"{sample.name}: expected a clip of at least 2 frames, found {len(sample.pose.joints)}")
-    for what, values in (
-        ("hand", {s.pose.hand for s in samples}),
-        ("object points", {len(s.object_points) for s in samples}),
-    ):
+    hands, sizes = {s.pose.hand for s in samples}, {len(s.object_points) for s in samples}
+    for what, values in (("hand", hands), ("object points", sizes)):
         if len(values) > 1:
             raise DataError(f"{what}: expected the same for all clips, found {sorted(values)}")

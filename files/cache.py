@@ -46,15 +46,11 @@ def cached(kind: str, key: str, make: Callable[[], Arrays]) -> Arrays:
     """Returns the arrays cached under `key`, computing them on a miss.
 
     They are written under a name unique to this process and then renamed, so a killed run leaves no partial entry, and
-    two processes that make the same entry each end up with a complete one.
+    two processes that make the same entry each end up with a complete one. Raises CacheError if the cache can't be
+    written.
 
-    Args:
-        kind: folder of the entry; change it when `make` changes.
-        key: from `content_key`, of everything that `make` depends on.
-        make: called without arguments when the entry is absent or unreadable.
-
-    Raises:
-        CacheError: the cache can't be written.
+    Args: kind: folder of the entry; change it when `make` changes. key: from `content_key`, of everything that `make`
+    depends on. make: called without arguments when the entry is absent or unreadable.
     """
     path = cache_dir() / kind / f"{key}.npz"
     if path.exists():
@@ -69,14 +65,9 @@ def cached(kind: str, key: str, make: Callable[[], Arrays]) -> Arrays:
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Writes a file of the cache atomically: under a temporary name that is then renamed.
+    """Writes a file atomically, in a folder that is created: under a temporary name that is then renamed.
 
-    Args:
-        path: the file; its folder is created.
-        write: writes the content to an open file.
-
-    Raises:
-        CacheError: the folder can't be written.
+    `write` writes the content to an open file. Raises CacheError if the folder can't be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,15 +88,10 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 def write_folder_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Fills a folder under a temporary name and renames it; of two processes that do so at the same time, the first
+    """Fills a new folder under a temporary name and renames it; of two processes that do so at the same time, the first
     wins.
 
-    Args:
-        path: the folder, which must not exist yet; its parents are created.
-        write: writes the content into a new, empty folder.
-
-    Raises:
-        OSError: the folder can't be written.
+    `write` writes the content into a new, empty folder. Raises OSError if it can't be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     half = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))

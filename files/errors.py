@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from .names import did_you_mean
@@ -15,12 +15,8 @@ class DataError(ValueError):
 class BadFile(DataError):
     """A file of a data set cannot be used.
 
-    Args:
-        path: the file.
-        expected: what should be there.
-        found: what is there.
-        key: which part of the file ("qpos", "row 3").
-        hint: the nearest alternative that works.
+    The message says which file, which part of it ("qpos", "row 3"), what was expected, what was found, and the nearest
+    alternative that works.
     """
 
     def __init__(self, path: str | Path, expected: str, found: str, *, key: str = "", hint: str = "") -> None:
@@ -30,16 +26,17 @@ class BadFile(DataError):
 
 
 class UnknownName(DataError):
-    """A name is unknown; the message gives the nearest known one.
-
-    Args:
-        what: kind of name ("split").
-        name: the name asked for.
-        known: all valid names.
-    """
+    """A name of the kind `what` ("split") is unknown; the message gives all known ones, and the nearest."""
 
     def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
         super().__init__(
             f"{what}: expected one of {', '.join(names) or '(none)'}, found {name!r}{did_you_mean(str(name), names)}"
         )
+
+
+def check_names(**given: tuple[str, Collection[str]]) -> None:
+    """Raises UnknownName for the first argument whose value is not among those given with it: split=(value, known)."""
+    for what, (name, known) in given.items():
+        if name not in known:
+            raise UnknownName(what, name, known)

@@ -14,7 +14,8 @@ import pickletools
 import sys
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from copyreg import _reconstructor  # type: ignore[attr-defined]
 from pathlib import Path
 from types import MappingProxyType
@@ -23,8 +24,9 @@ from typing import IO, Any
 import numpy as np
 from scipy.sparse import csc_array, csc_matrix
 
-MAX_BYTES = 1 << 30
-"""Size limit of one array or pickle; larger ones are refused before anything is allocated."""
+from .errors import BadFile
+
+MAX_BYTES = 1 << 30  # Size limit of one array or pickle; larger ones are refused before anything is allocated
 
 
 class PickleFileError(ValueError):
@@ -173,9 +175,8 @@ class _RestrictedUnpickler(pickle.Unpickler):
 def load_pickle(path: str | Path) -> Any:
     """Reads a pickle of plain values, numpy arrays, CSC matrices and chumpy arrays (as `ChumpyArray`).
 
-    Raises:
-        UnsafePickleError: the file names anything else; nothing of it is called.
-        PickleFileError: the file is absent, truncated or not a pickle.
+    Raises UnsafePickleError, without calling any of it, if the file names anything else; PickleFileError if it is
+    absent, truncated or not a pickle.
     """
     path = _existing(path)
     with path.open("rb") as file:
@@ -183,12 +184,10 @@ def load_pickle(path: str | Path) -> Any:
 
 
 def load_npy(path: str | Path) -> np.ndarray:
-    """Reads a `.npy` file like `numpy.load`; object arrays go through the restricted unpickler.
+    """Reads a `.npy` file like `numpy.load`; object arrays go through the restricted unpickler; raises like
+    `load_pickle`.
 
     A file that holds a pickled dict is returned as a 0-d object array: take `.item()`.
-
-    Raises:
-        UnsafePickleError, PickleFileError: as for `load_pickle`.
     """
     path = _existing(path)
     with path.open("rb") as file:
@@ -196,16 +195,9 @@ def load_npy(path: str | Path) -> np.ndarray:
 
 
 def read_npy(file: IO[bytes], path: str | Path, label: str = "", size: int | None = None) -> np.ndarray:
-    """Reads an opened `.npy` file, or a member of an archive, as `load_npy`.
+    """Reads an opened, seekable `.npy` file, or a member of an archive, as `load_npy`.
 
-    Args:
-        file: opened for reading, seekable.
-        path: where it came from, for messages.
-        label: its name in messages; the path by default.
-        size: in bytes; None measures it.
-
-    Raises:
-        UnsafePickleError, PickleFileError: as for `load_pickle`.
+    Messages name `label`, or else the path; `size` is in bytes, None measures it.
     """
     path, label = Path(path), label or str(path)
     size = _size(file) if size is None else size
@@ -225,14 +217,8 @@ def read_npy(file: IO[bytes], path: str | Path, label: str = "", size: int | Non
 
 
 def load_npz(path: str | Path, only: Collection[str] | None = None) -> dict[str, np.ndarray]:
-    """Reads the arrays of a `.npz` file, by name; each like `load_npy`.
-
-    Args:
-        path: the file.
-        only: names of the arrays to read, if present; None reads all. The others cost no time.
-
-    Raises:
-        UnsafePickleError, PickleFileError: as for `load_pickle`.
+    """Reads the arrays of a `.npz` file, by name, each like `load_npy`; or those in `only`, if present: others cost no
+    time.
     """
     path = _existing(path)
     try:
@@ -244,6 +230,17 @@ def load_npz(path: str | Path, only: Collection[str] | None = None) -> dict[str,
     except Exception as error:  # zipfile and its decompressors raise all kinds of errors on a damaged byte
         found = f"{type(error).__name__}: {error}"
         raise PickleFileError(f"{path}: expected a .npz archive, found a broken zip file ({found})") from error
+
+
+@contextmanager
+def as_bad_file(path: Path, expected: str, *kinds: type[Exception]) -> Iterator[None]:
+    """Converts PickleFileError, and errors of these kinds, to BadFile; not that of a file that would execute code."""
+    try:
+        yield
+    except UnsafePickleError:
+        raise
+    except (PickleFileError, *kinds) as error:
+        raise BadFile(path, expected, str(error).removeprefix(f"{path}").lstrip(":, ")) from error
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> np.ndarray:
@@ -305,17 +302,13 @@ def _check_opcodes(file: IO[bytes], size: int) -> None:
         elif (width := _ARGUMENTS.get(op, 0)) > 0:
             read(width)
         elif width == pickletools.UP_TO_NEWLINE:
-            _skip_lines(file, 2 if op in (b"c", b"i") else 1)
+            for _ in range(2 if op in (b"c", b"i") else 1):
+                file.readline()
         elif width:
             _skip(file, int.from_bytes(read(_LENGTHS[width]), "little"), size)
         elif not op:
             raise pickle.UnpicklingError("no end")
     file.seek(start)
-
-
-def _skip_lines(file: IO[bytes], lines: int) -> None:
-    for _ in range(lines):
-        file.readline()
 
 
 def _skip(file: IO[bytes], length: int, size: int) -> None:

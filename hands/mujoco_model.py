@@ -96,9 +96,9 @@ def _hand_alone(hand: Hand, friction: float, timestep: float) -> mujoco.MjSpec:
         bodies[link.name] = _add_link(above, link, friction)
     for joint in (link.joint for link in hand.spec.tree.links if link.joint):
         if joint.mimic:
-            driver, gear, offset = joint.mimic
+            driver, coefficients = joint.mimic
             equality = spec.add_equality(type=mujoco.mjtEq.mjEQ_JOINT, name1=joint.name, name2=driver)
-            equality.data[:2] = offset, gear
+            equality.data[:5] = np.pad(coefficients, (0, 5 - len(coefficients)))
     return spec
 
 
@@ -174,8 +174,8 @@ def joint_values(hand: Hand, joints: Array) -> Array:
         (..., joints of the model), radians, in the order of `qpos`; servos drive only those of `hand.joint_names`.
     """
     moving = [link.joint for link in hand.spec.tree.links if link.joint]
-    drivers = [joint.mimic or (joint.name, 1.0, 0.0) for joint in moving]
-    columns = [gear * joints[..., hand.joint_names.index(name)] + offset for name, gear, offset in drivers]
+    drivers = map(hand.spec.tree.drive, moving)
+    columns = [value(joints[..., hand.joint_names.index(name)]) for name, value in drivers]
     return np.stack(columns, axis=-1)
 
 

@@ -29,6 +29,8 @@ HAND = 0.02, 1.0
 """metres, likewise for a hand at rest."""
 LIMIT = 7.0
 """radians: no joint turns by more than a full turn."""
+STIFF = 0.1
+"""radians: some joint of every hand turns by more."""
 UNITS = {"millimetres": 0.001, "centimetres": 0.01}
 """Metres per unit."""
 
@@ -179,6 +181,12 @@ def doubt_hand(hand: Hand) -> list[str]:
                 f"implausible: joint {joint.name} turns from {span} rad; did you mean degrees ({turned} rad)? Limits "
                 'are in radians, except in an MJCF with angle="degree"'
             )
+    ends = [abs(end) for j in hand.spec.tree.joints if not (j.slide or j.ball) for end in (j.lower, j.upper)]
+    if ends and max(ends) < STIFF:
+        notes.append(
+            f"implausible: no joint turns beyond {max(ends):.2g} rad; did you mean radians "
+            f'({np.rad2deg(max(ends)):.2f} rad)? An MJCF is in degrees unless it says <compiler angle="radian"/>'
+        )
     return notes or _whole_size(hand)
 
 

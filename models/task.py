@@ -1,7 +1,5 @@
 """Base class of all tasks: optimiser, facts stored in a checkpoint, rows of a test."""
 
-from __future__ import annotations
-
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -40,9 +38,7 @@ Data = TypeVar("Data", bound=L.LightningDataModule)
 def draw_generator(seed: int, name: str) -> torch.Generator:
     """Generator for a clip, grasp or scene of a validation or test, independent of batch and process.
 
-    Args:
-        seed: seed of the evaluation.
-        name: name of the clip, grasp or scene, unique in its data set.
+    `seed`: seed of the evaluation; `name`: name of the clip, grasp or scene, unique in its data set.
     """
     words = np.frombuffer(hashlib.sha256(name.encode()).digest(), np.uint32)
     return batch_generator(seed, *words.tolist())
@@ -83,8 +79,7 @@ class Task(L.LightningModule, Generic[Network, Data]):
         results: rows of the last test; `row_keys` tell them apart.
         rollouts: motions of the last test by clip, those of this process; none where `supports_rollouts` is False.
 
-    Raises:
-        ValueError: a network with parameters without `optimizer`.
+    Raises ValueError: a network with parameters without `optimizer`.
     """
 
     datamodule_type: type[Data]
@@ -128,11 +123,7 @@ class Task(L.LightningModule, Generic[Network, Data]):
         return self.accept(self.trainer.datamodule)  # type: ignore[attr-defined]
 
     def accept(self, data: Any) -> Data:
-        """The data module, where it is one that the task is for.
-
-        Raises:
-            WrongData: a data module of another kind.
-        """
+        """The data module, where it is one that the task is for. Raises WrongData: a data module of another kind."""
         if not isinstance(data, self.datamodule_type):
             raise WrongData(self.datamodule_type, self.method, data)
         return data
@@ -146,26 +137,15 @@ class Task(L.LightningModule, Generic[Network, Data]):
         return None
 
     def load_contact_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Fills the contact predictor inside with trained weights.
-
-        Raises:
-            ValueError: there is none.
-        """
+        """Fills the contact predictor inside with trained weights. Raises ValueError: there is none."""
         raise ValueError(f"weights: expected a model with a contact predictor, {self.method!r} has none")
 
     def load_published(self, official_weights: str | Path, with_contact: bool = True) -> Report:
         """Fills the network with the weights of a file that the published training wrote.
 
-        Args:
-            official_weights: the file, as downloaded.
-            with_contact: load the contact predictor in a file of the cVAE too, where the network has one.
-
-        Returns:
-            What was loaded and what was left out.
-
-        Raises:
-            ValueError: the network has no published layout.
-            CheckpointError: a file that is not one of this network; nothing was loaded.
+        `official_weights`: the file, as downloaded; `with_contact`: load the contact predictor in a file of the cVAE
+        too, where the network has one. Returns what was loaded and what was left out. Raises ValueError: the network
+        has no published layout; CheckpointError: a file that is not one of this network; nothing was loaded.
         """
         return self._published_loader()(official_weights)
 
@@ -189,8 +169,7 @@ class Task(L.LightningModule, Generic[Network, Data]):
     def setup(self, stage: str) -> None:
         """Computes statistics of the training data, unless they came from a checkpoint.
 
-        Raises:
-            ValueError: an unsupported precision.
+        Raises ValueError: an unsupported precision.
         """
         take_over_precision(self.trainer)
         self.data_facts = self.facts()
@@ -211,8 +190,7 @@ class Task(L.LightningModule, Generic[Network, Data]):
     def on_train_start(self) -> None:
         """Warns if the training is too short.
 
-        Raises:
-            ValueError: the last epoch is not validated, or a resumed training began with another length.
+        Raises ValueError: the last epoch is not validated, or a resumed training began with another length.
         """
         if self.make_scheduler is not None or self.weights_at(1.0):
             pace.refuse_other_length(self._resumed_steps, pace.total_steps(self.trainer))
@@ -290,9 +268,8 @@ class Task(L.LightningModule, Generic[Network, Data]):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses weights that do not match this run.
 
-        Raises:
-            ValueError: the checkpoint was not made by dexzoo, is of another hand or joint order, or a training would be
-                resumed on different data.
+        Raises ValueError: the checkpoint was not made by dexzoo, is of another hand or joint order, or a training would
+        be resumed on different data.
         """
         facts = facts_in(checkpoint, self.hand)
         self._resumed_steps = facts.get("planned_steps") if self._fitting else None

@@ -19,8 +19,7 @@ from .grasps import ObjectGrasps
 from .objects import object_mesh, object_names
 from .reaches import Reaches, ReachSettings, acceptable, plan_reaches
 
-MOTION_VERSION = 1
-"""Incremented whenever the same seed would give other clips."""
+MOTION_VERSION = 1  # Incremented whenever the same seed would give other clips
 
 _ATTEMPTS_AT_ONCE = 96
 _MAX_ROUNDS = 40
@@ -28,28 +27,18 @@ _MAX_ROUNDS = 40
 
 @dataclass(frozen=True)
 class ObjectClips:
-    """Clips of one object, concatenated.
+    """Clips of one object, concatenated."""
 
-    Attributes:
-        pose: HandPose (F,), world frame.
-        length: (C,), int64, frames of each clip.
-        grasp: (C,), int64, index of the grasp that ends each clip.
-        rotation: (C, 3, 3), world_from_object.
-        attempts: clips sampled to get these.
-    """
-
-    pose: HandPose
-    length: Tensor
-    grasp: Tensor
-    rotation: Tensor
-    attempts: int
+    pose: HandPose  # HandPose (F,), world frame
+    length: Tensor  # (C,), int64, frames of each clip
+    grasp: Tensor  # (C,), int64, index of the grasp that ends each clip
+    rotation: Tensor  # (C, 3, 3), world_from_object
+    attempts: int  # clips sampled to get these
 
 
 def object_clips(hand: Hand, grasps: ObjectGrasps, count: int, seed: int, settings: ReachSettings) -> ObjectClips:
-    """`count` clips of one object, from the cache or newly made; the same for the same arguments.
-
-    Raises:
-        DataError: too few of the grasps are reachable.
+    """`count` clips of one object, from the cache or newly made; the same for the same arguments. Raises DataError if
+    too few of the grasps are reachable.
     """
     vectors = grasps.pose.to_vector().numpy()
     key = content_key(MOTION_VERSION, hand.name, grasps.object, vectors.tobytes(), count, seed, settings)
@@ -81,11 +70,7 @@ def make_clips(hand: Hand, grasps: ObjectGrasps, count: int, seed: int, settings
 
 
 def object_file(name: str) -> Path:
-    """File of a demo object's mesh (STL, metres) in the cache, written if absent.
-
-    Raises:
-        DataError: the cache can't be written.
-    """
+    """File of a demo object's mesh (STL, metres) in the cache, written if absent."""
     mesh = object_mesh(name)
     path = cache_dir() / "demo_objects" / content_key(mesh.vertices.tobytes(), mesh.faces.tobytes()) / f"{name}.stl"
     if not path.exists():

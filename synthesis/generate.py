@@ -32,20 +32,13 @@ def generate(
     steps: int = 300,
     objects: Sequence[str] | None = None,
 ) -> Path:
-    """Finds grasps of the demo objects and writes them to `out/grasps.npz`.
+    """Finds grasps of the demo objects and writes them to `out/grasps.npz`, the path that it returns.
 
     Restarted with the same settings after an interruption, it continues with the first unfinished object.
 
-    Args:
-        out: folder; created if absent.
-        hand: name of a hand or path of its YAML.
-        seeds: the grasps of each object are divided among them.
-        per_object: number of grasps of each object.
-        steps: annealing steps.
-        objects: names; all by default.
-
-    Returns:
-        The file written.
+    Args: out: folder; created if absent. hand: name of a hand or path of its YAML. seeds: the grasps of each object are
+    divided among them. per_object: number of grasps of each object. steps: annealing steps. objects: names; all by
+    default.
     """
     body, names = load_hand(hand), tuple(objects or object_names())
     share = -(-per_object // len(seeds))

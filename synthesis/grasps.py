@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,41 +15,26 @@ from ..files.errors import BadFile, DataError
 from ..hands.hand import Hand
 from ..hands.pose import HandPose
 
-GENERATOR_VERSION = 1
-"""Incremented whenever the same seed would give other grasps."""
+GENERATOR_VERSION = 1  # Incremented whenever the same seed would give other grasps
 SHIPPED = Path(__file__).with_name("grasps.npz")
 
-MAX_PENETRATION = 0.003
-"""metres, largest penetration of a kept grasp."""
-MAX_OVERLAP = 0.004
-"""metres, largest self-penetration of a kept grasp."""
-STAND = 0.03
-"""metres; the object stands on a stand of this height, so a hand may be that far below its base."""
+MAX_PENETRATION = 0.003  # metres, largest penetration of a kept grasp
+MAX_OVERLAP = 0.004  # metres, largest self-penetration of a kept grasp
+STAND = 0.03  # metres; the object stands on a stand of this height, so a hand may be that far below its base
 
 
 @dataclass(frozen=True)
 class ObjectGrasps:
-    """Validated grasps of one object.
+    """Validated grasps of one object."""
 
-    Attributes:
-        object: name of the demo object.
-        pose: HandPose (G,), object frame.
-        six_directions: (G, 6), bool; held by a rigid hand against 1 g along +x, -x, +y, -y, +z, -z of the object.
-        penetration: (G,), metres, deepest point of hand in object or object in hand.
-        seed: (G,), int64, of the run that found each grasp.
-        pieces: corners of convex pieces of the object, each (n, 3), metres.
-        attempts: optimised poses that were tested to find these.
-        mesh: `mesh_hash` of the object on which they were found.
-    """
-
-    object: str
-    pose: HandPose
-    six_directions: NDArray[np.bool_]
-    penetration: NDArray[np.float32]
-    seed: NDArray[np.int64]
-    pieces: tuple[NDArray[np.float32], ...]
-    attempts: int
-    mesh: str
+    object: str  # name of the demo object
+    pose: HandPose  # HandPose (G,), object frame
+    six_directions: NDArray[np.bool_]  # (G, 6); held by a rigid hand against 1 g along +x, -x, +y, -y, +z, -z
+    penetration: NDArray[np.float32]  # (G,), metres, deepest point of hand in object or object in hand
+    seed: NDArray[np.int64]  # (G,), int64, of the run that found each grasp
+    pieces: tuple[NDArray[np.float32], ...]  # corners of convex pieces of the object, each (n, 3), metres
+    attempts: int  # optimised poses that were tested to find these
+    mesh: str  # `mesh_hash` of the object on which they were found
 
 
 # -------------------------------------------------------------------------------------------------------------- files
@@ -79,15 +64,9 @@ def save_grasps(path: Path, grasps: Sequence[ObjectGrasps], joint_names: Sequenc
 
 
 def load_grasps(path: Path = SHIPPED, hand: Hand | None = None) -> dict[str, ObjectGrasps]:
-    """Reads grasps by object.
+    """Reads grasps by object from a file of `save_grasps`; by default from the shipped one, for the hand `shadow`.
 
-    Args:
-        path: a file written by `save_grasps`; by default the shipped one, for the hand `shadow`.
-        hand: if given, the file must be for this hand and its joint order.
-
-    Raises:
-        BadFile: not a file of `save_grasps`.
-        DataError: the grasps are of another hand.
+    Raises BadFile for another kind of file, DataError if the grasps are not for `hand`, if given, and its joint order.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -107,9 +86,7 @@ def _object_grasps(arrays: dict[str, NDArray], name: str) -> ObjectGrasps:
     return ObjectGrasps(
         object=name,
         pose=HandPose.from_vector(torch.from_numpy(arrays[f"{name}/pose"]), str(arrays["hand"])),
-        six_directions=arrays[f"{name}/six_directions"],
-        penetration=arrays[f"{name}/penetration"],
-        seed=arrays[f"{name}/seed"],
+        **{key: arrays[f"{name}/{key}"] for key in ("six_directions", "penetration", "seed")},
         pieces=tuple(np.split(arrays[f"{name}/pieces"], np.cumsum(sizes)[:-1])),
         attempts=int(arrays[f"{name}/attempts"]),
         mesh=str(arrays[f"{name}/mesh"]),
@@ -120,20 +97,17 @@ def _check_hand(path: Path, found: str, joints: list[str], hand: Hand) -> None:
     if found != hand.name or joints != list(hand.joint_names):
         raise DataError(
             f"demo grasps in {path}: expected grasps of hand {hand.name!r}, found {found!r}; make your own with\n"
-            f"  dexzoo synthesise --hand {hand.name} --out DIR\n"
+            f"  dexzoo synthesise --hand {hand.handle} --out DIR\n"
             f"and set grasps=DIR/grasps.npz"
         )
 
 
 def join_grasps(parts: Sequence[ObjectGrasps]) -> ObjectGrasps:
     """Joins the grasps of one object from several runs."""
-    return ObjectGrasps(
-        object=parts[0].object,
+    arrays = ("six_directions", "penetration", "seed")
+    return replace(
+        parts[0],
         pose=HandPose.cat([p.pose for p in parts]),
-        six_directions=np.concatenate([p.six_directions for p in parts]),
-        penetration=np.concatenate([p.penetration for p in parts]),
-        seed=np.concatenate([p.seed for p in parts]),
-        pieces=parts[0].pieces,
         attempts=sum(p.attempts for p in parts),
-        mesh=parts[0].mesh,
+        **{name: np.concatenate([getattr(p, name) for p in parts]) for name in arrays},
     )

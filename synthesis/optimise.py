@@ -51,8 +51,7 @@ class Schedule:
     """length of a normalised gradient step: metres and (times `angle`) radians."""
     angle: float = 3.0
     temperature: tuple[float, float] = (2.0, 0.02)
-    switch: float = 0.3
-    """probability that a contact moves to another candidate in a step."""
+    switch: float = 0.3  # probability that a contact moves to another candidate in a step
     contacts: int = 4
     object_points: int = 192
     table: float = -0.03
@@ -60,14 +59,8 @@ class Schedule:
 
 
 class GraspEnergy:
-    """The energy of grasps of one object; see `losses.energies` for its terms.
-
-    Args:
-        hand: the hand.
-        mesh: the object, metres, z up.
-        grid: its signed distance.
-        weights: of the terms.
-        schedule: gives the number of object points and the height of the table.
+    """The energy of a hand's grasps of one object, a mesh in metres, z up, with its signed distance; see
+    `losses.energies` for the terms. The schedule gives the number of object points and the height of the table.
     """
 
     def __init__(
@@ -161,21 +154,12 @@ def optimise_grasps(
     schedule: Schedule | None = None,
     on_step: Callable[[], object] = lambda: None,
 ) -> tuple[HandPose, Tensor]:
-    """Minimises the energy of `count` grasps in parallel.
+    """Minimises the energy of `count` grasps in parallel: HandPose (count,), joints within limits, object frame; and
+    energies.
 
-    Args:
-        hand: the hand, float32.
-        mesh: the object, metres, z up, resting on z = 0.
-        grid: its signed distance.
-        count: grasps.
-        steps: annealing steps; 200 to 400 are sensible.
-        generator: the only source of randomness.
-        weights: of the terms.
-        schedule: of the annealing.
-        on_step: called after each step.
-
-    Returns:
-        HandPose (count,), joints within limits, object frame; energies (count,).
+    Args: hand: the hand, float32. mesh: the object, metres, z up, resting on z = 0. grid: its signed distance. count:
+    grasps. steps: annealing steps; 200 to 400 are sensible. generator: the only source of randomness. weights,
+    schedule: of the terms, and of the annealing; None for the defaults. on_step: called after each step.
     """
     schedule = schedule or Schedule()
     energy = GraspEnergy(hand, mesh, grid, weights or Weights(), schedule)

@@ -29,59 +29,37 @@ MIN_FRAMES = 35
 class ReachSettings:
     """Ranges from which clips are sampled: (low, high) of a uniform, or a standard deviation. SI units."""
 
-    distance: tuple[float, float] = (0.25, 0.5)
-    """metres from the start of the wrist to the grasp."""
+    distance: tuple[float, float] = (0.25, 0.5)  # metres from the start of the wrist to the grasp
     person_spread: float = 0.4
     """radians, standard deviation of the angle between the forearm's horizontal direction and the person."""
-    wrist_turn: tuple[float, float] = (0.35, 0.52)
-    """radians by which the start differs from the grasp in orientation."""
+    wrist_turn: tuple[float, float] = (0.35, 0.52)  # radians by which the start differs from the grasp in orientation
     curl: tuple[float, float] = (1.3, 2.0)
     """factor on the flexion of the hand's rest posture, so that it is still closed enough to open on the way."""
-    joint_noise: float = 0.08
-    """radians, standard deviation of the fingers at rest."""
-    bulge: tuple[float, float] = (0.055, 0.075)
-    """metres by which the path is raised, per 0.4 m of distance."""
-    sideways: float = 0.02
-    """metres, largest lateral offset of the path."""
+    joint_noise: float = 0.08  # radians, standard deviation of the fingers at rest
+    bulge: tuple[float, float] = (0.055, 0.075)  # metres by which the path is raised, per 0.4 m of distance
+    sideways: float = 0.02  # metres, largest lateral offset of the path
     retreat: tuple[float, float] = (0.06, 0.09)
     """metres from the grasp to the last control point, along the back of the hand."""
-    skew: tuple[float, float] = (0.95, 1.05)
-    """exponent on the time of the transport."""
-    turn_done: tuple[float, float] = (0.75, 0.95)
-    """share of the transport after which the orientation is final."""
-    peak: tuple[float, float] = (0.60, 0.70)
-    """share of the transport at which the fingers are most open."""
-    lag: float = 0.05
-    """share of the transport, largest delay of a finger."""
-    closing: tuple[float, float] = (0.12, 0.30)
-    """seconds between arrival and closed fingers."""
-    pace: float = 0.08
-    """standard deviation of the logarithm of the duration."""
-    onset: tuple[int, int] = (0, 1)
-    """still frames at the start; an inclusive range."""
-    hold: tuple[int, int] = (2, 4)
-    """still frames at the end; an inclusive range."""
-    flexion: float = 0.35
-    """factor on the flexion of the grasp when the hand is most open."""
-    spread: float = 0.12
-    """radians by which fingers spread when the hand is most open."""
+    skew: tuple[float, float] = (0.95, 1.05)  # exponent on the time of the transport
+    turn_done: tuple[float, float] = (0.75, 0.95)  # share of the transport after which the orientation is final
+    peak: tuple[float, float] = (0.60, 0.70)  # share of the transport at which the fingers are most open
+    lag: float = 0.05  # share of the transport, largest delay of a finger
+    closing: tuple[float, float] = (0.12, 0.30)  # seconds between arrival and closed fingers
+    pace: float = 0.08  # standard deviation of the logarithm of the duration
+    onset: tuple[int, int] = (0, 1)  # still frames at the start; an inclusive range
+    hold: tuple[int, int] = (2, 4)  # still frames at the end; an inclusive range
+    flexion: float = 0.35  # factor on the flexion of the grasp when the hand is most open
+    spread: float = 0.12  # radians by which fingers spread when the hand is most open
 
 
 @dataclass(frozen=True)
 class Reaches:
-    """A batch of clips, padded at the end with the last frame.
+    """A batch of clips, padded at the end with the last frame."""
 
-    Attributes:
-        pose: HandPose (B, T), world frame, person at -y.
-        length: (B,), int64, frames of each clip.
-        grasp: (B,), int64, index of the grasp that ends the clip.
-        rotation: (B, 3, 3), world_from_object: a turn about z.
-    """
-
-    pose: HandPose
-    length: Tensor
-    grasp: Tensor
-    rotation: Tensor
+    pose: HandPose  # HandPose (B, T), world frame, person at -y
+    length: Tensor  # (B,), int64, frames of each clip
+    grasp: Tensor  # (B,), int64, index of the grasp that ends the clip
+    rotation: Tensor  # (B, 3, 3), world_from_object: a turn about z
 
     def __getitem__(self, index: Tensor) -> Reaches:
         return Reaches(self.pose[index], self.length[index], self.grasp[index], self.rotation[index])
@@ -96,18 +74,11 @@ def minimum_jerk(time: Tensor) -> Tensor:
 def plan_reaches(
     hand: Hand, grasps: HandPose, size: float, count: int, generator: torch.Generator, settings: ReachSettings
 ) -> Reaches:
-    """Samples clips that end at random grasps; collisions are not checked here, see `acceptable`.
+    """Samples `count` clips, of at most MAX_FRAMES frames at FPS, that end at random grasps; `acceptable` checks
+    collisions.
 
-    Args:
-        hand: the hand of the grasps.
-        grasps: HandPose (G,), object frame, z up.
-        size: metres, width of the object in Fitts' law.
-        count: clips to sample.
-        generator: the only source of randomness.
-        settings: ranges.
-
-    Returns:
-        `count` clips of at most MAX_FRAMES frames at FPS.
+    `grasps` is a HandPose (G,), object frame, z up, `size` the width of the object in Fitts' law, metres; the generator
+    is the only source of randomness.
     """
     draw = _Draw(generator, count)
     chosen = draw.integer((0, len(grasps.translation) - 1))
@@ -136,18 +107,10 @@ def acceptable(
 ) -> Tensor:
     """Whether a careful person could have made each clip; bool (B,).
 
-    A clip fails if, in any checked frame, the hand is more than `depth` deeper in the object than the grasp is,
-    overlaps itself by more than `overlap`, goes further below the table than the grasp does, or its forearm comes
-    nearer than `forearm` to the object, that is, reaches over it. Clips outside MIN_FRAMES..MAX_FRAMES fail too.
-
-    Args:
-        hand: the hand of the clips.
-        reaches: clips.
-        grid: signed distance of the object, object frame.
-        every: check every n-th frame.
-        depth: metres.
-        overlap: metres.
-        forearm: metres.
+    A clip fails if, in any checked frame, every n-th, the hand is more than `depth` deeper in the object than the grasp
+    is, overlaps itself by more than `overlap`, goes further below the table than the grasp does, or its forearm comes
+    nearer than `forearm` to the object, that is, reaches over it; all in metres. Clips outside MIN_FRAMES..MAX_FRAMES
+    fail too.
     """
     frames = torch.arange(0, MAX_FRAMES, every)
     pose = HandPose.cat([reaches.pose[:, frames], reaches.pose[:, -1:]], dim=1)
@@ -190,19 +153,12 @@ class _Draw:
 
 @dataclass(frozen=True)
 class _Clock:
-    """Timing of each clip.
+    """Timing of each clip."""
 
-    Attributes:
-        transport: (B, T), time since the onset over the duration of the transport; > 1 after arrival.
-        closed: (B,), likewise, the time at which the fingers are closed.
-        turn_done: (B, 1), likewise for the orientation.
-        length: (B,), int64, frames.
-    """
-
-    transport: Tensor
-    closed: Tensor
-    turn_done: Tensor
-    length: Tensor
+    transport: Tensor  # (B, T), time since the onset over the duration of the transport; > 1 after arrival
+    closed: Tensor  # (B,), likewise, the time at which the fingers are closed
+    turn_done: Tensor  # (B, 1), likewise for the orientation
+    length: Tensor  # (B,), int64, frames
 
     @staticmethod
     def draw(start: HandPose, goal: HandPose, size: float, draw: _Draw, settings: ReachSettings) -> _Clock:

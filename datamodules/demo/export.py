@@ -18,17 +18,10 @@ from ...synthesis.objects import object_mesh, object_names
 
 
 def export(out: Path, objects: Sequence[str] | None = None) -> tuple[Path, Path]:
-    """Writes `out/grasps.npz` (format `dexzoo`, hand `shadow`) and `out/meshes/<object>.obj`, in metres.
+    """Writes `out/grasps.npz` (format `dexzoo`, hand `shadow`) and `out/meshes/<object>.obj`, in metres; returns both
+    paths.
 
-    Args:
-        out: folder; created if absent.
-        objects: names; all by default.
-
-    Returns:
-        The grasp file and the folder of meshes.
-
-    Raises:
-        UnknownName: unknown object.
+    `objects` are all by default; raises UnknownName for an unknown one.
     """
     names = tuple(objects or object_names())
     for name in names:

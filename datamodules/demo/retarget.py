@@ -19,18 +19,10 @@ _STEPS, _RATE = 120, 0.05
 
 
 def to_mano(shadow: Hand, mano: ManoHand, pose: HandPose) -> HandPose:
-    """Fits the posture of the Shadow hand on a MANO hand, frame by frame.
+    """Fits the posture of the Shadow hand on a MANO hand, frame by frame; HandPose (F,) of each, world frame.
 
     Least squares over 15 finger joints, 5 fingertips and the wrist, tips weighted threefold. Fingers bend about +z and
     spread about y at the first joint only, and the thumb's first joint is free, as in human hands.
-
-    Args:
-        shadow: the hand `shadow`.
-        mano: a hand with MANO's joints.
-        pose: HandPose (F,) of `shadow`, world.
-
-    Returns:
-        HandPose (F,) of `mano`, world.
     """
     target = _targets(shadow, mano, pose)
     basis = _basis()

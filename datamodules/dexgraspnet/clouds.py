@@ -10,22 +10,21 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...files.cache import Arrays, cache_dir, cached, content_key, write_whole
+from ...files.cache import Arrays, cache_dir, cached, content_key
 from ...files.errors import BadFile
+from ...files.unpickle import as_bad_file
 from ...geometry.meshes import MeshError
 from ...geometry.progress import tracked, working
-from ...geometry.sampling import farthest_point_sampling, sample_surface
 from ...grasps.asset import ObjectAsset
-from .index import mapped, signature
+from ..clouds import spread_points
+from .index import logged, mapped, noted, signature
 
-_CANDIDATES = 8
-"""Surface points sampled for each point kept."""
 _KIND = "solid_clouds-1"
 _WORTH, _MOST = 100, 8
 """Number of clouds from which on extra processes, which take seconds to start, are faster; and how many to start."""
@@ -35,57 +34,30 @@ _log = logging.getLogger(__name__)
 
 
 def solid_cloud(mesh: Path, n: int) -> NDArray[np.float32]:
-    """(n, 3), spread evenly over the outer surface, frame and unit of the mesh; cached.
-
-    Raises:
-        BadFile: the mesh cannot be read, or bounds no solid.
+    """(n, 3), spread evenly over the outer surface, frame and unit of the mesh; cached. Raises BadFile if the mesh
+    cannot be read, or bounds no solid.
     """
 
-    def make() -> Arrays:
-        solid = ObjectAsset.from_file(mesh).solid
-        points, _, _ = sample_surface(solid.vertices, solid.faces, _CANDIDATES * n)
-        picked = farthest_point_sampling(torch.from_numpy(points)[None], n)[0].numpy()
-        return {"points": points[picked].astype(np.float32)}
-
-    try:
-        return cached(_KIND, _key(mesh, n), make)["points"]
-    except (MeshError, OSError) as error:
-        raise BadFile(mesh, "the mesh of an object", str(error).removeprefix(f"{mesh}").lstrip(":, ")) from error
+    with as_bad_file(mesh, "the mesh of an object", MeshError, OSError):
+        return cached(_KIND, _key(mesh, n), lambda: spread_points(ObjectAsset.from_file(mesh).solid, n))["points"]
 
 
 def solid_clouds(
     meshes: Sequence[Path | None], n: int, on_bad: str = "raise", workers: int | None = None
 ) -> tuple[NDArray[np.float32], dict[int, str]]:
-    """Clouds of all objects, in one memory-mapped file.
+    """Clouds (K, n, 3) of all objects, unit of the meshes, in one memory-mapped file; the messages of bad meshes by
+    index.
 
     Sampling a cloud takes a quarter of a second; many are sampled in several processes. Each is cached separately, so
-    that an interrupted run continues where it stopped.
+    that an interrupted run continues where it stopped. Objects without a mesh, and with `on_bad="skip"` those with a
+    bad one, get a cloud of NaN; with "raise" a bad one raises BadFile.
 
-    Args:
-        meshes: of K objects; objects without a mesh get a cloud of NaN.
-        n: points in each cloud.
-        on_bad: "raise" or "skip", with which a bad mesh gets a cloud of NaN.
-        workers: processes for clouds that are not cached. By default only this one if there are few, otherwise one per
-            core, up to eight; each takes 0.4 GB.
-
-    Returns:
-        (K, n, 3), unit of the meshes; the messages of bad meshes by index.
-
-    Raises:
-        BadFile: with `on_bad="raise"`.
+    Args: meshes: of K objects. n: points in each cloud. on_bad: "raise" or "skip". workers: processes for clouds that
+    are not cached. By default only this one if there are few, otherwise one per core, up to eight; each takes 0.4 GB.
     """
     key = content_key(n, on_bad, [mesh is None for mesh in meshes], signature([m for m in meshes if m]))
-    path = cache_dir() / _KIND / f"{key}-all.npy"
-
-    def make() -> Arrays:
-        whole, bad = _read_all(meshes, n, on_bad, workers)
-        write_whole(path, lambda file: np.save(file, whole))
-        return {"bad": np.array(list(bad), dtype=np.int64), "messages": np.array(list(bad.values()), dtype=np.str_)}
-
-    entry = cached(_KIND, f"{key}-all", make)
-    for message in entry["messages"].tolist():
-        _log.warning("left out: %s", message)
-    return mapped(path, make), dict(zip(entry["bad"].tolist(), entry["messages"].tolist(), strict=True))
+    whole, entry = mapped(_KIND, f"{key}-all", lambda: _read_all(meshes, n, on_bad, workers))
+    return whole, logged(entry)
 
 
 def work(n: int) -> None:
@@ -101,7 +73,7 @@ def work(n: int) -> None:
 
 def _read_all(
     meshes: Sequence[Path | None], n: int, on_bad: str, workers: int | None
-) -> tuple[NDArray[np.float32], dict[int, str]]:
+) -> tuple[NDArray[np.float32], Arrays]:
     whole, bad = np.full((len(meshes), n, 3), np.nan, np.float32), {}
     new = _new([mesh for mesh in meshes if mesh], n)
     if workers is None:
@@ -117,7 +89,7 @@ def _read_all(
             if on_bad == "raise":
                 raise
             bad[k] = str(error)
-    return whole, bad
+    return whole, noted(bad)
 
 
 def _new(meshes: Sequence[Path], n: int) -> list[Path]:
@@ -130,32 +102,29 @@ def _new(meshes: Sequence[Path], n: int) -> list[Path]:
 
 
 def _draw(meshes: Sequence[Path], n: int, workers: int, done: Callable[[], object]) -> None:
-    """Samples clouds into the cache in other processes.
+    """Samples clouds into the cache in other processes; if one ends early, the caller samples its clouds.
 
     They are separate programs instead of `multiprocessing`, which would run a user's script again in each if it lacks
-    the guard `if __name__ == "__main__"`, or fork a process with threads. If one ends early, the caller samples its
-    clouds.
+    the guard `if __name__ == "__main__"`, or fork a process with threads.
     """
-    todo: SimpleQueue[Path] = SimpleQueue()
-    for mesh in meshes:
+    todo: SimpleQueue[Path | None] = SimpleQueue()
+    for mesh in (*meshes, *[None] * workers):
         todo.put(mesh)
 
     def feed(_: int) -> None:
         command = [sys.executable, "-c", _WORKER.format(n=n)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdin
-            assert process.stdout
-            while True:
-                try:
-                    mesh = todo.get_nowait()
-                    process.stdin.write(json.dumps(str(mesh)) + "\n")
-                    process.stdin.flush()
-                except (Empty, BrokenPipeError):
-                    break
-                if not process.stdout.readline():
-                    _log.warning("object clouds: a process ended early; its clouds are sampled in this one")
-                    break
-                done()
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            with process:
+                assert process.stdin
+                assert process.stdout
+                while (mesh := todo.get()) is not None:
+                    print(json.dumps(str(mesh)), file=process.stdin, flush=True)
+                    if not process.stdout.readline():
+                        raise BrokenPipeError
+                    done()
+        except BrokenPipeError:
+            _log.warning("object clouds: a process ended early; its clouds are sampled in this one")
 
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(feed, range(workers)))

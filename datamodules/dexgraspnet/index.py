@@ -9,7 +9,7 @@ restores the mtime. If it changed, the bytes are hashed again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ...files.cache import Arrays, cache_dir, cached, content_key, write_whole
 from ...files.errors import BadFile, DataError
-from ...files.unpickle import PickleFileError, UnsafePickleError
+from ...files.unpickle import as_bad_file
 from ...geometry.progress import tracked
 from ...grasps.grasp_set import GraspFileError, GraspSet
 from ...hands.hand import Hand
@@ -33,13 +33,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Source:
-    """Files of one object.
-
-    Attributes:
-        name: name of the object.
-        files: files of its grasps.
-        mesh: its mesh, or None.
-    """
+    """Files of one object: its name, the files of its grasps, and its mesh, or None."""
 
     name: str
     files: tuple[Path, ...]
@@ -48,62 +42,36 @@ class Source:
 
 @dataclass(frozen=True)
 class Index:
-    """Grasps of K objects, grouped by object; see `GraspStore`.
+    """Grasps of K objects, grouped by object; see `GraspStore`."""
 
-    Attributes:
-        numbers: (n, W), float32, memory-mapped, see `grasp_store.pack`.
-        rows: (n,), int64.
-        object: (n,), int64, index of the source.
-        flags: K tuples.
-        skipped: messages about everything that was skipped.
-    """
-
-    numbers: NDArray[np.float32]
-    rows: NDArray[np.int64]
-    object: NDArray[np.int64]
-    flags: tuple[tuple[str, ...], ...]
-    skipped: tuple[str, ...]
+    numbers: NDArray[np.float32]  # (n, W), float32, memory-mapped, see `grasp_store.pack`
+    rows: NDArray[np.int64]  # (n,), int64
+    object: NDArray[np.int64]  # (n,), int64, index of the source
+    flags: tuple[tuple[str, ...], ...]  # K tuples
+    skipped: tuple[str, ...]  # messages about everything that was skipped
 
 
 @dataclass(frozen=True)
 class Format:
-    """Functions that read the files of an object.
+    """Functions that read the files of an object."""
 
-    Attributes:
-        name: of the format, with its version.
-        read: reads the grasps of one object.
-        flags: gives the flags of an object from the bytes of its first file.
-    """
-
-    name: str
-    read: Callable[[Source, Hand], GraspSet]
-    flags: Callable[[bytes], tuple[str, ...]] = lambda _: ()
+    name: str  # of the format, with its version
+    read: Callable[[Source, Hand], GraspSet]  # reads the grasps of one object
+    flags: Callable[[bytes], tuple[str, ...]] = lambda _: ()  # of an object, from the bytes of its first file
 
 
 def open_index(sources: Sequence[Source], form: Format, hand: Hand, on_bad: str = "raise") -> Index:
     """Opens the grasps from the cache, reading those that are missing.
 
-    Args:
-        sources: files of the objects; names must be unique.
-        form: functions to read them.
-        hand: the hand of the grasps.
-        on_bad: "raise" stops at a bad file or grasp; "skip" skips, logs and counts it.
+    Args: sources: files of the objects; names must be unique. form: functions to read them. hand: the hand of the
+    grasps. on_bad: "raise" stops at a bad file or grasp with BadFile; "skip" skips, logs and counts it.
 
-    Raises:
-        BadFile: with `on_bad="raise"`.
-        UnsafePickleError: a file would execute code; raised in any case.
-        DataError: no grasp at all.
+    Raises: UnsafePickleError: a file would execute code; raised in any case. DataError: no grasp at all.
     """
     files = [file for source in sources for file in source.files]
     names = [(source.name, len(source.files)) for source in sources]
     key = content_key(form.name, hand.name, hand.joint_names, on_bad, names, signature(files))
-    path = cache_dir() / _INDEX / f"{key}-numbers.npy"
-
-    def make() -> Arrays:
-        return _make(sources, form, hand, on_bad, path)
-
-    entry = cached(_INDEX, key, make)
-    numbers = mapped(path, make)
+    numbers, entry = mapped(_INDEX, key, lambda: _make(sources, form, hand, on_bad))
     counts, skipped = entry["counts"], tuple(entry["skipped"].tolist())
     if skipped:
         _log.warning("left out: %d files or grasps of %d files; the first: %s", len(skipped), len(files), skipped[0])
@@ -119,26 +87,36 @@ def signature(files: Sequence[Path]) -> str:
     return content_key(stats)
 
 
-def mapped(path: Path, make: Callable[[], object]) -> NDArray:
-    """A memory-mapped .npy file of the cache, made again if missing or damaged."""
+def mapped(kind: str, key: str, make: Callable[[], tuple[NDArray, Arrays]]) -> tuple[NDArray, Arrays]:
+    """Like `cached`, with a large array, the first that `make` returns, in a memory-mapped file of its own."""
+    path = cache_dir() / kind / f"{key}.npy"
+
+    def both() -> Arrays:
+        large, others = make()
+        write_whole(path, lambda file: np.save(file, large))
+        return others
+
+    others = cached(kind, key, both)
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        make()
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.load(path, mmap_mode="r", allow_pickle=False), others
+    except (OSError, ValueError, EOFError):  # missing or damaged
+        both()
+        return np.load(path, mmap_mode="r", allow_pickle=False), others
 
 
-def readable(read: Callable[[], GraspSet], file: Path) -> GraspSet:
-    """Runs a reader of `grasps` and converts its errors to BadFile, except for files that would execute code."""
-    try:
-        return read()
-    except UnsafePickleError:
-        raise
-    except (GraspFileError, PickleFileError, OSError) as error:
-        raise BadFile(file, "grasps", str(error).removeprefix(f"{file}").lstrip(":, ")) from error
+def noted(bad: Mapping[int, str]) -> Arrays:
+    """Messages by index, as arrays for the cache."""
+    return {"bad": np.array(list(bad), dtype=np.int64), "messages": np.array(list(bad.values()), dtype=np.str_)}
 
 
-def _make(sources: Sequence[Source], form: Format, hand: Hand, on_bad: str, path: Path) -> Arrays:
+def logged(entry: Arrays) -> dict[int, str]:
+    """Logs the messages of `noted` and returns them."""
+    for message in entry["messages"].tolist():
+        _log.warning("left out: %s", message)
+    return dict(zip(entry["bad"].tolist(), entry["messages"].tolist(), strict=True))
+
+
+def _make(sources: Sequence[Source], form: Format, hand: Hand, on_bad: str) -> tuple[NDArray, Arrays]:
     blocks, skipped = [], []
     for source in tracked(sources, "reading grasps"):
         try:
@@ -151,8 +129,7 @@ def _make(sources: Sequence[Source], form: Format, hand: Hand, on_bad: str, path
             blocks.append({"rows": np.zeros(0, np.int64), "flags": np.array("")})
     kept = [block["numbers"] for block in blocks if len(block["rows"])]
     whole = np.concatenate(kept) if kept else np.zeros((0, 0), np.float32)
-    write_whole(path, lambda file: np.save(file, whole))
-    return {
+    return whole, {
         "counts": np.array([len(block["rows"]) for block in blocks]),
         "rows": np.concatenate([block["rows"] for block in blocks]),
         "flags": np.array([str(block["flags"]) for block in blocks], dtype=np.str_),
@@ -169,7 +146,8 @@ def _shard(source: Source, form: Format, hand: Hand) -> Arrays:
     key = content_key(form.name, hand.name, hand.joint_names, source.name, names, *data)
 
     def make() -> Arrays:
-        grasps = readable(lambda: form.read(source, hand), source.files[0])
+        with as_bad_file(source.files[0], "grasps", GraspFileError, OSError):
+            grasps = form.read(source, hand)
         return {"numbers": pack(grasps), "rows": grasps.rows.numpy(), "flags": np.array(" ".join(form.flags(data[0])))}
 
     return cached(_SHARDS, key, make)

@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...files.errors import UnknownName
+from ...files.errors import check_names
 from ...grasps.dexgraspnet import read_dexgraspnet
-from ...grasps.grasp_set import GraspSet
-from ...hands.hand import Hand
 from ...hands.load import load_hand
 from ..grasp_store import GraspObject, GraspStore
 from ..grasps import GraspDataModule, GraspParts
@@ -63,12 +61,7 @@ class GraspFolder(GraspDataModule):
         **options: Any,
     ) -> None:
         super().__init__(hand, **options)
-        for what, name, known in (
-            ("object_points", object_points, self.sources_of_points),
-            ("on_bad", on_bad, ("raise", "skip")),
-        ):
-            if name not in known:
-                raise UnknownName(what, name, known)
+        check_names(object_points=(object_points, self.sources_of_points), on_bad=(on_bad, ("raise", "skip")))
         self.root, self.split_by, self.split_seed = root, split, split_seed
         self.val_share, self.test_share = val_share, test_share
         self.object_points, self.on_bad = object_points, on_bad
@@ -87,10 +80,8 @@ class GraspFolder(GraspDataModule):
     def load(self) -> GraspStore:
         """Opens all grasps, from the cache if they were read before; `skipped` lists what was skipped.
 
-        Raises:
-            DatasetNotFound: no grasps under `root`.
-            BadFile: a bad file, grasp or mesh.
-            DataError: no grasp at all.
+        Raises DatasetNotFound without grasps under `root`, BadFile for a bad file, grasp or mesh, DataError without any
+        grasp.
         """
         sources, hand = self.tree.sources, load_hand(self.hand)
         index = open_index(sources, self.form, hand, self.on_bad)
@@ -112,11 +103,7 @@ class GraspFolder(GraspDataModule):
         )
 
     def split(self, store: GraspStore) -> GraspParts:
-        """Splits the grasps by object; see the argument `split`.
-
-        Raises:
-            BadFile: the lists cannot be used.
-        """
+        """Splits the grasps by object, see the argument `split`; raises BadFile if the lists cannot be used."""
         lists = self.tree.lists if self.split_by == "auto" else None if self.split_by == "hash" else self.split_by
         names = store.object_names
         if lists is None:
@@ -145,35 +132,24 @@ class GraspFolder(GraspDataModule):
         return GraspObject(source.name, source.mesh, (*flags, "demo_data") if self.is_demo else flags)
 
 
+def _flags(data: bytes) -> tuple[str, ...]:
+    """Flags from the file's bytes: only the generator writes energies, and a pickle spells each key once."""
+    return ("unvalidated",) if b"E_pen" in data or b"energy" in data else ()
+
+
 class DexGraspNet(GraspFolder):
     """Grasps of the Shadow hand, optimised and tested in simulation; each object in five sizes.
 
     The object of a grasp is its mesh times the grasp's scale. Joints may exceed their limits (20 to 56 % of the grasps
     do): nothing is clamped; use `Hand.clamp` if needed. Unvalidated output of the generator can be read as well, and is
-    flagged `unvalidated`.
-
-    Args:
-        root: folder with `dataset` and `meshdata`.
-        hand: "shadow", or the YAML of a hand with the same joints.
-        **options: see `GraspFolder`.
+    flagged `unvalidated`. `root` holds `dataset` and `meshdata`; `hand` is "shadow", or the YAML of a hand with the
+    same joints; see `GraspFolder` for the rest.
     """
 
     title = "DexGraspNet"
     dataset = "dexgraspnet"
-
-    def __init__(self, root: str | Path | None = None, hand: str = "shadow", **options: Any) -> None:
-        super().__init__(root, hand, **options)
-        self.form = Format("dexgraspnet-1", _read, _flags)
+    form = Format("dexgraspnet-1", lambda source, hand: read_dexgraspnet(source.files[0], hand), _flags)
 
     def find(self) -> GraspTree:
         """The files."""
         return find_dexgraspnet(self.root, self.object_points != "none")
-
-
-def _read(source: Source, hand: Hand) -> GraspSet:
-    return read_dexgraspnet(source.files[0], hand)
-
-
-def _flags(data: bytes) -> tuple[str, ...]:
-    """Flags from the file's bytes: only the generator writes energies, and a pickle spells each key once."""
-    return ("unvalidated",) if b"E_pen" in data or b"energy" in data else ()

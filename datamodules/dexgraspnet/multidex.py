@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,55 +13,57 @@ from ...grasps.meshes import find_mesh
 from ...grasps.packages import multidex_entries, pose_of_q
 from ...hands.hand import Hand
 from ...hands.load import load_hand
+from ..errors import DatasetNotFound, Release, holds
 from .index import Format, Source, signature
 from .module import GraspFolder
-from .tree import GraspTree, data_folder, holds, make_tree, not_found
+from .tree import GraspTree, make_tree
 
+RELEASE = Release(
+    dataset="MultiDex",
+    url="https://github.com/tengyu-liu/GenDexGrasp (MultiDex and the object meshes)",
+    licence="none stated by the publishers: ask them before you redistribute anything",
+    tree="""
+<root>/MultiDex/shadowhand/shadowhand.pt
+<root>/object/{contactdb,ycb}/<name>/<name>.stl
+""",
+    setting="root=/path/to/MultiDex, the folder that holds `MultiDex` and `object`",
+)
 _Entries = dict[str, tuple[list[int], Tensor]]
-
-
-class MultiDex(GraspFolder):
-    """Grasps of 58 objects (ContactDB, YCB) in metres, palm pose and joints converted from the robot's chain.
-
-    See `grasps.packages.pose_of_q` for what is inferred; each sample is flagged `assumed_forearm_root`.
-
-    Args:
-        root: folder with `MultiDex/shadowhand/shadowhand.pt` and `object`.
-        hand: "shadow", or another hand to which `shadow_e3m5` maps.
-        **options: see `GraspFolder`.
-    """
-
-    title = "MultiDex"
-    dataset = "multidex"
-
-    def __init__(self, root: str | Path | None = None, hand: str = "shadow", **options: Any) -> None:
-        super().__init__(root, hand, **options)
-        self.form = Format("multidex-1", _read, lambda _: ("assumed_forearm_root",))
-
-    def find(self) -> GraspTree:
-        """The files.
-
-        Raises:
-            DatasetNotFound: no grasps, or no folder of meshes.
-            BadFile: the grasps cannot be read.
-        """
-        base = data_folder("MultiDex", self.root)
-        places = [base / f for f in ("MultiDex/shadowhand", "shadowhand", "data/MultiDex/shadowhand", ".")]
-        file = next((p / "shadowhand.pt" for p in places if (p / "shadowhand.pt").is_file()), None)
-        if file is None:
-            raise not_found("MultiDex", base, f"searched for MultiDex/shadowhand/shadowhand.pt; {holds(base)}")
-        meshes = None
-        if self.object_points != "none":
-            meshes = next((p for p in (base / "object", base / "data" / "object") if p.is_dir()), None)
-            if meshes is None:
-                raise not_found("MultiDex", base, "no folder object; object_points='none' reads grasps without")
-        return make_tree(base, [(name, (file,)) for name in sorted(_entries(file))], None, meshes, _find_mesh)
 
 
 def _read(source: Source, hand: Hand) -> GraspSet:
     rows, q = _entries(source.files[0])[source.name]
     pose = load_hand("shadow_e3m5").convert(pose_of_q(q), hand)
     return GraspSet(source.name, pose, torch.ones(len(q), dtype=torch.float64), torch.tensor(rows), source.files)
+
+
+class MultiDex(GraspFolder):
+    """Grasps of 58 objects (ContactDB, YCB) in metres, palm pose and joints converted from the robot's chain.
+
+    See `grasps.packages.pose_of_q` for what is inferred; each sample is flagged `assumed_forearm_root`. `root` holds
+    `MultiDex/shadowhand/shadowhand.pt` and `object`; `hand` is "shadow", or another one to which `shadow_e3m5` maps;
+    see `GraspFolder` for the rest.
+    """
+
+    title = "MultiDex"
+    dataset = "multidex"
+    form = Format("multidex-1", _read, lambda _: ("assumed_forearm_root",))
+
+    def find(self) -> GraspTree:
+        """The files; raises DatasetNotFound without grasps or a folder of meshes, BadFile if the grasps cannot be
+        read.
+        """
+        base = RELEASE.folder(self.root)
+        places = [base / f for f in ("MultiDex/shadowhand", "shadowhand", "data/MultiDex/shadowhand", ".")]
+        file = next((p / "shadowhand.pt" for p in places if (p / "shadowhand.pt").is_file()), None)
+        if file is None:
+            raise DatasetNotFound(RELEASE, base, f"searched for MultiDex/shadowhand/shadowhand.pt; {holds(base)}")
+        meshes = None
+        if self.object_points != "none":
+            meshes = next((p for p in (base / "object", base / "data" / "object") if p.is_dir()), None)
+            if meshes is None:
+                raise DatasetNotFound(RELEASE, base, "no folder object; object_points='none' reads grasps without")
+        return make_tree(base, [(name, (file,)) for name in sorted(_entries(file))], None, meshes, _find_mesh)
 
 
 def _find_mesh(root: Path, name: str) -> Path:

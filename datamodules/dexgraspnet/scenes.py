@@ -2,43 +2,38 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...files.cache import Arrays, cache_dir, cached, content_key, write_whole
+from ...files.cache import Arrays, content_key
 from ...files.errors import BadFile
 from ...geometry.progress import tracked
-from .index import mapped
+from .index import logged, mapped, noted
 
 _KIND = "unidexgrasp_scenes-1"
 
 _Read = Callable[[str], tuple[NDArray[np.float64], NDArray[np.float32]]]
 
-_log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, eq=False)
 class TableTop:
-    """K resting poses of an object on the table.
+    """K resting poses (K, 4, 4) of an object on the table, table_from_object in units of the mesh, table at z = 0.
 
-    Attributes:
-        poses: (K, 4, 4), float64, table_from_object in units of the mesh, table at z = 0.
-        clouds: (K, M, 3), float32, object frame, unit of the mesh: 3000 points of the object, then points of the table;
-            None if the release has none.
+    Their clouds, (K, M, 3), float32, object frame, unit of the mesh, are 3000 points of the object, then points of the
+    table; None if the release has none.
     """
 
     poses: NDArray[np.float64]
     clouds: NDArray[np.float32] | None
 
     def nearest(self, plane: NDArray) -> NDArray[np.int64]:
-        """(n,), index of the pose of each grasp: its up direction (third row) is closest to the table's normal.
+        """(n,), index of the pose of each grasp: its up direction (third row) is closest to the normal of the grasp's
+        table.
 
-        Args:
-            plane: (n, 4), unit normal and offset, object frame.
+        `plane` is (n, 4), unit normal and offset, object frame.
         """
         gap = np.linalg.norm(plane[:, None, :3] - self.poses[None, :, 2, :3], axis=-1)
         return gap.argmin(axis=1)
@@ -51,10 +46,8 @@ class TableTop:
         return pose
 
     def scene(self, k: int, scale: float) -> NDArray[np.float32]:
-        """(M, 3), metres, object frame: points of the object and of the table, as seen by cameras.
-
-        Raises:
-            ValueError: the release has no clouds of this object.
+        """(M, 3), metres, object frame: points of object and table, as seen by cameras; raises ValueError without
+        clouds.
         """
         if self.clouds is None:
             raise ValueError("clouds: expected pcs_table.npy next to poses.npy, found none")
@@ -63,26 +56,17 @@ class TableTop:
 
 @dataclass(frozen=True, eq=False)
 class SceneClouds:
-    """Clouds of the scenes of K objects, one per resting pose, grouped by object.
+    """Clouds of the scenes of K objects, one per resting pose, grouped by object."""
 
-    Attributes:
-        clouds: (S, N, 3), float32, object frame, unit of the mesh; memory-mapped from the cache.
-        up: (S, 3), the table's normal in the object's frame.
-        first: (K + 1,), index of each object's first scene, and S.
-        bad: messages about objects without scenes, by index.
-    """
-
-    clouds: NDArray[np.float32]
-    up: NDArray[np.float64]
-    first: NDArray[np.int64]
-    bad: dict[int, str]
+    clouds: NDArray[np.float32]  # (S, N, 3), float32, object frame, unit of the mesh; memory-mapped from the cache
+    up: NDArray[np.float64]  # (S, 3), the table's normal in the object's frame
+    first: NDArray[np.int64]  # (K + 1,), index of each object's first scene, and S
+    bad: dict[int, str]  # messages about objects without scenes, by index
 
     def of_grasps(self, object: NDArray[np.int64], plane: NDArray) -> NDArray[np.int64]:
         """(n,), the scene of each grasp, see `TableTop.nearest`; 0 for grasps of bad objects, which are never used.
 
-        Args:
-            object: (n,), index of the object, ascending.
-            plane: (n, 4), unit normal and offset, object frame.
+        `object` is (n,), ascending, `plane` (n, 4), unit normal and offset, object frame.
         """
         scene = np.zeros(len(object), np.int64)
         ends = np.searchsorted(object, np.arange(len(self.first)))
@@ -97,37 +81,17 @@ class SceneClouds:
 def scene_clouds(names: Sequence[str], read: _Read, signature: str, n: int, on_bad: str = "raise") -> SceneClouds:
     """The scenes of all objects, n points each, sampled at random so that object and table keep their shares.
 
-    Args:
-        names: of K objects.
-        read: reads resting poses (k, 4, 4) and scene clouds (k, M, 3) of one object.
-        signature: changes whenever one of the files does.
-        n: points in each cloud; scenes with fewer points have all of them, some twice.
-        on_bad: "raise", or "skip", with which objects without scenes are listed in `bad`.
-
-    Raises:
-        BadFile: with `on_bad="raise"`.
+    Args: names: of K objects. read: reads resting poses (k, 4, 4) and scene clouds (k, M, 3) of one object. signature:
+    changes whenever one of the files does. n: points in each cloud; scenes with fewer points have all of them, some
+    twice. on_bad: "raise" raises BadFile; with "skip" objects without scenes are listed in `bad`.
     """
     key = content_key(n, on_bad, list(names), signature)
-    path = cache_dir() / _KIND / f"{key}-all.npy"
-
-    def make() -> Arrays:
-        clouds, up, counts, bad = _read_all(names, read, n, on_bad)
-        write_whole(path, lambda file: np.save(file, clouds))
-        first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        messages = np.array(list(bad.values()), dtype=np.str_)
-        return {"up": up, "first": first, "bad": np.array(list(bad), dtype=np.int64), "messages": messages}
-
-    entry = cached(_KIND, f"{key}-all", make)
-    for message in entry["messages"].tolist():
-        _log.warning("left out: %s", message)
-    bad = dict(zip(entry["bad"].tolist(), entry["messages"].tolist(), strict=True))
-    return SceneClouds(mapped(path, make), entry["up"], entry["first"], bad)
+    clouds, entry = mapped(_KIND, f"{key}-all", lambda: _read_all(names, read, n, on_bad))
+    return SceneClouds(clouds, entry["up"], entry["first"], logged(entry))
 
 
-def _read_all(
-    names: Sequence[str], read: _Read, n: int, on_bad: str
-) -> tuple[NDArray[np.float32], NDArray[np.float64], list[int], dict[int, str]]:
-    """Clouds (S, n, 3), normals (S, 3), scenes of each object, messages about bad objects by index."""
+def _read_all(names: Sequence[str], read: _Read, n: int, on_bad: str) -> tuple[NDArray[np.float32], Arrays]:
+    """Clouds (S, n, 3); normals (S, 3), each object's first scene, and messages about bad objects."""
     clouds, up, counts, bad = [np.zeros((0, n, 3), np.float32)], [np.zeros((0, 3))], [], {}
     for k, name in enumerate(tracked(names, "reading scenes")):
         try:
@@ -141,7 +105,8 @@ def _read_all(
         clouds.append(_drawn(scenes, n, seed=k))
         up.append(poses[:, 2, :3])
         counts.append(len(poses))
-    return np.concatenate(clouds), np.concatenate(up), counts, bad
+    first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return np.concatenate(clouds), {"up": np.concatenate(up), "first": first} | noted(bad)
 
 
 def _drawn(clouds: NDArray[np.float32], n: int, seed: int) -> NDArray[np.float32]:

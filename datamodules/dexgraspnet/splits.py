@@ -21,15 +21,8 @@ Parts = dict[str, set[str]]
 def by_hash(names: Iterable[str], val: float, test: float, seed: int = 0) -> Parts:
     """Assigns objects to parts by a hash of (seed, name), so that an object's part does not depend on the others.
 
-    If there are few objects, the lowest hashes ensure that test, then train, then val has at least one.
-
-    Args:
-        names: of the objects.
-        val, test: shares of the objects, at least 0, together below 1.
-        seed: seed of the hash.
-
-    Raises:
-        DataError: shares out of range.
+    `val` and `test` are shares, at least 0, together below 1, or DataError. If there are few objects, the lowest hashes
+    ensure that test, then train, then val has at least one.
     """
     if min(val, test) < 0 or val + test >= 1:
         raise DataError(f"val_share, test_share: expected shares that leave some to train, found {val}, {test}")
@@ -45,15 +38,11 @@ def by_hash(names: Iterable[str], val: float, test: float, seed: int = 0) -> Par
 def by_lists(names: Sequence[str], lists: str | Path, val: float, seed: int = 0) -> Parts:
     """Assigns objects to parts by lists in files; objects on no list are skipped, and counted in the log.
 
-    Args:
-        names: of the objects.
-        lists: a folder of `train.txt`, `test.txt` (one name per line) or of JSON files, or one JSON file, with lists
-            under `train`, `test`, `val` or `_train_split`, ...
-        val: share of the training objects used for validation, by hash, if there is no validation list.
-        seed: seed of the hash.
+    Args: names: of the objects. lists: a folder of `train.txt`, `test.txt` (one name per line) or of JSON files, or one
+    JSON file, with lists under `train`, `test`, `val` or `_train_split`, ... val: share of the training objects used
+    for validation, by hash with `seed`, if there is no validation list.
 
-    Raises:
-        BadFile: no lists, a malformed file, or an object in two parts.
+    Raises: BadFile: no lists, a malformed file, or an object in two parts.
     """
     known = _spellings(names)
     listed = {part: [_plain(name) for name in entries] for part, entries in _read(Path(lists)).items()}
@@ -67,9 +56,8 @@ def by_lists(names: Sequence[str], lists: str | Path, val: float, seed: int = 0)
     absent = sum(name not in known for entries in listed.values() for name in entries)
     unlisted = len(set(names) - set().union(*parts.values()))
     if absent or unlisted:
-        _log.warning(
-            "%s lists %d objects that are missing; left out: %d that it does not list", lists, absent, unlisted
-        )
+        text = "%s lists %d objects that are missing; left out: %d that it does not list"
+        _log.warning(text, lists, absent, unlisted)
     if val and not parts["val"] and len(parts["train"]) > 1:
         inner = by_hash(parts["train"], val, 0.0, seed)
         parts |= {"train": inner["train"], "val": inner["val"]}

@@ -10,91 +10,84 @@ from pathlib import Path
 from ...files.errors import BadFile
 from ...grasps.grasp_set import GraspFileError
 from ...grasps.meshes import find_mesh
-from ..errors import DatasetNotFound
+from ..errors import DatasetNotFound, Release, holds
 from .index import Source
 
-DEXGRASPNET_TREE = """
+_CC = "CC BY-NC 4.0, no commercial use"
+DEXGRASPNET = Release(
+    dataset="DexGraspNet",
+    url="https://pku-epic.github.io/DexGraspNet (grasps and meshes are two packages; unpack both)",
+    licence=_CC,
+    tree="""
 <root>/dataset/<object_code>.npy
 <root>/meshdata/<object_code>/coacd/decomposed.obj
 <root>/train.txt, <root>/test.txt        optional: one object_code a line
-"""
-UNIDEXGRASP_TREE = """
+""",
+    setting="root=/path/to/DexGraspNet, the folder that holds `dataset` and `meshdata`",
+)
+UNIDEXGRASP = Release(
+    dataset="UniDexGrasp",
+    url="https://github.com/PKU-EPIC/UniDexGrasp (DFCData: grasps, meshes and splits)",
+    licence=_CC,
+    tree="""
 <root>/poses/<category>/<instance>/<00000>.npz                            or datasetv4.1/<source>/<Category-id>/
 <root>/meshes/<category>/<instance>/{coacd/decomposed.obj, poses.npy, pcs_table.npy}   or meshdatav3_scaled/
 <root>/splits/<category>.json                                             {"train": [...], "test": [...]}
-"""
-MULTIDEX_TREE = """
-<root>/MultiDex/shadowhand/shadowhand.pt
-<root>/object/{contactdb,ycb}/<name>/<name>.stl
-"""
+""",
+    setting="root=/path/to/UniDexGrasp, the folder that holds `poses`, `meshes` and `splits`",
+)
+_NO_MESH = "object_points='none' reads the grasps without"
 
 
 @dataclass(frozen=True)
 class GraspTree:
-    """An unpacked download.
+    """An unpacked download."""
 
-    Attributes:
-        root: no link may lead out of it.
-        sources: one per object, sorted by name.
-        lists: folder or file of the split, or None.
-        missing: messages about objects that should have a mesh but have none, by index.
-    """
-
-    root: Path
-    sources: tuple[Source, ...]
-    lists: Path | None = None
-    missing: Mapping[int, BadFile] = field(default_factory=dict)
+    root: Path  # no link may lead out of it
+    sources: tuple[Source, ...]  # one per object, sorted by name
+    lists: Path | None = None  # folder or file of the split, or None
+    missing: Mapping[int, BadFile] = field(default_factory=dict)  # errors of objects without their mesh, by index
 
 
 def find_dexgraspnet(root: str | Path | None, with_meshes: bool = True) -> GraspTree:
-    """Finds `dataset` and `meshdata` under `root`, or under its folder `data`.
+    """Finds `dataset` and `meshdata` under `root`, or under its folder `data`; `root` may also be `dataset` itself.
 
-    Args:
-        root: the folder, or `dataset` itself.
-        with_meshes: whether each object must have a mesh.
-
-    Raises:
-        DatasetNotFound: no grasps, or no folder of meshes.
-        BadFile: a link that leads out of the root.
+    Raises DatasetNotFound without grasps, or `with_meshes` without their folder; BadFile for a link out of the root.
     """
-    base = data_folder("DexGraspNet", root)
+    base = DEXGRASPNET.folder(root)
     for folder in (base, base / "data", base.parent):
         files = sorted((folder / "dataset").glob("*.npy")) if folder != base.parent or base.name == "dataset" else []
         if files:
             break
     else:
-        raise not_found("DexGraspNet", base, f"searched for dataset/*.npy and found none; {holds(base)}")
+        raise DatasetNotFound(DEXGRASPNET, base, f"searched for dataset/*.npy and found none; {holds(base)}")
     meshes = folder / "meshdata"
     if with_meshes and not meshes.is_dir():
-        raise not_found("DexGraspNet", base, f"{len(files)} files of grasps but no folder meshdata; {_NO_MESH}")
+        found = f"{len(files)} files of grasps but no folder meshdata; {_NO_MESH}"
+        raise DatasetNotFound(DEXGRASPNET, base, found)
     sources = [(file.stem, (file,)) for file in files]
     lists = folder if (folder / "train.txt").is_file() and (folder / "test.txt").is_file() else None
     return make_tree(folder, sources, lists, meshes if with_meshes else None)
 
 
 def find_unidexgrasp(root: str | Path | None, with_meshes: bool = True) -> GraspTree:
-    """Finds the grasps of UniDexGrasp, in the layout of DFCData or of its policy's assets.
-
-    Raises:
-        DatasetNotFound, BadFile: as for `find_dexgraspnet`.
+    """Finds the grasps of UniDexGrasp, in the layout of DFCData or of its policy's assets; raises like
+    `find_dexgraspnet`.
     """
-    base = data_folder("UniDexGrasp", root)
+    base = UNIDEXGRASP.folder(root)
     for folder in (base, base / "DFCData", base.parent):
         poses = next((p for p in _named(folder, "poses", "dataset") if next(p.glob("*/*/*.npz"), None)), None)
         if poses and (folder != base.parent or base == poses):
             break
     else:
-        raise not_found("UniDexGrasp", base, f"searched for poses/*/*/*.npz and found none; {holds(base)}")
+        raise DatasetNotFound(UNIDEXGRASP, base, f"searched for poses/*/*/*.npz and found none; {holds(base)}")
     meshes = next(iter(_named(folder, "meshes", "mesh")), None)
     if with_meshes and meshes is None:
-        raise not_found("UniDexGrasp", base, f"grasps in {poses.name} but no folder meshes; {_NO_MESH}")
+        raise DatasetNotFound(UNIDEXGRASP, base, f"grasps in {poses.name} but no folder meshes; {_NO_MESH}")
     sources = [(f"{o.parent.name}/{o.name}", _npz(o)) for o in sorted(poses.glob("*/*")) if o.is_dir()]
     lists = folder / "splits"
     found = [(name, files) for name, files in sources if files]
     return make_tree(folder, found, lists if lists.is_dir() else None, meshes if with_meshes else None)
-
-
-_NO_MESH = "object_points='none' reads the grasps without"
 
 
 def inside(root: Path, path: Path) -> Path:
@@ -115,15 +108,9 @@ def make_tree(
 ) -> GraspTree:
     """Finds the mesh that belongs to the grasps of each object.
 
-    Args:
-        root: no link may lead out of it.
-        objects: names and files of grasps.
-        lists: of the split, or None.
-        meshes: folder that is searched; None for no meshes.
-        find: finds the mesh of an object in that folder, or raises GraspFileError.
-
-    Raises:
-        BadFile: a link that leads out of the root.
+    Args: root: no link may lead out of it, or BadFile is raised. objects: names and files of grasps. lists: of the
+    split, or None. meshes: folder that is searched; None for no meshes. find: finds the mesh of an object in that
+    folder, or raises GraspFileError.
     """
     sources, missing = [], {}
     for name, files in objects:
@@ -149,56 +136,3 @@ def _named(folder: Path, first: str, prefix: str) -> list[Path]:
         return []
     others = sorted(p for p in folder.iterdir() if p.is_dir() and p.name.startswith(prefix) and p.name != first)
     return [p for p in (folder / first, *others) if p.is_dir()]
-
-
-def data_folder(dataset: str, root: str | Path | None) -> Path:
-    """The root if it is a folder; otherwise raises DatasetNotFound."""
-    if root is None:
-        raise not_found(dataset, None, "`root` is not set")
-    root = Path(root).expanduser()
-    if not root.is_dir():
-        raise not_found(dataset, root, "not a folder" if root.exists() else "no such folder")
-    return root
-
-
-def holds(folder: Path) -> str:
-    """Description of a folder's content, for messages."""
-    inside = sorted(child.name for child in folder.iterdir())
-    return f"it holds {', '.join(inside[:5])}" if inside else "it is empty"
-
-
-def not_found(dataset: str, root: Path | None, found: str) -> DatasetNotFound:
-    """The error that says where to get a data set."""
-    url, licence, tree, folders = _SETS[dataset]
-    return DatasetNotFound(
-        dataset,
-        root,
-        found=found,
-        url=url,
-        licence=licence,
-        tree=tree,
-        setting=f"root=/path/to/{dataset}, the folder that holds {folders}",
-    )
-
-
-_CC = "CC BY-NC 4.0, no commercial use"
-_SETS = {
-    "DexGraspNet": (
-        "https://pku-epic.github.io/DexGraspNet (grasps and meshes are two packages; unpack both)",
-        _CC,
-        DEXGRASPNET_TREE,
-        "`dataset` and `meshdata`",
-    ),
-    "UniDexGrasp": (
-        "https://github.com/PKU-EPIC/UniDexGrasp (DFCData: grasps, meshes and splits)",
-        _CC,
-        UNIDEXGRASP_TREE,
-        "`poses`, `meshes` and `splits`",
-    ),
-    "MultiDex": (
-        "https://github.com/tengyu-liu/GenDexGrasp (MultiDex and the object meshes)",
-        "none stated by the publishers: ask them before you redistribute anything",
-        MULTIDEX_TREE,
-        "`MultiDex` and `object`",
-    ),
-}

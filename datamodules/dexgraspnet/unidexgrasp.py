@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...files.errors import BadFile, UnknownName
-from ...files.unpickle import PickleFileError, UnsafePickleError, load_npy
+from ...files.unpickle import as_bad_file, load_npy
 from ...grasps.dexgraspnet import read_unidexgrasp
-from ...grasps.grasp_set import GraspSet
-from ...hands.hand import Hand
 from .index import Format, Index, Source, signature
 from .module import GraspFolder
 from .scenes import SceneClouds, TableTop, scene_clouds
@@ -35,11 +32,8 @@ class UniDexGrasp(GraspFolder):
     dataset = "unidexgrasp"
     up = None
     sources_of_points = ("solid", "scene", "none")
-
-    def __init__(self, root: str | Path | None = None, hand: str = "shadow", **options: Any) -> None:
-        super().__init__(root, hand, **options)
-        self.form = Format("unidexgrasp-1", _read)
-        self._scenes: SceneClouds | None = None
+    form = Format("unidexgrasp-1", lambda source, hand: read_unidexgrasp(source.files, hand))
+    _scenes: SceneClouds | None = None
 
     def find(self) -> GraspTree:
         """The files."""
@@ -48,9 +42,7 @@ class UniDexGrasp(GraspFolder):
     def table_top(self, name: str) -> TableTop:
         """Reads resting poses and scene clouds of an object.
 
-        Raises:
-            UnknownName: unknown object.
-            BadFile: no mesh, no `poses.npy` next to it, or a bad file.
+        Raises UnknownName for an unknown one, BadFile without mesh or `poses.npy` next to it, or for a bad file.
         """
         meshes = {source.name: source.mesh for source in self.tree.sources}
         if name not in meshes:
@@ -89,17 +81,9 @@ def _scene_files(mesh: Path) -> tuple[Path, Path]:
     return folder / "poses.npy", folder / "pcs_table.npy"
 
 
-def _read(source: Source, hand: Hand) -> GraspSet:
-    return read_unidexgrasp(source.files, hand)
-
-
 def _read_array(root: Path, path: Path, shape: tuple[int | None, ...]) -> NDArray:
-    try:
+    with as_bad_file(path, "an array"):
         array = load_npy(inside(root, path))
-    except UnsafePickleError:
-        raise
-    except PickleFileError as error:
-        raise BadFile(path, "an array", str(error).removeprefix(f"{path}").lstrip(":, ")) from error
     fits = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
     if not fits or array.dtype.kind != "f" or not len(array) or not np.isfinite(array).all():
         sizes = ", ".join("any" if n is None else str(n) for n in shape)

@@ -19,8 +19,7 @@ from .examine import Examined, spread
 from .findings import Level, Statistic
 from .measure import Shapes, measure
 
-GRASPS = 60
-"""Grasps examined for each mistake."""
+GRASPS = 60  # Grasps examined for each mistake
 _CLOSER = 1.4  # factor by which the median must be nearer; most grasps must be nearer, too
 _MOST = 0.55
 _LEAST = 0.001  # metres: smallest median distance of fingertips at which something may be wrong
@@ -30,12 +29,7 @@ Mend = Callable[[Examined], Examined]
 
 @dataclass(frozen=True)
 class Cause:
-    """A mistake that explains what is wrong.
-
-    Attributes:
-        name: of the mistake.
-        value: effect on the fingertips of undoing it, in words.
-    """
+    """A mistake that explains what is wrong, and the effect on the fingertips of undoing it, in words."""
 
     name: str
     value: str
@@ -44,9 +38,7 @@ class Cause:
 def judge_conventions(examined: Examined, shapes: Shapes | None = None) -> tuple[Statistic, tuple[Cause, ...]]:
     """Whether other conventions put the fingers nearer to the objects, and which ones, the likeliest first.
 
-    Args:
-        examined: grasps, at least one of them with a mesh.
-        shapes: objects that were read already.
+    At least one of the grasps must have a mesh; `shapes` are objects that were read already.
     """
     some = examined.take([i for i in spread(len(examined), GRASPS) if examined.meshes[i] is not None])
     shapes = shapes or Shapes()
@@ -82,9 +74,9 @@ def _rolled(shift: int) -> Callable[[Rotation], Rotation]:
     return lambda r: Rotation.from_quat(torch.from_numpy(r.as_quat()).roll(shift, dims=1).numpy())
 
 
-def _euler(written: str, read: str) -> Callable[[Rotation], Rotation]:
-    """Angles that were read in one order but written in another; capitals mean moving axes."""
-    return lambda r: Rotation.from_euler(written, r.as_euler(read))
+def _euler(written: str, read: str) -> Mend:
+    """The hand's angles were read in one order but written in another; capitals mean moving axes."""
+    return _hand_turned(lambda r: Rotation.from_euler(written, r.as_euler(read)))
 
 
 def _scaled(scale: Callable[[Tensor], Tensor]) -> Mend:
@@ -104,12 +96,8 @@ def _along(*offset: float) -> Mend:
 MENDS: dict[str, Mend] = {
     "the object's rotation is transposed (row vectors, or the inverse rotation)": _object_turned(Rotation.inv),
     "the hand's rotation is transposed (row vectors, or the inverse rotation)": _hand_turned(Rotation.inv),
-    "the hand's Euler angles are about moving axes (XYZ) but were read as about fixed ones": _hand_turned(
-        _euler("XYZ", "xyz")
-    ),
-    "the hand's Euler angles are about fixed axes (xyz) but were read as about moving ones": _hand_turned(
-        _euler("xyz", "XYZ")
-    ),
+    "the hand's Euler angles are about moving axes (XYZ) but were read as about fixed ones": _euler("XYZ", "xyz"),
+    "the hand's Euler angles are about fixed axes (xyz) but were read as about moving ones": _euler("xyz", "XYZ"),
     "the object's quaternions are w x y z but were read as x y z w": _object_turned(_rolled(-1)),
     "the object's quaternions are x y z w but were read as w x y z": _object_turned(_rolled(1)),
     "the hand's quaternions are w x y z but were read as x y z w": _hand_turned(_rolled(-1)),

@@ -20,21 +20,14 @@ from .grasp_file import look_at_grasps
 from .report import print_visit
 from .sets import SETS
 from .sheet import PIXELS, draw_sheet
-from .visit import EXAMINED, picture_path, visit
+from .visit import EXAMINED, visit
 
 
 def consult(settings: Sequence[str], out: Path) -> bool:
-    """Examines a data set, or a file of grasps of any format, and prints the findings.
+    """Examines a data set, prints the findings, draws a sheet of samples in `out`; whether the data exist and are
+    healthy. With grasps=PATH, and hand=NAME, looks at a file of grasps of any format instead.
 
-    Args:
-        settings: KEY=VALUE, see `read_settings`; or grasps=PATH and, optional, hand=NAME.
-        out: folder for the sheet of samples.
-
-    Returns:
-        Whether the data exist and are healthy.
-
-    Raises:
-        DataError, HandError: wrong settings.
+    `settings` are KEY=VALUE, see `read_settings`. Raises DataError or HandError for wrong ones.
     """
     given = dict(setting.partition("=")[::2] for setting in settings)
     if "grasps" in given and given.keys() <= {"grasps", "hand"}:
@@ -52,7 +45,7 @@ def consult(settings: Sequence[str], out: Path) -> bool:
         return False
     sheet = None
     if found.examined is not None and found.measures is not None:
-        sheet = picture_path(out, SETS[name])
+        sheet = out / f"doctor_{name}.png"
         title = f"{found.title}: {found.dataset.items} spread over all"
         draw_sheet(sheet, found.examined, found.measures, found.dataset.expected, title, PIXELS)
     print_visit(found, console, sheet)
@@ -74,12 +67,8 @@ def _readers_quiet() -> Iterator[None]:
 def read_settings(settings: Sequence[str]) -> tuple[str, str | None, dict[str, Any]]:
     """Name of the data set, hand (None if not given), and options of the reader.
 
-    Args:
-        settings: "data=grab", "data.root=PATH", "hand=mano", as for `dexzoo run`; values are YAML.
-
-    Raises:
-        DataError: a setting that is not of the form KEY=VALUE, or no `data=`.
-        UnknownName: an unknown data set or key; the message gives the nearest.
+    Settings are "data=grab", "data.root=PATH", "hand=mano", as for `dexzoo run`; values are YAML. Raises DataError
+    without "=" or `data=`, UnknownName, which gives the nearest, for an unknown data set or key.
     """
     name, hand, options = None, None, {}
     for setting in settings:

@@ -22,11 +22,8 @@ from ..types import MotionSample
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """A hand with the bone lengths of the recorded person or robot.
-
-    Attributes:
-        hand: gives points, skin and limits.
-        links: gives the links' transforms at a pose.
+    """A hand with the bone lengths of the recorded person or robot: `hand` gives points, skin and limits, `links` the
+    links' transforms at a pose.
     """
 
     hand: Hand
@@ -47,29 +44,17 @@ class Body:
 
 @dataclass(frozen=True, eq=False)
 class Examined:
-    """n grasps with their objects, in the world of their data set.
+    """n grasps with their objects, in the world of their data set."""
 
-    Attributes:
-        names: n names of grasps.
-        objects: n names.
-        pose: HandPose (n,), metres and radians, float32.
-        rotation: (n, 3, 3), world_from_object.
-        translation: (n, 3), metres.
-        scale: (n,), metres per unit of the mesh.
-        meshes: n files; None if the data set has none.
-        bodies: n bodies, shared by the grasps of a person.
-        margin: metres, tolerance because a person's skeleton is not known exactly.
-    """
-
-    names: tuple[str, ...]
-    objects: tuple[str, ...]
-    pose: HandPose
-    rotation: Tensor
-    translation: Tensor
-    scale: Tensor
-    meshes: tuple[Path | None, ...]
-    bodies: tuple[Body, ...]
-    margin: float = 0.0
+    names: tuple[str, ...]  # n names of grasps
+    objects: tuple[str, ...]  # n names
+    pose: HandPose  # HandPose (n,), metres and radians, float32
+    rotation: Tensor  # (n, 3, 3), world_from_object
+    translation: Tensor  # (n, 3), metres
+    scale: Tensor  # (n,), metres per unit of the mesh
+    meshes: tuple[Path | None, ...]  # n files; None if the data set has none
+    bodies: tuple[Body, ...]  # n bodies, shared by the grasps of a person
+    margin: float = 0.0  # metres, tolerance because a person's skeleton is not known exactly
 
     def __len__(self) -> int:
         return len(self.names)
@@ -77,17 +62,9 @@ class Examined:
     def take(self, index: Sequence[int]) -> Examined:
         """The grasps with these indices."""
         rows = torch.as_tensor(index)
-        return replace(
-            self,
-            names=tuple(self.names[i] for i in index),
-            objects=tuple(self.objects[i] for i in index),
-            pose=self.pose[rows],
-            rotation=self.rotation[rows],
-            translation=self.translation[rows],
-            scale=self.scale[rows],
-            meshes=tuple(self.meshes[i] for i in index),
-            bodies=tuple(self.bodies[i] for i in index),
-        )
+        per_grasp = {name: value for name, value in vars(self).items() if name != "margin"}
+        taken = {k: tuple(v[i] for i in index) if isinstance(v, tuple) else v[rows] for k, v in per_grasp.items()}
+        return replace(self, **taken)
 
 
 def spread(n: int, count: int) -> list[int]:
@@ -115,13 +92,9 @@ def examine_grasps(store: GraspStore, count: int) -> Examined:
 def examine_clips(
     clips: Sequence[MotionSample], count: int, body_of: Callable[[MotionSample], Body], margin: float = 0.0
 ) -> Examined:
-    """The goals of at most `count` clips, spread over all, with the object at the clip's last frame.
+    """The goals of at most `count` clips, spread over all, at least one, with the object at the clip's last frame.
 
-    Args:
-        clips: at least one.
-        count: largest number of clips.
-        body_of: gives the hand of a clip.
-        margin: see `Examined`.
+    `body_of` gives the hand of a clip; see `Examined` for `margin`.
     """
     some = [clips[i] for i in spread(len(clips), count)]
     return Examined(

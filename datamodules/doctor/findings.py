@@ -19,10 +19,8 @@ from ...hands.plausible import Doubts
 from .examine import Examined
 from .measure import Measures
 
-TIP = 0.005
-"""metres from the object within which a fingertip touches it."""
-BENT = 0.01
-"""radians: smallest excess over a joint's limit that counts."""
+TIP = 0.005  # metres from the object within which a fingertip touches it
+BENT = 0.01  # radians: smallest excess over a joint's limit that counts
 _FAR_BENT = 0.1  # radians beyond a limit that optimisers and hyperextended hands rarely reach
 _SIZES = 0.015, 0.8  # metres: range of sizes of objects for a hand
 _RATES = 5.0, 240.0  # frames per second
@@ -39,64 +37,38 @@ class Level(Enum):
 
 @dataclass(frozen=True)
 class Expected:
-    """Typical values of a data set's grasps.
+    """Typical values of a data set's grasps."""
 
-    Attributes:
-        window: metres, range of distances of hand and object that counts as touching.
-        touching: shares of grasps in the window: good from the first on, bad below the second.
-        tips: likewise, mean number of fingertips within 5 mm.
-    """
-
-    window: tuple[float, float]
-    touching: tuple[float, float]
-    tips: tuple[float, float]
+    window: tuple[float, float]  # metres, range of distances of hand and object that counts as touching
+    touching: tuple[float, float]  # shares of grasps in the window: good from the first on, bad below the second
+    tips: tuple[float, float]  # likewise, mean number of fingertips within 5 mm
 
 
-OPTIMISED = Expected((-0.010, 0.002), (0.9, 0.6), (2.5, 1.5))
-"""Grasps that an optimiser placed on the surface."""
+OPTIMISED = Expected((-0.010, 0.002), (0.9, 0.6), (2.5, 1.5))  # Grasps that an optimiser placed on the surface
 RECORDED = Expected((-0.015, 0.010), (0.7, 0.35), (1.5, 0.75))
 """Hands that were tracked, or read from a robot's joints, with tracked objects."""
 
 
 @dataclass(frozen=True)
 class Statistic:
-    """A number that reveals a wrong convention.
+    """A number that reveals a wrong convention."""
 
-    Attributes:
-        kind: "distance", "fingertips", "size", "limits", "plausible", "conventions" or "rate".
-        name: human-readable name.
-        value: the finding, in words.
-        expected: the expected value, in words.
-        level: the verdict.
-    """
-
-    kind: str
-    name: str
-    value: str
-    expected: str
-    level: Level
+    kind: str  # "distance", "fingertips", "size", "limits", "plausible", "conventions" or "rate"
+    name: str  # human-readable name
+    value: str  # the finding, in words
+    expected: str  # the expected value, in words
+    level: Level  # the verdict
 
 
 def judge(examined: Examined, measures: Measures, expected: Expected) -> list[Statistic]:
-    """Verdicts on the grasps; on distances only if there are meshes.
-
-    Args:
-        examined: the grasps.
-        measures: their measures.
-        expected: typical values of the data set; distances are widened by `examined.margin`.
-    """
+    """Verdicts on the grasps; on distances, widened by `examined.margin`, only if there are meshes."""
     statistics = []
     if np.isfinite(measures.distance).any():
-        statistics += [
-            judge_distance(measures.distance, expected, examined.margin),
-            judge_tips(measures.tips, expected, examined.margin),
-            judge_size(measures.size),
-        ]
-    return [
-        *statistics,
-        judge_limits(measures.excess, examined.bodies[0].hand.joint_names),
-        judge_doubts(measures.doubts),
-    ]
+        touch = (judge_distance, measures.distance), (judge_tips, measures.tips)
+        statistics += [judged(values, expected, examined.margin) for judged, values in touch]
+        statistics.append(judge_size(measures.size))
+    limits = judge_limits(measures.excess, examined.bodies[0].hand.joint_names)
+    return [*statistics, limits, judge_doubts(measures.doubts)]
 
 
 def judge_distance(distance: NDArray, expected: Expected, margin: float = 0.0) -> Statistic:

@@ -18,34 +18,24 @@ from ...grasps.asset import ObjectAsset
 from ...hands.plausible import NEAR, UNITS, Doubts, beyond_limits, judge
 from .examine import Examined
 
-_POINTS = 1500
-"""Number of points on the surface of a hand."""
+_POINTS = 1500  # Number of points on the surface of a hand
 _NEAR = 0.03
 """metres from the object's bounding box up to which the distance is exact; beyond that, it is that to the box."""
 
 
 @dataclass(frozen=True)
 class Measures:
-    """Measures of n grasps by hands with F fingers and J joints; NaN for a grasp without a usable mesh.
+    """Measures of n grasps by hands with F fingers and J joints; NaN for a grasp without a usable mesh."""
 
-    Attributes:
-        distance: (n,), metres, least signed distance of the hand's surface to the object's, negative inside; a lower
-            bound if above 3 cm.
-        tips: (n, F), metres, likewise of each fingertip's link.
-        excess: (n, J), radians beyond the joint limits, 0 within.
-        size: (n,), metres, longest side of the object's bounding box.
-        doubts: implausible grasps, and why.
-        open_meshes: messages about meshes that bound no solid; distances to them are still measured.
-        bad_meshes: messages about meshes that cannot be used.
-    """
-
+    # (n,), metres, least signed distance of the hand's surface to the object's, negative inside; a lower bound if above
+    # 3 cm
     distance: NDArray[np.float64]
-    tips: NDArray[np.float64]
-    excess: NDArray[np.float64]
-    size: NDArray[np.float64]
-    doubts: Doubts
-    open_meshes: tuple[str, ...] = ()
-    bad_meshes: tuple[str, ...] = ()
+    tips: NDArray[np.float64]  # (n, F), metres, likewise of each fingertip's link
+    excess: NDArray[np.float64]  # (n, J), radians beyond the joint limits, 0 within
+    size: NDArray[np.float64]  # (n,), metres, longest side of the object's bounding box
+    doubts: Doubts  # implausible grasps, and why
+    open_meshes: tuple[str, ...] = ()  # messages about meshes that bound no solid; distances to them are still measured
+    bad_meshes: tuple[str, ...] = ()  # messages about meshes that cannot be used
 
 
 class Shapes:
@@ -76,12 +66,7 @@ class Shapes:
 
 
 def measure(examined: Examined, shapes: Shapes | None = None) -> Measures:
-    """Measures grasps.
-
-    Args:
-        examined: n of them.
-        shapes: objects from an earlier call.
-    """
+    """Measures grasps; `shapes` are objects from an earlier call."""
     shapes = shapes or Shapes()
     points, is_tip = _surfaces(examined)
     distance, size = _to_objects(examined, points, shapes)
@@ -112,9 +97,8 @@ def _to_objects(examined: Examined, points: Tensor, shapes: Shapes) -> tuple[NDA
         shape = None if file is None else shapes(file)
         if shape is not None:
             scale = examined.scale[rows].double()
-            back = (
-                examined.rotation[rows].double().mT @ (points[rows] - examined.translation[rows].double()[:, None]).mT
-            )
+            offset = points[rows] - examined.translation[rows].double()[:, None]
+            back = examined.rotation[rows].double().mT @ offset.mT
             distance[rows] = _distances(*shape, back.mT, scale)
             size[rows] = scale.numpy() * shape[1].extents.max()
     return distance, size

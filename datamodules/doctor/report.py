@@ -18,13 +18,7 @@ _STYLES = {Level.GOOD: "green", Level.DOUBTFUL: "yellow", Level.BAD: "bold red"}
 
 
 def print_visit(visit: Visit, console: Console, sheet: Path | None) -> None:
-    """Prints the report.
-
-    Args:
-        visit: the findings.
-        console: where to print.
-        sheet: the picture that was drawn, if any.
-    """
+    """Prints the report, with the path of the sheet that was drawn, if any."""
     console.print(f"[bold]{escape(visit.title)}[/bold]")
     _list(console, "found", visit.found)
     _list(console, "missing", visit.missing)
@@ -92,10 +86,8 @@ def _statistics(visit: Visit, console: Console) -> None:
 def _doubts(measures: Measures, console: Console) -> None:
     """Implausible values, with numbers and the unit that would explain them."""
     sizes = [problem for side in measures.size.tolist() if side == side and (problem := doubt_size(side))]
-    lines = [
-        *measures.doubts.messages(),
-        *(f"{len(sizes)} of {len(measures.size)} objects: {size}" for size in sizes[:1]),
-    ]
+    of_sizes = [f"{len(sizes)} of {len(measures.size)} objects: {size}" for size in sizes[:1]]
+    lines = [*measures.doubts.messages(), *of_sizes]
     if lines:
         _list(console, f"implausible: {measures.doubts.count} grasps, {len(sizes)} sizes of objects", tuple(lines))
 

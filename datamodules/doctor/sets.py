@@ -21,40 +21,24 @@ from .findings import OPTIMISED, RECORDED, Expected
 
 @dataclass(frozen=True)
 class Published:
-    """Counts published by the authors; None if there are none.
+    """Counts published by the authors; None if there are none."""
 
-    Attributes:
-        objects: by part ("train", "val", "test", "all").
-        items: grasps or clips, likewise.
-        remark: what was counted, in words; ends with "; ".
-    """
-
-    objects: Mapping[str, int] = field(default_factory=dict)
-    items: Mapping[str, int] = field(default_factory=dict)
-    remark: str = ""
+    objects: Mapping[str, int] = field(default_factory=dict)  # by part ("train", "val", "test", "all")
+    items: Mapping[str, int] = field(default_factory=dict)  # grasps or clips, likewise
+    remark: str = ""  # what was counted, in words; ends with "; "
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set.
+    """A data set."""
 
-    Attributes:
-        name: as in `data=NAME`.
-        module: its reader.
-        hand: the hand with which it is read by default.
-        items: name of what is counted.
-        published: counts of its authors.
-        expected: typical values of its grasps.
-        usual: what a bad verdict of each kind usually means, see `Statistic.kind`.
-    """
-
-    name: str
-    module: type[SplitDataModule]
-    hand: str
-    items: str
-    published: Published
-    expected: Expected
-    usual: Mapping[str, tuple[str, ...]]
+    name: str  # as in `data=NAME`
+    module: type[SplitDataModule]  # its reader
+    hand: str  # the hand with which it is read by default
+    items: str  # name of what is counted
+    published: Published  # counts of its authors
+    expected: Expected  # typical values of its grasps
+    usual: Mapping[str, tuple[str, ...]]  # what a bad verdict of each kind usually means, see `Statistic.kind`
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -68,15 +52,9 @@ class DataSet:
         return tuple(key for key in keys if key not in ("self", "hand"))
 
     def make(self, hand: str | None, options: Mapping[str, Any]) -> SplitDataModule:
-        """The reader, set to skip bad files and note them.
-
-        Args:
-            hand: None takes the data set's default.
-            options: of `data.`, by key.
-
-        Raises:
-            UnknownName: an unknown key or value; the message gives the nearest.
-            DataError: another invalid value.
+        """The reader, set to skip bad files and note them; `hand` None takes the data set's default, `options` are
+        those of `data.`. Raises UnknownName, which gives the nearest, for an unknown key or value, DataError for
+        another invalid value.
         """
         for key in options:
             if key not in self.keys:
@@ -89,7 +67,7 @@ class DataSet:
             raise DataError(f"{what}, found {dict(options)}; {error}") from error
 
     def guide(self) -> str:
-        """How to get the data set, its licence, and its tree."""
+        """Instructions to get the data set, its licence, and its tree."""
         if self.name in GUIDES:
             return GUIDES[self.name].text()
         if "root" not in self.keys:
@@ -141,51 +119,33 @@ _GRAB = _RECORDED | {
     "limits": ("PCA coefficients (hand_pose) taken for angles (fullpose), or degrees",),
 }
 
+_COUNTS = {
+    "realdex": Published(
+        {"train": 40, "val": 6, "test": 6, "all": 52},
+        {"train": 2114, "val": 245, "test": 271, "all": 2630},
+        "published parts are those of data.split=paper, 53 objects were released; ",
+    ),
+    "grab": Published(
+        {"val": 4, "test": 6, "all": 51},
+        {"all": 1334},
+        "published parts are those of data.split=grab, and not every sequence holds a reach; ",
+    ),
+    "dexgraspnet": Published(
+        {"train": 4229, "test": 1126, "all": 5355},
+        {"all": 1_320_000},
+        "published parts are those of the lists that its authors posted, grasps are about 1.32 million; ",
+    ),
+}
+_DEMO = _RECORDED | {"limits": _JOINTS}
 SETS = {
     data.name: data
     for data in (
-        DataSet(
-            "realdex",
-            RealDexMotion,
-            "shadow_e3m5",
-            "clips",
-            Published(
-                {"train": 40, "val": 6, "test": 6, "all": 52},
-                {"train": 2114, "val": 245, "test": 271, "all": 2630},
-                "published parts are those of data.split=paper, 53 objects were released; ",
-            ),
-            RECORDED,
-            _REALDEX,
-        ),
-        DataSet(
-            "grab",
-            GrabMotion,
-            "mano",
-            "clips",
-            Published(
-                {"val": 4, "test": 6, "all": 51},
-                {"all": 1334},
-                "published parts are those of data.split=grab, and not every sequence holds a reach; ",
-            ),
-            RECORDED,
-            _GRAB,
-        ),
-        DataSet(
-            "dexgraspnet",
-            DexGraspNet,
-            "shadow",
-            "grasps",
-            Published(
-                {"train": 4229, "test": 1126, "all": 5355},
-                {"all": 1_320_000},
-                "published parts are those of the lists that its authors posted, grasps are about 1.32 million; ",
-            ),
-            OPTIMISED,
-            _STATIC,
-        ),
+        DataSet("realdex", RealDexMotion, "shadow_e3m5", "clips", _COUNTS["realdex"], RECORDED, _REALDEX),
+        DataSet("grab", GrabMotion, "mano", "clips", _COUNTS["grab"], RECORDED, _GRAB),
+        DataSet("dexgraspnet", DexGraspNet, "shadow", "grasps", _COUNTS["dexgraspnet"], OPTIMISED, _STATIC),
         DataSet("unidexgrasp", UniDexGrasp, "shadow", "grasps", Published(), OPTIMISED, _STATIC),
         DataSet("multidex", MultiDex, "shadow_e3m5", "grasps", Published({"all": 58}), OPTIMISED, _STATIC),
-        DataSet("demo", DemoMotion, "shadow", "clips", Published(), OPTIMISED, _RECORDED | {"limits": _JOINTS}),
+        DataSet("demo", DemoMotion, "shadow", "clips", Published(), OPTIMISED, _DEMO),
     )
 }
 """By name."""

@@ -17,8 +17,7 @@ from .examine import Examined, spread
 from .findings import BENT, TIP, Expected, touching
 from .measure import Measures
 
-SAMPLES, PIXELS = 12, 300
-"""Samples per page and pixels per side of a picture."""
+SAMPLES, PIXELS = 12, 300  # Samples per page and pixels per side of a picture
 _ACROSS, _LINE = 4, 15
 _HAND, _OBJECT = (0.35, 0.50, 0.85), (0.80, 0.66, 0.45)
 _AWAY = 1.0  # metres: an object farther from the hand is not drawn, because both would be specks
@@ -29,15 +28,9 @@ Picture = NDArray[np.uint8]
 def draw_sheet(
     path: Path, examined: Examined, measures: Measures, expected: Expected, title: str, size: int = PIXELS
 ) -> None:
-    """Draws at most twelve samples, spread over those examined, each with its numbers below.
+    """Draws at most twelve samples, spread over those examined, each with its numbers below, to the PNG `path`.
 
-    Args:
-        path: PNG file; its folder is created.
-        examined: the grasps.
-        measures: their measures.
-        expected: typical values of the data set, which define touching.
-        title: above the samples.
-        size: size of a picture, pixels.
+    `expected` defines touching; the title is above the samples; a picture has `size` x `size` pixels.
     """
     rows = spread(len(examined), SAMPLES)
     panels = [

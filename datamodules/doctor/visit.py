@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...files.errors import DataError
-from ...files.unpickle import PickleFileError, UnsafePickleError
+from ...files.unpickle import PickleFileError
 from ...geometry.meshes import MeshError
 from ...hands.load import load_hand
 from ..base import SplitDataModule
@@ -29,10 +28,8 @@ from .findings import Level, Statistic, judge, judge_rate
 from .measure import Measures, Shapes, measure
 from .sets import DataSet
 
-EXAMINED = 300
-"""Number of grasps, or goals of clips, that are measured."""
-APPROXIMATE = 0.015
-"""metres, tolerance of hands if the subject's skeleton is generic."""
+EXAMINED = 300  # Number of grasps, or goals of clips, that are measured
+APPROXIMATE = 0.015  # metres, tolerance of hands if the subject's skeleton is generic
 
 Data = GraspStore | list[MotionSample]
 
@@ -48,33 +45,19 @@ class Count:
 
 @dataclass(frozen=True, eq=False)
 class Visit:
-    """All findings.
+    """All findings."""
 
-    Attributes:
-        dataset: the data set.
-        title: the reader's title.
-        is_demo: whether the data are generated, in whatever layout.
-        found: sentences.
-        missing: sentences; data may be partial, so these are not errors.
-        broken: messages that name the file.
-        counts: by part, "all" last.
-        statistics: with their verdicts.
-        causes: mistakes that explain bad verdicts.
-        examined: the grasps that were measured; None if nothing could be read.
-        measures: of them.
-    """
-
-    dataset: DataSet
-    title: str
-    is_demo: bool
-    found: tuple[str, ...]
-    missing: tuple[str, ...] = ()
-    broken: tuple[str, ...] = ()
-    counts: tuple[Count, ...] = ()
-    statistics: tuple[Statistic, ...] = ()
-    causes: tuple[Cause, ...] = ()
-    examined: Examined | None = None
-    measures: Measures | None = None
+    dataset: DataSet  # the data set
+    title: str  # the reader's title
+    is_demo: bool  # whether the data are generated, in whatever layout
+    found: tuple[str, ...]  # sentences
+    missing: tuple[str, ...] = ()  # sentences; data may be partial, so these are not errors
+    broken: tuple[str, ...] = ()  # messages that name the file
+    counts: tuple[Count, ...] = ()  # by part, "all" last
+    statistics: tuple[Statistic, ...] = ()  # with their verdicts
+    causes: tuple[Cause, ...] = ()  # mistakes that explain bad verdicts
+    examined: Examined | None = None  # the grasps that were measured; None if nothing could be read
+    measures: Measures | None = None  # of them
 
     @property
     def healthy(self) -> bool:
@@ -83,26 +66,12 @@ class Visit:
 
 
 def visit(dataset: DataSet, module: SplitDataModule, count: int = EXAMINED) -> Visit:
-    """Reads and measures a data set.
-
-    Args:
-        dataset: facts about it.
-        module: its reader.
-        count: number of grasps or clips to measure; all are read.
-
-    Raises:
-        DatasetNotFound: nothing was found.
-    """
+    """Reads a data set and measures `count` of its grasps or clips; raises DatasetNotFound if nothing was found."""
     try:
         whole: Any = module.load()
     except DatasetNotFound:
         raise
-    except (
-        DataError,
-        MeshError,
-        PickleFileError,
-        UnsafePickleError,
-    ) as error:  # never skipped, or nothing is left
+    except (DataError, MeshError, PickleFileError) as error:  # an unsafe file, never skipped, or nothing is left
         broken = tuple(dict.fromkeys([*skipped(module), str(error)]))
         return Visit(dataset, module.title, module.is_demo, (), (), broken)
     counts, no_split = _counts(module, whole)
@@ -220,8 +189,3 @@ def _absent(what: str, names: Sequence[str], here: set[str]) -> list[str]:
         return []
     few = ", ".join(absent[:6]) + (", ..." if len(absent) > 6 else "")
     return [f"{len(absent)} of {len(names)} {what}: {few}"]
-
-
-def picture_path(folder: Path, dataset: DataSet) -> Path:
-    """Path of the contact sheet."""
-    return folder / f"doctor_{dataset.name}.png"

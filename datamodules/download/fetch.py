@@ -22,8 +22,7 @@ from ...files.errors import DataError
 from .pages import Page
 
 CHUNK = 1 << 20
-MARGIN = 256 << 20
-"""Bytes of the disk to keep free."""
+MARGIN = 256 << 20  # Bytes of the disk to keep free
 Progress = Callable[[int, "int | None"], None]
 """Called with the bytes received so far and the size of the file, None if the server does not say."""
 
@@ -46,14 +45,7 @@ class _TryAgain(Exception):
 
 @dataclass
 class Fetcher:
-    """Downloads files over http and https.
-
-    Args:
-        timeout: seconds without data after which a try fails.
-        tries: number of consecutive tries without any data after which to give up.
-        pause: seconds before the second try; doubled for each further try, up to a minute.
-        progress: called for each chunk.
-    """
+    """Downloads files over http and https."""
 
     timeout: float = 60.0
     tries: int = 6
@@ -71,16 +63,12 @@ class Fetcher:
         return self._persist(url, lambda: self._small(url, limit), lambda: 0)
 
     def fetch(self, url: str, target: Path, md5: str | None = None) -> Path:
-        """Downloads a file; the content of `<target>.part` is not downloaded again.
+        """Downloads a file to `target`, which appears only when it is complete and agrees with `md5`, 32 hexadecimal
+        digits.
 
-        Args:
-            url: http or https.
-            target: appears only when it is complete and checked.
-            md5: its checksum, 32 hexadecimal digits.
-
-        Raises:
-            ChecksumError: the file differs from the published one; it is kept as `<target>.bad`.
-            DownloadError: no such file, a web page instead, no space on the disk, or no answer after `tries`.
+        The content of `<target>.part` is not downloaded again. Raises ChecksumError if the file differs from the
+        published one, and keeps it as `<target>.bad`; DownloadError for no such file, a web page instead, no space on
+        the disk, or no answer after `tries`.
         """
         part = target.with_name(f"{target.name}.part")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -103,11 +91,8 @@ class Fetcher:
                 grown, before = size() > before, size()
                 left = self.tries if grown else left - 1
                 if left <= 0:
-                    hint = (
-                        "the bytes received are kept: run it again to continue"
-                        if before
-                        else "is there a network connection?"
-                    )
+                    kept = "the bytes received are kept: run it again to continue"
+                    hint = kept if before else "is there a network connection?"
                     found = f"{self.tries} failed tries ({error or type(error).__name__})"
                     raise DownloadError(f"{url}: expected a file, found {found}; {hint}") from error
                 _log.warning("%s: %s; trying again", url, error or type(error).__name__)
@@ -182,9 +167,8 @@ def check_room(folder: Path, needed: int, what: Path) -> None:
     free = shutil.disk_usage(folder).free
     if needed + MARGIN > free:
         found = f"{free / 1e9:.2f} GB"
-        raise DownloadError(
-            f"{what}: expected {(needed + MARGIN) / 1e9:.2f} GB of free disk, found {found}; free some space"
-        )
+        expected = f"{(needed + MARGIN) / 1e9:.2f} GB of free disk"
+        raise DownloadError(f"{what}: expected {expected}, found {found}; free some space")
 
 
 def file_md5(path: Path) -> str:
@@ -220,9 +204,8 @@ def _check_final(url: str, error: Exception) -> None:
         hint = "has the publisher moved it?" if error.code in (404, 410) else "is it public?"
         raise DownloadError(f"{url}: expected a file, found {error.code} {error.reason}; {hint}") from error
     if isinstance(error, OSError) and error.errno == 28:
-        raise DownloadError(
-            f"{url}: expected space for the file, found a full disk; free some space and run it again"
-        ) from error
+        hint = "free some space and run it again"
+        raise DownloadError(f"{url}: expected space for the file, found a full disk; {hint}") from error
 
 
 def _page(answer: http.client.HTTPResponse) -> Page | None:

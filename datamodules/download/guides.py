@@ -4,37 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..grab.files import TREE as GRAB_TREE
+from ..dexgraspnet.tree import DEXGRASPNET
+from ..errors import indented
+from ..grab.files import RELEASE as GRAB
 
 
 @dataclass(frozen=True)
 class Guide:
-    """Steps to a data set.
+    """Steps to a data set."""
 
-    Attributes:
-        title: its name.
-        url: where to start.
-        licence: one line on what it allows.
-        steps: in order.
-        tree: expected files at the end.
-        setting: what to set afterwards.
-    """
-
-    title: str
-    url: str
-    licence: str
-    steps: tuple[str, ...]
-    tree: str
-    setting: str
+    title: str  # its name
+    url: str  # where to start
+    licence: str  # one line on what it allows
+    steps: tuple[str, ...]  # in order
+    tree: str  # expected files at the end
+    setting: str  # what to set afterwards
 
     def text(self) -> str:
         """Text for the terminal."""
         steps = "\n".join(f"  {number}. {step}" for number, step in enumerate(self.steps, 1))
-        tree = "\n".join(f"    {line}" for line in self.tree.strip("\n").splitlines())
         return (
             f"{self.title} cannot be downloaded by a program: its publisher requires you to register or confirm.\n"
             f"  begin at   {self.url}\n  licence    {self.licence}\n{steps}\n"
-            f"  then set   {self.setting}\n  expected tree:\n{tree}"
+            f"  then set   {self.setting}\n  expected tree:\n{indented(self.tree)}"
         )
 
 
@@ -47,14 +39,14 @@ GUIDES = {
     "grab": Guide(
         "GRAB",
         "https://grab.is.tue.mpg.de",
-        "non-commercial research, no redistribution",
+        GRAB.licence,
         (
             "register, accept the licence and sign in",
             "download the zips of the sequences and of the tools (object and subject meshes)",
             "unpack them with the authors' unzip_grab.py: parts of a zip's name separated by __ become folders",
         ),
-        GRAB_TREE,
-        "data.root=/path/to/GRAB, the folder that holds `grab` and `tools`, or the environment variable DEXZOO_GRAB",
+        GRAB.tree,
+        f"data.{GRAB.setting}, or the environment variable DEXZOO_GRAB",
     ),
     "mano": Guide(
         "MANO",
@@ -76,10 +68,7 @@ GUIDES = {
             "follow the link to the data set in its README, and download the grasps and the object meshes",
             "unpack both under one folder",
         ),
-        """
-<root>/dataset/<object_code>.npy
-<root>/meshdata/<object_code>/coacd/decomposed.obj
-""",
+        DEXGRASPNET.tree,
         "data.root=/path/to/dexgraspnet, or the environment variable DEXZOO_DEXGRASPNET",
     ),
 }

@@ -16,12 +16,7 @@ class _Form:
 
 
 class Page(HTMLParser):
-    """Parses a page for its title, forms and links.
-
-    Args:
-        text: HTML.
-        url: of the page, for links relative to it.
-    """
+    """Parses a page (HTML) for its title, forms and links, which are relative to its URL."""
 
     def __init__(self, text: str, url: str) -> None:
         super().__init__(convert_charrefs=True)

@@ -2,52 +2,44 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...files.errors import BadFile
-from ..errors import DatasetNotFound
+from ..errors import DatasetNotFound, Release, holds
 from ..splits import natural_key
 from .objects import SUBJECTS
 
-TREE = """
+RELEASE = Release(
+    dataset="GRAB",
+    url="https://grab.is.tue.mpg.de (register, download, unpack with the authors' unzip_grab.py)",
+    licence="non-commercial research, no redistribution",
+    tree="""
 <root>/grab/s1 ... s10/<object>_<action>[_<k>].npz
 <root>/tools/object_meshes/contact_meshes/<object>.ply
 <root>/tools/subject_meshes/{male,female}/<subject>_rhand.ply
-"""
+""",
+    setting="root=/path/to/GRAB, the folder that holds `grab` and `tools`",
+)
 
 
 @dataclass(frozen=True)
 class GrabTree:
-    """The unpacked download.
-
-    Attributes:
-        root: folder with `grab` and `tools`.
-        sequences: the npz files, in natural order.
-    """
+    """The unpacked download: `root` has `grab` and `tools`; `sequences` are the npz files, in natural order."""
 
     root: Path
     sequences: tuple[Path, ...]
 
     def inside(self, name: str, source: Path, key: str) -> Path:
-        """A file that a sequence names relative to the root.
-
-        Args:
-            name: path in the sequence, e.g. "tools/object_meshes/contact_meshes/mug.ply".
-            source: the sequence, for messages.
-            key: key of `name` in the sequence.
-
-        Raises:
-            BadFile: no such file, or a path or link that leaves the root.
+        """The file `name` that a sequence, `source`, gives relative to the root under `key`, e.g.
+        "tools/object_meshes/contact_meshes/mug.ply"; raises BadFile without it, or if its path or link leaves the root.
         """
         path = self.root / name.replace("\\", "/")
         hint = f"paths in GRAB's files begin at `root`, here {self.root}"
         self.check_inside(path, source, key)
         if not path.is_file():
-            raise BadFile(
-                source, "a path to a file of the data set", f"{name!r}, which is not there", key=key, hint=hint
-            )
+            found = f"{name!r}, which is not there"
+            raise BadFile(source, "a path to a file of the data set", found, key=key, hint=hint)
         return path
 
     def check_inside(self, path: Path, source: Path, key: str = "") -> None:
@@ -63,39 +55,15 @@ class GrabTree:
 
 
 def find_tree(root: str | Path | None) -> GrabTree:
-    """Finds the sequences under `root`, which is the folder with `grab` or `grab` itself.
-
-    Raises:
-        DatasetNotFound: no sequences found.
-    """
-    if root is None:
-        raise _not_found(None, "`root` is not set")
-    root = Path(root).expanduser()
-    if not root.is_dir():
-        raise _not_found(root, "not a folder" if root.exists() else "no such folder")
+    """Finds the sequences under `root`, which is the folder with `grab` or `grab` itself, or raises DatasetNotFound."""
+    root = RELEASE.folder(root)
     for base in (root, root.parent):  # GRAB's own scripts take the folder grab, others the one above
         files = _sequences(base / "grab") if base == root or root.name == "grab" else []
         if files:
             return GrabTree(base, tuple(files))
-    inside = sorted(child.name for child in root.iterdir())
-    holds = f"it holds {', '.join(inside[:5])}" if inside else "it is empty"
-    raise _not_found(root, f"searched for grab/s*/*.npz and found none; {holds}")
+    raise DatasetNotFound(RELEASE, root, f"searched for grab/s*/*.npz and found none; {holds(root)}")
 
 
 def _sequences(folder: Path) -> list[Path]:
-    files = [
-        path for path in folder.glob("s*/*.npz") if path.parent.name in SUBJECTS and not re.match(r"\.", path.name)
-    ]
+    files = [p for p in folder.glob("s*/*.npz") if p.parent.name in SUBJECTS and not p.name.startswith(".")]
     return sorted(files, key=lambda path: natural_key(f"{path.parent.name}/{path.stem}"))
-
-
-def _not_found(root: Path | None, found: str) -> DatasetNotFound:
-    return DatasetNotFound(
-        "GRAB",
-        root,
-        found=found,
-        url="https://grab.is.tue.mpg.de (register, download, unpack with the authors' unzip_grab.py)",
-        licence="non-commercial research, no redistribution",
-        tree=TREE,
-        setting="root=/path/to/GRAB, the folder that holds `grab` and `tools`",
-    )

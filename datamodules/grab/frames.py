@@ -17,59 +17,37 @@ from ...geometry.rotations import rotvec_to_rotmat
 from .objects import LEFT_FINGERS, RIGHT_FINGERS_NO_THUMB, RIGHT_HAND, bits
 from .sequence import FPS
 
-STRIDE = 4
-"""Step between frames of a clip: 120 to 30 fps."""
-LIFT = 0.004
-"""metres above its initial height at which an object counts as lifted (GOAL)."""
-ONSET = 0.02
-"""metres by which the wrist must move for a reach to begin (ours)."""
-ELBOW_SPEED = 0.6
-"""1/s, entrywise norm of the change of a rotation matrix (GOAL)."""
-FPS_OUT = FPS / STRIDE
-"""Frames per second of a clip."""
+STRIDE = 4  # Step between frames of a clip: 120 to 30 fps
+LIFT = 0.004  # metres above its initial height at which an object counts as lifted (GOAL)
+ONSET = 0.02  # metres by which the wrist must move for a reach to begin (ours)
+ELBOW_SPEED = 0.6  # 1/s, entrywise norm of the change of a rotation matrix (GOAL)
+FPS_OUT = FPS / STRIDE  # Frames per second of a clip
 SAGA_FRAMES = 62
 
 
 @dataclass(frozen=True)
 class Signals:
-    """Inputs of the rules, for T frames at 120 fps.
+    """Inputs of the rules, for T frames at 120 fps."""
 
-    Attributes:
-        wrist: (T, 3), metres, world; any point fixed to the wrist.
-        object: (T, 3), metres, world, z up.
-        touch: (T,), uint64, set of the labels on the object, see `labels.touching`.
-        elbow_speed: (T,), 1/s, see `rotation_speed`.
-    """
-
-    wrist: NDArray
-    object: NDArray
-    touch: NDArray[np.uint64]
-    elbow_speed: NDArray
+    wrist: NDArray  # (T, 3), metres, world; any point fixed to the wrist
+    object: NDArray  # (T, 3), metres, world, z up
+    touch: NDArray[np.uint64]  # (T,), uint64, set of the labels on the object, see `sequence.touching`
+    elbow_speed: NDArray  # (T,), 1/s, see `rotation_speed`
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The frames that a rule selects, or why it selects none.
+    """The frames that a rule selects, or the reason why it selects none."""
 
-    Attributes:
-        frames: (n,), int64, indices into the sequence; repeated where a clip is padded.
-        reason: why none were selected; "" otherwise.
-    """
-
-    frames: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    reason: str = ""
+    frames: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # (n,), repeated to pad a clip
+    reason: str = ""  # why none were selected; "" otherwise
 
 
 def rotation_speed(rotvec: NDArray) -> NDArray:
-    """Entrywise (Frobenius) norm of R_i - R_(i-1), times 120; 0 at frame 0.
+    """(T,), 1/s: entrywise (Frobenius) norm of R_i - R_(i-1), times 120, of rotation vectors (T, 3), radians; 0 at
+    frame 0.
 
     GOAL's text does not say whether a step belongs to its first or second frame; here it is the second.
-
-    Args:
-        rotvec: (T, 3), radians.
-
-    Returns:
-        (T,), 1/s.
     """
     matrix = rotvec_to_rotmat(torch.from_numpy(np.asarray(rotvec, dtype=np.float64))).numpy()
     steps = np.linalg.norm(np.diff(matrix, axis=0), axis=(1, 2)) * FPS
@@ -100,11 +78,8 @@ def elbow_onset(signals: Signals) -> int | None:
 def reach(signals: Signals, goal: str = "lift_off") -> Selection:
     """A reach from the onset of the hand: start < i < end with i mod 4 = 0.
 
-    Steps 1, 2 and 4 of GOAL's rule, with the onset of the hand instead of the elbow's.
-
-    Args:
-        signals: of the sequence.
-        goal: end of the reach: "lift_off", when the grasp is closed, or "contact", when the right hand first touches.
+    Steps 1, 2 and 4 of GOAL's rule, with the onset of the hand instead of the elbow's. It ends at `goal`: "lift_off",
+    when the grasp is closed, or "contact", when the right hand first touches.
     """
     lifted, reason = _lifted_by_right_hand(signals)
     if reason:

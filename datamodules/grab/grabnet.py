@@ -14,22 +14,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...files.cache import cache_dir, write_whole
-from ...files.errors import BadFile, DataError, UnknownName
-from ...files.unpickle import PickleFileError, UnsafePickleError, load_npy, load_npz
+from ...files.errors import BadFile, DataError, check_names
+from ...files.unpickle import as_bad_file, load_npy, load_npz
 from ...geometry.meshes import MeshError, check_mesh, mesh_hash
 from ...geometry.rotations import rotmat_to_rotvec
 from ...hands.pose import HandPose
 from ...hands.products import rotate
 from ..clouds import object_cloud
-from ..errors import DatasetNotFound
+from ..errors import DatasetNotFound, Release, check_rotations
+from .files import RELEASE
 from .grasps import GraspList
-from .objects import object_of
+from .objects import PARTS, object_of
 from .skeleton import Person, is_generic, mano_hand, person_from_vertices
 
-_TREE = """
+_RELEASE = Release(
+    dataset="GrabNet's release of GRAB",
+    url="https://grab.is.tue.mpg.de (register, download the GrabNet data)",
+    licence=RELEASE.licence,
+    tree="""
 <root>/obj_info.npy, sbj_info.npy
 <root>/{train,val,test}/grabnet_{train,val,test}.npz, frame_names.npz
-"""
+""",
+    setting="root=/path/to/grabnet/data",
+)
 _SHAPES = {
     "global_orient_rhand_rotmat": (1, 3, 3),
     "fpose_rhand_rotmat": (15, 3, 3),
@@ -45,20 +52,14 @@ def read_grabnet(
 ) -> GraspList:
     """Reads one part of the release; its parts are those of the split `grab`.
 
-    Args:
-        root: folder of `obj_info.npy`, or the one above it, `data`.
-        part: "train", "val" or "test".
-        hand: name or YAML of a hand with MANO's joints; see `GrabMotion`.
-        perturbed: reads the perturbed hands that GrabNet's refinement starts from (keys ending in `_f`).
-        n_object_points: points in each object's cloud.
+    Args: root: folder of `obj_info.npy`, or the one above it, `data`. part: "train", "val" or "test". hand: name or
+    YAML of a hand with MANO's joints; see `GrabMotion`. perturbed: reads the perturbed hands that GrabNet's refinement
+    starts from (keys ending in `_f`). n_object_points: points in each object's cloud.
 
-    Raises:
-        DatasetNotFound: no such folder, or files of the release are missing.
-        BadFile: a damaged file, a missing key, a wrong shape, an invalid rotation, a number that is not finite.
-        UnknownName: unknown part.
+    Raises: DatasetNotFound: no such folder, or files of the release are missing. BadFile: a damaged file, a missing
+    key, a wrong shape, an invalid rotation, a number that is not finite.
     """
-    if part not in ("train", "val", "test"):
-        raise UnknownName("part", part, ("train", "val", "test"))
+    check_names(part=(part, PARTS))
     root, files = _find(Path(root).expanduser(), part)
     body = mano_hand(hand)
     arrays = _read_arrays(files[2], perturbed)
@@ -84,15 +85,7 @@ def _find(root: Path, part: str) -> tuple[Path, list[Path]]:
     files = [base / name for name in names]
     missing = [name for name, file in zip(names, files, strict=True) if not file.is_file()]
     if missing:
-        raise DatasetNotFound(
-            "GrabNet's release of GRAB",
-            root,
-            found=f"no {', '.join(missing)}" if root.is_dir() else "no such folder",
-            url="https://grab.is.tue.mpg.de (register, download the GrabNet data)",
-            licence="non-commercial research, no redistribution",
-            tree=_TREE,
-            setting="root=/path/to/grabnet/data",
-        )
+        raise DatasetNotFound(_RELEASE, root, f"no {', '.join(missing)}" if root.is_dir() else "no such folder")
     return base, files
 
 
@@ -106,12 +99,8 @@ def _pose(arrays: Mapping[str, NDArray], wrists: Tensor, hand: str) -> HandPose:
 
 
 def _load(read: Any, file: Path) -> Any:
-    try:
+    with as_bad_file(file, "a complete file of GrabNet's release"):
         return read(file)
-    except UnsafePickleError:
-        raise
-    except PickleFileError as error:
-        raise BadFile(file, "a complete file of GrabNet's release", str(error)) from error
 
 
 def _read_arrays(file: Path, perturbed: bool) -> dict[str, NDArray]:
@@ -136,13 +125,8 @@ def _check_numbers(file: Path, key: str, value: NDArray) -> None:
     bad = np.argwhere(~np.isfinite(value))
     if len(bad):
         raise BadFile(file, "finite numbers", f"{value[tuple(bad[0])]} at row {bad[0][0]}", key=key)
-    if value.shape[-2:] != (3, 3):
-        return
-    defect = np.abs(value.swapaxes(-1, -2) @ value - np.eye(3)).max(axis=(-1, -2))
-    defect = np.where(np.linalg.det(value) < 0, np.inf, defect).reshape(len(value), -1).max(axis=1)
-    worst = int(defect.argmax())
-    if defect[worst] > 1e-3:
-        raise BadFile(file, "rotation matrices", f"R^T R off by {defect[worst]:.2g} at row {worst}", key=key)
+    if value.shape[-2:] == (3, 3):
+        check_rotations(file, key, value, "row")
 
 
 def _read_names(file: Path, count: int) -> tuple[NDArray, NDArray]:
@@ -179,9 +163,8 @@ def _entry(file: Path, info: Mapping[str, Any], name: str, key: str, shape: tupl
     value = np.asarray(info[name][key])
     fits = value.ndim == 2 and value.shape[1] == shape[1] and shape[0] in (None, len(value))
     if not fits or value.dtype.kind not in "fiu" or not np.isfinite(value).all():
-        raise BadFile(
-            file, f"({shape[0] or 'V'}, {shape[1]}) finite numbers", f"{value.shape} of {value.dtype}", key=where
-        )
+        expected = f"({shape[0] or 'V'}, {shape[1]}) finite numbers"
+        raise BadFile(file, expected, f"{value.shape} of {value.dtype}", key=where)
     return value
 
 

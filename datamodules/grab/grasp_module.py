@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...files.errors import UnknownName
+from ...files.errors import check_names
 from ..grasp_store import GraspObject, GraspStore
 from ..grasps import GraspDataModule, GraspParts
 from .grasps import check_rule, grasps_of
@@ -21,20 +21,12 @@ class GrabGrasps(GraspDataModule):
 
     Grasps are named "<object>/<number>", the number counting the object's grasps in the order of the sequences.
 
-    Args:
-        root: folder with `grab` and `tools`.
-        hand: name or YAML of a hand with MANO's joints.
-        split: "grab" or "goal", by object, aliases merged.
-        frames: "goal_grasp" (GOAL's GNet) or "grab" (every frame with contact), see `frames`.
-        side: "right" or "left"; left hands are mirrored to right ones, with object and mesh.
-        every: keeps each n-th of the selected frames, which are 8 ms apart; 1 keeps all, as in the sources.
-        object_points: "mesh" samples the clouds from the meshes; "none" gives empty clouds and needs no mesh.
-        on_bad: "raise" stops at a bad sequence; "skip" skips, logs and counts it.
-        **options: see `GraspDataModule`.
+    Args: root: folder with `grab` and `tools`; see `GrabMotion` for `hand`, `side`, `object_points` and `on_bad`.
+    split: "grab" or "goal", by object, aliases merged. frames: "goal_grasp" (GOAL's GNet) or "grab" (every frame with
+    contact), see `frames`. every: keeps each n-th of the selected frames, which are 8 ms apart; 1 keeps all, as in the
+    sources. **options: see `GraspDataModule`.
 
-    Raises:
-        UnknownName: unknown setting.
-        DataError: `every` below 1.
+    Raises: UnknownName: unknown setting. DataError: `every` below 1.
     """
 
     title = "GRAB"
@@ -54,8 +46,7 @@ class GrabGrasps(GraspDataModule):
         **options: Any,
     ) -> None:
         super().__init__(hand, **options)
-        if split not in OBJECT_SPLITS:
-            raise UnknownName("split", split, tuple(OBJECT_SPLITS))
+        check_names(split=(split, OBJECT_SPLITS))
         check_rule(frames, every)
         self.reader = GrabReader(root, hand, side, object_points, self.n_object_points, on_bad)
         self.split_by, self.frames, self.every = split, frames, every
@@ -67,12 +58,8 @@ class GrabGrasps(GraspDataModule):
         return self.reader.skipped
 
     def load(self) -> GraspStore:
-        """Reads all sequences and selects the frames.
-
-        Raises:
-            DatasetNotFound: no sequences under `root`.
-            BadFile: a bad sequence, template or mesh.
-            DataError: unsupported hand, or no frame selected.
+        """Reads all sequences and selects the frames; raises like `GrabMotion.load`, and DataError if no frame is
+        selected.
         """
         grasps = grasps_of(self.reader, self.frames, self.every)
         stems = list(grasps.clouds)  # a shape may have two names, each with its own file

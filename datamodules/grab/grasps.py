@@ -14,42 +14,31 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...files.errors import DataError, UnknownName
+from ...files.errors import DataError, check_names
 from ...hands.pose import HandPose
 from ...hands.products import rotate
 from ..types import GraspSample
 from .frames import GRASP_RULES
-from .objects import OBJECT_SPLITS, SPLITS, object_of, part_of
+from .objects import OBJECT_SPLITS, PARTS, SPLITS, object_of, part_of
 from .reader import GrabReader
 from .tracks import Tracks
 
 _log = logging.getLogger(__name__)
 
-Clouds = Mapping[str, tuple[Tensor, Path | None]]
-"""Points and mesh file by the name that recordings use for an object."""
+Clouds = Mapping[str, tuple[Tensor, Path | None]]  # Points and mesh file by the name that recordings use for an object
 
 
 @dataclass(frozen=True)
 class GraspList(Sequence[GraspSample]):
-    """n grasps in flat arrays; each `GraspSample` is made on access, so that a million fit in memory.
+    """n grasps in flat arrays; each `GraspSample` is made on access, so that a million fit in memory."""
 
-    Attributes:
-        pose: HandPose (n,), object frame, float32.
-        recordings: names of the sequences, e.g. "s1/mug_lift".
-        recording: (n,), index into `recordings`.
-        frame: (n,), number or name of each frame.
-        clouds: points and mesh of each recording's object, by the first part of its name.
-        flags: flags of every sample.
-        up: (n, 3), the world's z in the object's frame.
-    """
-
-    pose: HandPose
-    recordings: tuple[str, ...]
-    recording: NDArray[np.int64]
-    frame: NDArray
-    clouds: Clouds
-    flags: tuple[str, ...]
-    up: Tensor
+    pose: HandPose  # HandPose (n,), object frame, float32
+    recordings: tuple[str, ...]  # names of the sequences, e.g. "s1/mug_lift"
+    recording: NDArray[np.int64]  # (n,), index into `recordings`
+    frame: NDArray  # (n,), number or name of each frame
+    clouds: Clouds  # points and mesh of each recording's object, by the first part of its name
+    flags: tuple[str, ...]  # flags of every sample
+    up: Tensor  # (n, 3), the world's z in the object's frame
 
     def __len__(self) -> int:
         return len(self.recording)
@@ -74,18 +63,10 @@ class GraspList(Sequence[GraspSample]):
         return replace(self, pose=self.pose[indices], up=self.up[indices], **own)
 
     def part(self, part: str, split: str = "grab") -> GraspList:
-        """The grasps of one part of a split.
-
-        Args:
-            part: "train", "val" or "test".
-            split: "grab", "goal" or "saga_subjects", see `objects`.
-
-        Raises:
-            UnknownName: unknown part or split.
+        """The grasps of one part, "train", "val" or "test", of a split, see `objects`; raises UnknownName for another
+        one.
         """
-        for what, name, known in (("part", part, ("train", "val", "test")), ("split", split, SPLITS)):
-            if name not in known:
-                raise UnknownName(what, name, known)
+        check_names(part=(part, PARTS), split=(split, SPLITS))
         key = 1 if split in OBJECT_SPLITS else 0
         own = [part_of(_names(recording)[key], split) == part for recording in self.recordings]
         return self.take(np.flatnonzero(np.array(own, dtype=bool)[self.recording]))
@@ -102,31 +83,19 @@ def read_grasps(
     n_object_points: int = 1024,
     on_bad: str = "raise",
 ) -> GraspList:
-    """Reads single frames of GRAB's sequences, all parts together: see `GraspList.part`.
+    """Reads single frames of GRAB's sequences, all parts together: see `GraspList.part`, and `GrabGrasps` for the
+    arguments.
 
-    Args:
-        root: see `GrabMotion`.
-        hand: see `GrabMotion`.
-        frames: "goal_grasp" (GOAL's GNet) or "grab" (every frame with contact), see `frames`.
-        side: "right" or "left", see `GrabMotion`.
-        every: keeps each n-th of the selected frames, which are 8 ms apart; 1 keeps all, as in the sources.
-        object_points: see `GrabMotion`.
-        n_object_points: points in each object's cloud.
-        on_bad: see `GrabMotion`.
-
-    Raises:
-        DatasetNotFound, BadFile: as for `GrabMotion.load`.
-        UnknownName: unknown rule.
-        DataError: no frame selected, or `every` is not positive.
+    Raises DatasetNotFound or BadFile like `GrabMotion.load`, UnknownName for an unknown rule, and DataError if no frame
+    is selected or `every` is not positive.
     """
     check_rule(frames, every)
     return grasps_of(GrabReader(root, hand, side, object_points, n_object_points, on_bad), frames, every)
 
 
 def check_rule(frames: str, every: int) -> None:
-    """Raises UnknownName or DataError for an invalid rule; see `read_grasps`."""
-    if frames not in GRASP_RULES:
-        raise UnknownName("frames", frames, (*GRASP_RULES,))
+    """Raises UnknownName or DataError for an invalid rule."""
+    check_names(frames=(frames, GRASP_RULES))
     if every < 1:
         raise DataError(f"every: expected 1 or more, found {every}")
 

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...files.errors import DataError, UnknownName
+from ...files.errors import DataError, check_names
 from ..motion import MotionDataModule
 from ..splits import Split, by_object
 from ..types import MotionSample
 from .frames import FPS_OUT, GRASP_RULES, MOTION_RULES, Selection
-from .labels import ContactLabels
 from .objects import OBJECT_SPLITS, SPLITS, SUBJECT_SPLITS, part_of
 from .reader import GrabReader
+from .sequence import ContactLabels
 from .skeleton import Person
 from .tracks import Tracks, read_tracks
 
@@ -68,13 +68,7 @@ class GrabMotion(MotionDataModule):
                 f"frames: expected a rule for motions ({', '.join(MOTION_RULES)}), found {frames!r}, which picks "
                 "single grasps: see dexzoo.datamodules.grab.read_grasps and read_grabnet"
             )
-        for what, name, known in (
-            ("split", split, SPLITS),
-            ("frames", frames, tuple(MOTION_RULES)),
-            ("goal", goal, ("lift_off", "contact")),
-        ):
-            if name not in known:
-                raise UnknownName(what, name, known)
+        check_names(split=(split, SPLITS), frames=(frames, MOTION_RULES), goal=(goal, ("lift_off", "contact")))
         self.reader = GrabReader(root, hand, side, object_points, self.n_object_points, on_bad)
         self.split_by, self.frames, self.goal = split, frames, goal
         self.split_group = "object" if split in OBJECT_SPLITS else "recording"
@@ -89,10 +83,8 @@ class GrabMotion(MotionDataModule):
     def load(self) -> list[MotionSample]:
         """Reads all sequences and cuts the clips; counts and logs those without a reach, by reason.
 
-        Raises:
-            DatasetNotFound: no sequences under `root`.
-            BadFile: a bad sequence, template or mesh.
-            DataError: unsupported hand, or no clip at all.
+        Raises DatasetNotFound without sequences under `root`, BadFile for a bad sequence, template or mesh, and
+        DataError for an unsupported hand, or without any clip.
         """
         clips: list[MotionSample] = []
         self.without_clip = Counter()
@@ -107,17 +99,12 @@ class GrabMotion(MotionDataModule):
             _log.info("%s: no clip from %d sequences: %s", self.title, count, reason)
         if not clips:
             counts = {**self.without_clip, "bad files": len(self.skipped)}
-            raise DataError(
-                f"{self.reader.tree.root}: expected at least one clip (frames={self.frames}), found {counts}"
-            )
+            expected = f"expected at least one clip (frames={self.frames})"
+            raise DataError(f"{self.reader.tree.root}: {expected}, found {counts}")
         return clips
 
     def split(self, samples: Sequence[MotionSample]) -> Split:
-        """Splits by object or by subject; see the argument `split`.
-
-        Raises:
-            DataError: train or test is empty.
-        """
+        """Splits by object or by subject, see the argument `split`; raises DataError if train or test is empty."""
         if self.split_by in OBJECT_SPLITS:
             return by_object(samples, **OBJECT_SPLITS[self.split_by])
         return by_subject(samples, self.split_by)
@@ -158,11 +145,7 @@ class GrabMotion(MotionDataModule):
 
 
 def by_subject(samples: Sequence[MotionSample], split: str) -> Split:
-    """Splits clips by subject, the first part of `recording`.
-
-    Raises:
-        DataError: train or test is empty.
-    """
+    """Splits clips by subject, the first part of `recording`; raises DataError if train or test is empty."""
     parts: dict[str, list[MotionSample]] = {"train": [], "val": [], "test": []}
     for sample in samples:
         parts[part_of(sample.recording.split("/")[0], split)].append(sample)

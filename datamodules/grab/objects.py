@@ -38,26 +38,19 @@ OBJECT_SPLITS = {
 """Held-out objects: `grab` is the split of GRAB and GrabNet, `goal` that of both networks of GOAL."""
 SUBJECT_SPLITS = {"saga_subjects": {"val": (), "test": ("s9", "s10")}}
 """Held-out subjects of SAGA's second stage, which has no validation part."""
+PARTS = ("train", "val", "test")
 SPLITS = (*OBJECT_SPLITS, *SUBJECT_SPLITS)
 
 
 def object_of(sequence: str) -> str:
-    """The object of a sequence: the part of its name before the first "_", aliases merged.
-
-    Raises:
-        DataError: not one of GRAB's objects.
+    """The object of a sequence: its name before the first "_", aliases merged; raises DataError if it is not one of
+    GRAB's.
     """
     name = sequence.split("_")[0].lower()
     if name not in OBJECTS and name not in ALIASES:
-        raise DataError(
-            f"sequence {sequence!r}: expected a name that begins with one of GRAB's objects, found {name!r}"
-        )
+        expected = "a name that begins with one of GRAB's objects"
+        raise DataError(f"sequence {sequence!r}: expected {expected}, found {name!r}")
     return ALIASES.get(name, name)
-
-
-def intent_of(sequence: str) -> str:
-    """The person's action: "lift", "pass", "offhand", or else "use"."""
-    return next((intent for intent in ("offhand", "lift", "pass") if intent in sequence), "use")
 
 
 def part_of(name: str, split: str) -> str:

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from ...files.cache import cache_dir, content_key, write_whole
-from ...files.errors import BadFile, UnknownName
+from ...files.errors import BadFile, check_names
 from ...geometry.meshes import MeshError, load_mesh
 from ...geometry.progress import tracked
 from ...hands.mano import ManoHand
 from ..base import mark_of
 from ..clouds import object_cloud
 from .files import GrabTree, find_tree
-from .labels import ContactLabels, read_labels
+from .sequence import ContactLabels, read_labels
 from .skeleton import Person, is_generic, mano_hand, person_of
 from .tracks import Tracks, read_tracks
 
@@ -29,16 +29,7 @@ _log = logging.getLogger(__name__)
 class GrabReader:
     """Reads sequences, subjects and objects for one hand; shared by the data modules and `read_grasps`.
 
-    Args:
-        root: folder with `grab` and `tools`.
-        hand: name or YAML of a hand with MANO's joints.
-        side: "right" or "left".
-        object_points: "mesh" or "none", see `GrabMotion`.
-        n_object_points: points in each object's cloud.
-        on_bad: "raise" or "skip".
-
-    Raises:
-        UnknownName: unknown side, `object_points` or `on_bad`.
+    See `GrabMotion` for the arguments; raises UnknownName for an unknown side, `object_points` or `on_bad`.
     """
 
     def __init__(
@@ -50,13 +41,8 @@ class GrabReader:
         n_object_points: int = 1024,
         on_bad: str = "raise",
     ) -> None:
-        for what, name, known in (
-            ("side", side, ("right", "left")),
-            ("object_points", object_points, ("mesh", "none")),
-            ("on_bad", on_bad, ("raise", "skip")),
-        ):
-            if name not in known:
-                raise UnknownName(what, name, known)
+        check_names(side=(side, ("right", "left")), object_points=(object_points, ("mesh", "none")))
+        check_names(on_bad=(on_bad, ("raise", "skip")))
         self.root, self.hand_name, self.side, self.on_bad = root, hand, side, on_bad
         self.object_points, self.n_object_points = object_points, n_object_points
         self.skipped: list[str] = []
@@ -126,10 +112,8 @@ class GrabReader:
         return self._objects[tracks.mesh]
 
     def labels(self, tracks: Tracks) -> ContactLabels:
-        """Reads the contact labels of every vertex.
-
-        Raises:
-            BadFile: also if they do not match the object's mesh, which happens if the mesh was decimated.
+        """Reads the contact labels of every vertex; raises BadFile also if they do not match the object's mesh, which
+        happens if the mesh was decimated.
         """
         labels = read_labels(tracks.path, len(tracks.touch))
         mesh = load_mesh(self.tree.inside(tracks.mesh, tracks.path, "object['object_mesh']"))

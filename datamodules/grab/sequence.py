@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...files.errors import BadFile, DataError
-from ...files.unpickle import PickleFileError, UnsafePickleError, load_npz
-from .objects import intent_of, object_of
+from ...files.unpickle import as_bad_file, load_npz
+from .objects import NUM_LABELS, object_of
 
 FPS = 120.0
 ELBOWS = {"right": 17, "left": 18}
@@ -20,72 +20,47 @@ ELBOWS = {"right": 17, "left": 18}
 
 For the left hand, the mirrored slot.
 """
-LARGEST = 100.0
-"""Metres or radians: larger values are in another unit or damaged."""
+LARGEST = 100.0  # Metres or radians: larger values are in another unit or damaged
+_BODY_VERTICES, _FRAMES_AT_ONCE = 10475, 64
 _KEYS = ("framerate", "n_frames", "body", "object")
 
 
 @dataclass(frozen=True)
 class HandTrack:
-    """A hand of T frames as stored: MANO, relative to the flat hand (`flat_hand_mean=True`).
-
-    Attributes:
-        transl: (T, 3), metres; the wrist is J_0 + transl, J_0 of the subject's template.
-        global_orient: (T, 3), rotation vector, usual column convention.
-        fullpose: (T, 45), radians, axis-angle of the 15 finger joints (`hand_pose` has PCA coefficients and is not
-            read).
-        vtemp: path of the subject's template, relative to the root of the data set.
+    """A hand of T frames as stored: MANO, relative to the flat hand (`flat_hand_mean=True`); `hand_pose` is not read,
+    since it has PCA coefficients.
     """
 
-    transl: NDArray
-    global_orient: NDArray
-    fullpose: NDArray
-    vtemp: str
+    transl: NDArray  # (T, 3), metres; the wrist is J_0 + transl, J_0 of the subject's template
+    global_orient: NDArray  # (T, 3), rotation vector, usual column convention
+    fullpose: NDArray  # (T, 45), radians, axis-angle of the 15 finger joints
+    vtemp: str  # path of the subject's template, relative to the root of the data set
 
 
 @dataclass(frozen=True)
 class GrabSequence:
-    """A sequence of T frames at 120 fps, world frame, metres, z up.
+    """A sequence of T frames at 120 fps, world frame, metres, z up."""
 
-    Attributes:
-        path: the npz.
-        subject: "s1" to "s10", from the folder.
-        object: name of the object, aliases merged.
-        intent: "lift", "pass", "offhand" or "use".
-        side: side of `hand`.
-        hand: track of that hand.
-        object_rotvec: (T, 3), radians, of world_from_object in the column convention, unlike as stored.
-        object_translation: (T, 3).
-        object_mesh: path of the full mesh, relative to the root of the data set.
-        elbow: (T, 3), rotation vector, see `ELBOWS`.
-    """
-
-    path: Path
-    subject: str
-    object: str
-    intent: str
-    side: str
-    hand: HandTrack
-    object_rotvec: NDArray
-    object_translation: NDArray
-    object_mesh: str
-    elbow: NDArray
+    path: Path  # the npz
+    subject: str  # "s1" to "s10", from the folder
+    object: str  # name of the object, aliases merged
+    side: str  # side of `hand`
+    hand: HandTrack  # track of that hand
+    object_rotvec: NDArray  # (T, 3), radians, of world_from_object in the column convention, unlike as stored
+    object_translation: NDArray  # (T, 3)
+    object_mesh: str  # path of the full mesh, relative to the root of the data set
+    elbow: NDArray  # (T, 3), rotation vector, see `ELBOWS`
 
     def __len__(self) -> int:
         return len(self.object_translation)
 
 
 def read_sequence(path: Path, side: str = "right") -> GrabSequence:
-    """Reads a sequence without its contact labels, which are large: see `labels.read_labels`.
+    """Reads `grab/<subject>/<object>_<action>.npz` without its contact labels, which are large: see
+    `labels.read_labels`.
 
-    Args:
-        path: `grab/<subject>/<object>_<action>.npz`.
-        side: "right" or "left".
-
-    Raises:
-        BadFile: a damaged file, a missing key, a wrong shape or type, a number that is not finite; the message names
-            the key.
-        UnsafePickleError: the file would execute code.
+    Raises BadFile, naming the key, for a damaged file, a missing key, a wrong shape or type, or a number that is not
+    finite; UnsafePickleError if the file would execute code.
     """
     block = f"{side[0]}hand"
     items = read_items(path, (*_KEYS, block))
@@ -102,7 +77,6 @@ def read_sequence(path: Path, side: str = "right") -> GrabSequence:
         path=path,
         subject=path.parent.name,
         object=_object(path),
-        intent=intent_of(path.stem),
         side=side,
         hand=HandTrack(**hand, vtemp=_text(path, items, block, "vtemp")),
         object_rotvec=column_rotvec(obj["global_orient"]),
@@ -113,15 +87,9 @@ def read_sequence(path: Path, side: str = "right") -> GrabSequence:
 
 
 def column_rotvec(global_orient: NDArray) -> NDArray:
-    """Rotation vector of world_from_object, for x_world = R x + t.
+    """Rotation vector (..., 3), radians, of world_from_object for x_world = R x + t, from the stored one.
 
     GRAB poses objects with row vectors, v R + t, so it stores the inverse of the usual rotation.
-
-    Args:
-        global_orient: (..., 3), radians, as stored.
-
-    Returns:
-        (..., 3), radians.
     """
     return -global_orient
 
@@ -129,16 +97,11 @@ def column_rotvec(global_orient: NDArray) -> NDArray:
 def read_items(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     """The values of some keys of an npz of 0-d object arrays.
 
-    Raises:
-        BadFile: the file is damaged, or a key is missing or not a 0-d array.
-        UnsafePickleError: the file would execute code.
+    Raises BadFile for a damaged file, or a key that is missing or not a 0-d array; UnsafePickleError if it executes
+    code.
     """
-    try:
+    with as_bad_file(path, "a complete npz file"):
         arrays = load_npz(path, keys)
-    except UnsafePickleError:
-        raise
-    except PickleFileError as error:
-        raise BadFile(path, "a complete npz file", str(error)) from error
     for key in keys:
         if key not in arrays:
             raise BadFile(path, f"the keys {', '.join(keys)}", f"none called {key!r}", key=key)
@@ -203,3 +166,61 @@ def _checked(path: Path, where: str, value: Any, shape: tuple[int, int]) -> NDAr
 
 def _names(content: Mapping[Any, Any]) -> str:
     return ", ".join(map(str, content))[:200] or "none"
+
+
+# ------------------------------------------------------------------------------------------------------------ labels
+
+
+@dataclass(frozen=True)
+class ContactLabels:
+    """Contact labels of T frames; 0 = no contact, otherwise the body part (see `objects.RIGHT_HAND`)."""
+
+    object: NDArray  # (T, V), integers, one for each vertex of the full mesh of the object, not of a decimated one
+    body: NDArray  # (T, 10475), integers, one for each vertex of SMPL-X
+
+
+def read_labels(path: Path, n_frames: int | None = None) -> ContactLabels:
+    """Reads the labels of a sequence: about 30 MB to 1 GB, so they are read on request and not kept.
+
+    The file gives the number of frames if `n_frames` does not. Raises BadFile for labels that are missing, of the wrong
+    shape, not integers, or not within 0 to 55.
+    """
+    items = read_items(path, ("contact", "n_frames"))
+    contact = items["contact"]
+    if not isinstance(contact, dict):
+        raise BadFile(path, "a dict of labels for 'object' and 'body'", type(contact).__name__, key="contact")
+    n_frames = int(number_of(path, items, "n_frames")) if n_frames is None else n_frames
+    return ContactLabels(*(_checked_labels(path, contact, key, n_frames) for key in ("object", "body")))
+
+
+def touching(labels: NDArray) -> NDArray[np.uint64]:
+    """The set of labels (T, V), 0 to 55, in each frame as a bit mask (T,), uint64: bit k is set if some vertex has
+    label k.
+    """
+    power = np.uint64(1) << np.arange(NUM_LABELS, dtype=np.uint64)
+    some = (labels[first : first + _FRAMES_AT_ONCE] for first in range(0, len(labels), _FRAMES_AT_ONCE))
+    return np.concatenate([np.bitwise_or.reduce(power[part], axis=1) for part in some])  # all: 8 T V bytes at once
+
+
+def mirrored(touch: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The sets of labels with left and right hand swapped: fingers 26 to 40 and 41 to 55, hands 21 and 22."""
+    fingers = np.uint64((1 << 15) - 1)
+    one, left, right = np.uint64(1), np.uint64(26), np.uint64(41)
+    kept = touch & ~((fingers << left) | (fingers << right) | (one << np.uint64(21)) | (one << np.uint64(22)))
+    swapped = ((touch >> left) & fingers) << right | ((touch >> right) & fingers) << left
+    hands = ((touch >> np.uint64(21)) & one) << np.uint64(22) | ((touch >> np.uint64(22)) & one) << np.uint64(21)
+    return kept | swapped | hands
+
+
+def _checked_labels(path: Path, contact: dict[str, Any], key: str, n_frames: int) -> NDArray:
+    where, value = f"contact[{key!r}]", contact.get(key)
+    wide = f"{_BODY_VERTICES}" if key == "body" else "V"
+    if not isinstance(value, np.ndarray) or value.ndim != 2 or value.dtype.kind not in "iu" or not value.size:
+        found = f"{value.shape} of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise BadFile(path, f"({n_frames}, {wide}) integers", found, key=where)
+    if len(value) != n_frames or (key == "body" and value.shape[1] != _BODY_VERTICES):
+        raise BadFile(path, f"({n_frames}, {wide}) integers", f"{value.shape}", key=where)
+    low, high = int(value.min()), int(value.max())
+    if low < 0 or high >= NUM_LABELS:
+        raise BadFile(path, f"labels 0 to {NUM_LABELS - 1}", f"{low} to {high}", key=where)
+    return value

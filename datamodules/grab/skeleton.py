@@ -26,19 +26,12 @@ GENERIC = "mano_skeleton"
 
 @dataclass(frozen=True)
 class Person:
-    """The right hand of a subject, or the mirrored left one.
+    """The right hand of a subject, or the mirrored left one."""
 
-    Attributes:
-        rest: (16, 3), metres, float64, joints of the flat hand in MANO's order; rest[0] is J_0.
-        template: (778, 3), metres, vertices of the flat hand.
-        faces: (1538, 3), of MANO's mesh.
-        hand: the subject's own hand, with its skin; None without the MANO model, in which case `rest` is approximate.
-    """
-
-    rest: NDArray
-    template: NDArray
-    faces: NDArray
-    hand: ManoHand | None = None
+    rest: NDArray  # (16, 3), metres, float64, joints of the flat hand in MANO's order; rest[0] is J_0
+    template: NDArray  # (778, 3), metres, vertices of the flat hand
+    faces: NDArray  # (1538, 3), of MANO's mesh
+    hand: ManoHand | None = None  # the subject's own, with its skin; None without the MANO model: `rest` is a guess
 
     @property
     def exact(self) -> bool:
@@ -56,11 +49,8 @@ class Person:
 
 
 def mano_hand(name: str) -> ManoHand:
-    """Loads a hand with MANO's joints by name.
-
-    Raises:
-        DataError: a hand without MANO's joints.
-        ManoModelNotFound: `mano` without the licensed model; the message names the alternative.
+    """Loads a hand by name; raises DataError for one without MANO's joints, and ManoModelNotFound for `mano` without
+    the licensed model, naming the alternative.
     """
     hand: Hand = load_hand(name)
     if not isinstance(hand, ManoHand):
@@ -77,16 +67,11 @@ def is_generic(hand: ManoHand) -> bool:
 
 
 def person_of(hand: ManoHand, file: Path, left: bool = False) -> Person:
-    """The hand of the person whose template is in `file`.
+    """The hand of the person whose template, 778 vertices in MANO's order, metres, is in `file`; `hand` is MANO or
+    generic.
 
-    Args:
-        hand: MANO, or the generic skeleton.
-        file: a mesh of 778 vertices in MANO's order, metres.
-        left: the template is a left hand's and is mirrored, x -> -x: MANO's left and right models have the same vertex
-            order.
-
-    Raises:
-        BadFile: a different mesh.
+    A left hand's template is mirrored, x -> -x: MANO's left and right models have the same vertex order. Raises BadFile
+    for a different mesh.
     """
     try:
         mesh = load_mesh(file)
@@ -118,17 +103,11 @@ def rest_joints(hand: ManoHand) -> NDArray:
 
 
 def generic_joints(hand: ManoHand, template: NDArray) -> NDArray:
-    """Rest joints for a template without a joint regressor; approximate, to a few millimetres.
+    """Rest joints (16, 3), metres, for a template (778, 3) without a joint regressor; approximate, to a few
+    millimetres.
 
     The generic skeleton is moved and scaled as a whole to fit the wrist end of the mesh and the distance from there to
     the fingertips; then each finger's joints are placed on the line from its knuckle to its true fingertip.
-
-    Args:
-        hand: the generic hand.
-        template: (778, 3), vertices in MANO's order, flat, metres.
-
-    Returns:
-        (16, 3), metres.
     """
     model, joints = hand.spec.model, rest_joints(hand)
     assert model is not None

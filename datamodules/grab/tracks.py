@@ -20,37 +20,24 @@ from ...geometry.rotations import rotvec_to_rotmat
 from ...hands.pose import HandPose
 from .files import GrabTree
 from .frames import Signals, rotation_speed
-from .labels import mirrored, read_labels, touching
-from .objects import intent_of, object_of
-from .sequence import read_sequence
+from .objects import object_of
+from .sequence import mirrored, read_labels, read_sequence, touching
 
-CACHE = "grab_tracks_1"
-"""Folder in the cache; its number is incremented when the content changes."""
+CACHE = "grab_tracks_1"  # Folder in the cache; its number is incremented when the content changes
 
 
 @dataclass(frozen=True)
 class Tracks:
-    """A sequence of T frames with the hand `side` as a right hand: a left one is mirrored with its scene, x -> -x.
+    """A sequence of T frames with the hand `side` as a right hand: a left one is mirrored with its scene, x -> -x."""
 
-    Attributes:
-        path: the npz.
-        hand: (T, 51), float32: transl 3, global_orient 3, fullpose 45, as in `HandTrack`.
-        object: (T, 6), float32: rotation vector of world_from_object (column convention), translation.
-        touch: (T,), uint64, see `labels.touching`.
-        elbow_speed: (T,), float32, see `frames.rotation_speed`.
-        template: path of the template of the subject's hand, relative to the root.
-        mesh: path of the object's mesh, relative to the root.
-        side: the hand that was recorded.
-    """
-
-    path: Path
-    hand: NDArray[np.float32]
-    object: NDArray[np.float32]
-    touch: NDArray[np.uint64]
-    elbow_speed: NDArray[np.float32]
-    template: str
-    mesh: str
-    side: str
+    path: Path  # the npz
+    hand: NDArray[np.float32]  # (T, 51), float32: transl 3, global_orient 3, fullpose 45, as in `HandTrack`
+    object: NDArray[np.float32]  # (T, 6): rotation vector of world_from_object (column convention), translation
+    touch: NDArray[np.uint64]  # (T,), uint64, see `sequence.touching`
+    elbow_speed: NDArray[np.float32]  # (T,), float32, see `frames.rotation_speed`
+    template: str  # path of the template of the subject's hand, relative to the root
+    mesh: str  # path of the object's mesh, relative to the root
+    side: str  # the hand that was recorded
 
     @property
     def recording(self) -> str:
@@ -58,19 +45,9 @@ class Tracks:
         return f"{self.path.parent.name}/{self.path.stem}"
 
     @property
-    def subject(self) -> str:
-        """ "s1" to "s10"."""
-        return self.path.parent.name
-
-    @property
     def object_name(self) -> str:
         """Name of the object, aliases merged."""
         return object_of(self.path.stem)
-
-    @property
-    def intent(self) -> str:
-        """ "lift", "pass", "offhand" or "use"."""
-        return intent_of(self.path.stem)
 
     @property
     def signals(self) -> Signals:
@@ -78,15 +55,8 @@ class Tracks:
         return Signals(self.hand[:, :3], self.object[:, 3:], self.touch, self.elbow_speed)
 
     def pose(self, frames: NDArray[np.int64], rest_wrist: NDArray, hand: str) -> HandPose:
-        """Poses of the hand in the given frames.
-
-        Args:
-            frames: (n,), indices.
-            rest_wrist: (3,), metres, J_0 of the subject: the wrist is J_0 + transl.
-            hand: name of the hand of the poses.
-
-        Returns:
-            HandPose (n,), float32, world frame.
+        """HandPose (n,), float32, world frame, of `hand` in the given frames; `rest_wrist` (3,), metres, is the
+        subject's J_0.
         """
         values = torch.from_numpy(self.hand[frames])
         rotation = rotvec_to_rotmat(values[:, 3:6].double()).float()
@@ -99,13 +69,10 @@ class Tracks:
 
 
 def read_tracks(tree: GrabTree, path: Path, side: str = "right") -> Tracks:
-    """Reads a sequence from the cache, or from its file.
+    """Reads a sequence from the cache, or from its file; raises BadFile like `read_sequence` and `read_labels`.
 
     The cache is keyed by the checksums in the zip directory, so a copy elsewhere is recognised without reading the
     labels.
-
-    Raises:
-        BadFile: see `read_sequence` and `read_labels`.
     """
     tree.check_inside(path, path)
     kept = cached(CACHE, content_key(path.stem, side, _checksums(path)), lambda: _arrays(path, side))

@@ -17,17 +17,14 @@ from ...files.errors import BadFile
 
 IMAGES = (".png", ".jpg", ".jpeg")
 """Suffixes omitted from listings, because a recording has thousands of pictures; they are opened by name."""
-MAX_BYTES = 64 << 20
-"""Largest size of a file, unless the caller allows more; RealDex's have a few MB."""
+MAX_BYTES = 64 << 20  # Largest size of a file, unless the caller allows more; RealDex's have a few MB
 
 _log = logging.getLogger(__name__)
 
 
 class Folder(ABC):
-    """A folder of a data set, on disk or in a zip.
-
-    Attributes:
-        path: for messages and names; inside a zip, appended to the zip's path.
+    """A folder of a data set, on disk or in a zip; `path` is for messages and names, inside a zip appended to the
+    zip's.
     """
 
     path: Path
@@ -38,9 +35,8 @@ class Folder(ABC):
 
     @abstractmethod
     def list(self, name: str = "") -> list[str]:
-        """Sorted names in this folder or in its folder `name`; folders end in "/", pictures are omitted.
-
-        Empty if there is no such folder.
+        """Sorted names in this folder or in its folder `name`, none if absent; folders end in "/", pictures are
+        omitted.
         """
 
     @abstractmethod
@@ -49,10 +45,8 @@ class Folder(ABC):
 
     @abstractmethod
     def read(self, name: str, limit: int = MAX_BYTES) -> bytes:
-        """Content of a file of at most `limit` bytes.
-
-        Raises:
-            BadFile: it is absent, damaged, longer, or a link that leaves the data set.
+        """Content of a file; raises BadFile if it is absent, damaged, over `limit` bytes, or a link that leaves the
+        data set.
         """
 
     @abstractmethod
@@ -78,11 +72,8 @@ class Folder(ABC):
 
 
 class DiskFolder(Folder):
-    """A folder on disk. Links are followed as long as they stay inside `root`.
-
-    Args:
-        path: the folder.
-        root: root of the data set; the folder itself by default.
+    """A folder on disk. Links are followed as long as they stay inside `root`, the root of the data set or else the
+    folder.
     """
 
     def __init__(self, path: Path, root: Path | None = None) -> None:
@@ -131,12 +122,7 @@ class DiskFolder(Folder):
 
 
 class ZipFolder(Folder):
-    """A folder inside a zip.
-
-    Args:
-        zip: the archive, opened by `open_zip`.
-        inside: path of the folder in it, "" for the whole archive.
-    """
+    """The folder `inside` of a zip, "" for the whole archive."""
 
     def __init__(self, zip: ZipIndex, inside: str = "") -> None:
         self.zip, self.inside = zip, inside
@@ -181,11 +167,7 @@ class ZipFolder(Folder):
 class ZipIndex:
     """Table of contents of a zip, which stays open, because reading the table of an 18 GB zip is slow.
 
-    Args:
-        path: the zip.
-
-    Raises:
-        BadFile: it is not a zip, is truncated, or has a member whose path leaves it.
+    Raises BadFile if `path` is not a zip, is truncated, or has a member whose path leaves it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -214,9 +196,5 @@ class ZipIndex:
 
 
 def open_folder(path: Path) -> Folder:
-    """A folder, or a zip treated as one.
-
-    Raises:
-        BadFile: a zip that cannot be read.
-    """
+    """A folder, or a zip treated as one; raises BadFile for a zip that cannot be read."""
     return ZipFolder(ZipIndex(path)) if path.is_file() else DiskFolder(path)

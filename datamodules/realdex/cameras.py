@@ -22,8 +22,7 @@ from .sync import SyncRule, first_fit
 from .tables import read_stamps
 from .tf import RobotMotion, hinges, read_robot
 
-SIDE = 3
-"""Camera used to find the robot's clock, as in RealDex."""
+SIDE = 3  # Camera used to find the robot's clock, as in RealDex
 ON_OBJECT = 0.01
 """Metres from the mesh within which a scene point belongs to the object. RealDex uses the mesh's bounding box,
 which includes table and hand."""
@@ -60,15 +59,8 @@ def find_clock(
 ) -> int:
     """Nanoseconds by which the robot's clock is ahead of the cameras', found by the shape of the hand; see `sync`.
 
-    Args:
-        folder: of the recording, with TF files and the depth pictures of camera 3.
-        calibration: the folder `calibration_data`.
-        rule: of the search.
-        settings: of the clouds.
-
-    Raises:
-        BadFile: a file is absent or malformed.
-        DataError: no frame shows the hand.
+    `folder` is that of the recording, with TF files and the depth pictures of camera 3; `calibration` is
+    `calibration_data`. Raises BadFile if a file is absent or malformed, DataError if no frame shows the hand.
     """
     settings = settings or CloudSettings()
     frames = read_stamps(folder, STAMPS)
@@ -92,19 +84,11 @@ def object_clouds(
     mesh: trimesh.Trimesh,
     settings: CloudSettings | None = None,
 ) -> tuple[NDArray, ...]:
-    """Views of the object at the start of each segment, (n, 3), metres, object frame.
+    """The object as seen at the start of each segment of a recording, (n, 3), metres, object frame.
 
     In the object frame a cloud moves along: p_t = R_t R_0^T (p_0 - t_0) + t_t is the pose at t applied to it.
-
-    Args:
-        folder: of the recording.
-        calibration: the folder `calibration_data`.
-        recording: with its segments.
-        mesh: of the object, metres, object frame.
-        settings: of the clouds; its boxes are replaced by one around the object.
-
-    Raises:
-        BadFile: a picture, a list of stamps or a calibration is absent or malformed.
+    `calibration` is the folder `calibration_data`, `mesh` is in the object frame, and a box around the object replaces
+    those of `settings`. Raises BadFile if a picture, a list of stamps or a calibration is absent or malformed.
     """
     stamps, distance, clouds = read_stamps(folder, STAMPS), SignedDistance(mesh), []
     for start, _ in recording.segments:

@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 
 from ...files.errors import BadFile
 from .archive import Folder
-from .tables import LATEST
+from .tables import LATEST, read_words
 
 STAMPS = "rgbimage_timestamp.txt"
 SYNCHRONISED = "scene_to_mesh.json"
 
-_SHORTEST_STEP = 1e6
-"""Least nanoseconds between two frames; a smaller step means that the stamps are in another unit."""
+_SHORTEST_STEP = 1e6  # Least nanoseconds between two frames; a smaller step means that the stamps are in another unit
 
 
 def read_fps(folder: Folder) -> float:
@@ -24,8 +23,7 @@ def read_fps(folder: Folder) -> float:
     if not folder.exists(STAMPS):
         raise BadFile(path, expected, "no such file", hint=hint)
     try:
-        words = [line.replace(",", " ").split() for line in folder.read(STAMPS).decode("ascii", "replace").splitlines()]
-        stamps = np.array([float(word[0]) for word in words if word])
+        stamps = np.array([float(words[0]) for words in read_words(folder, STAMPS)])
     except ValueError as error:
         raise BadFile(path, expected, str(error), hint=hint) from error
     step = float(np.median(np.diff(stamps))) if len(stamps) > 1 else 0.0
@@ -38,11 +36,8 @@ def read_clock(folder: Folder, frame_stamps: NDArray[np.int64]) -> int | None:
     """Nanoseconds by which the robot's clock is ahead of the cameras'; None if `scene_to_mesh.json` is absent.
 
     That file, the result of RealDex's time synchronisation, gives the stamp of the nearest robot state for some frames.
-    The offset between the clocks is constant, so the median over these frames is taken, which removes the rounding to
-    states.
-
-    Raises:
-        BadFile: the file is not a JSON object of "<stamp>.ply" by frame.
+    The offset is constant, so the median over these frames is taken, which removes the rounding to states. Raises
+    BadFile if it is not a JSON object of "<stamp>.ply" by frame.
     """
     if not folder.exists(SYNCHRONISED):
         return None

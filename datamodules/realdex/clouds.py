@@ -1,27 +1,10 @@
-"""Point cloud operations: moving with an object, cropping, downsampling, alignment, outliers. Only numpy and scipy."""
+"""Point cloud operations: cropping, downsampling, alignment, outliers. Only numpy and scipy."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import KDTree
-
-
-def carry(points: NDArray, rotation: NDArray, translation: NDArray) -> NDArray:
-    """The cloud of frame 0 moved with its object: p_t = R_t R_0^T (p_0 - t_0) + t_t.
-
-    RealDex leaves it at its position at the start of a segment while the object moves.
-
-    Args:
-        points: (N, 3), metres, world frame, at frame 0.
-        rotation: (T, 3, 3), world_from_object.
-        translation: (T, 3), metres.
-
-    Returns:
-        (T, N, 3), metres, world frame.
-    """
-    local = (points - translation[0]) @ rotation[0]
-    return local @ rotation.swapaxes(1, 2) + translation[:, None]
 
 
 def crop(points: NDArray, box: ArrayLike) -> NDArray[np.bool_]:
@@ -41,15 +24,10 @@ def thin_out(points: NDArray, voxel: float) -> NDArray:
 
 
 def icp(source: NDArray, target: NDArray, distance: float, steps: int) -> tuple[NDArray, NDArray]:
-    """Rotation (3, 3) and translation (3,) that move `source` onto `target`, point to point.
+    """Rotation (3, 3) and translation (3,) that move `source` (N, 3) onto `target` (M, 3), roughly aligned, any unit.
 
-    Args:
-        source: (N, 3), any unit, roughly aligned.
-        target: (M, 3).
-        distance: pairs farther apart than this are ignored.
-        steps: number of iterations; stops early if nothing changes or fewer than 3 points have a pair.
-
-    Source: Besl and McKay (1992); the rigid fit is Kabsch's (1976).
+    Pairs farther apart than `distance` are ignored; it ends after `steps`, or if nothing changes, or with fewer than 3
+    pairs. Point to point, after Besl and McKay (1992); the rigid fit is Kabsch's (1976).
     """
     rotation, translation = np.eye(3), np.zeros(3)
     if len(source) < 3 or len(target) < 3:
@@ -76,12 +54,8 @@ def fit_rigid(source: NDArray, target: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def remove_outliers(points: NDArray, neighbours: int = 20, deviations: float = 2.0) -> NDArray[np.bool_]:
-    """(N,), whether the mean distance to the nearest neighbours is at most `deviations` above the mean over the cloud.
-
-    Args:
-        points: (N, 3), any unit.
-        neighbours: number of neighbours, excluding the point itself.
-        deviations: largest number of standard deviations above the mean of all points.
+    """(N,), whether a point's mean distance to its nearest `neighbours` is at most `deviations` standard deviations
+    above the mean over all points (N, 3), any unit.
     """
     if len(points) <= neighbours:
         return np.ones(len(points), bool)

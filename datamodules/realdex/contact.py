@@ -26,8 +26,7 @@ from .segments import SegmentRule, find_segments, moving, no_segments
 
 CONTACT = 0.01
 """Metres between hand and object that count as contact. RealDex intends 1 mm but applies 31.6 (a squared distance)."""
-HAND_POINTS = 1000
-"""Points on the surface of the hand without the forearm, as in RealDex."""
+HAND_POINTS = 1000  # Points on the surface of the hand without the forearm, as in RealDex
 
 _FAR = 0.05  # metres between the hand's reach and the object's bounding sphere beyond which nothing is measured
 _REACH = 0.25  # metres from the palm's origin to the farthest point of the hand
@@ -43,20 +42,11 @@ def surface_distance(
     frames: NDArray[np.int64] | None = None,
     n_points: int = HAND_POINTS,
 ) -> NDArray:
-    """Least signed distance of the hand's surface points to the object's surface, in each frame.
+    """Least signed distance (T,) of the hand's surface to the object's, metres, negative where a point is inside.
 
-    Args:
-        hand: of the pose.
-        pose: HandPose (T,), world frame.
-        object_rotation: (T, 3, 3), world_from_object.
-        object_translation: (T, 3), metres.
-        mesh: of the object, metres, object frame.
-        frames: frames to measure; None for all.
-        n_points: on the hand's surface.
-
-    Returns:
-        (T,), metres, negative where a point is inside; infinite in frames that are not measured, because they are not
-        in `frames` or the hand is out of reach.
+    Infinite in frames that are not measured, because they are not in `frames` (None for all) or the hand is out of
+    reach. `pose` (T,) is in the world frame, `object_rotation` (T, 3, 3) world_from_object, `mesh` in the object frame,
+    metres.
     """
     local = pose.to(torch.float64).moved_by(object_rotation.double().mT, _back(object_rotation, object_translation))
     centre, radius = mesh.bounds.mean(axis=0), np.linalg.norm(mesh.extents) / 2
@@ -74,15 +64,10 @@ def surface_distance(
 
 
 def grasp_samples(clips: Sequence[MotionSample], last: int = 5, threshold: float = CONTACT) -> list[GraspSample]:
-    """Static grasps at the end of clips: those of the last frames that have contact, never the approach.
+    """Static grasps at the end of clips: those of the `last` frames that have contact, never the approach.
 
-    Args:
-        clips: with meshes; those without are skipped.
-        last: frames at the end of each clip.
-        threshold: metres between hand and object, 5 to 10 mm.
-
-    Returns:
-        Grasps in the object frame, called "<clip>/<frame of the clip>"; flags are those of the clip.
+    Contact is a distance of at most `threshold`, 5 to 10 mm. Clips without meshes are skipped. The grasps are in the
+    object frame, flagged like their clip, and called "<clip>/<frame of the clip>".
     """
     grasps = []
     for clip in clips:
@@ -105,16 +90,8 @@ def with_segments(
 ) -> Recording:
     """The recording with reaches found by contact and flagged `segments_found`, if it has no `segment.txt`.
 
-    Args:
-        folder: of the recording, for messages.
-        recording: as read.
-        mesh: of the object; None uses motion of the object instead of contact.
-        threshold: metres between hand and object that count as contact.
-        rule: see `SegmentRule`.
-
-    Raises:
-        BadFile: no reach was found.
-        MeshError: the mesh cannot be used.
+    Without a mesh the motion of the object takes the place of contact, which is a distance of at most `threshold`,
+    metres. Raises BadFile if no reach was found, MeshError if the mesh cannot be used.
     """
     if recording.segments:
         return recording

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
-from ...files.errors import DataError, UnknownName
+from ...files.errors import DataError, check_names
 from ...hands.pose import HandPose
 from ..grasp_store import GraspObject, GraspStore
 from ..grasps import GraspDataModule, GraspParts
@@ -17,34 +17,20 @@ from .contact import CONTACT, grasp_samples
 from .module import RealDexMotion
 
 _SPLITS = ("auto", "paper", "objects")
+_READING = ("fold", "n_folds", "n_val", "models", "fps", "on_bad", "limit_tolerance", "poses")
 
 
 class RealDexGrasps(GraspDataModule):
-    """Static grasps of RealDex in the object frame; see `contact.grasp_samples` and `RealDexMotion`.
+    """Static grasps of RealDex in the object frame; see `contact.grasp_samples` and, for all other arguments,
+    `RealDexMotion`.
 
-    Grasps are named "<object>/<number>", the number counting the object's grasps in the order of its clips.
+    Grasps are named "<object>/<number>", the number counting the object's grasps in the order of its clips. Contact is
+    measured on the meshes, wherever the clouds come from.
 
-    Args:
-        root: see `RealDexMotion`.
-        hand: name or YAML of the hand to convert to. "shadow_e3m5" is the robot that was recorded.
-        last: frames at the end of each clip, of which those with contact are taken.
-        contact_threshold: metres between hand and object that count as contact.
-        split: "paper" (its objects), "objects" (folds), or "auto": the paper's if its test objects are present.
-        fold: fold number, from 0; "all" is for run.py, which runs all folds.
-        n_folds: number of folds.
-        n_val: number of a fold's training objects that are held out for validation.
-        models: folder or zip of `<object>.obj`; None means `<root>/models` or `<root>/models.zip`.
-        object_points: "mesh" samples the clouds from the meshes; "scene" takes the cameras' view at the start of each
-            clip, see `RealDexMotion`. Contact is measured on the meshes in either case.
-        fps: frames per second of the recordings; None reads `rgbimage_timestamp.txt`.
-        on_bad: "raise" stops at a bad recording; "skip" skips, logs and counts it.
-        limit_tolerance: radians by which the last frame of a clip may exceed the robot's joint limits.
-        poses: "tf", "final_data" or "auto", see `RealDexMotion`.
-        **options: see `GraspDataModule`.
-
-    Raises:
-        UnknownName: unknown setting.
-        DataError: `last` below 1.
+    Args: last: frames at the end of each clip, of which those with contact are taken. contact_threshold: metres between
+    hand and object that count as contact. split: "paper" (its objects), "objects" (folds), or "auto": the paper's if
+    its test objects are present. limit_tolerance: radians by which the last frame of a clip may exceed the robot's
+    joint limits. **options: see `GraspDataModule`.
     """
 
     title = "RealDex"
@@ -58,49 +44,23 @@ class RealDexGrasps(GraspDataModule):
         last: int = 5,
         contact_threshold: float = CONTACT,
         split: str = "auto",
-        fold: int | Literal["all"] = 0,
-        n_folds: int = 3,
-        n_val: int = 0,
-        models: str | Path | None = None,
         object_points: str = "mesh",
-        fps: float | None = None,
-        on_bad: str = "raise",
-        limit_tolerance: float = 0.35,
-        poses: str = "auto",
         **options: Any,
     ) -> None:
+        reading = {name: options.pop(name) for name in _READING if name in options}
         super().__init__(hand, **options)
-        for what, name, known in (
-            ("split", split, _SPLITS),
-            ("object_points", object_points, ("mesh", "scene")),
-        ):
-            if name not in known:
-                raise UnknownName(what, name, known)
+        check_names(split=(split, _SPLITS), object_points=(object_points, ("mesh", "scene")))
         if last < 1:
             raise DataError(f"last: expected 1 or more frames of each clip, found {last}")
-        self.motion = RealDexMotion(
-            root,
-            hand,
-            split=split,
-            fold=fold,
-            n_folds=n_folds,
-            n_val=n_val,
-            models=models,
-            object_points=object_points,
-            fps=fps,
-            on_bad=on_bad,
-            limit_tolerance=limit_tolerance,
-            poses=poses,
-            contact_threshold=contact_threshold,
-            n_object_points=self.n_object_points,
-        )
+        reading |= {"contact_threshold": contact_threshold, "n_object_points": self.n_object_points}
+        self.motion = RealDexMotion(root, hand, split=split, object_points=object_points, **reading)
         self.last, self.contact_threshold = last, contact_threshold
         self.is_demo, self.title = self.motion.is_demo, self.motion.title
         self._clips: list[MotionSample] = []
 
     @property
     def skipped(self) -> list[str]:
-        """Why each bad recording or zip was skipped."""
+        """Reasons for which bad recordings or zips were skipped."""
         return self.motion.skipped
 
     def fold_ids(self) -> list[int | None]:
@@ -108,11 +68,8 @@ class RealDexGrasps(GraspDataModule):
         return self.motion.fold_ids()
 
     def load(self) -> GraspStore:
-        """Reads all recordings and takes the grasps at the end of their clips.
-
-        Raises:
-            DatasetNotFound, DataError, PickleFileError, MeshError, UnsafePickleError: as for `RealDexMotion.load`.
-            DataError: no clip ends in contact.
+        """Reads all recordings and takes the grasps at the end of their clips; raises like `RealDexMotion.load`, and
+        DataError if no clip ends in contact.
         """
         self._clips = self.motion.load()
         samples = grasp_samples(self._clips, self.last, self.contact_threshold)
@@ -135,16 +92,13 @@ class RealDexGrasps(GraspDataModule):
         )
 
     def split(self, store: GraspStore) -> GraspParts:
-        """Splits by object; see the argument `split`.
-
-        Raises:
-            DataError: there is only one object, or train or test is empty.
+        """Splits by object, see the argument `split`; raises DataError for a single object, or if train or test is
+        empty.
         """
         objects = {clip.object for clip in self._clips}
         if len(objects) < 2:
-            raise DataError(
-                f"split: expected at least two objects, since parts must not share any, found {', '.join(objects)}"
-            )
+            expected = "at least two objects, since parts must not share any"
+            raise DataError(f"split: expected {expected}, found {', '.join(objects)}")
         parts = self.motion.split(self._clips)
         val, test = (sorted({clip.object for clip in part}) for part in (parts.val, parts.test))
         return GraspParts.by_object(store, val, test)

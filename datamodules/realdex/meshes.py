@@ -9,18 +9,11 @@ from ...files.errors import BadFile
 from ..splits import object_name
 from .archive import DiskFolder, Folder, open_folder
 
-_LARGEST = 512 << 20
-"""Largest size of a mesh in bytes."""
+_LARGEST = 512 << 20  # Largest size of a mesh in bytes
 
 
 def find_meshes(root: Path, models: Path | None) -> dict[str, tuple[Folder, str]]:
-    """Folder and file of each object's mesh.
-
-    Args:
-        root: root of the data set.
-        models: folder or zip of `<object>.obj`, at any depth in a zip; None means `<root>/models` or
-            `<root>/models.zip`.
-    """
+    """Folder and file of each object's mesh; `models` is as for `RealDexMotion`, at any depth in a zip."""
     place = models or next((p for p in (root / "models", root / "models.zip") if p.exists()), root / "models")
     if not place.exists():
         return {}
@@ -29,11 +22,7 @@ def find_meshes(root: Path, models: Path | None) -> dict[str, tuple[Folder, str]
 
 
 def mesh_file(root: Path, models: Path | None, name: str) -> Path:
-    """The mesh of an object as a file on disk.
-
-    Raises:
-        BadFile: no mesh found.
-    """
+    """The mesh of an object as a file on disk; raises BadFile if there is none."""
     meshes = find_meshes(root, models)
     if name not in meshes:
         folder = models or root / "models"

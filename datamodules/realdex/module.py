@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ...files.errors import BadFile, DataError, UnknownName
+from ...files.errors import BadFile, DataError, check_names
 from ...files.unpickle import PickleFileError, UnsafePickleError
 from ...geometry.meshes import MeshError
 from ...geometry.progress import tracked
@@ -19,7 +19,7 @@ from ...hands.errors import JointLimitError
 from ...hands.load import load_hand
 from ...hands.pose import HandPose
 from ..clouds import object_cloud
-from ..errors import DatasetNotFound
+from ..errors import DatasetNotFound, Release, holds
 from ..motion import MotionDataModule
 from ..splits import REALDEX_TEST, Split, by_fold, realdex_split
 from ..types import GraspSample, MotionSample
@@ -28,7 +28,11 @@ from .contact import CONTACT, grasp_samples, robot_pose, with_segments
 from .meshes import mesh_file
 from .recording import SOURCES, Recording, find_recordings, object_of, read_recording
 
-_TREE = """
+RELEASE = Release(
+    dataset="RealDex",
+    url="https://github.com/4DVLab/RealDex (recordings and meshes: links in its README)",
+    licence="none stated by its authors: ask them before any use beyond research",
+    tree="""
 <root>/<object>.zip, as downloaded, or unpacked, at any depth:
   .../<object>/<object>_<n>[_<date>]/TF/<parent>-<child>.txt        rows: stamp_ns tx ty tz qx qy qz qw
                                     /final_data.npy                 in place of TF; its palm is approximate
@@ -36,7 +40,9 @@ _TREE = """
                                     /tracking_result/gt_pose.txt    rows: tx ty tz qx qy qz qw of the object
                                     /segment.txt                    rows: start end; found by contact where absent
 <root>/models/<object>.obj          or models.zip, or models=<folder or zip>
-"""
+""",
+    setting="root=/path/to/realdex",
+)
 _SPLITS = ("auto", "paper", "objects", "recordings")
 
 _log = logging.getLogger(__name__)
@@ -95,14 +101,8 @@ class RealDexMotion(MotionDataModule):
         **options: Any,
     ) -> None:
         super().__init__(hand, **options)
-        for what, name, known in (
-            ("split", split, _SPLITS),
-            ("object_points", object_points, ("mesh", "scene", "none")),
-            ("on_bad", on_bad, ("raise", "skip")),
-            ("poses", poses, SOURCES),
-        ):
-            if name not in known:
-                raise UnknownName(what, name, known)
+        check_names(split=(split, _SPLITS), object_points=(object_points, ("mesh", "scene", "none")))
+        check_names(on_bad=(on_bad, ("raise", "skip")), poses=(poses, SOURCES))
         self.look_for_mark(root)
         self.root = None if root is None else Path(root).expanduser()
         self.models = None if models is None else Path(models).expanduser()
@@ -110,18 +110,16 @@ class RealDexMotion(MotionDataModule):
         self.object_points, self.native_fps, self.on_bad = object_points, fps, on_bad
         self.whole_recordings, self.limit_tolerance = whole_recordings, limit_tolerance
         self.poses, self.contact_threshold = poses, contact_threshold
-        self.skipped: list[str] = []
-        """Why each bad recording or zip was skipped."""
+        self.skipped: list[str] = []  # reasons for which bad recordings or zips were skipped
         self._folders: list[Folder] | None = None
         self._bad_zips: list[str] = []
 
     def load(self) -> list[MotionSample]:
         """Reads all recordings.
 
-        Raises:
-            DatasetNotFound: no root, or no recording in it.
-            DataError, PickleFileError, MeshError: a bad recording with `on_bad="raise"`, or no good one.
-            UnsafePickleError: a file would execute code; never skipped.
+        Raises DatasetNotFound without root or recordings; DataError, PickleFileError or MeshError for a bad recording
+        with `on_bad="raise"`, or if no good one is left; UnsafePickleError, never skipped, for a file that would
+        execute code.
         """
         clips: list[MotionSample] = []
         folders = self._recordings()
@@ -173,36 +171,20 @@ class RealDexMotion(MotionDataModule):
     def _recordings(self) -> list[Folder]:
         if self._folders is not None:
             return self._folders
-        if self.root is None:
-            raise self._not_found(None, "`root` is not set")
-        if not self.root.exists():
-            raise self._not_found(self.root, "no such folder")
-        if not self.root.is_dir() and self.root.suffix.lower() != ".zip":
-            raise self._not_found(self.root, "not a folder")
+        if self.root is None or not (self.root.is_file() and self.root.suffix.lower() == ".zip"):
+            self.root = RELEASE.folder(self.root)
         self._bad_zips = []
         self._folders = find_recordings(self.root, self._bad_zips if self.on_bad == "skip" else None)
         if not self._folders:
-            inside = sorted(child.name for child in self.root.iterdir()) if self.root.is_dir() else [self.root.name]
-            holds = f"it holds {', '.join(inside[:5])}" if inside else "it is empty"
-            found = f"searched for final_data.npy at any depth and found none; {holds}, and no folder TF, also in zips"
-            raise self._not_found(self.root, found)
+            here = holds(self.root) if self.root.is_dir() else f"it holds {self.root.name}"
+            found = f"searched for final_data.npy at any depth and found none; {here}, and no folder TF, also in zips"
+            raise DatasetNotFound(RELEASE, self.root, found)
         return self._folders
 
     def _read(self, folder: Folder) -> Recording:
         recording = read_recording(folder, self.native_fps, self.whole_recordings, self.poses)
         mesh = None if self.object_points == "none" else self._mesh(recording.object)
         return with_segments(folder, recording, mesh, self.contact_threshold)
-
-    def _not_found(self, root: Path | None, found: str) -> DatasetNotFound:
-        return DatasetNotFound(
-            self.title,
-            root,
-            found=found,
-            url="https://github.com/4DVLab/RealDex (recordings and meshes: links in its README)",
-            licence="none stated by its authors: ask them before any use beyond research",
-            tree=_TREE,
-            setting="root=/path/to/realdex",
-        )
 
     def _clips_of(self, recording: Recording) -> list[MotionSample]:
         pose = self._pose(recording)

@@ -38,19 +38,12 @@ class _Settings:
 
 @dataclass
 class Outcome:
-    """Result of `prepare`.
+    """Result of `prepare`."""
 
-    Attributes:
-        made: new files.
-        kept: existing files that are up to date.
-        skipped: (recording or zip, reason) of those skipped.
-        without_mesh: objects without a mesh.
-    """
-
-    made: list[Path] = field(default_factory=list)
-    kept: list[Path] = field(default_factory=list)
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    without_mesh: list[str] = field(default_factory=list)
+    made: list[Path] = field(default_factory=list)  # new files
+    kept: list[Path] = field(default_factory=list)  # existing files that are up to date
+    skipped: list[tuple[str, str]] = field(default_factory=list)  # (recording or zip, reason) of those skipped
+    without_mesh: list[str] = field(default_factory=list)  # objects without a mesh
 
 
 def prepare(
@@ -67,19 +60,14 @@ def prepare(
     `data.root=<out>` then reads them. Each file is written atomically; a second run only makes files that are missing,
     or were made from other files or settings.
 
-    Args:
-        root: download: zips or folders, at any depth.
-        out: folder; created if absent.
-        models: folder or zip of the meshes; None means `<root>/models` or `<root>/models.zip`.
-        poses: see `read_recording`.
-        threshold: metres between hand and object that count as contact, if there is no `segment.txt`.
-        only: names of objects; None for all.
-        calibration: the folder or zip `calibration_data`. With it, depth pictures give the clouds for
-            `data.object_points=scene`, and the robot's clock if `scene_to_mesh.json` is absent. None ignores pictures.
+    Args: root: download: zips or folders, at any depth; see `RealDexMotion` for `models` and `poses`. out: folder
+    outside of `root`; created if absent. threshold: metres between hand and object that count as contact, if there is
+    no `segment.txt`. only: names of objects; None for all. calibration: the folder or zip `calibration_data`. With it,
+    depth pictures give the clouds for `data.object_points=scene`, and the robot's clock if `scene_to_mesh.json` is
+    absent. None ignores pictures.
 
-    Raises:
-        CacheError: `out` is not writable.
-        DataError: `out` is inside `root`, where results would be mistaken for recordings.
+    Raises: CacheError: `out` is not writable. DataError: `out` is inside `root`, where results would be mistaken for
+    recordings.
     """
     if out.resolve().is_relative_to(root.resolve()):
         raise DataError(f"--out: expected a folder outside of {root}, found {out}")

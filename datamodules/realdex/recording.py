@@ -19,67 +19,42 @@ from .clock import STAMPS, read_clock, read_fps
 from .final import JOINTS, PALM_FROM_FOREARM, Arrays, common_length, read_final
 from .prepared import PREPARED, read_prepared
 from .segments import read_contact, read_segments
-from .tables import read_stamps, read_table
+from .tables import check_quaternions, read_stamps, read_table
 from .tf import MissingEdges, RobotMotion, hinges, read_robot
 
 SOURCES = ("auto", "tf", "final_data")
-_DISAGREE = 0.05
-"""Median difference between TF files and final_data.npy that triggers a warning, radians or metres."""
+_DISAGREE = 0.05  # Median difference between TF files and final_data.npy that triggers a warning, radians or metres
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One recording of T frames, in the joints of the real robot.
+    """One recording of T frames, in the joints of the real robot."""
 
-    Attributes:
-        path: source, for messages: its `final_data.npy`, or its folder TF.
-        name: name of the folder.
-        object: name of the object.
-        joints: (T, 22), radians, in the order of `JOINTS`, URDF signs.
-        palm_translation: (T, 3), metres, world frame.
-        palm_rotation: (T, 3, 3), world_from_palm.
-        object_translation: (T, 3), metres.
-        object_rotation: (T, 3, 3), world_from_object.
-        fps: frames per second.
-        segments: (start, end) frames of each reach, half-open; empty without `segment.txt`.
-        wrist: (T, 2), radians, WRJ2 and WRJ1; None if unknown.
-        near: frames in which hand and object are at most 31.6 mm apart, from `contact.txt`; None without that file.
-        flags: caveats for the user ("palm_from_forearm").
-        covered: (T,), bool, False where the TF files have no data; None if not read from them.
-        clouds: cameras' view at the start of each segment, (n, 3), metres, object frame; None if not made.
-    """
-
-    path: Path
-    name: str
-    object: str
-    joints: NDArray
-    palm_translation: NDArray
-    palm_rotation: NDArray
-    object_translation: NDArray
-    object_rotation: NDArray
-    fps: float
-    segments: tuple[tuple[int, int], ...]
-    wrist: NDArray | None = None
-    near: NDArray[np.int64] | None = None
-    flags: tuple[str, ...] = ()
-    covered: NDArray[np.bool_] | None = None
-    clouds: tuple[NDArray, ...] | None = None
+    path: Path  # source, for messages: its `final_data.npy`, or its folder TF
+    name: str  # name of the folder
+    object: str  # name of the object
+    joints: NDArray  # (T, 22), radians, in the order of `JOINTS`, URDF signs
+    palm_translation: NDArray  # (T, 3), metres, world frame
+    palm_rotation: NDArray  # (T, 3, 3), world_from_palm
+    object_translation: NDArray  # (T, 3), metres
+    object_rotation: NDArray  # (T, 3, 3), world_from_object
+    fps: float  # frames per second
+    segments: tuple[tuple[int, int], ...]  # (start, end) frames of each reach, half-open; empty without `segment.txt`
+    wrist: NDArray | None = None  # (T, 2), radians, WRJ2 and WRJ1; None if unknown
+    near: NDArray[np.int64] | None = None  # frames with at most 31.6 mm from hand to object, from `contact.txt`
+    flags: tuple[str, ...] = ()  # caveats for the user ("palm_from_forearm")
+    covered: NDArray[np.bool_] | None = None  # (T,), False where the TF files have no data; None without them
+    clouds: tuple[NDArray, ...] | None = None  # cameras' view at the start of each segment, (n, 3), object frame
 
 
 def find_recordings(root: Path, skipped: list[str] | None = None) -> list[Folder]:
     """Folders with the files of a recording at any depth under `root`, including zips, in natural order by object.
 
-    Links inside `root` are followed. A recording has thousands of pictures, so its subfolders are not searched. If a
-    recording exists twice, e.g. in a zip and unpacked, the first one counts: folders come before zips.
-
-    Args:
-        root: folder, or a zip.
-        skipped: collects messages about unreadable zips, which are skipped; None raises them.
-
-    Raises:
-        BadFile: a zip cannot be read and `skipped` is None.
+    Links inside `root` are followed. A recording has thousands of pictures, so its subfolders are not searched. If one
+    exists twice, e.g. in a zip and unpacked, the first one counts: folders come before zips. `skipped` collects
+    messages about unreadable zips, which are skipped; None raises their BadFile.
     """
     folders = _walk(open_folder(root), set(), skipped)
     found = sorted(folders, key=lambda folder: (isinstance(folder, ZipFolder), natural_key(str(folder.path))))
@@ -109,19 +84,13 @@ def read_recording(
 ) -> Recording:
     """Reads the poses, time stamps and segments of one recording.
 
-    Args:
-        folder: of the recording.
-        fps: frames per second; None takes the median step of `rgbimage_timestamp.txt`.
-        whole: treats a recording without `segment.txt` as one segment.
-        source: of hand poses. "tf": the TF files, which include the wrist; "final_data": `final_data.npy`, which does
-            not, so that the palm is computed from the forearm at zero wrist, flagged `palm_from_forearm`; "auto": TF
-            files if they are complete, otherwise `final_data.npy`.
-        clock: finds the nanoseconds by which the robot's clock is ahead, called if `scene_to_mesh.json` is absent; None
-            assumes equal clocks, flagged `clock_assumed`.
+    Args: folder: of the recording. fps: frames per second; None takes the median step of `rgbimage_timestamp.txt`.
+    whole: treats a recording without `segment.txt` as one segment. source: of hand poses: "tf", "final_data" or "auto",
+    see `RealDexMotion`. clock: finds the nanoseconds by which the robot's clock is ahead, called if
+    `scene_to_mesh.json` is absent; None assumes equal clocks, flagged `clock_assumed`.
 
-    Raises:
-        BadFile: a file is absent or malformed; the message names the file, key and frame.
-        PickleFileError: `final_data.npy` is truncated, or would execute code.
+    Raises: BadFile: a file is absent or malformed; the message names the file, key and frame. PickleFileError:
+    `final_data.npy` is truncated, or would execute code.
     """
     if folder.exists(PREPARED):
         kept = Recording(**read_prepared(folder))
@@ -239,10 +208,7 @@ def _read_object(folder: Folder, final: Arrays | None) -> tuple[NDArray, NDArray
     if final is not None and not folder.exists(name):
         return final["object_transl"], final["object_orient"]
     _, rows = read_table(folder, name, 7, stamped=False)
-    length = np.linalg.norm(rows[:, 3:], axis=1)
-    worst = int(np.abs(length - 1).argmax())
-    if abs(length[worst] - 1) > 1e-2:
-        raise BadFile(folder.path / name, "quaternions of length 1", f"{length[worst]:.3g}", key=f"row {worst}")
+    check_quaternions(folder.path / name, rows[:, 3:])
     return rows[:, :3], Rotation.from_quat(rows[:, 3:]).as_matrix()
 
 

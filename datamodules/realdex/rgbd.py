@@ -27,89 +27,60 @@ from .tables import read_stamps
 
 CAMERAS = 4
 
-Box = tuple[tuple[float, float, float], tuple[float, float, float]]
-"""Lower and upper corner, metres, world frame."""
+Box = tuple[tuple[float, float, float], tuple[float, float, float]]  # Lower and upper corner, metres, world frame
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Intrinsics of a ROS CameraInfo.
+    """Intrinsics of a ROS CameraInfo; sizes in pixels."""
 
-    Attributes:
-        matrix: (3, 3), pixels.
-        distortion: (8,), k1 k2 p1 p2 k3 k4 k5 k6 of the rational model.
-        width, height: pixels.
-    """
-
-    matrix: NDArray
-    distortion: NDArray
+    matrix: NDArray  # (3, 3), pixels
+    distortion: NDArray  # (8,), k1 k2 p1 p2 k3 k4 k5 k6 of the rational model
     width: int
     height: int
 
 
 @dataclass(frozen=True)
 class CloudSettings:
-    """Settings of the steps from depth to cloud; metres, world frame (z up, table top at about 0.73 to 0.75).
+    """Settings of the steps from depth to cloud; metres, world frame (z up, table top at about 0.73 to 0.75)."""
 
-    Attributes:
-        truncate: largest depth of a pixel.
-        camera_box: box that crops each camera's points.
-        merged_box: box that crops the merged cloud: table top and objects.
-        voxel: edge of the cubes that keep one point each.
-        icp_distance, icp_steps: parameters of the alignment with the first camera.
-        neighbours, deviations: a point whose mean distance to its neighbours is more than this many standard deviations
-        above the mean is an outlier.
-        hidden_radius: radius of the flipping sphere, in multiples of the largest distance from the camera.
-    """
-
-    truncate: float = 3.0
-    camera_box: Box = ((-0.3, -0.6, 0.5), (2.0, 0.5, 1.4))
-    merged_box: Box = ((0.78, -0.6, 0.73), (2.0, 0.5, 1.06))
-    voxel: float = 0.002
-    icp_distance: float = 0.001
+    truncate: float = 3.0  # largest depth of a pixel
+    camera_box: Box = ((-0.3, -0.6, 0.5), (2.0, 0.5, 1.4))  # box that crops each camera's points
+    merged_box: Box = ((0.78, -0.6, 0.73), (2.0, 0.5, 1.06))  # box that crops the merged cloud: table top and objects
+    voxel: float = 0.002  # edge of the cubes that keep one point each
+    icp_distance: float = 0.001  # of the alignment with the first camera, as is `icp_steps`
     icp_steps: int = 10
-    neighbours: int = 20
-    deviations: float = 2.0
-    hidden_radius: float = 100.0
+    neighbours: int = 20  # a point is an outlier if its mean distance to these ...
+    deviations: float = 2.0  # ... is more than this many standard deviations above the mean
+    hidden_radius: float = 100.0  # radius of the flipping sphere, in multiples of the largest distance from the camera
 
 
 def read_camera(folder: Folder, name: str) -> Camera:
-    """Reads `calibration_data/cam<N>_rgb.txt`, a ROS CameraInfo as JSON.
-
-    Raises:
-        BadFile: it is malformed.
-    """
+    """Reads `calibration_data/cam<N>_rgb.txt`, a ROS CameraInfo as JSON; raises BadFile if it is malformed."""
     path, content = folder.path / name, _json(folder, name)
     matrix = _numbers(path, content, "K", (3, 3))
     distortion = _numbers(path, content, "D", (8,))
     width, height = (int(_numbers(path, content, key, ())) for key in ("width", "height"))
     if not (matrix[0, 0] > 0 and matrix[1, 1] > 0 and 0 < width <= 8192 and 0 < height <= 8192):
-        raise BadFile(
-            path, "positive focal lengths and a size of at most 8192", f"K {matrix.tolist()}, {width}x{height}"
-        )
+        found = f"K {matrix.tolist()}, {width}x{height}"
+        raise BadFile(path, "positive focal lengths and a size of at most 8192", found)
     return Camera(matrix, distortion, width, height)
 
 
 def read_extrinsics(recording: Folder, calibration: Folder) -> list[NDArray]:
-    """world_from_camera (4, 4) of each camera: (world <- cam0) of the recording times (cam0 <- camN) of the rig.
-
-    Raises:
-        BadFile: `global_name_position/0.txt` or `cali0<N>.json` is absent or malformed.
+    """world_from_camera (4, 4) of each camera: (world <- cam0) of the recording times (cam0 <- camN) of the rig; raises
+    BadFile if `global_name_position/0.txt` or `cali0<N>.json` is absent or malformed.
     """
     name, key = "global_name_position/0.txt", "cam0_rgb_camera_link"
     world_from_first = _numbers(recording.path / name, _json(recording, name), key, (4, 4))
     _check_rigid(recording.path / name, world_from_first)
-    return [world_from_first] + [
-        world_from_first @ _read_calibration(calibration, f"cali0{n}.json") for n in range(1, CAMERAS)
-    ]
+    others = (_read_calibration(calibration, f"cali0{n}.json") for n in range(1, CAMERAS))
+    return [world_from_first, *(world_from_first @ first_from_other for first_from_other in others)]
 
 
 def undistort(image: NDArray, camera: Camera) -> NDArray:
-    """The picture of a camera without distortion, by nearest pixels; 0 outside the original picture.
-
-    Args:
-        image: (height, width, ...).
-        camera: intrinsics; the result keeps its `matrix`.
+    """The picture (height, width, ...) of a camera without distortion, by nearest pixels; 0 outside the original
+    picture. Its `matrix` is then that of the camera.
     """
     v, u = np.mgrid[: camera.height, : camera.width]
     rays = np.stack([u, v, np.ones_like(u)], axis=-1) @ np.linalg.inv(camera.matrix).T
@@ -135,10 +106,7 @@ def distort(plane: NDArray, camera: Camera) -> NDArray:
 def depth_points(depth: NDArray[np.uint16], camera: Camera, truncate: float = 3.0) -> tuple[NDArray, NDArray]:
     """Points (N, 3), metres, camera frame (z forward, y down), and their pixels (N, 2) as row and column.
 
-    Args:
-        depth: (height, width), millimetres, undistorted; 0 is unknown.
-        camera: intrinsics.
-        truncate: largest depth of a pixel, metres.
+    `depth` is (height, width), millimetres, undistorted, 0 where unknown; from `truncate` metres on it is ignored.
     """
     row, column = np.nonzero((depth > 0) & (depth < truncate * 1000))
     rays = np.stack([column, row, np.ones_like(row)], axis=-1) @ np.linalg.inv(camera.matrix).T
@@ -150,11 +118,7 @@ def camera_cloud(
 ) -> NDArray:
     """Cloud of one camera, (N, 3), metres, world frame: cropped, without hidden points, downsampled.
 
-    Args:
-        depth: (height, width), millimetres, the original picture.
-        camera: intrinsics.
-        world_from_camera: (4, 4).
-        settings: None for the defaults.
+    `depth` is the original picture, (height, width), millimetres; `world_from_camera` is (4, 4).
     """
     settings = settings or CloudSettings()
     world = world_points(depth, camera, world_from_camera, settings)
@@ -172,10 +136,6 @@ def world_points(depth: NDArray[np.uint16], camera: Camera, pose: NDArray, setti
 def merged_cloud(clouds: Sequence[NDArray], settings: CloudSettings | None = None) -> NDArray:
     """One cloud (N, 3) of all cameras, metres, world frame; each is aligned with the first one, then outliers are
     removed.
-
-    Args:
-        clouds: of the cameras, world frame, the first one first.
-        settings: None for the defaults.
     """
     settings = settings or CloudSettings()
     cropped = [cloud[crop(cloud, settings.merged_box)] for cloud in clouds]
@@ -188,31 +148,22 @@ def merged_cloud(clouds: Sequence[NDArray], settings: CloudSettings | None = Non
 
 
 def scene_cloud(recording: Folder, calibration: Folder, stamp: int, settings: CloudSettings | None = None) -> NDArray:
-    """The scene at a given time, (N, 3), metres, world frame, from the nearest picture of each camera.
+    """The scene at a given time, (N, 3), metres, world frame, from the picture of each camera nearest to it.
 
-    Args:
-        recording: its folder.
-        calibration: the folder `calibration_data`.
-        stamp: nanoseconds of the cameras' clock.
-        settings: None for the defaults.
-
-    Raises:
-        BadFile: a picture, a list of stamps or a calibration is absent or malformed.
+    `calibration` is the folder `calibration_data`, `stamp` is in nanoseconds of the cameras' clock. Raises BadFile if a
+    picture, a list of stamps or a calibration is absent or malformed.
     """
     clouds = []
     for n, pose in enumerate(read_extrinsics(recording, calibration)):
         camera = read_camera(calibration, f"cam{n}_rgb.txt")
-        clouds.append(
-            camera_cloud(read_depth(recording, picture_at(recording, n, stamp), camera), camera, pose, settings)
-        )
+        depth = read_depth(recording, picture_at(recording, n, stamp), camera)
+        clouds.append(camera_cloud(depth, camera, pose, settings))
     return merged_cloud(clouds, settings)
 
 
 def picture_at(recording: Folder, camera: int, stamp: int) -> str:
-    """File of the depth picture nearest to a stamp; `info.txt` next to the pictures has their stamps.
-
-    Raises:
-        BadFile: the list of stamps is missing.
+    """File of the depth picture nearest to a stamp; `info.txt` next to the pictures, or BadFile without it, has their
+    stamps.
     """
     depth, colour = (f"cam{camera}/{kind}/image_raw" for kind in ("depth_to_rgb", "rgb"))
     listed = depth if recording.exists(f"{depth}/info.txt") else colour
@@ -222,17 +173,13 @@ def picture_at(recording: Folder, camera: int, stamp: int) -> str:
 
 
 def read_depth(folder: Folder, name: str, camera: Camera) -> NDArray[np.uint16]:
-    """(height, width) uint16, millimetres, of a 16-bit PNG.
-
-    Raises:
-        BadFile: it is not such a picture, or not of the camera's size.
+    """(height, width) uint16, millimetres, of a 16-bit PNG; raises BadFile if it is none, or not of the camera's
+    size.
     """
     path, expected = folder.path / name, f"a 16-bit PNG of {camera.width}x{camera.height}"
     content = folder.read(name)
-    size = (
-        int.from_bytes(content[16:20], "big"),
-        int.from_bytes(content[20:24], "big"),
-    )  # before memory is allocated for it
+    # the size is read before memory is allocated for it
+    size = int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
     if content[:8] != b"\x89PNG\r\n\x1a\n" or size != (camera.width, camera.height):
         raise BadFile(path, expected, f"{size[0]}x{size[1]}" if content[1:4] == b"PNG" else "no PNG")
     try:

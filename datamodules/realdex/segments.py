@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ...files.errors import BadFile
 from .archive import Folder
 from .final import JOINTS
+from .tables import read_words
 
 Segments = tuple[tuple[int, int], ...]
 
@@ -43,21 +44,14 @@ class SegmentRule:
 def read_segments(folder: Folder, n_frames: int, n_hand: int, whole: bool) -> Segments:
     """(start, end) of each row of `segment.txt`, half-open; if it is absent, () or all frames with `whole`.
 
-    Args:
-        folder: of the recording.
-        n_frames: number of frames with hand and object.
-        n_hand: number of frames with the hand; a segment may end there, and is truncated to `n_frames`.
-        whole: see above.
-
-    Raises:
-        BadFile: it holds something else.
+    `n_frames` frames have hand and object, `n_hand` the hand: a segment may end there, and is truncated to `n_frames`.
+    Raises BadFile if the file holds something else.
     """
     if not folder.exists(_FILE):
         return ((0, n_frames),) if whole else ()
-    text = folder.read(_FILE).decode("ascii", "replace")
+    lines = read_words(folder, _FILE)
     try:
-        words = [[float(word) for word in line.replace(",", " ").split()] for line in text.splitlines()]
-        rows = np.array([row for row in words if row])
+        rows = np.array([[float(word) for word in words] for words in lines])
     except ValueError as error:
         raise BadFile(folder.path / _FILE, _EXPECTED, str(error), hint=_HINT) from error
     if not rows.size:
@@ -73,20 +67,17 @@ def no_segments(folder: Folder) -> BadFile:
 
 
 def read_contact(folder: Folder, n_frames: int) -> NDArray[np.int64] | None:
-    """Frames in `contact.txt`, or None if it is absent.
+    """Frames in `contact.txt`, None if it is absent; raises BadFile if it holds something else.
 
     RealDex wrote it for *squared* distances below 1e-3, so its frames are those within 31.6 mm, not 1 mm. They include
     all frames of real contact, so the others need not be measured, but do not imply contact.
-
-    Raises:
-        BadFile: it holds something else.
     """
     name = "contact.txt"
     if not folder.exists(name):
         return None
-    words = folder.read(name).decode("ascii", "replace").replace(",", " ").split()
+    lines = read_words(folder, name)
     try:
-        frames = np.unique(np.array([float(word) for word in words]))
+        frames = np.unique(np.array([float(word) for words in lines for word in words]))
     except ValueError as error:
         raise BadFile(folder.path / name, "frame numbers", str(error)) from error
     if (frames % 1 != 0).any() or (frames < 0).any():
@@ -102,18 +93,10 @@ def find_segments(
     fps: float,
     rule: SegmentRule | None = None,
 ) -> Segments:
-    """Reaches by the rule in `SegmentRule`.
+    """Reaches by the rule in `SegmentRule`, as (start, end) frames, half-open.
 
-    Args:
-        touching: (T,), whether hand and object touch.
-        palm: (T, 3), metres, world frame.
-        joints: (T, 22), radians, in the order of `JOINTS`.
-        object_translation: (T, 3), metres, world frame.
-        fps: frames per second.
-        rule: parameters; None for the defaults.
-
-    Returns:
-        (start, end) of each reach, half-open.
+    `touching` (T,) says whether hand and object touch; `palm` and `object_translation` (T, 3) are in metres, world
+    frame; `joints` (T, 22) in radians, in the order of `JOINTS`; None for the rule takes its defaults.
     """
     rule, free, found = rule or SegmentRule(), 0, []
     speed = np.linalg.norm(np.gradient(palm, axis=0), axis=1) * fps

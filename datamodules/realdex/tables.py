@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,26 +12,16 @@ from numpy.typing import NDArray
 from ...files.errors import BadFile
 from .archive import Folder
 
-LARGEST = 1000.0
-"""Metres or radians; larger values are damaged, and may not fit float32."""
-LATEST = 1 << 62
-"""Nanoseconds, the year 2116, so that the difference of two stamps still fits."""
+LARGEST = 1000.0  # Metres or radians; larger values are damaged, and may not fit float32
+LATEST = 1 << 62  # Nanoseconds, the year 2116, so that the difference of two stamps still fits
 
 
 def read_table(folder: Folder, name: str, columns: int, stamped: bool) -> tuple[NDArray[np.int64], NDArray]:
-    """Reads rows of numbers.
+    """Reads rows of `columns` numbers: stamps (N,), int64, zeros without stamps; and numbers (N, columns), finite.
 
-    Args:
-        folder: folder of the file.
-        name: of the file.
-        columns: numbers per row, excluding the stamp.
-        stamped: whether each row begins with a time stamp in nanoseconds, which float64 would round to 256 ns.
-
-    Returns:
-        Stamps (N,), int64, zeros without stamps; numbers (N, columns), finite.
-
-    Raises:
-        BadFile: absent, empty, another number of columns, or a number that is not finite or beyond LARGEST.
+    With `stamped`, each row begins with a time stamp in nanoseconds, which float64 would round to 256 ns. Raises
+    BadFile if the file is absent or empty, or has another number of columns, or a number that is not finite or beyond
+    LARGEST.
     """
     expected = f"rows of {'a stamp in ns and ' * stamped}{columns} numbers"
     text = folder.read(name).replace(b",", b" ").decode("ascii", "replace")
@@ -52,15 +43,29 @@ def read_table(folder: Folder, name: str, columns: int, stamped: bool) -> tuple[
 
 def read_stamps(folder: Folder, name: str) -> NDArray[np.int64]:
     """(T,) time stamps in nanoseconds, the first number of each row; raises BadFile if one is missing."""
-    lines = [line.replace(",", " ").split() for line in folder.read(name).decode("ascii", "replace").splitlines()]
+    rows = read_words(folder, name)
     try:
-        stamps = np.array([_nanoseconds(words[0]) for words in lines if words], dtype=np.int64)
+        stamps = np.array([_nanoseconds(words[0]) for words in rows], dtype=np.int64)
         _check_stamps(stamps)
     except (ValueError, OverflowError) as error:
         raise BadFile(folder.path / name, "a time stamp in ns in each row", str(error)) from error
     if not len(stamps):
         raise BadFile(folder.path / name, "a time stamp in ns in each row", "an empty file")
     return stamps
+
+
+def read_words(folder: Folder, name: str) -> list[list[str]]:
+    """The words of each row that has some; raises BadFile if the file cannot be read."""
+    text = folder.read(name).decode("ascii", "replace").replace(",", " ")
+    return [words for line in text.splitlines() if (words := line.split())]
+
+
+def check_quaternions(path: Path, quaternions: NDArray) -> None:
+    """Raises BadFile, naming the worst row, unless all of (N, 4) are of length 1 to 1e-2."""
+    length = np.linalg.norm(quaternions, axis=1)
+    worst = int(np.abs(length - 1).argmax())
+    if abs(length[worst] - 1) > 1e-2:
+        raise BadFile(path, "quaternions of length 1", f"{length[worst]:.3g}", key=f"row {worst}")
 
 
 def _nanoseconds(word: str) -> int:

@@ -21,13 +21,12 @@ from ...files.cache import Arrays, cached, content_key
 from ...files.errors import BadFile
 from ...hands.load import load_hand
 from .archive import Folder
-from .tables import read_table
+from .tables import check_quaternions, read_table
 
 WORLD, FOREARM, PALM, PREFIX = "world", "rh_forearm", "rh_palm", "rh_"
 MAX_GAP = 0.2
 """Seconds between two rows, or beyond the first and last, over which an edge that moves is still interpolated."""
-MAX_RESIDUAL = 1e-2
-"""Radians by which a joint's rotation may be off its axis."""
+MAX_RESIDUAL = 1e-2  # Radians by which a joint's rotation may be off its axis
 
 _VERSION = 1  # incremented when the same files would give other numbers
 _STILL = 1e-6  # metres, and about radians, that rows of a constant edge differ by
@@ -51,19 +50,12 @@ class Hinge:
 
 @dataclass(frozen=True)
 class Edge:
-    """The motion of a frame in its parent's.
+    """The motion of a frame in its parent's."""
 
-    Attributes:
-        path: its file.
-        stamp: (N,), int64, nanoseconds, strictly increasing.
-        translation: (N, 3), metres.
-        quaternion: (N, 4), x y z w, unit, parent_from_child.
-    """
-
-    path: Path
-    stamp: NDArray[np.int64]
-    translation: NDArray
-    quaternion: NDArray
+    path: Path  # its file
+    stamp: NDArray[np.int64]  # (N,), int64, nanoseconds, strictly increasing
+    translation: NDArray  # (N, 3), metres
+    quaternion: NDArray  # (N, 4), x y z w, unit, parent_from_child
 
     def at(self, stamps: NDArray[np.int64]) -> tuple[NDArray, Rotation]:
         """Translation (T, 3), linear, and rotation (T), slerp; constant beyond the ends."""
@@ -101,22 +93,14 @@ class Edge:
 
 @dataclass(frozen=True)
 class RobotMotion:
-    """The robot at T stamps.
+    """The robot at T stamps; metres, radians, world frame."""
 
-    Attributes:
-        joints: (T, 24), radians, URDF signs, in the order of `hinges()`: WRJ2, WRJ1, then FFJ4 to THJ1.
-        palm_translation: (T, 3), metres, world frame, including the wrist.
-        palm_rotation: (T, 3, 3), world_from_palm.
-        forearm_translation, forearm_rotation: likewise of `rh_forearm`.
-        covered: (T,), bool, False where a frame's position is a guess; see `Edge.covers`.
-    """
-
-    joints: NDArray
-    palm_translation: NDArray
-    palm_rotation: NDArray
-    forearm_translation: NDArray
+    joints: NDArray  # (T, 24), URDF signs, in the order of `hinges()`: WRJ2, WRJ1, then FFJ4 to THJ1
+    palm_translation: NDArray  # (T, 3), including the wrist
+    palm_rotation: NDArray  # (T, 3, 3), world_from_palm
+    forearm_translation: NDArray  # likewise of `rh_forearm`
     forearm_rotation: NDArray
-    covered: NDArray[np.bool_]
+    covered: NDArray[np.bool_]  # (T,), False where a frame's position is a guess; see `Edge.covers`
 
 
 class MissingEdges(BadFile):
@@ -138,15 +122,10 @@ def hinges() -> tuple[Hinge, ...]:
 
 
 def read_robot(folder: Folder, stamps: NDArray[np.int64]) -> RobotMotion:
-    """Reads the robot's motion at the given stamps; cached.
+    """Reads the robot's motion at `stamps` (T,), int64, nanoseconds of its clock; cached.
 
-    Args:
-        folder: of the recording, with the folder TF in it.
-        stamps: (T,), int64, nanoseconds of the robot's clock.
-
-    Raises:
-        MissingEdges: files of the hand, or of the chain from it to the world, are missing.
-        BadFile: a file is malformed, or a joint rotates off its axis.
+    Raises MissingEdges if files of the hand, or of the chain from it to the world, are missing; BadFile if one is
+    malformed, or a joint rotates off its axis.
     """
     arm = find_chain(folder)
     names = sorted({*arm, *(hinge.edge for hinge in hinges())})
@@ -160,15 +139,10 @@ def read_robot(folder: Folder, stamps: NDArray[np.int64]) -> RobotMotion:
 
 
 def robot_motion(edges: Mapping[str, Edge], arm: Iterable[str], stamps: NDArray[np.int64]) -> RobotMotion:
-    """The robot at T stamps.
+    """The robot at `stamps` (T,), int64, nanoseconds.
 
-    Args:
-        edges: all of the hand and the arm, by name.
-        arm: names of the edges from the world to the palm, in this order.
-        stamps: (T,), int64, nanoseconds.
-
-    Raises:
-        BadFile: a joint rotates off its axis.
+    `edges` are all of the hand and the arm, by name; `arm` names those from the world to the palm, in this order.
+    Raises BadFile if a joint rotates off its axis.
     """
     poses = {name: edge.at(stamps) for name, edge in edges.items()}
     covered = np.all([edge.covers(stamps) for edge in edges.values()], axis=0)
@@ -191,10 +165,8 @@ def robot_motion(edges: Mapping[str, Edge], arm: Iterable[str], stamps: NDArray[
 
 
 def joint_angle(hinge: Hinge, turn: Rotation, edge: Edge, covered: NDArray[np.bool_]) -> NDArray:
-    """(T,) radians: the rotation vector of origin^-1 `turn`, along the axis.
-
-    Raises:
-        BadFile: it is off the axis by more than MAX_RESIDUAL in a covered frame.
+    """(T,) radians: the rotation vector of origin^-1 `turn`, along the axis; raises BadFile if it is off the axis by
+    more than MAX_RESIDUAL in a covered frame.
     """
     vector = (Rotation.from_matrix(hinge.origin).inv() * turn).as_rotvec()
     angle = vector @ hinge.axis
@@ -211,8 +183,7 @@ def joint_angle(hinge: Hinge, turn: Rotation, edge: Edge, covered: NDArray[np.bo
 def find_chain(folder: Folder) -> list[str]:
     """Names of the edges from the world to the palm, in this order, from the files present.
 
-    Raises:
-        MissingEdges: an edge of the hand is missing, or the chain up from the forearm ends before the world.
+    Raises MissingEdges if one of the hand is missing, or the chain up from the forearm ends before the world.
     """
     names = {name.removesuffix(".txt") for name in folder.list("TF") if name.endswith(".txt")}
     missing = [f"{hinge.edge}.txt" for hinge in hinges() if hinge.edge not in names]
@@ -232,15 +203,11 @@ def find_chain(folder: Folder) -> list[str]:
 def read_edge(folder: Folder, name: str) -> Edge:
     """Reads one file of the tree; the last one of rows with the same stamp counts.
 
-    Raises:
-        BadFile: it has no rows of eight numbers, or a quaternion that is not of length 1.
+    Raises BadFile if it has no rows of eight numbers, or a quaternion that is not of length 1.
     """
     stamps, rows = read_table(folder, f"TF/{name}.txt", 7, stamped=True)
     path = folder.path / "TF" / f"{name}.txt"
-    length = np.linalg.norm(rows[:, 3:], axis=1)
-    worst = int(np.abs(length - 1).argmax())
-    if abs(length[worst] - 1) > 1e-2:
-        raise BadFile(path, "quaternions of length 1", f"{length[worst]:.3g}", key=f"row {worst}")
+    check_quaternions(path, rows[:, 3:])
     stamp, last = np.unique(stamps[::-1], return_index=True)
     rows = rows[::-1][last]
     return Edge(path, stamp, rows[:, :3], rows[:, 3:] / np.linalg.norm(rows[:, 3:], axis=1, keepdims=True))

@@ -1,7 +1,5 @@
 """Refines grasps of any method: `dexzoo refine grasps=FILE mesh=FILE`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,17 +22,9 @@ _POINTS = 1024
 
 
 def refine_file(cfg: DictConfig) -> float:
-    """Refines the grasps of a file or folder, and writes them with their numbers before and after.
-
-    Args:
-        cfg: `grasps`, `mesh`, `object_scale`, `up`, `hand`, `contact_from`, and what `refine_and_write` takes.
-
-    Returns:
-        Share of the grasps that the filter keeps, 1 without one; NaN with `measure=false`.
-
-    Raises:
-        RunError: no grasps, no mesh of an object, or a predictor of another hand.
-        GraspFileError: a file that holds no grasps of the hand.
+    """Refines the grasps of a file or folder, and writes them with their numbers before and after; see
+    `refine_and_write`, whose result it returns. RunError for no grasps, no mesh of an object, or a predictor of another
+    hand; GraspFileError for a file that holds no grasps of the hand.
     """
     for key, what in (("grasps", "a file or folder of grasps"), ("mesh", "the object's mesh, or a folder of meshes")):
         if not cfg[key]:
@@ -42,7 +32,9 @@ def refine_file(cfg: DictConfig) -> float:
     if cfg.refine is None:
         raise RunError("refine: expected a refiner, found none; set refine=dexzoo")
     hand = load_hand(cfg.hand)
-    sets = [_stated(part, cfg) for part in _finite(load_grasps(cfg.grasps, hand))]
+    scale = cfg.object_scale or 1.0
+    known = _finite(load_grasps(cfg.grasps, hand))
+    sets = [replace(part, scale=part.scale * scale, up=part.upwards(cfg.up)) for part in known]
     contact, n = (None, _POINTS) if cfg.contact_from is None else _predictor(cfg.contact_from, hand.name)
     names = [part.object for part in sets]
     try:
@@ -59,17 +51,8 @@ def refine_file(cfg: DictConfig) -> float:
     return refine_and_write(job, contact, cfg)
 
 
-def _stated(part: GraspSet, cfg: DictConfig) -> GraspSet:
-    """The grasps with the unit of the meshes and the direction of up that the command states."""
-    return replace(part, scale=part.scale * (cfg.object_scale or 1.0), up=part.upwards(cfg.up))
-
-
 def _finite(sets: Sequence[GraspSet]) -> list[GraspSet]:
-    """The grasps whose numbers are all known; says how many are not.
-
-    Raises:
-        RunError: none is.
-    """
+    """The grasps whose numbers are all known; says how many are not, RunError where none is."""
     good = [part[part.finite] for part in sets]
     missing = sum(map(len, sets)) - sum(map(len, good))
     if not any(map(len, good)):

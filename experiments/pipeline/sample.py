@@ -1,7 +1,5 @@
 """Grasps of your own object: `dexzoo sample ckpt=RUN object=mug.obj n=20`."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 
@@ -20,22 +18,16 @@ from .user_objects import UserObject, check_size, read_object, warn_of_size
 
 
 def sample(cfg: DictConfig) -> float:
-    """Draws grasps, refines and filters them as the command says, and writes files, numbers and pictures.
-
-    Args:
-        cfg: `ckpt`, `object`, `object_scale`, `up`, `n`, `temperature`, `seed`, and what `refine_and_write` takes.
-
-    Returns:
-        Share of the grasps that the filter keeps; NaN for a cloud, on which nothing can be measured.
-
-    Raises:
-        RunError: no run, one of another model than `model`, or an object that cannot be used.
+    """Draws grasps, refines and filters them as the command says, and writes files, numbers and pictures; see
+    `refine_and_write`, whose result it returns. RunError for no run, one of another model than `model`, or an object
+    that cannot be used.
     """
     if not cfg.ckpt:
         raise RunError("ckpt: expected the folder of a run of a grasp model, found nothing; set ckpt=RUN")
     if not cfg.object:
         raise RunError("object: expected the file of a mesh or cloud, found nothing; set object=mug.obj")
-    run = Run(cfg.ckpt)
+    given = any(text.startswith("hand=") for text in HydraConfig.get().overrides.task)
+    run = Run(cfg.ckpt, cfg.hand if given else None)
     task = run.task
     _check_model(task, cfg)
     obj = read_object(cfg.object, run.data.n_object_points)
@@ -49,18 +41,16 @@ def sample(cfg: DictConfig) -> float:
 
 
 def _check_model(task: Task[Any, Any], cfg: DictConfig) -> None:
-    """The run says which model it is of; whoever names another one on the command line means another run."""
+    """Refuses a model named on the command line that is not that of the run: another run was meant."""
     if not task.supports_sampling:
         raise RunError(f"ckpt: {cfg.ckpt}: expected a run of a model that draws grasps, found one of {task.method!r}")
     given = HydraConfig.get().overrides.task
     named = next((text for text in given if text.startswith("model=")), None)
     network = task.config["model"]["network"]["_target_"]
     if named and cfg.model.get("network", {}).get("_target_") != network:
-        raise RunError(
-            f"{named}: expected the model of the run {cfg.ckpt}, {network}; leave model= out, or set its own"
-        )
-    changed = next((text for text in given if text.lstrip("+~").startswith("model.")), None)
-    if changed:
+        advice = "leave model= out, or set its own"
+        raise RunError(f"{named}: expected the model of the run {cfg.ckpt}, {network}; {advice}")
+    if changed := next((text for text in given if text.lstrip("+~").startswith("model.")), None):
         raise RunError(f"{changed}: expected no settings of the model, because those of the run {cfg.ckpt} count")
 
 

@@ -1,14 +1,10 @@
-"""What `task=sample` and `task=refine` do with grasps: refine, measure, filter, draw and write them."""
-
-from __future__ import annotations
+"""Work of `task=sample` and `task=refine` on grasps: refine, measure, filter, draw and write them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import lightning as L
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -31,7 +27,7 @@ from ...models.grasp.evaluation import NOTHING_FELT, rows
 from ...models.grasp.refinement.task import GraspRefinement
 from ..commandline.errors import RunError
 from ..reports import grasp_figures, grasp_results, grasp_tables
-from ..reports.results import Row, label_rows
+from ..reports.results import Row, label_rows, write_rows
 from ..training.progress_bar import WorkProgress
 from ..training.run_log import interruptible
 from .user_objects import UserObject
@@ -47,29 +43,19 @@ Modes = Mapping[str, Sequence[GraspSet]]
 
 @dataclass(frozen=True)
 class GraspJob:
-    """What a command works on.
-
-    Attributes:
-        hand: of the grasps, on the CPU.
-        objs: the objects.
-        sets: the grasps of each, as they were drawn or read; finite numbers only.
-        method: whose grasps they are, in tables.
-        format: write them in this one of `grasps.files.SCALED` too.
-    """
+    """The grasps of a command: those of each object as they were drawn or read, finite numbers only, and their hand."""
 
     hand: Hand
     objs: Sequence[UserObject]
     sets: Sequence[GraspSet]
     method: str
+    """Their source, in tables."""
     format: str
+    """Write them in this one of `grasps.files.SCALED` too."""
 
 
 def check_solids(objs: Sequence[UserObject], decompose: bool) -> None:
-    """Prepares the meshes, so that one that cannot be used is named before any work on grasps.
-
-    Raises:
-        RunError: a mesh that bounds no solid.
-    """
+    """Prepares the meshes, so that one that bounds no solid is named, by RunError, before any work on grasps."""
     for obj in objs:
         if obj.mesh is not None:
             try:
@@ -80,22 +66,18 @@ def check_solids(objs: Sequence[UserObject], decompose: bool) -> None:
 
 
 def refine_and_write(job: GraspJob, contact: ContactPredictor | None, cfg: DictConfig) -> float:
-    """Refines, measures, filters, draws and writes grasps as the command says.
+    """Refines towards the contact predicted, measures, filters, draws and writes grasps by `refine`, `select`,
+    `decompose`, `measure`, `trainer`, `run_dir` and `seed` of the config.
 
-    Args:
-        job: the grasps and their objects.
-        contact: predicts the target of the refinement.
-        cfg: `refine`, `select`, `decompose`, `measure`, `trainer`, `run_dir`, `seed`.
-
-    Returns:
-        Share of the grasps that the filter keeps; NaN where nothing is measured: with `measure=false`, or a cloud.
-
-    Raises:
-        RunError: `refine.fields=mesh` with an object that has none, or a trainer of several processes.
+    Returns the share of the grasps that the filter keeps, 1 without one; NaN where nothing is measured: with
+    `measure=false`, or a cloud. RunError for `refine.fields=mesh` with an object that has none, or a trainer of several
+    processes.
     """
     folder = Path(cfg.run_dir)
     refiner, select = instantiate(cfg.refine), instantiate(cfg.select)
-    _check_felt(refiner, job.objs)
+    bare = next((obj.name for obj in job.objs if obj.mesh is None), None)
+    if refiner is not None and refiner.fields == "mesh" and bare is not None:
+        raise RunError(f"refine.fields: expected cloud for object {bare!r}, which has no mesh, found mesh")
     folder.mkdir(parents=True, exist_ok=True)
     _say_doubts(job, cfg.decompose)
     modes: dict[str, Sequence[GraspSet]] = {"off": job.sets}
@@ -106,9 +88,6 @@ def refine_and_write(job: GraspJob, contact: ContactPredictor | None, cfg: DictC
         return _write_measured(folder, job, modes, felt, select, cfg)
     _write_unmeasured(folder, job, modes, "a cloud has no inside" if cfg.measure else "measure=false")
     return float("nan")
-
-
-# --------------------------------------------------------------------------------------------------------- plausibility
 
 
 def _say_doubts(job: GraspJob, decompose: bool) -> None:
@@ -132,24 +111,17 @@ def _distance(obj: UserObject, scale: Tensor, decompose: bool) -> Distance:
     return distance
 
 
-# ----------------------------------------------------------------------------------------------------------- refinement
-
-
 def refine_sets(job: GraspJob, refiner: Refiner, contact: ContactPredictor | None, cfg: DictConfig) -> list[GraspSet]:
     """The grasps after refinement; those of different objects share batches.
 
     Objects are felt by their clouds, as in Table 3, even where the user has meshes: numbers then say what to expect of
     an object that is only seen. With `refine.fields=mesh` they are felt by their meshes.
-
-    Raises:
-        RunError: the trainer has several processes.
     """
     quiet = {"logger": False, "enable_checkpointing": False, "callbacks": [WorkProgress()]}
     trainer: L.Trainer = instantiate(cfg.trainer, **quiet)
     if trainer.world_size > 1:
-        raise RunError(
-            f"trainer: expected one process to refine grasps with, found {trainer.world_size}; use devices=1"
-        )
+        found = f"found {trainer.world_size}; use devices=1"
+        raise RunError(f"trainer: expected one process to refine grasps with, {found}")
     task = GraspRefinement(str(job.hand.spec.file), refiner, contact, cfg.decompose)
     with interruptible(trainer):
         refined = trainer.predict(task, DataLoader(_Batches(job.sets, job.objs), batch_size=None))
@@ -159,12 +131,6 @@ def refine_sets(job: GraspJob, refiner: Refiner, contact: ContactPredictor | Non
     pose = HandPose.cat([part.pose for part in refined]).to("cpu", torch.float64)
     ends = torch.tensor([len(part) for part in job.sets]).cumsum(0).tolist()
     return [part.moved_with(pose[end - len(part) : end]) for part, end in zip(job.sets, ends, strict=True)]
-
-
-def _check_felt(refiner: Refiner | None, objs: Sequence[UserObject]) -> None:
-    bare = next((obj.name for obj in objs if obj.mesh is None), None)
-    if refiner is not None and refiner.fields == "mesh" and bare is not None:
-        raise RunError(f"refine.fields: expected cloud for object {bare!r}, which has no mesh, found mesh")
 
 
 class _Batches(Dataset[GraspBatch]):
@@ -202,9 +168,6 @@ def _tables(part: GraspSet) -> Tensor:
     """(N, 4); a plane out of reach where a grasp has no table."""
     far = torch.tensor(_NO_TABLE, dtype=torch.float64).repeat(len(part), 1)
     return far if part.plane is None else torch.where(part.plane.isnan().any(1, keepdim=True), far, part.plane)
-
-
-# -------------------------------------------------------------------------------------------------- measuring, writing
 
 
 def measure(
@@ -247,13 +210,13 @@ def _write_measured(
     lines = [line for line in grasp_results.summarise(table) if select is not None or line["filter"] == "off"]
     for shown in grasp_tables.tables(lines, f"{title}: {sum(map(len, job.sets))} grasps", published=False):
         out.print(shown)
-    pq.write_table(pa.Table.from_pylist(table), folder / "results.parquet")
+    written = write_rows(folder, table)
     share = float(torch.cat(kept).double().mean())
     if not share:
         out.print("[yellow]note[/]         the filter keeps none of the grasps: all are written", soft_wrap=True)
     final = [*modes.values()][-1]
     _write_files(folder, job, [p[k] for p, k in zip(final, kept, strict=True) if k.any()] if share else final)
-    _say("results", folder / "results.parquet")
+    _say("results", written)
     _say("picture", grasp_figures.draw(folder / "grasps.png", table, title, hand=job.hand))
     return share
 

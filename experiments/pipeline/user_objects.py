@@ -1,7 +1,5 @@
 """Objects of the user's: a mesh, or a cloud of points, in any unit."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,24 +24,21 @@ _MESHES, _CLOUDS = (".obj", ".stl", ".off", ".glb", ".gltf", ".ply"), (".npy", "
 _CANDIDATES = 32
 """Points of a large cloud drawn for each point kept, before the most spread ones are picked."""
 _LOOSE = 1.5
-"""An object may be larger or smaller than those of the training by this factor before a warning."""
+"""Factor by which an object may be larger or smaller than those of the training before a warning."""
 _UNITS = (0.001, 0.01, 0.0254, 1000.0, 100.0)
 """Metres per millimetre, centimetre and inch; and the other way round."""
 
 
 @dataclass(frozen=True)
 class UserObject:
-    """A user's object, in the unit and frame of its file.
-
-    Attributes:
-        name: of the file, without its suffix; or what grasps call the object.
-        points: (N, 3), float32, the most spread ones first.
-        mesh: file of the mesh; None for a cloud.
-    """
+    """A user's object, in the unit and frame of its file."""
 
     name: str
+    """Of the file, without its suffix, or of the object in a file of grasps."""
     points: Tensor
+    """(N, 3), float32, the most spread ones first."""
     mesh: Path | None
+    """File of the mesh; None for a cloud."""
 
     @property
     def radius(self) -> float:
@@ -52,16 +47,9 @@ class UserObject:
 
 
 def read_object(path: str | Path, n: int, name: str | None = None) -> UserObject:
-    """Reads a mesh, from whose surface points are drawn, or a cloud.
-
-    Args:
-        path: the file.
-        n: points; a cloud that has fewer keeps them all.
-        name: of the object; by default the file's.
-
-    Raises:
-        RunError: no such file, an unknown kind, or a cloud that cannot be used.
-        MeshError: a mesh that cannot be read.
+    """Reads a mesh, from whose surface n points are drawn, or a cloud, which keeps all where it has fewer; the name is
+    by default the file's. RunError for no such file, an unknown kind, or a cloud that cannot be used; MeshError for a
+    mesh that cannot be read.
     """
     path = Path(path)
     if path.is_dir():
@@ -74,21 +62,14 @@ def read_object(path: str | Path, n: int, name: str | None = None) -> UserObject
     kind, name = path.suffix.lower(), name or path.stem
     if kind not in (*_MESHES, *_CLOUDS):
         raise RunError(f"object: {path}: expected one of {' '.join(sorted({*_MESHES, *_CLOUDS}))}, found {kind!r}")
-    if kind in _CLOUDS and not (kind == ".ply" and _has_faces(path)):
+    if kind in _CLOUDS and not (kind == ".ply" and len(getattr(_parsed(path), "faces", ()))):
         return UserObject(name, _spread(_read_cloud(path), n), None)
     return UserObject(name, object_cloud(path, n), path.absolute())
 
 
 def check_size(obj: UserObject, scales: Tensor, stated: float | None) -> None:
-    """Refuses an object that no hand could hold, unless the user says what the unit of its file is.
-
-    Args:
-        obj: the object.
-        scales: (N,), metres per unit of its file, of the grasps.
-        stated: what the user says of it; None for nothing.
-
-    Raises:
-        RunError: its longest side is over 1 m or under 1 mm; the message names a likely unit.
+    """Refuses an object whose longest side is over 1 m or under 1 mm at the scales (N,) of its grasps, metres per unit
+    of its file, unless the user has `stated` that unit; the RunError names a likely one.
     """
     if stated is not None or not len(scales):
         return
@@ -100,12 +81,8 @@ def check_size(obj: UserObject, scales: Tensor, stated: float | None) -> None:
 
 
 def warn_of_size(obj: UserObject, scale: float, known: Sequence[float]) -> None:
-    """Warns of an object that is far larger or smaller than those the model was trained on; names a likely factor.
-
-    Args:
-        obj: the object.
-        scale: metres per unit of its file.
-        known: smallest and largest radius in the training, metres.
+    """Warns of an object that is far larger or smaller than those the model was trained on, and names a likely factor;
+    `scale` is in metres per unit of its file, `known` the smallest and largest radius in the training, metres.
     """
     radius, (low, high) = obj.radius * scale, known
     if low / _LOOSE <= radius <= high * _LOOSE:
@@ -116,10 +93,6 @@ def warn_of_size(obj: UserObject, scale: float, known: Sequence[float]) -> None:
         "object: %s has a radius of %.3g m, the model was trained on %.3g to %.3g m%s",
         *(obj.name, radius, low, high, hint),
     )
-
-
-def _has_faces(path: Path) -> bool:
-    return len(getattr(_parsed(path), "faces", ())) > 0
 
 
 def _parsed(path: Path) -> Any:
@@ -144,9 +117,8 @@ def _read_cloud(path: Path) -> Tensor:
     points = torch.from_numpy(np.array(array[:, :3], np.float32))
     finite = int(points.isfinite().all(1).sum())
     if finite < len(points) or finite < FEWEST:
-        raise RunError(
-            f"object: {path}: expected {FEWEST} or more finite points, found {finite} of {len(points)} finite"
-        )
+        found = f"found {finite} of {len(points)} finite"
+        raise RunError(f"object: {path}: expected {FEWEST} or more finite points, {found}")
     return points
 
 

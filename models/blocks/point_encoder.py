@@ -1,7 +1,5 @@
 """PointNet encoder for training on few cores: its last layer is differentiated only at the maximal points."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """PointNet (Qi et al. 2017), an encoder of sets."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from torch import Tensor, nn

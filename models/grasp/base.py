@@ -1,7 +1,5 @@
 """Interface of models that propose grasps of an object from its cloud."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
@@ -47,9 +45,8 @@ class GraspModel(nn.Module, ABC):
     def forward(self, batch: GraspBatch, wanted: frozenset[str] | None = None) -> dict[str, Tensor]:
         """The terms of the training loss by name: scalars without weights, in SI units.
 
-        Args:
-            batch: of training grasps.
-            wanted: names of the terms that are used, so that a model may leave out the others; None for all.
+        `batch`: of training grasps. `wanted`: names of the terms that are used, so that a model may leave out the
+        others; None for all.
         """
 
     @abstractmethod
@@ -58,14 +55,10 @@ class GraspModel(nn.Module, ABC):
     ) -> HandPose:
         """Samples grasps.
 
-        Args:
-            points: (B, N, 3), metres, clouds of B objects, each in its own object frame.
-            n: grasps per object.
-            generator: the only source of random numbers; PyTorch's global one by default.
-            temperature: of the latent distribution; 0 gives the most likely grasp n times.
-
-        Returns:
-            HandPose (B, n), object frame, joints within their limits.
+        `points` (B, N, 3), metres, clouds of B objects, each in its own object frame. `n`: grasps per object.
+        `generator`: the only source of random numbers; PyTorch's global one by default. `temperature`: of the latent
+        distribution; 0 gives the most likely grasp n times. Returns HandPose (B, n), object frame, joints within their
+        limits.
         """
 
 
@@ -91,8 +84,7 @@ class CentredGraspModel(GraspModel):
         """Computes the standardisation of translation (relative to the cloud's centroid) and joints from the training
         grasps.
 
-        Raises:
-            ValueError: the objects have no clouds.
+        Raises ValueError: the objects have no clouds.
         """
         if not grasps.clouds.shape[1]:
             raise ValueError("grasps: expected objects with clouds, found none; this model sees the object")
@@ -106,8 +98,7 @@ class CentredGraspModel(GraspModel):
     def encode(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Centroid (B, 3), metres, and feature (B, F) of clouds (B, N, 3), metres.
 
-        Raises:
-            ValueError: a cloud is empty or has the wrong shape.
+        Raises ValueError: a cloud is empty or has the wrong shape.
         """
         check_request(points)
         centre = points.mean(dim=1)
@@ -118,8 +109,7 @@ class CentredGraspModel(GraspModel):
 def check_request(points: Tensor, n: int = 1) -> None:
     """Checks the arguments of `sample`.
 
-    Raises:
-        ValueError: `points` are not clouds (B, N >= 1, 3), or `n` is less than 1.
+    Raises ValueError: `points` are not clouds (B, N >= 1, 3), or `n` is less than 1.
     """
     if points.ndim != 3 or points.shape[-1] != 3 or not points.shape[1]:
         raise ValueError(

@@ -1,7 +1,5 @@
 """GraspCVAE: grasp candidates from a contact-aware conditional VAE (RealDex, IJCAI-24, section 4.2)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -77,11 +75,10 @@ class GraspCVAE(CentredGraspModel):
     def forward(self, batch: GraspBatch, wanted: frozenset[str] | None = None) -> dict[str, Tensor]:
         """The terms of the loss; those of `contact` and `penetration` only if `wanted` has them or is None.
 
-        Returns:
-            translation (m), rotation (chordal, rad), joints (rad), points (mean distance of corresponding points on
-            the hand, m), kl (nats), limits (mean excess, rad), penetration (mean depth of the object's points in the
-            hand, m), contact (mean squared difference of the contact of the predicted hand and the frozen predictor's
-            expectation for the true hand).
+        Returns translation (m), rotation (chordal, rad), joints (rad), points (mean distance of corresponding points on
+        the hand, m), kl (nats), limits (mean excess, rad), penetration (mean depth of the object's points in the hand,
+        m), contact (mean squared difference of the contact of the predicted hand and the frozen predictor's expectation
+        for the true hand).
         """
         obj = self._see(batch.object_points)
         true_links = self.hand.forward_kinematics(batch.pose)
@@ -112,8 +109,7 @@ class GraspCVAE(CentredGraspModel):
     ) -> HandPose:
         """Samples z ~ N(0, temperature^2 I) for all objects and decodes it; see `GraspModel.sample`.
 
-        Raises:
-            ValueError: a cloud is empty or has the wrong shape, or n is less than 1.
+        Raises ValueError: a cloud is empty or has the wrong shape, or n is less than 1.
         """
         check_request(points, n)
         obj = self._see(points)

@@ -1,7 +1,5 @@
 """GraspFlow: grasp candidates by conditional flow matching (Lipman et al., ICLR 2023), straight paths."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch
@@ -34,8 +32,7 @@ class GraspFlow(CentredGraspModel):
         steps: midpoint steps from noise to grasp; each costs two evaluations of the velocity.
         contact: makes the trained contact predictor for the refinement; not used in training.
 
-    Raises:
-        ValueError: `draws` or `steps` is less than 1.
+    Raises ValueError: `draws` or `steps` is less than 1.
     """
 
     def __init__(
@@ -63,9 +60,8 @@ class GraspFlow(CentredGraspModel):
     def forward(self, batch: GraspBatch, wanted: frozenset[str] | None = None) -> dict[str, Tensor]:
         """Terms of the loss, at fresh noise and uniform times.
 
-        Returns:
-            flow: squared error of the velocity, mean over dimensions, in units of the standardised state;
-            flow_translation, flow_rotation, flow_joints: the same over the dimensions of one part.
+        Returns flow: squared error of the velocity, mean over dimensions, in units of the standardised state;
+        flow_translation, flow_rotation, flow_joints: the same over the dimensions of one part.
         """
         centre, feature = self.encode(batch.object_points)
         end = self._encode(batch.pose, centre).repeat(self.draws, 1)
@@ -88,9 +84,7 @@ class GraspFlow(CentredGraspModel):
         """Samples noise ~ N(0, temperature^2 I) for all objects and transports it to grasps; see `GraspModel.sample`.
 
         Temperature 0 starts at the mean of the noise, which is not exactly the most likely grasp.
-
-        Raises:
-            ValueError: a cloud is empty or has the wrong shape, or n is less than 1.
+        Raises ValueError: a cloud is empty or has the wrong shape, or n is less than 1.
         """
         check_request(points, n)
         centre, feature = self.encode(points)

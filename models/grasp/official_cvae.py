@@ -1,7 +1,5 @@
 """The published cVAE of RealDex as a grasp model: its network, its terms, its reductions, its weights."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,13 +58,9 @@ class OfficialGraspCVAE(GraspModel):
     def load(self, path: str | Path, with_contact: bool = True) -> Report:
         """Loads a published file of the cVAE.
 
-        Args:
-            path: the file.
-            with_contact: also load its contact network, if this model has one of the same kind; otherwise that is
-                skipped. The released contact network was never trained, so use a trained one.
-
-        Raises:
-            CheckpointError: see `load_official`.
+        `path`: the file. `with_contact`: also load its contact network, if this model has one of the same kind;
+        otherwise that is skipped. The released contact network was never trained, so use a trained one.
+        Raises CheckpointError: see `load_official`.
         """
         name = type(self).__name__
         if with_contact and isinstance(self.contact, OfficialContactMap):
@@ -77,12 +71,11 @@ class OfficialGraspCVAE(GraspModel):
     def forward(self, batch: GraspBatch, wanted: frozenset[str] | None = None) -> dict[str, Tensor]:
         """The terms of the loss; those of `contact` and `penetration` only if `wanted` has them or is None.
 
-        Returns:
-            translation (m^2), rotation (rad^2) and joints (rad^2): mean squared differences; points: squared chamfer
-            distance of the hands' surface points, summed over the points, divided by B^2 (m^2); kl: summed over batch
-            and latent variables (nats), where B is the batch of all processes of a training step; penetration: sum
-            over the points in the hand of the squared distance to the palmar line, over B (m^2); contact: mean squared
-            difference of the contact of the predicted hand and the frozen predictor's expectation for the true hand.
+        Returns translation (m^2), rotation (rad^2) and joints (rad^2): mean squared differences; points: squared
+        chamfer distance of the hands' surface points, summed over the points, divided by B^2 (m^2); kl: summed over
+        batch and latent variables (nats), where B is the batch of all processes of a training step; penetration: sum
+        over the points in the hand of the squared distance to the palmar line, over B (m^2); contact: mean squared
+        difference of the contact of the predicted hand and the frozen predictor's expectation for the true hand.
         """
         points = self._some(batch.object_points)
         true_links = self.hand.forward_kinematics(batch.pose)

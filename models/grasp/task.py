@@ -1,7 +1,5 @@
 """The task around every model that proposes grasps: its loss, and candidates: refined, filtered and measured."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -42,9 +40,8 @@ class GraspGeneration(ContactHolder[Model]):
         legacy: measure the literature's own definitions too.
         method: the name in tables.
 
-    Raises:
-        ValueError: a warm-up that is not between two shares; a weight or warm-up of a term that the model does not
-            have, at the first batch.
+    Raises ValueError: a warm-up that is not between two shares; a weight or warm-up of a term that the model does not
+    have, at the first batch.
     """
 
     row_keys = ("method", "refine", "clip")

@@ -1,7 +1,5 @@
 """Interface of motion models, and the autoregressive rollout."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
@@ -78,12 +76,8 @@ class MotionModel(nn.Module, ABC):
             truth: HandPose (B, >= max n_frames), the true frames after the given ones; if passed, every chunk starts
                 from the true history (teacher forcing).
 
-        Returns:
-            HandPose (B, max n_frames), the frames after the given ones; frames beyond a clip's own `n_frames` are
-            undefined.
-
-        Raises:
-            ValueError: `past` is empty, or `past` or `goal` is of another hand.
+        Returns HandPose (B, max n_frames), the frames after the given ones; frames beyond a clip's own `n_frames` are
+        undefined. Raises ValueError: `past` is empty, or `past` or `goal` is of another hand.
         """
         self._check(past, goal)
         frames, chunks = past, []

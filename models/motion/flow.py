@@ -1,7 +1,5 @@
 """MotionFlow: motions by conditional flow matching (Lipman et al., ICLR 2023) on straight paths, and its task."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,8 +41,7 @@ class MotionFlow(WindowEncoder):
         gravity: whether the direction of the world's z axis is an input.
         time_to_go: whether the time left until the last frame is an input.
 
-    Raises:
-        ValueError: `steps` is less than 1.
+    Raises ValueError: `steps` is less than 1.
     """
 
     is_stochastic = True
@@ -71,12 +68,9 @@ class MotionFlow(WindowEncoder):
     def guess(self, batch: MotionBatch) -> tuple[HandPose, Tensor]:
         """Predicts the end of the line from a point on it, for fresh noise and uniform times, in training.
 
-        Returns:
-            The predicted end as HandPose (B, 10), world frame, and its squared error, (B, 10 (9 + J)), in units of the
-            standardised offsets: the error of the velocity times (1 - t)^2.
-
-        Raises:
-            ValueError: the model needs the object, but there is no cloud.
+        Returns the predicted end as HandPose (B, 10), world frame, and its squared error, (B, 10 (9 + J)), in units of
+        the standardised offsets: the error of the velocity times (1 - t)^2. Raises ValueError: the model needs the
+        object, but there is no cloud.
         """
         current = batch.past[:, -1]
         end = self.offsets(pose_to_offsets(batch.future, current)).flatten(1)
@@ -118,8 +112,7 @@ class FlowSynthesis(MotionSynthesis[MotionFlow]):
         loss: weights of `flow` (squared error of the standardised offsets, mean over them) and of `MotionLoss`.
         **task: see `MotionSynthesis`; `network` makes a `MotionFlow`.
 
-    Raises:
-        ValueError: as for `MotionSynthesis`, or `loss` has no positive weight of `flow`.
+    Raises ValueError: as for `MotionSynthesis`, or `loss` has no positive weight of `flow`.
     """
 
     def __init__(self, *, loss: Mapping[str, float], **task: Any) -> None:

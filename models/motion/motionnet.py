@@ -1,7 +1,5 @@
 """MotionNet: autoregressive reach-to-grasp motion of a dexterous hand (RealDex, IJCAI-24, section 4.3)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -35,8 +33,7 @@ class MotionNet(WindowEncoder):
         time_to_go: whether the time left until the last frame is an input.
         dropout: probability in the trunk.
 
-    Raises:
-        ValueError: `num_experts` is less than 1.
+    Raises ValueError: `num_experts` is less than 1.
     """
 
     def __init__(
@@ -66,8 +63,7 @@ class MotionNet(WindowEncoder):
     def forward(self, state: MotionState) -> HandPose:
         """Predicts the frames t+1..t+10 of each window as HandPose (B, 10), world frame.
 
-        Raises:
-            ValueError: the model needs the object, but there is no cloud.
+        Raises ValueError: the model needs the object, but there is no cloud.
         """
         features = self.features(state)
         hidden = self.entry(self.encode(features))

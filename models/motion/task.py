@@ -1,7 +1,5 @@
 """Task for all motion models: loss, metrics, optimiser, rollouts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -43,8 +41,7 @@ class MotionSynthesis(Task[Model, MotionDataModule]):
         clips_per_batch: whole clips in the training batches of the data that it is for; None trains on windows.
         method: the name in tables.
 
-    Raises:
-        ValueError: an unknown mode, or a model with parameters without `loss` and `optimizer`.
+    Raises ValueError: an unknown mode, or a model with parameters without `loss` and `optimizer`.
     """
 
     datamodule_type = MotionDataModule
@@ -85,11 +82,7 @@ class MotionSynthesis(Task[Model, MotionDataModule]):
         self.network.fit_statistics(self.data.train, self.data.first_batches(_BATCHES))
 
     def setup(self, stage: str) -> None:
-        """Takes statistics.
-
-        Raises:
-            ValueError: data to train on whose batches are not such as the model needs.
-        """
+        """Takes statistics. Raises ValueError: data to train on whose batches are not such as the model needs."""
         if stage == "fit" and self.data.clips_per_batch != self.clips_per_batch:
             raise ValueError(
                 f"data: expected clips_per_batch={self.clips_per_batch}, as model {self.method!r} is trained, found "

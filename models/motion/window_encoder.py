@@ -1,7 +1,5 @@
 """Input encoder and output scaling of MotionNet and MotionFlow (RealDex, IJCAI-24, equations 1 and 2)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -71,11 +69,7 @@ class WindowEncoder(MotionModel):
         return motion_features(self.hand, self.surface, seen)
 
     def encode(self, features: MotionFeatures) -> Tensor:
-        """Encodes windows as (B, n_features).
-
-        Raises:
-            ValueError: the model needs the object, but there is no cloud.
-        """
+        """Encodes windows as (B, n_features). Raises ValueError: the model needs the object, but there is no cloud."""
         encoded = [
             self.motion(self._motion_vector(features)),
             self.attention(features.keypoints).flatten(1),

@@ -1,7 +1,5 @@
 """The cVAE of RealDex (IJCAI-24, section 4.2; after GraspTTA, ICCV 2021) with the names and shapes of its files."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """The two motion networks of SAGA (Wu et al., ECCV 2022), with the names and shapes of its published weights."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 

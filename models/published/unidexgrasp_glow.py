@@ -4,8 +4,6 @@ A Glow (Kingma and Dhariwal, NeurIPS 2018) with additive couplings: no layer's d
 flow changes volume by a constant factor, and of several samples the one with the least noise is the most likely.
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -278,8 +276,7 @@ class ConditionalGlow(nn.Module):
     Attributes:
         initialized: whether the ActNorms have seen their first batch.
 
-    Raises:
-        ValueError: a state of fewer than 2 dimensions, which cannot be split, or `steps` below 1.
+    Raises ValueError: a state of fewer than 2 dimensions, which cannot be split, or `steps` below 1.
     """
 
     initialized: Tensor

@@ -11,7 +11,7 @@ import pytest
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from dexzoo.datamodules import Compose, HistoryNoise, Jitter, Observe, Yaw
+from dexzoo.datamodules import Compose, HistoryNoise, Jitter, Observe, RealDexGrasps, RealDexMotion, Yaw
 from dexzoo.experiments.training import data as _  # noqa: F401  data_root of the configs
 
 _IS_HYDRAS = re.compile(r"\s*(_target_:|defaults:|- )")
@@ -35,7 +35,8 @@ def test_defaults_are_those_of_the_signature(name: str) -> None:
     parameters: dict[str, inspect.Parameter] = {}
     module = get_class(config.pop("_target_"))
     dataset = module.dataset
-    for kind in reversed(module.__mro__):  # what a class leaves to **options is its base's
+    kinds = (*module.__mro__, RealDexMotion) if module is RealDexGrasps else module.__mro__  # which reads its clips
+    for kind in reversed(kinds):  # what a class leaves to **options is its base's
         parameters |= inspect.signature(kind.__init__).parameters
     for key in ("hand", "seed"):
         assert config.pop(key) == f"${{{key}}}"

@@ -1,7 +1,5 @@
 """What tasks share whose network may have a contact predictor inside, trained before it and frozen."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,9 +57,7 @@ class ContactHolder(Task[Model, GraspDataModule]):
     def load_contact_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Fills the contact predictor with trained weights.
 
-        Raises:
-            ValueError: the network has none.
-            RuntimeError: the weights are of another one.
+        Raises ValueError: the network has none; RuntimeError: the weights are of another one.
         """
         if self.contact_predictor is None:
             super().load_contact_weights(weights)

@@ -35,8 +35,7 @@ class ContactPredictor(nn.Module, ABC):
         head: "bins" learns a distribution over the classes, "regression" the contact value.
         n_hand_points: number of points on the hand's surface.
 
-    Raises:
-        ValueError: an unknown head, or fewer than 2 bins.
+    Raises ValueError: an unknown head, or fewer than 2 bins.
     """
 
     def __init__(self, hand: Hand, bins: int, head: Head, n_hand_points: int) -> None:
@@ -58,12 +57,8 @@ class ContactPredictor(nn.Module, ABC):
     def forward(self, object_points: Tensor, hand_points: Tensor) -> Tensor:
         """Logits of the contact.
 
-        Args:
-            object_points: (B, N, 3), metres.
-            hand_points: (B, H, 3), metres, same frame, from `hand_points`.
-
-        Returns:
-            (B, N, bins), or (B, N, 1) for regression.
+        `object_points` (B, N, 3), metres; `hand_points` (B, H, 3), metres, same frame, from `hand_points`. Returns
+        (B, N, bins), or (B, N, 1) for regression.
         """
 
     def freeze(self) -> None:

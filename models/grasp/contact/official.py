@@ -1,7 +1,5 @@
 """The contact predictor of RealDex and UniDexGrasp, into which their files can be loaded."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 
@@ -29,12 +27,7 @@ class OfficialContactMap(ContactPredictor):
     """
 
     def __init__(
-        self,
-        hand: Hand,
-        *,
-        bins: int = 10,
-        head: Literal["bins", "regression"] = "bins",
-        n_hand_points: int = 1024,
+        self, hand: Hand, *, bins: int = 10, head: Literal["bins", "regression"] = "bins", n_hand_points: int = 1024
     ) -> None:
         super().__init__(hand, bins, head, n_hand_points)
         self.net = ContactMapNet(self.n_outputs)
@@ -43,8 +36,7 @@ class OfficialContactMap(ContactPredictor):
     def load(self, path: str | Path) -> Report:
         """Loads a published file of ContactNet, RealDex's or UniDexGrasp's.
 
-        Raises:
-            CheckpointError: see `load_official`.
+        Raises CheckpointError: see `load_official`.
         """
         return load_official(path, self.net)
 

@@ -1,7 +1,5 @@
 """Task for contact predictors: from a perturbed hand, predict where the true one touches."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any

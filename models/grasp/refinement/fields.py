@@ -21,8 +21,7 @@ class ObjectFields:
         owner: (B,), int64, index of each grasp's grid.
         scale: (B,), metres per unit of the mesh.
 
-    Raises:
-        ValueError: grids, owner and scale are not all on one device.
+    Raises ValueError: grids, owner and scale are not all on one device.
     """
 
     grids: Sequence[DistanceGrid]

@@ -136,9 +136,8 @@ class Refiner:
     Attributes:
         preset: its name, also in tables.
 
-    Raises:
-        ValueError: an unknown preset, distance, weight or kind of fields, a number that is not positive, or meshes for
-            a preset or distance that takes no fields.
+    Raises ValueError: an unknown preset, distance, weight or kind of fields, a number that is not positive, or meshes
+    for a preset or distance that takes no fields.
     """
 
     def __init__(
@@ -197,8 +196,7 @@ class Refiner:
             meshes: distance grids of the objects' meshes, only for `fields="mesh"`; those of clouds are made here, see
                 `geometry.cloud_field.cloud_grid`.
 
-        Raises:
-            ValueError: the batch shapes differ, meshes are missing, or were given but would not be used.
+        Raises ValueError: the batch shapes differ, meshes are missing, or were given but would not be used.
         """
         _check(pose, points)
         if (meshes is not None) != (self.fields == "mesh"):

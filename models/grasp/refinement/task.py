@@ -1,7 +1,5 @@
 """Refinement as a task, for grasps of a data set, of another method's file, or of a model."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import lightning as L
@@ -27,11 +25,7 @@ class GraspRefinement(L.LightningModule):
     """
 
     def __init__(
-        self,
-        hand: str,
-        refiner: Refiner,
-        contact: ContactPredictor | None = None,
-        decompose: bool = False,
+        self, hand: str, refiner: Refiner, contact: ContactPredictor | None = None, decompose: bool = False
     ) -> None:
         super().__init__()
         self.hand = load_hand(hand)
@@ -42,11 +36,7 @@ class GraspRefinement(L.LightningModule):
         take_over_precision(self.trainer)
 
     def forward(self, batch: GraspBatch) -> Refined:
-        """Refines the grasps of a batch.
-
-        Raises:
-            ValueError: an object has no mesh, although the refiner uses meshes.
-        """
+        """Refines the grasps of a batch. Raises ValueError: an object has no mesh, although the refiner uses meshes."""
         meshes = mesh_fields(batch, self.decompose) if self.refiner.fields == "mesh" else None
         return self.refiner(self.hand, batch.pose, batch.object_points, self.contact, batch.plane, meshes)
 
@@ -68,8 +58,7 @@ class GraspRefinement(L.LightningModule):
 def mesh_fields(batch: GraspBatch, decompose: bool = False) -> ObjectFields:
     """Distance fields of the meshes of a batch; with `decompose`, of the unions of their convex pieces.
 
-    Raises:
-        ValueError: an object without a mesh.
+    Raises ValueError: an object without a mesh.
     """
     missing = [name for name, mesh in zip(batch.objects, batch.meshes, strict=True) if mesh is None]
     if missing:

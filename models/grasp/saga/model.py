@@ -1,7 +1,5 @@
 """SAGA's first stage as a generator of hand grasps (Wu et al., ECCV 2022, section 3)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch
@@ -68,11 +66,10 @@ class SagaGrasp(GraspModel):
     def forward(self, batch: GraspBatch, wanted: frozenset[str] | None = None) -> dict[str, Tensor]:
         """The terms of the loss.
 
-        Returns:
-            points: absolute error summed over the coordinates of the hand's points, mean over the batch (m);
-            object_contact, hand_contact: cross-entropies, with points in contact weighted 3 and 5 times (nats);
-            hand_to_object, object_to_hand: mean difference of the signed distances of the predicted and the true hand,
-            over the points in contact, with 0 for the others (m); kl (nats).
+        Returns points: absolute error summed over the coordinates of the hand's points, mean over the batch (m);
+        object_contact, hand_contact: cross-entropies, with points in contact weighted 3 and 5 times (nats);
+        hand_to_object, object_to_hand: mean difference of the signed distances of the predicted and the true hand, over
+        the points in contact, with 0 for the others (m); kl (nats).
         """
         centre, seen = self._see(batch.object_points)
         pose = batch.pose.moved_by(torch.eye(3, device=centre.device, dtype=centre.dtype), -centre)
@@ -103,8 +100,7 @@ class SagaGrasp(GraspModel):
     ) -> HandPose:
         """Samples z ~ N(0, temperature^2 I), decodes points and contacts, and fits poses; see `GraspModel.sample`.
 
-        Raises:
-            ValueError: a cloud is empty or has the wrong shape, or n is less than 1.
+        Raises ValueError: a cloud is empty or has the wrong shape, or n is less than 1.
         """
         check_request(points, n)
         centre, seen = self._see(points)

@@ -1,7 +1,5 @@
 """UniDexGrasp's grasp proposal (Xu et al., CVPR 2023): rotation by GraspIPDF, the rest of the pose by GraspGlow."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -50,8 +48,7 @@ class UniDexGrasp(GraspModel):
         contact: makes the trained contact predictor, which stays frozen, for the energy and the refinement; None omits
         the contact term. **glow: see `GraspGlow`.
 
-    Raises:
-        ValueError: a number is too small.
+    Raises ValueError: a number is too small.
     """
 
     def __init__(
@@ -79,8 +76,7 @@ class UniDexGrasp(GraspModel):
     def fit_statistics(self, grasps: GraspStore) -> None:
         """Checks for clouds; there are no statistics, since the flow's first batch sets its scales.
 
-        Raises:
-            ValueError: the objects have no clouds.
+        Raises ValueError: the objects have no clouds.
         """
         if not grasps.clouds.shape[1]:
             raise ValueError("grasps: expected objects with clouds, found none; this model sees the object")
@@ -88,11 +84,10 @@ class UniDexGrasp(GraspModel):
     def forward(self, batch: GraspBatch, wanted: frozenset[str] | None = None) -> dict[str, Tensor]:
         """The terms of the loss; only those in `wanted`, or all if that is None.
 
-        Returns:
-            rotation: -log p of the true rotation (nats, per volume of SO(3) of pi^2); pose: -log p of translation and
-            joints given it (nats, per metre^3 and radian^J); energy: weighted by `JOINT_WEIGHTS`, mean over drawn
-            poses; with energy_contact (sum over points), energy_penetration (m^2, likewise), energy_repulsion (m),
-            and, with a table, energy_table (m): the unweighted terms.
+        Returns rotation: -log p of the true rotation (nats, per volume of SO(3) of pi^2); pose: -log p of translation
+        and joints given it (nats, per metre^3 and radian^J); energy: weighted by `JOINT_WEIGHTS`, mean over drawn
+        poses; with energy_contact (sum over points), energy_penetration (m^2, likewise), energy_repulsion (m), and,
+        with a table, energy_table (m): the unweighted terms.
         """
         centre = batch.object_points.mean(dim=1)
         points = batch.object_points - centre.unsqueeze(1)
@@ -117,9 +112,7 @@ class UniDexGrasp(GraspModel):
         `GraspModel.sample`.
 
         Always in eval mode. Temperature divides the logarithm of the rotation's density and scales the flow's noise.
-
-        Raises:
-            ValueError: a cloud is empty or has the wrong shape, n is less than 1, or the temperature is negative.
+        Raises ValueError: a cloud is empty or has the wrong shape, n is less than 1, or the temperature is negative.
         """
         check_request(points, n)
         # Cloud by cloud, so that the samples of one do not depend on the batching.
@@ -140,9 +133,7 @@ class UniDexGrasp(GraspModel):
     def _draw(self, points: Tensor, centre: Tensor) -> HandPose:
         """HandPose (B, K), object frame: poses at one rotation per cloud, with gradient to the flow.
 
-        Args:
-            points: (B, N, 3), metres, relative to `centre`.
-            centre: (B, 3), metres, object frame.
+        `points` (B, N, 3), metres, relative to `centre`; `centre` (B, 3), metres, object frame.
         """
         rotation = self.ipdf.sample(points, 1)
         noise = torch.randn(len(points), self.energy_draws, self.glow.size, device=points.device)

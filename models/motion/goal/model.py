@@ -1,7 +1,5 @@
 """GOAL-hand: the motion network of GOAL (Taheri et al., CVPR 2022, section 3.3), applied to a hand."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -88,8 +86,7 @@ class GoalHand(MotionModel):
     def forward(self, state: MotionState) -> HandPose:
         """Predicts the frames t+1..t+10 of each window as HandPose (B, 10), world frame.
 
-        Raises:
-            ValueError: there is no cloud, on whose centroid the basis is centred.
+        Raises ValueError: there is no cloud, on whose centroid the basis is centred.
         """
         return self.predict(state).pose
 

@@ -1,7 +1,5 @@
 """SAGA-hand: the motion stage of SAGA (Wu et al., ECCV 2022, section 3.2), applied to a hand."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -112,13 +110,8 @@ class SagaHand(MotionModel):
     def predict(self, batch: ClipBatch, end_to_end: bool = True) -> SagaPrediction:
         """Runs both networks on whole clips with latents sampled from their posteriors.
 
-        Args:
-            batch: the clips.
-            end_to_end: LocalMotionFill takes the velocities of TrajFill's paths and passes gradients to it; False takes
-                those of true paths.
-
-        Raises:
-            ValueError: contacts need a cloud, but there is none.
+        `batch`: the clips. `end_to_end`: LocalMotionFill takes the velocities of TrajFill's paths and passes gradients
+        to it; False takes those of true paths. Raises ValueError: contacts need a cloud, but there is none.
         """
         scale, pose = self.image_scale, _canonical(batch)
         start, goal = batch.pose[:, 0], batch.goal

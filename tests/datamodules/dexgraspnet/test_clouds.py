@@ -34,7 +34,7 @@ def _no_drawing(*_: object) -> None:
 def test_other_processes_draw_the_same_clouds_in_order(meshes, tmp_path, monkeypatch):
     expected, messages = solid_clouds(meshes, N, on_bad="skip", workers=1)
     monkeypatch.setenv("DEXZOO_CACHE", str(tmp_path / "other"))
-    monkeypatch.setattr(clouds, "farthest_point_sampling", _no_drawing)
+    monkeypatch.setattr(clouds, "spread_points", _no_drawing)
     found, found_messages = solid_clouds(meshes, N, on_bad="skip", workers=2)
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(found[4], found[0])

@@ -9,14 +9,7 @@ import pytest
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
-from dexzoo.datamodules.realdex.clouds import (
-    carry,
-    crop,
-    fit_rigid,
-    icp,
-    remove_outliers,
-    thin_out,
-)
+from dexzoo.datamodules.realdex.clouds import crop, fit_rigid, icp, remove_outliers, thin_out
 
 
 def sphere(n: int, radius: float = 0.05, centre: tuple = (1.0, 0.2, 0.9)) -> np.ndarray:
@@ -25,15 +18,6 @@ def sphere(n: int, radius: float = 0.05, centre: tuple = (1.0, 0.2, 0.9)) -> np.
     z, angle = 1 - 2 * k / n, np.pi * (1 + 5**0.5) * k
     ring = np.sqrt(1 - z * z)
     return radius * np.stack([ring * np.cos(angle), ring * np.sin(angle), z], axis=1) + centre
-
-
-def test_a_carried_cloud_stays_where_it_is_on_the_object() -> None:
-    rng = np.random.default_rng(0)
-    turns = Rotation.random(5, random_state=2)
-    places = rng.normal(size=(5, 3))
-    on_object = rng.normal(size=(40, 3))
-    world = np.stack([turns[k].apply(on_object) + places[k] for k in range(5)])
-    np.testing.assert_allclose(carry(world[0], turns.as_matrix(), places), world, atol=1e-12)
 
 
 def test_a_crop_keeps_its_borders() -> None:
