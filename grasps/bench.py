@@ -171,8 +171,9 @@ def _set(
     count = len(rows)
     up = axis_vector("six").repeat(count, 1)  # objects float; the test pulls along all six half axes
     scales = torch.full((count,), scale, dtype=torch.float64)
-    postures = {step: poses.get(step) for step in ("pregrasp", "squeeze")}
-    return GraspSet(name, poses["grasp"], scales, torch.tensor(list(rows)), (file,), up=up, **postures)
+    before, after = poses.get("pregrasp"), poses.get("squeeze")
+    rows_of = torch.tensor(list(rows))
+    return GraspSet(name, poses["grasp"], scales, rows_of, (file,), up=up, pregrasp=before, squeeze=after)
 
 
 def _pose(qpos: np.ndarray, hand: Hand, root: tuple[float, ...]) -> HandPose:

@@ -24,11 +24,10 @@ from .visit import EXAMINED, visit
 
 
 def consult(settings: Sequence[str], out: Path) -> bool:
-    """Examines a data set, or a file of grasps of any format, prints the findings, draws a sheet of samples in `out`;
-    whether the data exist and are healthy.
+    """Examines a data set, prints the findings, draws a sheet of samples in `out`; whether the data exist and are
+    healthy. With grasps=PATH, and hand=NAME, looks at a file of grasps of any format instead.
 
-    `settings` are KEY=VALUE, see `read_settings`, or grasps=PATH and, optional, hand=NAME. Raises DataError or
-    HandError for wrong ones.
+    `settings` are KEY=VALUE, see `read_settings`. Raises DataError or HandError for wrong ones.
     """
     given = dict(setting.partition("=")[::2] for setting in settings)
     if "grasps" in given and given.keys() <= {"grasps", "hand"}:

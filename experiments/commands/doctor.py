@@ -11,9 +11,7 @@ def main(arguments: list[str]) -> int:
         "grasps: its format and objects. Without arguments it says which data sets there are, and how to get each."
     )
     command = ArgumentParser(prog="dexzoo doctor", description=about)
-    what = (
-        "data=NAME, data.root=PATH (or demo), other data.KEY=VALUE of the reader, hand=NAME; or grasps=PATH, hand=NAME"
-    )
+    what = "data=NAME, data.root=PATH (or demo), other data.KEY=VALUE, hand=NAME; or grasps=PATH, hand=NAME"
     command.add_argument("settings", nargs="*", metavar="KEY=VALUE", help=what)
     command.add_argument("--out", type=Path, default=Path(), help="folder for the sheet of samples; here by default")
     given = command.parse_args(arguments)

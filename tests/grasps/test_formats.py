@@ -118,6 +118,17 @@ def test_what_is_written_is_read_and_told_by_its_content(format, tmp_path, hand,
             torch.testing.assert_close(points(mine, posture), points(mine, getattr(part, name)), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("format", [name for name in FORMATS if name not in HUMAN])
+def test_another_hand_goes_through_every_format(format, tmp_path, mano):
+    """With its own joints and root, where the Shadow hand has others."""
+    part = grasps(mano, "core/mug" if format == "unidexgrasp" else "mug", (1.0,) * 3)
+    save_grasps(tmp_path / FILES.get(format, "folder"), [part], mano, format)
+    (found,) = load_grasps(tmp_path / FILES.get(format, "folder"), mano)
+    torch.testing.assert_close(found.pose.joints, part.pose.joints, rtol=0, atol=1e-12)
+    torch.testing.assert_close(found.pose.translation, part.pose.translation, rtol=0, atol=1e-9)
+    torch.testing.assert_close(found.pose.rotation, part.pose.rotation, rtol=0, atol=1e-9)
+
+
 # ------------------------------------------------------------------------------------------------- files made by hand
 
 
