@@ -32,7 +32,7 @@ Row = dict[str, Any]
 Network = TypeVar("Network", bound=nn.Module)
 """Tensors in, poses or maps out."""
 Data = TypeVar("Data", bound=L.LightningDataModule)
-"""What it is trained and tested on."""
+"""Source of its training and test samples."""
 
 
 def draw_generator(seed: int, name: str) -> torch.Generator:

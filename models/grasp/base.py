@@ -65,7 +65,7 @@ class GraspModel(nn.Module, ABC):
         `points` (B, N, 3), metres, clouds of B objects, each in its own object frame. `n`: grasps per object.
         `generator`: the only source of random numbers; PyTorch's global one by default. `temperature`: of the latent
         distribution; 0 gives the most likely grasp n times. Returns HandPose (B, n), object frame, joints within their
-        limits.
+        limits. Raises ValueError: a cloud is empty or has the wrong shape, or n is less than 1.
         """
 
     def within_limits(self, pose: HandPose) -> HandPose:
@@ -78,7 +78,7 @@ class CentredGraspModel(GraspModel):
     standardised.
 
     Args:
-        hand: the hand.
+        hand: the hand; the model keeps its joint order and limits.
         n_object_points: number of cloud points used: the first ones, which are a farthest-point subset.
         widths: layer widths of the cloud encoder; the last one is the size of a cloud's feature.
     """

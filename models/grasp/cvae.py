@@ -37,11 +37,9 @@ class GraspCVAE(CentredGraspModel):
     rotation is 6-D, the latent variable is sampled, and the contact predictor is trained beforehand and frozen.
 
     Args:
-        hand: the hand; the model keeps its joint order, limits and surface points.
+        hand, n_object_points, widths: see `CentredGraspModel`; the hand's encoder has the same widths.
         latent: number of latent variables.
-        n_object_points: number of cloud points used: the first ones, which are a farthest-point subset.
         n_hand_points: number of points on the hand's surface.
-        widths: layer widths of the cloud encoders; the last one is the size of a cloud's feature.
         hidden: layer widths of the posterior, and in reverse order of the decoder.
         free_bits: free nats per latent variable, see `kl_divergence`.
         contact: makes the trained contact predictor for the term `contact`; None omits that term.
@@ -108,10 +106,7 @@ class GraspCVAE(CentredGraspModel):
     def sample(
         self, points: Tensor, n: int, generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> HandPose:
-        """Samples z ~ N(0, temperature^2 I) for all objects and decodes it; see `GraspModel.sample`.
-
-        Raises ValueError: a cloud is empty or has the wrong shape, or n is less than 1.
-        """
+        """Samples z ~ N(0, temperature^2 I) for all objects and decodes it; see `GraspModel.sample`."""
         check_request(points, n)
         obj = self._see(points)
         z = draw_prior(len(points), n, self.latent, generator, temperature).to(points)

@@ -22,9 +22,7 @@ class GraspFlow(CentredGraspModel):
     x_1 - noise.
 
     Args:
-        hand: the hand; the model keeps its joint order and limits.
-        n_object_points: number of cloud points used: the first ones, which are a farthest-point subset.
-        widths: layer widths of the cloud encoder; the last one is the size of a cloud's feature.
+        hand, n_object_points, widths: see `CentredGraspModel`.
         width: channels of the velocity network.
         blocks: number of its residual blocks.
         dropout: share of a block's output that is dropped in training.
@@ -84,7 +82,6 @@ class GraspFlow(CentredGraspModel):
         """Samples noise ~ N(0, temperature^2 I) for all objects and transports it to grasps; see `GraspModel.sample`.
 
         Temperature 0 starts at the mean of the noise, which is not exactly the most likely grasp.
-        Raises ValueError: a cloud is empty or has the wrong shape, or n is less than 1.
         """
         check_request(points, n)
         centre, feature = self.encode(points)

@@ -23,13 +23,9 @@ class GraspGeneration(ContactHolder[Model]):
     drops none of the rows: the column `kept` says what it would keep. The data set's own grasps are measured beside.
 
     Args:
-        network: makes the model from a hand (a partial).
-        hand: name or YAML of the hand.
         loss: weight of each term of the model's `forward`; those of weight 0 are not computed.
         warmup: term to (first, last), shares of the training between which its weight rises from 0; that of a term of
             weight 0 is not used.
-        optimizer: makes the optimiser from parameters.
-        scheduler: makes the learning-rate schedule, see `Task`.
         refine: refines candidates towards the contact that the model's own predictor expects; None leaves them. It
             feels the observed cloud, unless it is made with `fields="mesh"`.
         select: says which candidates are worth keeping; None keeps all.
@@ -38,7 +34,7 @@ class GraspGeneration(ContactHolder[Model]):
         sample_seed: of the candidates in the test.
         metrics: names in `dexzoo.metrics.METRICS`.
         legacy: measure the literature's own definitions too.
-        method: the name in tables.
+        network, hand, optimizer, scheduler, method: see `Task`.
 
     Raises ValueError: a warm-up that is not between two shares; a weight or warm-up of a term that the model does not
     have, at the first batch.

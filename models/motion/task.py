@@ -29,17 +29,13 @@ class MotionSynthesis(Task[Model, MotionDataModule]):
     """Trains a motion model on windows and evaluates it by rollouts of whole clips to their true goal and length.
 
     Args:
-        network: makes the model for a hand (a partial: `hand -> MotionModel`).
-        hand: name or YAML of the hand.
         loss: weights of `MotionLoss`; None for a model without parameters.
-        optimizer: makes the optimiser for the parameters.
-        scheduler: makes the learning-rate schedule, see `Task`.
         goal_refine: the modes evaluated in the test; the first one is what validation uses.
         given_frames: true frames at the start of a clip that a rollout is given; they are excluded from the errors.
         n_draws: rollouts of each test clip by a model that draws; the errors are their mean, never the best.
         sample_seed: of these draws.
         clips_per_batch: whole clips in the training batches of the data that it is for; None trains on windows.
-        method: the name in tables.
+        network, hand, optimizer, scheduler, method: see `Task`.
 
     Raises ValueError: an unknown mode, or a model with parameters without `loss` and `optimizer`.
     """

@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
-from torch_geometric.nn.aggr import Aggregation
+from torch_geometric.nn.aggr import Aggregation  # for this alone: our clouds have equal sizes, and our FK goes by level
 from torch_geometric.nn.conv import PointNetConv
 
 from ...geometry.sampling import farthest_point_sampling

@@ -1,4 +1,4 @@
-"""What tasks share whose network may have a contact predictor inside, trained before it and frozen."""
+"""Base of the tasks whose network may have a contact predictor inside, trained before it and frozen."""
 
 import logging
 from collections.abc import Mapping

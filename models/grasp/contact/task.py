@@ -30,13 +30,9 @@ class ContactPrediction(Task[ContactPredictor, GraspDataModule]):
     perturbed hand itself: the value of the predictor is the difference.
 
     Args:
-        network: makes the predictor for a hand (a partial).
-        hand: name or YAML of the hand.
         perturb: noise on the hand given to the predictor.
         n_points: number of points of each cloud in a training step: the first ones, which are a farthest-point subset.
-        optimizer: makes the optimiser for the parameters.
-        scheduler: makes the learning-rate schedule, see `Task`.
-        method: name in tables.
+        network, hand, optimizer, scheduler, method: see `Task`.
     """
 
     datamodule_type = GraspDataModule

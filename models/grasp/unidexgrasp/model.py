@@ -39,13 +39,13 @@ class UniDexGrasp(GraspModel):
     Args:
         hand: the hand; the model keeps its joint order and limits.
         n_object_points: number of cloud points used: the first ones, which are a farthest-point subset.
-        grid_level: see `GraspIPDF`.
-        n_queries: see `GraspIPDF`.
+        grid_level, n_queries: see `GraspIPDF`.
         draws: number of samples of the flow, of which a grasp is the likeliest.
         energy_draws: poses per cloud whose energy is computed.
         energy_points: number of cloud points for the energy; its sums over points are scaled to 3,000 points.
         contact: makes the trained contact predictor, which stays frozen, for the energy and the refinement; None omits
-        the contact term. **glow: see `GraspGlow`.
+            the contact term.
+        **glow: see `GraspGlow`.
 
     Raises ValueError: a number is too small.
     """
