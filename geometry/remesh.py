@@ -24,6 +24,7 @@ _FLAT = 0.125
 LID = 0.2
 """A gap is closed where the lid stays this near to the mesh, over the longest side; a wider one is an opening."""
 _SAMPLES = 20_000
+_DEEP = 0.01  # of a cell: nodes on a flat sheet are inside it by rounding alone
 
 
 def remesh(mesh: trimesh.Trimesh) -> tuple[trimesh.Trimesh, str]:
@@ -81,8 +82,8 @@ def _points(mesh: trimesh.Trimesh) -> torch.Tensor:
 def _surface(
     values: NDArray[np.float64], origin: NDArray[np.float64], spacing: float, onto: trimesh.Trimesh | None = None
 ) -> trimesh.Trimesh | None:
-    """Where the values at the nodes are 0, moved onto a mesh within half a cell; None where none is negative."""
-    if not (values < 0).any():
+    """Where the values at the nodes are 0, moved onto a mesh within half a cell; None where none is truly negative."""
+    if not (values < -_DEEP * spacing).any():
         return None
     corners, faces = surface_net(values)
     corners = torch.from_numpy(origin + spacing * corners)

@@ -129,10 +129,17 @@ class ObjectAsset:
         except MeshError as error:
             return error
 
-    def said(self, scale: float) -> tuple[str, ...]:
-        """What was done to the mesh, and how far off that is at a scale, metres per unit of the mesh."""
-        off = f"at most {1000 * scale * self.deviation:.2g} mm off, which depths and volumes inherit"
-        return (*self.repairs, *[off] * bool(self.deviation))
+    def said(self, scale: float, columns: Sequence[str] = ()) -> tuple[str, ...]:
+        """What was done to the mesh, and how far off that is.
+
+        Args:
+            scale: metres per unit of the mesh.
+            columns: names of numbers that need an inside of the object.
+        """
+        if not self.deviation:
+            return self.repairs
+        off = f"at most {1000 * scale * self.deviation:.2g} mm off"
+        return (*self.repairs, f"{off}, to which {' and '.join(columns)} refer" if columns else off)
 
     @cached_property
     def volume(self) -> float:

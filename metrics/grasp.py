@@ -30,6 +30,9 @@ class GraspMetric(SampleMetric):
     As input to `update`: `PosedGrasps`, B grasps of one object.
     """
 
+    inside: ClassVar[bool] = False
+    """Whether it is of the object's inside, which an open mesh has only by `ObjectAsset.deviation`."""
+
     @abstractmethod
     def measure(self, grasps: PosedGrasps) -> Tensor:
         """(B,) values in SI units, NaN for missing values."""
@@ -46,6 +49,7 @@ class PenetrationDepth(GraspMetric):
     """
 
     key, heading, unit, per_si, source = "penetration_cm", "p.dist", "cm", 1e2, "RealDex, Table 3 (p.dist)"
+    inside = True
 
     def __init__(self, certify: bool = False, output: Literal["mean", "summary"] = "mean") -> None:
         super().__init__(output)
@@ -59,6 +63,7 @@ class ObjectPenetration(GraspMetric):
     """Depth of the deepest point of the object below the hand's surface: cm, lower is better."""
 
     key, unit, per_si, source = "object_penetration_cm", "cm", 1e2, "UniDexGrasp (pen), DexGraspNet"
+    inside = True
 
     def measure(self, grasps: PosedGrasps) -> Tensor:
         return grasps.once(self.key, lambda g: penetration_depth(g, direction="object_to_hand"))
@@ -97,6 +102,7 @@ class HandObjectVolume(GraspMetric):
 
     heading = "hand-object"
     key, unit, per_si, source = "hand_object_cm3", "cm^3", 1e6, "Hasson et al., CVPR 2019 (intersection volume)"
+    inside = True
 
     def measure(self, grasps: PosedGrasps) -> Tensor:
         return hand_object_volume(grasps)
@@ -175,6 +181,7 @@ class SimInitialDepth(_Simulated):
     """
 
     key, unit, per_si, source, field = "sim_initial_depth_cm", "cm", 1e2, "dexzoo", "initial_depth"
+    inside = True
 
 
 class SimEjected(_Simulated):

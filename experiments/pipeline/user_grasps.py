@@ -21,9 +21,10 @@ from ...grasps.posed import PosedGrasps
 from ...hands.hand import Hand
 from ...hands.plausible import Distance, Doubts, doubt_grasps
 from ...hands.pose import HandPose
+from ...metrics.columns import columns
 from ...metrics.tables import console
 from ...models import ContactPredictor, GraspFilter, Refiner
-from ...models.grasp.evaluation import NOTHING_FELT, rows
+from ...models.grasp.evaluation import METRICS, NOTHING_FELT, rows
 from ...models.grasp.refinement.task import GraspRefinement
 from ..commandline.errors import RunError
 from ..reports import grasp_figures, grasp_results, grasp_tables
@@ -58,12 +59,13 @@ def with_solids(objs: Sequence[UserObject], scales: Sequence[Tensor]) -> list[Us
     """The objects, their solids prepared and their repairs said, at the scales (N,) of each, metres per unit of their
     files; one without a solid goes on as a cloud.
     """
+    inner = [column.title() for column in columns(METRICS) if column.inside and column.heading]
     ready = []
     for obj, scale in zip(objs, scales, strict=True):
         said: Sequence[str] = ()
         if obj.mesh is not None:
             try:
-                said = load_asset(obj.mesh, obj.name).said(float(scale.max()))
+                said = load_asset(obj.mesh, obj.name).said(float(scale.max()), inner)
             except MeshError as error:
                 obj, said = replace(obj, mesh=None), [f"it is taken for a cloud: {error}"]
         ready.append(obj)

@@ -23,6 +23,7 @@ from ...grasps.posed import PosedGrasps
 from ...hands.load import load_hand
 from ...hands.plausible import doubt_grasps, doubt_size
 from ...hands.pose import HandPose
+from ..columns import columns as columns_of
 from ..columns import grasp_errors
 from .plan import Chunk, EvaluationError
 from .shards import write_shard
@@ -54,7 +55,8 @@ def measure_chunk(chunk: Chunk) -> Measured:
                 return Measured(chunk.object, len(chunk), failure=problem)
             doubts = doubt_grasps(grasps.hand, grasps.pose, partial(_distance, grasps))
             columns = grasp_errors(grasps, chunk.settings.metrics, chunk.settings.legacy)
-            repairs = asset.said(float(np.nanmax(chunk.scale)))
+            inner = [c.key for c in columns_of(chunk.settings.metrics, chunk.settings.legacy) if c.inside]
+            repairs = asset.said(chunk.scale[np.isfinite(chunk.scale)].max(initial=0.0), inner)
         except MeshError as error:
             return Measured(chunk.object, len(chunk), failure=str(error))
     write_shard(chunk, {key: value.numpy() for key, value in columns.items()}, repairs, doubts)

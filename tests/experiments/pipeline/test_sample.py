@@ -175,7 +175,7 @@ def test_open_meshes_clouds_and_bad_ones_of_a_folder_all_get_grasps(trained, tmp
     command("task=sample", f"ckpt={trained}", "object=all", "n=2", "refine=none", *SHORT[2:])
     printed, folder = capsys.readouterr().out, only_run(tmp_path, "sample")
     assert "mesh of open: " in printed
-    assert "mm off, which depths and volumes inherit" in printed
+    assert "mm off, to which hand-object (cm³) and p.dist (cm) refer" in printed
     assert "mesh of scan: it is taken for a cloud: scan: expected at most 2,000 faces" in printed
     assert "a cloud has no inside: the grasps of cloud, scan are neither measured nor filtered" in printed
     assert {part.object: len(part) for part in load_grasps(folder / "grasps.npz", hand)} == dict.fromkeys(
