@@ -89,6 +89,6 @@ def test_degrees_are_suspected(claw, monkeypatch, capsys):
 def test_hints_are_printed_whole(claw, monkeypatch, capsys):
     """Brackets are markup to rich: `[[left, right]]` came out as `[]`."""
     monkeypatch.chdir(claw.parent)
-    claw.write_text(CLAW.replace('xyz="-.03 0 .05"', 'xyz=".02 0 .05"'))
+    monkeypatch.setattr(check, "findings", lambda hand: ["write `overlaps: [[left, right]]`"])
     assert status_of("hand", "claw.urdf", "--init") == 0
-    assert "write `overlaps: [[left, right]]`" in capsys.readouterr().out
+    assert "note write `overlaps: [[left, right]]`" in capsys.readouterr().out
