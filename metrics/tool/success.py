@@ -81,7 +81,8 @@ def measure_success(
                     posed = PosedGrasps(hand, piece.pose, asset, _scale(piece, settings), piece.upwards(settings.up))
                     for protocol, change, variant in tests:
                         testing.note(f"{part.object}: {protocol.name} {change}")
-                        found = success(posed, variant, threads=threads, stop="pull", **_postures(piece, hand))
+                        given = (_posture(piece, name, hand) for name in ("pregrasp", "squeeze"))
+                        found = success(posed, variant, None, None, threads, *given, stop="pull")
                         tables.append(_rows(piece, protocol.name, change, found, posed.valid.numpy()))
                         testing.advance(len(piece))
             except MeshError as error:
@@ -95,10 +96,10 @@ def _scale(part: GraspSet, settings: Settings) -> torch.Tensor:
     return part.scale * (1.0 if settings.scale is None else settings.scale)
 
 
-def _postures(part: GraspSet, hand: Hand) -> dict[str, torch.Tensor]:
-    """Joints of the postures that came with the grasps."""
-    poses = {name: getattr(part, name, None) for name in ("pregrasp", "squeeze")}
-    return {name: hand.clamp(pose.joints) for name, pose in poses.items() if pose is not None}
+def _posture(part: GraspSet, name: str, hand: Hand) -> torch.Tensor | None:
+    """Joints of a posture that came with the grasps."""
+    pose = getattr(part, name, None)
+    return None if pose is None else hand.clamp(pose.joints)
 
 
 def _rows(part: GraspSet, protocol: str, change: str, found: Success, valid: np.ndarray) -> pa.Table:
