@@ -110,7 +110,7 @@ def try_grasps(
 def _axes(grasps: PosedGrasps, protocol: Protocol) -> Sequence[Array]:
     """(B, D, 3), unit, object frame: where each grasp is pulled to."""
     if protocol.load.directions == "down" and grasps.ups.isfinite().all():
-        return -grasps.ups.numpy()[:, None]
+        return [*-grasps.ups.numpy()[:, None]]
     many = np.concatenate([HALF_AXES, DIAGONALS]) if protocol.load.directions == "fourteen" else HALF_AXES
     return [many] * len(grasps)
 
@@ -299,15 +299,15 @@ class _Probe:
             data.ctrl[:] = world.targets[2]
         data.xfrc_applied[-1] = load
         base = data.qpos[-7:].copy() if self.protocol.passed.since == "pull" else world.grasp[-7:]
-        held, distance, angle = self._watch(base)
+        held, (distance, angle) = self._watch(base)
         if broken := diverged(model, data):
             self.joints.append(broken)
             return np.nan, np.nan, 0.0, 0.0, 1.0
         contact = len(self._gaps(False)) > 0
         return distance, angle, float(held and (contact or not self.protocol.passed.contact)), float(contact), 0.0
 
-    def _watch(self, base: Array) -> tuple[bool, float, float]:
-        """Steps until the pull is over, or its verdict certain; whether it was withstood, metres, radians."""
+    def _watch(self, base: Array) -> tuple[bool, Array]:
+        """Steps until the pull is over, or its verdict certain; whether it was withstood, and `_moved`."""
         passed, data, early = self.protocol.passed, self.data, self.stop != "end"
         steps = max(1, round(self.protocol.load.seconds / self.protocol.timestep))
         far = np.inf if passed.displacement is None else passed.displacement
@@ -321,9 +321,9 @@ class _Probe:
             moved = self._moved(base)
             over = not (moved < limits).all()
             if diverged(self.world.model, data) or (over and (done % every == 0 or done == steps)):
-                return False, *moved
+                return False, moved
             if early and (moved > _LOST * limits).any() and not len(self._gaps(False)):
-                return False, *moved
+                return False, moved
             coming = np.abs(moved - before) / some * (steps - done)
             steady = steady + 1 if (coming < _STEADY).all() and (moved < _NEAR_LIMIT * limits).all() else 0
             if early and steady == 2:
@@ -331,11 +331,11 @@ class _Probe:
             if early and passed.contact and moved[0] > _FREE and not len(self._gaps(False)):
                 break
             before = moved
-        return True, *moved
+        return True, moved
 
     def _moved(self, base: Array) -> Array:
         """(2,), metres of the protocol's point and radians, from a pose of the object (7,)."""
         pose = self.data.qpos[-7:]
         now, then = rotation_of(pose[3:]), rotation_of(base[3:])
         shift = pose[:3] - base[:3] + (now - then) @ self.world.point
-        return np.array([np.linalg.norm(shift), 2 * np.arccos(min(1.0, abs(pose[3:] @ base[3:])))])
+        return np.array([np.linalg.norm(shift), 2 * np.arccos(min(1.0, abs(pose[3:] @ base[3:])))], np.float64)

@@ -56,7 +56,7 @@ def test_no_metric_depends_on_where_hand_and_object_are(still, turn) -> None:
 
 
 def test_any_turn_leaves_all_but_the_six_directions(still) -> None:
-    names = [name for name in METRICS if "six" not in name]
+    names = [name for name in METRICS if "six" not in name and name != "squeeze"]  # pulls along the axes
     for key, value in grasp_errors(placed(TURN, AWAY), names).items():
         np.testing.assert_allclose(value, still[key], rtol=0, atol=TURNED.get(key, 1e-3), err_msg=key)
 

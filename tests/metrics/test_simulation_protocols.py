@@ -155,7 +155,7 @@ def _rest(grasps: PosedGrasps) -> tuple:
     return grasps.pose.rotation, grasps.pose.joints, grasps.pose.hand
 
 
-def test_actuated_batch_equals_single_and_threads(clamp):
+def test_squeezing_batch_equals_single_and_threads(clamp):
     at = torch.tensor([[0.0, 0, 0], [0.0, 0.01, 0.005], [float("nan"), 0, 0]], dtype=torch.float64)
     pose = HandPose(at, *(x.expand(3, *x.shape[1:]) for x in _rest(clamp)[:2]), "clamp")
     batch = PosedGrasps(clamp.hand, pose, clamp.object, torch.tensor([1.0, 1.02, 1.0]))
