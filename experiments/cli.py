@@ -1,7 +1,5 @@
 """The one command: `dexzoo VERB ...`, or `python -m dexzoo VERB ...`."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 from collections.abc import Sequence
@@ -37,13 +35,8 @@ WRONG_COMMAND = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a verb.
-
-    Args:
-        arguments: of the command line; None takes those of the process.
-
-    Returns:
-        0, or what the verb returns; 2 where there is no such verb.
+    """Runs a verb by the arguments of the command line, None for those of the process; returns 0, or what the verb
+    returns; 2 where there is no such verb.
     """
     verb, *given = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if wants_help([verb]):
@@ -69,7 +62,7 @@ def usage() -> str:
 
 
 def unknown(verb: str, given: Sequence[str]) -> str:
-    """What to say of a verb that there is not; KEY=VALUE in its place was meant for a run."""
+    """The message about a verb that there is not; KEY=VALUE in its place was meant for a run."""
     if "=" in verb:
         return f"{verb}: expected a verb, found KEY=VALUE; did you mean dexzoo run {' '.join([verb, *given])}?"
     match = nearest(verb, VERBS)

@@ -1,6 +1,4 @@
-"""What a run leaves behind: config, results, pictures, and the table it prints."""
-
-from __future__ import annotations
+"""Outcome of a run: config, results, pictures, and the table it prints."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from dexzoo import __version__
 
+from ..hands.bundle import copy_hand
+from ..hands.load import load_hand
 from ..metrics.tables import console
 from ..metrics.tool.table_file import write_table
 from ..models import Task
@@ -26,26 +26,22 @@ from .training.run_log import note_table
 
 
 def save_config(cfg: DictConfig, origin: Mapping[str, Any]) -> dict[str, Any]:
-    """Writes config.yaml, with everything resolved, into the run folder, and returns it as plain values.
-
-    Args:
-        cfg: of the run.
-        origin: of `provenance.provenance`; it becomes the key `provenance`.
+    """Writes config.yaml, with everything resolved and the key `provenance`, see `provenance.provenance`, into the run
+    folder, and returns it as plain values. A hand of the user's is copied into `hand` there; the key `own_hand` says
+    where its YAML is.
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     plain["provenance"] = dict(origin)
     if rank_zero_only.rank == 0:
-        Path(cfg.run_dir).mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(OmegaConf.create(plain), Path(cfg.run_dir) / "config.yaml")
+        folder = Path(cfg.run_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        if copy := copy_hand(load_hand(cfg.hand).spec, folder / "hand"):
+            plain["own_hand"] = str(copy.relative_to(folder))
+        OmegaConf.save(OmegaConf.create(plain), folder / "config.yaml")
     return plain
 
 
-def label_results(
-    cfg: DictConfig,
-    datamodule: Any,
-    task: Task,
-    baselines: Sequence[Task],
-) -> list[results.Row]:
+def label_results(cfg: DictConfig, datamodule: Any, task: Task, baselines: Sequence[Task]) -> list[results.Row]:
     """The rows of all tasks with the columns that say what they belong to. An ablation is one of our model only."""
     fold = cfg.data.get("fold")
     labels = {"seed": cfg.seed, "hand": task.hand.name, "data": datamodule.title, "split_hash": datamodule.split_hash}
@@ -73,14 +69,8 @@ def write(
     facts |= {"provenance": task.config["provenance"]}
     results.write_results(folder, rows, facts)
     pictures = draw(cfg, datamodule, task, baselines, rows) if cfg.figures.percentiles else []
-    tracking.log_outcome(
-        loggers,
-        task.config,
-        results.flat_means(results.summarise(results.with_filtered(rows))),
-        rows,
-        pictures,
-        folder / BEST,
-    )
+    means = results.flat_means(results.summarise(results.with_filtered(rows)))
+    tracking.log_outcome(loggers, task.config, means, rows, pictures, folder / BEST)
     tracking.finish()
 
 
@@ -105,16 +95,10 @@ def draw(
     """The pictures of a test of motions or grasps, into `figures` of the run folder; none for contact maps."""
     folder = Path(cfg.run_dir) / "figures"
     if task.supports_rollouts:
-        headline = [row for row in task.results if row["refine"] == task.results[0]["refine"]]
-        return figures.draw(
-            folder,
-            task.hand,
-            datamodule.test,
-            {t.method: t.rollouts for t in (task, *baselines)},
-            {row["clip"]: row["mpjpe_cm"] for row in headline if row["clip"] in task.rollouts},  # those of this process
-            datamodule.title,
-            cfg.figures,
-        )
+        rollouts, own = {t.method: t.rollouts for t in (task, *baselines)}, task.rollouts  # those of this process
+        headline = [row for row in task.results if row["refine"] == task.results[0]["refine"] and row["clip"] in own]
+        errors = {row["clip"]: row["mpjpe_cm"] for row in headline}
+        return figures.draw(folder, task.hand, datamodule.test, rollouts, errors, datamodule.title, cfg.figures)
     if task.supports_sampling:
         path, size = folder / "grasps.png", cfg.figures.size
         return [grasp_figures.draw(path, rows, datamodule.title, size=size, hand=task.hand)]

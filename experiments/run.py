@@ -1,7 +1,5 @@
 """One run: `python experiments/run.py model=motionnet data=demo`, or `dexzoo run ...`. Reads from top to bottom."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,10 +41,8 @@ from dexzoo.models.precision import check_precision
 
 
 def run(cfg: DictConfig) -> float:
-    """One run, or one per fold of the data.
-
-    Returns:
-        The validation metric `monitor`, for sweeps: mean over folds, NaN where the data have no validation clips.
+    """One run, or one per fold of the data; returns the validation metric `monitor`, for sweeps: mean over folds, NaN
+    where the data have no validation clips.
     """
     tracking.quieten()
     log = RunLog()
@@ -137,11 +133,7 @@ def evaluate_beside(
 
 
 def load_start(cfg: DictConfig, task: Task, tell: bool) -> None:
-    """Fills a task with the weights that it starts from: published ones, a contact predictor's, those of another run.
-
-    Raises:
-        RunError: a file that is missing, or is one of another network.
-    """
+    """Fills a task with its first weights: published ones, a contact predictor's, those of another run."""
     if cfg.official_weights:
         report = task.load_published(cfg.official_weights, with_contact=not cfg.contact_from)
         if tell:
@@ -154,40 +146,30 @@ def load_start(cfg: DictConfig, task: Task, tell: bool) -> None:
 
 @rank_zero_only
 def say_defaults(cfg: DictConfig) -> None:
-    """Says what is taken for the data and the hand that the command does not name, on the screen and in run.log."""
+    """Names the defaults of the data and the hand that the command does not name, on the screen and in run.log."""
     for line in notes_on_defaults(cfg):
         console().print(f"[yellow]note         {line}[/]", soft_wrap=True)
         note(line)
 
 
 def refuse_two_weights(cfg: DictConfig) -> None:
-    """Stops a run that is told to start from the weights of two files.
-
-    Raises:
-        RunError: always in that case.
-    """
+    """Stops a run that is told to start from the weights of two files."""
     others = {"init_from": cfg.init_from, "ckpt": cfg.ckpt if not cfg.train else None}
     given = [f"{key}={value}" for key, value in others.items() if value]
     if cfg.official_weights and given:
-        raise RunError(f"official_weights: expected the only weights to start from, found {given[0]} beside; drop one")
+        raise RunError(f"official_weights={cfg.official_weights} and {given[0]} are mutually exclusive; remove one")
 
 
 def refuse_sweep_over_processes(cfg: DictConfig) -> None:
-    """Stops `--multirun` with ddp: every process would start the whole sweep, with its own parameters and folders.
-
-    Raises:
-        RunError: always in that case.
-    """
+    """Stops `--multirun` with ddp: every process would start the whole sweep, with its own parameters and folders."""
     strategy = str(cfg.trainer.strategy)
     if HydraConfig.get().mode == RunMode.MULTIRUN and "ddp" in strategy:
-        raise RunError(
-            f"--multirun with trainer.strategy={strategy}: expected one process per run of a sweep, found "
-            f"{cfg.trainer.devices} devices; use trainer=gpu, or start the runs one by one"
-        )
+        found = f"found {cfg.trainer.devices} devices; use trainer=gpu, or start the runs one by one"
+        raise RunError(f"--multirun with trainer.strategy={strategy}: expected one process per run of a sweep, {found}")
 
 
 class Failed(BaseException):
-    """What a job raises in place of an error, of which Hydra would print a line of its own; a sweep goes on."""
+    """Raised by a job in place of an error, of which Hydra would print a line of its own; a sweep goes on."""
 
 
 def job(cfg: DictConfig) -> float:

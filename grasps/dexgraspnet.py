@@ -6,6 +6,7 @@ translation in metres (WRJTx, WRJTy, WRJTz). Joints may be outside their limits:
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ..geometry.rotations import euler_to_rotmat, rotmat_to_euler
 from ..hands.errors import nearest
 from ..hands.hand import Hand
 from ..hands.pose import HandPose
+from .format import Format, check_keys, kind_of, number
 from .grasp_set import GraspFileError, GraspSet, axis_vector, check_scales
 
 _ROTATION = ("WRJRx", "WRJRy", "WRJRz")
@@ -36,17 +38,18 @@ def read_dexgraspnet(path: Path, hand: Hand) -> GraspSet:
         raise GraspFileError(f"{path}: expected an array of dicts, one per grasp, found {what}")
     rows, table = np.arange(len(array)), [_table(entry, f"{path}, row {i}") for i, entry in enumerate(array)]
     pose = _poses([entry["qpos"] for entry in table], lambda i: f"{path}, row {i}, qpos", hand)
-    scale = np.array([_number(entry["scale"], f"{path}, row {i}, scale") for i, entry in enumerate(table)])
+    scale = np.array([number(entry["scale"], f"{path}, row {i}, scale") for i, entry in enumerate(table)])
     check_scales(scale, f"{path}, scale", rows)
     up = axis_vector("six").repeat(len(rows), 1)  # objects float; the data set's test pulls along all six half axes
     return GraspSet(path.stem, pose, torch.from_numpy(scale), torch.from_numpy(rows), (path,), up=up)
 
 
-def write_dexgraspnet(path: Path, grasps: GraspSet, hand: Hand) -> None:
-    """Writes `<object_code>.npy` as released by DexGraspNet; tables are dropped, since the format has none."""
-    table = grasp_dicts(grasps.pose, grasps.scale.tolist(), hand.joint_names)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, table, allow_pickle=True)
+def write_dexgraspnet(path: Path, sets: Sequence[GraspSet], hand: Hand) -> None:
+    """`<path>/<object_code>.npy` as released by DexGraspNet; tables are dropped, since the format has none."""
+    for part in sets:
+        file = path / f"{part.object}.npy"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.save(file, grasp_dicts(part.pose, part.scale.tolist(), hand.joint_names), allow_pickle=True)
 
 
 def grasp_dicts(pose: HandPose, scale: Sequence[float], joint_names: Sequence[str]) -> np.ndarray:
@@ -77,16 +80,41 @@ def read_unidexgrasp(paths: Sequence[Path], hand: Hand) -> GraspSet:
     table = [_unidexgrasp(path) for path in paths]
     pose = _poses([entry["qpos"].item() for entry in table], lambda i: f"{paths[i]}, qpos", hand)
     rows = np.array([int(p.stem) if p.stem.isdecimal() else i for i, p in enumerate(paths)], np.int64)
-    inverse = np.array([_number(e["scale"], f"{p}, scale") for e, p in zip(table, paths, strict=True)])
+    inverse = np.array([number(e["scale"], f"{p}, scale") for e, p in zip(table, paths, strict=True)])
     check_scales(inverse, f"{paths[0].parent}, scale", rows)
     plane = torch.from_numpy(np.stack([entry["plane"].astype(np.float64) for entry in table]))
     name = "/".join(paths[0].resolve().parent.parts[-2:])
     return GraspSet(name, pose, torch.from_numpy(1 / inverse), torch.from_numpy(rows), tuple(paths), plane)
 
 
+def write_unidexgrasp(path: Path, sets: Sequence[GraspSet], hand: Hand) -> None:
+    """`<path>/<object>/<row>.npz`.
+
+    Raises:
+        GraspFileError: grasps without a table, which the format has.
+    """
+    for part in sets:
+        if part.plane is None or part.plane.isnan().any():
+            raise GraspFileError(
+                f"{path}: expected grasps above a table for this format, found none of {part.object!r}"
+            )
+        (path / part.object).mkdir(parents=True, exist_ok=True)
+        dicts = grasp_dicts(part.pose, part.scale.tolist(), hand.joint_names)
+        for row, entry, plane in zip(part.rows.tolist(), dicts, part.plane.numpy(), strict=True):
+            qpos = np.array(entry["qpos"], object)
+            np.savez(path / part.object / f"{row:05d}.npz", qpos=qpos, scale=1 / entry["scale"], plane=plane)
+
+
+def _by_folder(files: Sequence[Path]) -> list[list[Path]]:
+    groups: dict[Path, list[Path]] = defaultdict(list)
+    for file in files:
+        groups[file.parent].append(file)
+    return list(groups.values())
+
+
 def _unidexgrasp(path: Path) -> Mapping[str, np.ndarray]:
     entry = load_npz(path)
-    _check_keys(entry, ("qpos", "scale", "plane"), str(path))
+    check_keys(entry, ("qpos", "scale", "plane"), str(path))
     if entry["qpos"].shape != ():
         raise GraspFileError(f"{path}, qpos: expected one dict, found an array of shape {entry['qpos'].shape}")
     if entry["plane"].shape != (4,) or entry["plane"].dtype.kind not in "fiu":
@@ -97,15 +125,9 @@ def _unidexgrasp(path: Path) -> Mapping[str, np.ndarray]:
 
 def _table(entry: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(entry, Mapping):
-        raise GraspFileError(f"{where}: expected a dict with qpos and scale, found {_kind(entry)}")
-    _check_keys(entry, ("qpos", "scale"), where)
+        raise GraspFileError(f"{where}: expected a dict with qpos and scale, found {kind_of(entry)}")
+    check_keys(entry, ("qpos", "scale"), where)
     return entry
-
-
-def _check_keys(entry: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
-    for key in keys:
-        if key not in entry:
-            raise GraspFileError(f"{where}: missing key {key!r}; {nearest(key, entry)}")
 
 
 def _poses(tables: Sequence[Any], where: Callable[[int], str], hand: Hand) -> HandPose:
@@ -122,7 +144,7 @@ def _poses(tables: Sequence[Any], where: Callable[[int], str], hand: Hand) -> Ha
         except (TypeError, ValueError, OverflowError):
             strange = True
         if strange:
-            values[i] = [_number(table[key], f"{where(i)}, {key}") for key in keys]
+            values[i] = [number(table[key], f"{where(i)}, {key}") for key in keys]
     joints, euler, translation = (torch.from_numpy(x) for x in np.split(values, [-6, -3], axis=1))
     return HandPose(translation, euler_to_rotmat(euler, "xyz"), joints, hand.name)
 
@@ -130,7 +152,7 @@ def _poses(tables: Sequence[Any], where: Callable[[int], str], hand: Hand) -> Ha
 def _keys(table: Any, names: Sequence[str], where: str, hand: Hand) -> list[str]:
     """The keys of a dict that belong to `names`."""
     if not isinstance(table, Mapping):
-        raise GraspFileError(f"{where}: expected a dict of values by joint name, found {_kind(table)}")
+        raise GraspFileError(f"{where}: expected a dict of values by joint name, found {kind_of(table)}")
     bare = {str(key).rpartition(":")[2]: key for key in table}
     expected = f"{where}: expected the joints of hand {hand.name!r}, WRJR[xyz] and WRJT[xyz]"
     for name in names:
@@ -142,14 +164,21 @@ def _keys(table: Any, names: Sequence[str], where: str, hand: Hand) -> list[str]
     return [bare[name] for name in names]
 
 
-def _number(value: Any, where: str) -> float:
-    try:
-        return float(np.asarray("" if value is None else value, np.float64).reshape(()))
-    except (TypeError, ValueError, OverflowError) as error:
-        raise GraspFileError(f"{where}: expected a number, found {_kind(value)}") from error
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, np.ndarray):
-        return f"an array of shape {value.shape}"
-    return "None" if value is None else f"{type(value).__name__} {str(value)[:40]!r}"
+DEXGRASPNET = Format(
+    "dexgraspnet",
+    "an array of dicts (<object_code>.npy)",
+    "dicts",
+    ("qpos", "scale"),
+    "*.npy",
+    lambda files, hand: [read_dexgraspnet(file, hand) for file in files],
+    write_dexgraspnet,
+)
+UNIDEXGRASP = Format(
+    "unidexgrasp",
+    "one grasp of UniDexGrasp (<number>.npz with qpos, scale and plane)",
+    "npz",
+    ("qpos", "scale", "plane"),
+    "**/*.npz",
+    lambda files, hand: [read_unidexgrasp(group, hand) for group in _by_folder(files)],
+    write_unidexgrasp,
+)

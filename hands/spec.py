@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 
 from .errors import HandSpecError, nearest
+from .fetch import fetched
 from .tree import Tree
 from .vectors import rotation_of, vector
 
@@ -19,11 +20,13 @@ SPECS = Path(__file__).parent / "specs"
 _KINDS = ("tree", "mano")
 _KEYS = {
     "tree": (
-        *("name", "kind", "source", "links", "strip_prefix", "root", "palm_links", "exclude", "fingertips", "palmar"),
-        *("contact_links", "rest", "limits", "maps", "root_offset", "backend", "overlaps"),
+        *("name", "kind", "source", "links", "strip_prefix", "names", "root", "palm_links", "exclude"),
+        *("fingertips", "palmar", "contact_links", "rest", "limits", "maps", "root_offset", "backend"),
+        "overlaps",
     ),
     "mano": ("name", "kind", "model", "palm_links", "fingertips", "palmar", "contact_links", "overlaps"),
 }
+_MAPPINGS = ("names", "fingertips", "palmar", "rest", "limits", "maps", "root_offset")
 
 
 @dataclass(frozen=True, eq=False)  # compared and hashed by identity: it is read once per file
@@ -69,6 +72,10 @@ def find_spec_file(name: str | Path) -> Path:
     Raises:
         HandSpecError: neither a shipped hand nor a file; the message gives the nearest shipped name.
     """
+    if Path(name).suffix.lower() in {".urdf", ".xml"}:
+        raise HandSpecError(
+            f"{name}: expected the YAML of a hand, found a model; `dexzoo hand {name} --init` writes one"
+        )
     if Path(name).suffix in {".yaml", ".yml"}:
         if not Path(name).is_file():
             raise HandSpecError(f"{name}: expected the YAML of a hand, found no such file")
@@ -99,7 +106,31 @@ def read_yaml(file: Path) -> dict[str, Any]:
     for key in content:
         if key not in _KEYS[content["kind"]]:
             raise HandSpecError(f"{file}: unknown key {key!r}; {nearest(key, _KEYS[content['kind']])}")
-    return content
+        if key in _MAPPINGS and not isinstance(content[key], dict | None):
+            raise HandSpecError(f"{file}: {key}: expected a mapping of names, found {content[key]!r}")
+    return {key: _named(value) for key, value in content.items() if value is not None}
+
+
+def _named(value: Any) -> Any:
+    """The value with every key as text: joints may be called 0, 1, 2."""
+    return {str(k): _named(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+def read_names(file: Path) -> dict[str, str]:
+    """A YAML of names: those of a model's joints and links -> those of the hand.
+
+    Raises:
+        HandSpecError: no such file, or something else in it.
+    """
+    if not file.is_file():
+        raise HandSpecError(f"{file}: expected a YAML of names, found no such file")
+    try:
+        content = yaml.safe_load(file.read_text())
+    except yaml.YAMLError as error:
+        raise HandSpecError(f"{file}: expected YAML, found: {error}") from error
+    if not isinstance(content, dict) or not all(isinstance(name, str | int | float) for name in content.values()):
+        raise HandSpecError(f"{file}: expected lines `NAME_IN_THE_MODEL: NAME_OF_THE_HAND`, found {content!r}")
+    return {str(old): str(new) for old, new in content.items()}
 
 
 def read_spec(content: Mapping[str, Any], file: Path) -> HandSpec:
@@ -108,8 +139,17 @@ def read_spec(content: Mapping[str, Any], file: Path) -> HandSpec:
     Raises:
         HandSpecError: names file and key, what was expected and found, and the nearest existing name.
     """
-    tree = _read_tree(content, file)
-    return assemble(content, tree.rooted_at(content.get("root", tree.links[0].name)), file)
+    tree = read_tree(content, file)
+    tree = tree.rooted_at(str(content.get("root", _wrist(tree))))
+    for joint in tree.joints:
+        if joint.ball:
+            raise HandSpecError(f"{tree.source}: joint {joint.name!r}: expected a hinge or a slide, found a ball joint")
+    return assemble(content, tree, file)
+
+
+def _wrist(tree: Tree) -> str:
+    """The first link that floats, otherwise the first link."""
+    return next((link.name for link in tree.links if link.joint and link.joint.ball), tree.links[0].name)
 
 
 def assemble(content: Mapping[str, Any], tree: Tree, file: Path) -> HandSpec:
@@ -122,10 +162,15 @@ def assemble(content: Mapping[str, Any], tree: Tree, file: Path) -> HandSpec:
         if key not in content:
             raise HandSpecError(f"{file}: missing key {key!r}")
     tree = tree.without_geometry(_names(content, "exclude", file, tree.names))
-    tree = tree.with_limits(_limits(content.get("limits", {}), file))
+    tree = tree.with_limits(_limits(content.get("limits", {}), file)).within_followers()
     _check_limits(tree, file)
     contact_links = _names(content, "contact_links", file, tree.names)
     _check_contacts(tree, contact_links, file)
+    backend = _one_of(content.get("backend", "torch"), ("torch", "pytorch_kinematics"), f"{file}: backend")
+    if backend != "torch" and "names" in content:
+        raise HandSpecError(
+            f"{file}: backend: expected torch beside `names`, found {backend}, which reads the file itself"
+        )
     return HandSpec(
         name=str(content["name"]),
         tree=tree,
@@ -137,14 +182,15 @@ def assemble(content: Mapping[str, Any], tree: Tree, file: Path) -> HandSpec:
         rest=_rest(content.get("rest", {}), file, tree),
         maps=_maps(content.get("maps", {}), file, tree),
         root_offset={k: _pose(v, f"{file}: root_offset: {k}") for k, v in content.get("root_offset", {}).items()},
-        backend=_one_of(content.get("backend", "torch"), ("torch", "pytorch_kinematics"), f"{file}: backend"),
+        backend=backend,
         source=source_path(content["source"], file) if "source" in content else None,
         prefix=str(content.get("strip_prefix", "")),
         overlaps=_overlaps(content.get("overlaps", []), file, tree),
     )
 
 
-def _read_tree(content: Mapping[str, Any], file: Path) -> Tree:
+def read_tree(content: Mapping[str, Any], file: Path) -> Tree:
+    """Links and joints of the model file, or of the list `links`, under the hand's names for them; raises likewise."""
     if ("source" in content) == ("links" in content):
         found = "both" if "source" in content else "neither"
         raise HandSpecError(
@@ -153,28 +199,26 @@ def _read_tree(content: Mapping[str, Any], file: Path) -> Tree:
     if "links" in content:
         from .linklist import read_link_list
 
-        tree = read_link_list(content["links"], file)
-    else:
-        path = source_path(content["source"], file)
-        if path.suffix == ".urdf":
-            from .urdf import read_urdf
+        return read_link_list(content["links"], file)
+    from .model_file import read_model
 
-            tree = read_urdf(path)
-        else:
-            from .mjcf import read_mjcf
-
-            tree = read_mjcf(path)
-    return tree.without_prefix(content.get("strip_prefix", ""))
+    tree = read_model(source_path(content["source"], file), str(content.get("strip_prefix", "")))
+    names, known = content.get("names", {}), {name for k in tree.links for name in (k.name, k.joint and k.joint.name)}
+    for name in names:
+        _one_of(name, sorted(known - {None}), f"{file}: names")
+    return tree.renamed(lambda name: str(names.get(name, name)))
 
 
 def source_path(source: Any, file: Path) -> Path:
-    """The model file: a path relative to the YAML, or a file inside an installed package, which is not imported.
+    """The model file: a path relative to the YAML, a fetched one, or one in an installed package, which isn't imported.
 
     Raises:
-        HandSpecError: the package or the file is absent.
+        HandSpecError: the package or the file is absent, or the model has not been fetched yet.
     """
     if isinstance(source, str):
         path = (file.parent / source).resolve()
+    elif isinstance(source, dict) and "fetch" in source:
+        path = fetched(file.stem, source["fetch"]) / source["file"]
     elif isinstance(source, dict) and set(source) == {"package", "file"}:
         package = find_spec(source["package"])
         if package is None or not package.submodule_search_locations:
@@ -198,7 +242,7 @@ def _names(content: Mapping[str, Any], key: str, file: Path, known: Iterable[str
     flat = []
     for entry in content.get(key, []):
         flat += entry if isinstance(entry, list) else [entry]
-    return tuple(_one_of(name, known, f"{file}: {key}") for name in flat)
+    return tuple(_one_of(str(name), known, f"{file}: {key}") for name in flat)
 
 
 def _limits(content: Mapping[str, Any], file: Path) -> dict[str, tuple[float, float]]:
@@ -230,7 +274,7 @@ def _overlaps(content: Any, file: Path, tree: Tree) -> tuple[tuple[str, str], ..
     for entry in content:
         if not isinstance(entry, list) or len(entry) != 2 or entry[0] == entry[1]:
             raise HandSpecError(f"{file}: overlaps: expected pairs [link, other link], found {entry!r}")
-        first, second = (_one_of(name, solid, f"{file}: overlaps") for name in entry)
+        first, second = (_one_of(str(name), solid, f"{file}: overlaps") for name in entry)
         pairs.append((first, second))
     return tuple(pairs)
 
@@ -241,7 +285,7 @@ def _fingertips(content: Any, file: Path, tree: Tree) -> dict[str, tuple[str, np
         where = f"{file}: fingertips: {name}"
         if not isinstance(entry, dict) or set(entry) != {"link", "offset"}:
             raise HandSpecError(f"{where}: expected {{link: NAME, offset: [x, y, z]}}, found {entry!r}")
-        tips[str(name)] = (_one_of(entry["link"], tree.names, where), vector(entry["offset"], where))
+        tips[str(name)] = (_one_of(str(entry["link"]), tree.names, where), vector(entry["offset"], where))
     return tips
 
 
@@ -262,6 +306,8 @@ def _rest(content: Mapping[str, Any], file: Path, tree: Tree) -> np.ndarray:
     ranges = {name: (lower, upper) for name, lower, upper in tree.coordinates}
     for name, value in content.items():
         lower, upper = ranges[_one_of(name, ranges, f"{file}: rest")]
+        if not isinstance(value, int | float):
+            raise HandSpecError(f"{file}: rest: {name}: expected a number, found {value!r}")
         if not lower <= value <= upper:
             raise HandSpecError(f"{file}: rest: {name}: expected {lower} to {upper}, found {value}")
     return np.array([content.get(name, np.clip(0.0, *ranges[name])) for name in ranges], dtype=np.float64)

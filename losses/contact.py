@@ -3,8 +3,6 @@
 The soft contact and its bins are those of ContactNet (RealDex, IJCAI 2024, section 4.2; UniDexGrasp, CVPR 2023).
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -21,13 +19,7 @@ def soft_contact(distance: Tensor, slope: float = SLOPE) -> Tensor:
 
     The distance is one-sided: a point inside counts as touched. The published code takes its magnitude, so that a point
     deep inside counts as free; pass `distance.abs()` for that.
-
-    Args:
-        distance: (..., N), metres, signed distance to the hand.
-        slope: per metre.
-
-    Returns:
-        (..., N), in [0, 1].
+    `distance` (..., N), metres, signed distance to the hand; `slope`: per metre. Returns (..., N), in [0, 1].
     """
     return 2 - 2 * torch.sigmoid(slope * distance.clamp_min(0))
 
@@ -35,12 +27,7 @@ def soft_contact(distance: Tensor, slope: float = SLOPE) -> Tensor:
 def contact_bins(contact: Tensor, bins: int) -> Tensor:
     """The class of each contact value; 1 belongs to the last bin (the published code wraps it round to the first).
 
-    Args:
-        contact: (..., N), in [0, 1].
-        bins: of equal width.
-
-    Returns:
-        (..., N), int64, 0 to bins - 1.
+    `contact` (..., N), in [0, 1]; `bins`: of equal width. Returns (..., N), int64, 0 to bins - 1.
     """
     return (contact * bins).long().clamp(0, bins - 1)
 
@@ -53,12 +40,7 @@ def bin_centres(bins: int, device: torch.device | None = None, dtype: torch.dtyp
 def contact_map_energy(contact: Tensor, target: Tensor) -> Tensor:
     """Summed squared difference of two contact maps.
 
-    Args:
-        contact: (B, N), in [0, 1], of the hand as it is.
-        target: (B, N), in [0, 1], as it should be.
-
-    Returns:
-        (B,).
+    `contact` (B, N), in [0, 1], of the hand as it is; `target` (B, N), in [0, 1], as it should be. Returns (B,).
     """
     return (contact - target).square().sum(-1)
 
@@ -69,14 +51,8 @@ def palmar_penetration(hand: Hand, links: Links, points: Tensor) -> Tensor:
 
     For a capsule the line is its axis moved by its radius towards the palm; a box uses its surface. The sign is
     positive inside the primitive, and the primitive with the largest value counts. UniDexGrasp's term of that name.
-
-    Args:
-        hand: the hand; its spec gives the palmar direction of each link.
-        links: batch shape (...).
-        points: (..., N, 3), metres, world.
-
-    Returns:
-        (..., N), square metres, positive inside the hand.
+    `hand`: the hand; its spec gives the palmar direction of each link. `links`: batch shape (...). `points`
+    (..., N, 3), metres, world. Returns (..., N), square metres, positive inside the hand.
     """
     distance = primitive_distances(links, hand.capsules, hand.boxes, points)
     n = len(hand.capsules.link)

@@ -4,8 +4,6 @@ The terms follow differentiable force closure (Liu et al., RA-L 2021) and DexGra
 unit normals, so that the wrench of a contact does not depend on the scale of the object's distance field.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -18,15 +16,9 @@ def force_closure_energy(contacts: Tensor, normals: Tensor, length: float, push:
     """Squared net wrench when every contact pushes along its normal.
 
     Zero where the unit pushes cancel, in force and in torque about the centroid of the contacts.
-
-    Args:
-        contacts: (B, C, 3), metres.
-        normals: (B, C, 3), unit, all outwards or all inwards.
-        length: metres, divisor of torques; about the radius of the object.
-        push: (B, C), force of each contact, at least 0; all 1 by default.
-
-    Returns:
-        (B,), in squared units of the force.
+    `contacts` (B, C, 3), metres. `normals` (B, C, 3), unit, all outwards or all inwards. `length`: metres, divisor of
+    torques; about the radius of the object. `push` (B, C), force of each contact, at least 0; all 1 by default. Returns
+    (B,), in squared units of the force.
     """
     push = torch.ones_like(contacts[..., :1]) if push is None else push.unsqueeze(-1)
     centroid = (push * contacts).sum(1, keepdim=True) / push.sum(1, keepdim=True).clamp_min(1e-9)
@@ -38,8 +30,7 @@ def force_closure_energy(contacts: Tensor, normals: Tensor, length: float, push:
 def contact_distance_energy(distance: Tensor) -> Tensor:
     """Summed distance of the contacts from the surface, metres.
 
-    Args:
-        distance: (B, C), metres, signed distance of the object at the contacts.
+    `distance` (B, C), metres, signed distance of the object at the contacts.
     """
     return distance.abs().sum(dim=-1)
 
@@ -47,8 +38,7 @@ def contact_distance_energy(distance: Tensor) -> Tensor:
 def penetration_energy(distance: Tensor) -> Tensor:
     """Summed depth of points inside a body, metres.
 
-    Args:
-        distance: (B, N), metres, signed distance of the body at the points, negative inside.
+    `distance` (B, N), metres, signed distance of the body at the points, negative inside.
     """
     return (-distance).clamp_min(0).sum(dim=-1)
 
@@ -56,10 +46,7 @@ def penetration_energy(distance: Tensor) -> Tensor:
 def joint_limit_energy(joints: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
     """Summed excess over the joint limits, radians.
 
-    Args:
-        joints: (B, J), radians.
-        lower: (J,), radians.
-        upper: (J,), radians.
+    `joints` (B, J), radians; `lower` (J,), radians; `upper` (J,), radians.
     """
     return ((lower - joints).clamp_min(0) + (joints - upper).clamp_min(0)).sum(dim=-1)
 
@@ -67,9 +54,7 @@ def joint_limit_energy(joints: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
 def table_energy(points: Tensor, height: float = 0.0) -> Tensor:
     """Summed depth of points below a horizontal plane, metres.
 
-    Args:
-        points: (B, N, 3), metres, z up.
-        height: metres, of the plane.
+    `points` (B, N, 3), metres, z up; `height`: metres, of the plane.
     """
     return (height - points[..., 2]).clamp_min(0).sum(dim=-1)
 
@@ -77,10 +62,8 @@ def table_energy(points: Tensor, height: float = 0.0) -> Tensor:
 def plane_energy(points: Tensor, plane: Tensor, margin: float = 0.0) -> Tensor:
     """Summed depth of points below a height above a plane, metres.
 
-    Args:
-        points: (B, N, 3), metres.
-        plane: (B, 4), unit normal n and offset b in metres: the height of x is n . x + b.
-        margin: metres above the plane; points below this height count.
+    `points` (B, N, 3), metres. `plane` (B, 4), unit normal n and offset b in metres: the height of x is n . x + b.
+    `margin`: metres above the plane; points below this height count.
     """
     height = (points * plane[:, None, :3]).sum(-1) + plane[:, None, 3]
     return (margin - height).clamp_min(0).sum(dim=-1)
@@ -89,10 +72,8 @@ def plane_energy(points: Tensor, plane: Tensor, margin: float = 0.0) -> Tensor:
 def keypoint_repulsion_energy(points: Tensor, links: Tensor, distance: float = 0.02) -> Tensor:
     """Summed shortfall of the distances between points on different links, metres; each pair counts once.
 
-    Args:
-        points: (B, K, 3), metres, spread inside the links of a hand.
-        links: (K,), int64, the link of each point.
-        distance: metres, below which a pair repels.
+    `points` (B, K, 3), metres, spread inside the links of a hand; `links` (K,), int64, the link of each point;
+    `distance`: metres, below which a pair repels.
     """
     first, second = torch.triu_indices(len(links), len(links), offset=1, device=links.device)
     gap = (points[:, first] - points[:, second]).square().sum(-1).clamp_min(1e-12).sqrt()
@@ -123,10 +104,7 @@ def self_penetration_depth(hand: Hand, links: Links) -> Tensor:
     """Deepest overlap of two capsules of a hand that are apart in the rest pose; metres, (...), 0 without overlap.
 
     Capsules that touch in the rest pose (neighbours on a finger) are ignored: they overlap by design.
-
-    Args:
-        hand: the hand.
-        links: its link frames, any batch shape.
+    `links`: its link frames, any batch shape.
     """
     first, second = separate_capsules(hand)
     if first.numel() == 0:

@@ -1,7 +1,5 @@
 """Loss terms as pure functions; each returns a scalar in SI units, and the weights bring them to one scale."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -30,11 +28,8 @@ def smoothness_error(prediction: Tensor, target: Tensor, history: Tensor) -> Ten
     """Mean difference of the accelerations of points, metres per frame^2, including the seam to the history.
 
     The target is the true acceleration, not zero, so that real starts and stops are not flattened.
-
-    Args:
-        prediction: (B, F, P, 3), metres.
-        target: (B, F, P, 3), metres.
-        history: (B, H >= 2, P, 3), metres, the given frames before the prediction.
+    `prediction` (B, F, P, 3), metres; `target` (B, F, P, 3), metres; `history` (B, H >= 2, P, 3), metres, the given
+    frames before the prediction.
     """
     seam = history[:, -2:]
     accelerations = [torch.diff(torch.cat([seam, points], dim=1), n=2, dim=1) for points in (prediction, target)]

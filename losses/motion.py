@@ -1,7 +1,5 @@
 """The reconstruction loss of motion models: a weighted sum of terms, each of which is reported."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from torch import Tensor, nn
@@ -39,10 +37,8 @@ class MotionLoss(nn.Module):
     def forward(self, prediction: HandPose, target: HandPose, past: HandPose) -> tuple[Tensor, dict[str, Tensor]]:
         """Returns the weighted sum and the unweighted terms.
 
-        Args:
-            prediction: HandPose (B, F).
-            target: HandPose (B, F), the true frames.
-            past: HandPose (B, H), the given frames.
+        `prediction`: HandPose (B, F); `target`: HandPose (B, F), the true frames; `past`: HandPose (B, H), the given
+        frames.
         """
         # Everything is compared in the frame of the current palm: world coordinates far from the origin would cost
         # float32 digits, and all terms are invariant.

@@ -1,7 +1,5 @@
 """Weights that rise or fall during training."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 
@@ -18,8 +16,7 @@ class Ramp:
         first: share of the training at which the ramp begins, in [0, 1).
         last: share at which the ramp ends, in [first, 1].
 
-    Raises:
-        ValueError: shares outside [0, 1], or in the wrong order.
+    Raises ValueError: shares outside [0, 1], or in the wrong order.
     """
 
     start: float

@@ -1,7 +1,5 @@
 """Named weighted sums, and a check that their terms are finite."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch
@@ -37,11 +35,7 @@ class FiniteWatch:
             self.look()
 
     def look(self) -> None:
-        """Checks all terms since the last check.
-
-        Raises:
-            ValueError: a term was not finite; the message names it.
-        """
+        """Checks all terms since the last check. Raises ValueError: a term was not finite; the message names it."""
         seen, self._broken = self._broken, {}
         flags = torch.stack([*seen.values()]).tolist() if seen else []
         broken = [name for name, flag in zip(seen, flags, strict=True) if flag]

@@ -1,6 +1,4 @@
-"""What every metric of dexzoo shares: what its column in tables says, and the mean and spread of single samples."""
-
-from __future__ import annotations
+"""Base class of all metrics: the facts of a column in tables, and the mean and spread of single samples."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
@@ -29,12 +27,6 @@ class SampleMetric(Metric):
 
     As output of `compute`: a tensor (), or with `output="summary"` a dict of tensors () `mean`, `sd` (of the sample, n
     - 1; NaN for fewer than two values), `n` and `n_nan`.
-
-    Args:
-        output: what `compute` returns.
-
-    Raises:
-        ValueError: `output` is neither "mean" nor "summary".
     """
 
     key: ClassVar[str]
@@ -48,7 +40,7 @@ class SampleMetric(Metric):
     digits: ClassVar[int | None] = None
     """Decimals in tables; None: what the size of the number asks for, see `tables.format_spread`."""
     source: ClassVar[str]
-    """Who defined it."""
+    """Author of the definition."""
     higher_is_better: ClassVar[bool | None] = False  # type: ignore[assignment]
     """None where neither direction is better as such."""
     is_differentiable = False
@@ -67,10 +59,9 @@ class SampleMetric(Metric):
         if output not in ("mean", "summary"):
             raise ValueError(f"output: expected 'mean' or 'summary', found {output!r}")
         self.output = output
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("total_square", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("n", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("n_nan", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        for state in ("total", "total_square", "n", "n_nan"):
+            kind = torch.int64 if state in ("n", "n_nan") else torch.float64
+            self.add_state(state, torch.zeros((), dtype=kind), dist_reduce_fx="sum")
 
     @classmethod
     def title(cls) -> str:
@@ -85,7 +76,7 @@ class SampleMetric(Metric):
 
     @classmethod
     def better(cls) -> str:
-        """Which direction is better: "higher", "lower", or "-"."""
+        """The better direction: "higher", "lower", or "-"."""
         return "-" if cls.higher_is_better is None else "higher" if cls.higher_is_better else "lower"
 
     @classmethod
@@ -98,11 +89,7 @@ class SampleMetric(Metric):
         self.add(self.measure(*inputs, **{name: named[name] for name in self.inputs() & named.keys()}))
 
     def add(self, values: Tensor) -> None:
-        """Adds samples to the states.
-
-        Args:
-            values: (B,), SI units, NaN where a sample has no value.
-        """
+        """Adds samples (B,), SI units, NaN where one has no value, to the states."""
         values = values.detach().double() * self.per_si
         missing = values.isnan()
         known = values[~missing]
@@ -114,10 +101,10 @@ class SampleMetric(Metric):
     def compute(self) -> Tensor | dict[str, Tensor]:
         """Mean of the samples that have a value, or the summary; NaN if none has."""
         if self.n_nan > 0:
-            rank_zero_warn(
-                f"{type(self).__name__}: {int(self.n_nan)} of {int(self.n + self.n_nan)} samples have no value (NaN) "
-                f"and are not in the mean; report their number along with it"
+            found = (
+                f"{int(self.n_nan)} of {int(self.n + self.n_nan)} samples have no value (NaN) and are not in the mean"
             )
+            rank_zero_warn(f"{type(self).__name__}: {found}; report their number along with it")
         mean = self.total / self.n
         if self.output == "mean":
             return mean
@@ -127,14 +114,8 @@ class SampleMetric(Metric):
 
 
 def measured(columns: Iterable[type[SampleMetric]], inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Those of some columns whose inputs are all there.
-
-    Args:
-        columns: classes of metrics.
-        inputs: arguments of their `measure`, by name.
-
-    Returns:
-        Values (B,) by key, in the unit of the column, NaN where a sample has none.
+    """Values (B,) by key, in the unit of the column, NaN where a sample has none, of those columns whose arguments of
+    `measure` are all among the inputs, by name.
     """
     usable = [column for column in columns if column.inputs() <= inputs.keys()]
     return {c.key: c.per_si * c().measure(**{name: inputs[name] for name in c.inputs()}) for c in usable}

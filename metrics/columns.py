@@ -1,22 +1,25 @@
 """All metrics: the one list from which tables, the command line and the collections are made.
 
-What a table says of a column, its heading, unit and direction, stands on the class; in what order columns come, here.
+The heading, unit and direction of a column stand on its class, the order of columns here.
 """
 
-from __future__ import annotations
-
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
 from ..files.names import did_you_mean
+from ..geometry.meshes import MeshError
 from ..geometry.progress import working
 from ..grasps.posed import PosedGrasps
 from . import contact_map, grasp, motion
 from .base import SampleMetric
 from .grasp import GraspMetric
+
+_log = logging.getLogger(__name__)
 
 METRICS: dict[str, tuple[type[GraspMetric], ...]] = {
     "penetration": (grasp.PenetrationDepth,),
@@ -25,17 +28,12 @@ METRICS: dict[str, tuple[type[GraspMetric], ...]] = {
     "self_intersection_depth": (grasp.SelfIntersectionDepth,),
     "hand_object": (grasp.HandObjectVolume,),
     "sim_displacement": (
-        grasp.SimDisplacement,
-        grasp.SimHeld1,
-        grasp.SimHeld2,
-        grasp.SimHeld3,
-        grasp.SimRotation,
-        grasp.SimInitialDepth,
-        grasp.SimEjected,
-        grasp.SimFailed,
+        *(grasp.SimDisplacement, grasp.SimHeld1, grasp.SimHeld2, grasp.SimHeld3),
+        *(grasp.SimRotation, grasp.SimInitialDepth, grasp.SimEjected, grasp.SimFailed),
     ),
     "sim_displacement_six": (grasp.SimDisplacementSix,),
     "six_directions": (grasp.SixDirectionSuccess, grasp.SixDirectionContact),
+    "squeeze": (grasp.SqueezeSuccess,),
     "q1": (grasp.Q1, grasp.ValidQ1),
     "contact": (grasp.ContactRatio, grasp.LinkContact, grasp.Gap),
 }
@@ -50,30 +48,18 @@ LEGACY: dict[str, tuple[type[GraspMetric], ...]] = {
 """The same metrics as computed by the field's scripts, flaws included: separate columns, never mixed with ours."""
 
 SPREADS: tuple[type[GraspMetric], ...] = (grasp.TranslationDiversity, grasp.RotationDiversity, grasp.JointDiversity)
-"""How much the grasps of one object differ: columns with one value per object."""
+"""Spread of the grasps of one object: columns with one value per object."""
 
 MOTIONS: tuple[type[SampleMetric], ...] = (
-    motion.MPJPE,
-    motion.PalmError,
-    motion.FingerError,
-    motion.PalmRotationError,
-    motion.AverageVarianceError,
-    motion.PaperAverageVarianceError,
-    motion.VertexOffset,
-    motion.SurfaceOffset,
-    motion.AccelerationError,
-    motion.MinDistance,
-    motion.MinDistanceError,
-    motion.FinalPenetration,
-    motion.LargestPenetration,
+    *(motion.MPJPE, motion.PalmError, motion.FingerError, motion.PalmRotationError),
+    *(motion.AverageVarianceError, motion.PaperAverageVarianceError),
+    *(motion.VertexOffset, motion.SurfaceOffset, motion.AccelerationError),
+    *(motion.MinDistance, motion.MinDistanceError, motion.FinalPenetration, motion.LargestPenetration),
 )
 """Columns of motions; each is measured where its inputs are known."""
 
 CONTACT_MAPS: tuple[type[SampleMetric], ...] = (
-    contact_map.BinAccuracy,
-    contact_map.ContactF1,
-    contact_map.ContactError,
-    contact_map.CalibrationError,
+    *(contact_map.BinAccuracy, contact_map.ContactF1, contact_map.ContactError, contact_map.CalibrationError),
 )
 """Columns of predicted contact maps."""
 
@@ -93,40 +79,36 @@ def in_tables(columns: Iterable[type[SampleMetric]]) -> dict[str, type[SampleMet
 
 
 def columns(metrics: Sequence[str] = TABLE3, legacy: bool = False) -> list[type[GraspMetric]]:
-    """Classes of the given metrics, in order, each followed by its legacy version if requested.
-
-    Raises:
-        ValueError: a name that is not in `METRICS`; the message gives the nearest.
+    """Classes of the given metrics, in order, each followed by its legacy version if requested; ValueError for a name
+    that is not in `METRICS`.
     """
     for name in metrics:
         if name not in METRICS:
-            raise ValueError(
-                f"metrics: expected some of {', '.join(METRICS)}, found {name!r}{did_you_mean(name, METRICS)}"
-            )
+            found = f"found {name!r}{did_you_mean(name, METRICS)}"
+            raise ValueError(f"metrics: expected some of {', '.join(METRICS)}, {found}")
     chosen = list(dict.fromkeys(metrics))
     return [column for name in chosen for column in (*METRICS[name], *(LEGACY.get(name, ()) if legacy else ()))]
 
 
 def grasp_errors(grasps: PosedGrasps, metrics: Sequence[str] = TABLE3, legacy: bool = False) -> dict[str, Tensor]:
-    """One value per grasp and column.
+    """One value per grasp and column: (B,) float64 by key, in the unit that the key says; NaN where a grasp has none.
 
-    Args:
-        grasps: B grasps of one object.
-        metrics: names in `METRICS`.
-        legacy: add the columns of `LEGACY`.
-
-    Returns:
-        Columns by key, (B,) float64, in the unit that the key says; NaN where a grasp has no value.
-
-    Raises:
-        ValueError: an unknown name.
+    The grasps are B of one object; `metrics` are names in `METRICS`, else ValueError; `legacy` adds the columns of
+    `LEGACY`. A column is NaN too, with a warning, where the object cannot be cut into convex pieces.
     """
     chosen, errors = columns(metrics, legacy), {}
+    lost: dict[str, list[str]] = {}
     with working(f"measuring {len(grasps)} grasps of {grasps.object.name}", len(chosen)) as measuring:
         for column in chosen:
             measuring.note(column.key)
-            errors[column.key] = column().measure(grasps) * column.per_si
+            try:
+                errors[column.key] = column().measure(grasps) * column.per_si
+            except MeshError as error:  # of an object that cannot be simulated, which costs these numbers only
+                errors[column.key] = torch.full((len(grasps),), torch.nan, dtype=torch.float64)
+                lost.setdefault(str(error), []).append(column.key)
             measuring.advance()
+    for reason, keys in lost.items():
+        _log.warning("%s has no %s: %s", grasps.object.name, ", ".join(keys), reason)
     return errors
 
 
@@ -136,13 +118,9 @@ class GraspMetrics(MetricCollection):
     As input to `update`: `PosedGrasps`, B grasps of one object; call it once per object.
 
     Args:
-        metrics: names in `METRICS`; Table 3 by default.
-        legacy: add the columns of `LEGACY`.
+        metrics, legacy: as for `grasp_errors`.
         output: as for `SampleMetric`; with "summary" the keys get the suffixes `_mean`, `_sd`, `_n` and `_n_nan`.
         prefix: prepended to the keys, such as "test/".
-
-    Raises:
-        ValueError: an unknown name.
     """
 
     def __init__(
@@ -165,8 +143,7 @@ class MotionMetrics(MetricCollection):
 
     Args:
         distance: whether to measure distances to the object; the inputs then need one.
-        output: as `SampleMetric`; with "summary" the keys get the suffixes `_mean`, `_sd`, `_n` and `_n_nan`.
-        prefix: put before the keys, such as "val/".
+        output, prefix: as for `GraspMetrics`.
     """
 
     def __init__(

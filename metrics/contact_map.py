@@ -8,8 +8,6 @@ The arguments of `measure` have one name for one thing across the classes:
 - logits: (B, N, bins), of the classes.
 """
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from .base import SampleMetric
@@ -17,9 +15,8 @@ from .functional.contact_map import calibration_error, contact_f1
 
 
 class BinAccuracy(SampleMetric):
-    """Share of points whose likeliest class is the true one, of the network's own classes: higher is better.
-
-    With fewer classes it is easier.
+    """Share of points whose likeliest class is the true one, of the network's own classes: higher is better. With fewer
+    classes it is easier.
     """
 
     key, heading, unit, source, higher_is_better = "bin_accuracy", "bin accuracy", "1", "dexzoo", True
@@ -47,7 +44,7 @@ class ContactError(SampleMetric):
 
 
 class CalibrationError(SampleMetric):
-    """How far the probability of the likeliest class is from how often it is right: lower is better."""
+    """Difference between the probability of the likeliest class and its frequency of being right: lower is better."""
 
     key, heading, unit, source = "calibration_error", "calibration error", "1", "Guo et al., ICML 2017"
 

@@ -1,7 +1,5 @@
 """All errors of one motion of a hand against another, from their poses."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch
@@ -42,7 +40,7 @@ def motion_inputs(
         n_surface: points on the hand's surface, V.
 
     Returns:
-        What `metrics.motion` lists, but for the depths; NaN at the last valid frame where there is none.
+        The arguments that `metrics.motion` lists, but for the depths; NaN at the last valid frame where there is none.
 
     Raises:
         ValueError: the poses are of another hand, or batch shapes or mask are inconsistent.
@@ -76,33 +74,21 @@ def motion_errors(
 ) -> dict[str, Tensor]:
     """Every error of predicted motions, one value per clip: a row of the results table.
 
-    Args:
-        hand, pred, target, mask, distance, fps, n_surface: as for `motion_inputs`; without `distance` or `fps` the
-            metrics that need it are left out.
-
-    Returns:
-        Columns of `columns.MOTIONS` by key, (B,), in the unit that the key says, NaN where a clip has too few valid
-        frames or a valid frame is not finite. The depth in the object is measured by `motion_penetration`.
-
-    Raises:
-        ValueError: the poses are of another hand, or batch shapes or mask are inconsistent.
+    Takes the arguments of `motion_inputs`; without `distance` or `fps` the metrics that need it are left out. Gives the
+    columns of `columns.MOTIONS` by key, (B,), in the unit that the key says, NaN where a clip has too few valid frames
+    or a valid frame is not finite. The depth in the object is measured by `motion_penetration`.
     """
     return measured(MOTIONS, motion_inputs(hand, pred, target, mask, distance, fps, n_surface))
 
 
 def _check(hand: Hand, pred: HandPose, target: HandPose, mask: Tensor) -> None:
     if {pred.hand, target.hand} != {hand.name}:
-        raise ValueError(
-            f"pred and target: expected poses of {hand.name!r}, found {pred.hand!r} and {target.hand!r}; convert them "
-            f"with Hand.convert first"
-        )
+        found = f"found {pred.hand!r} and {target.hand!r}; convert them with Hand.convert first"
+        raise ValueError(f"pred and target: expected poses of {hand.name!r}, {found}")
     if pred.shape != target.shape or len(pred.shape) != 2:
-        raise ValueError(
-            f"pred and target: expected poses of one batch shape (B, T), found {tuple(pred.shape)} and "
-            f"{tuple(target.shape)}; cut or pad them to the same frames"
-        )
+        found = f"found {tuple(pred.shape)} and {tuple(target.shape)}; cut or pad them to the same frames"
+        raise ValueError(f"pred and target: expected poses of one batch shape (B, T), {found}")
     if mask.dtype != torch.bool or mask.shape != pred.shape:
-        raise ValueError(
-            f"mask: expected bool of shape (B, T) = {tuple(pred.shape)}, found {mask.dtype} of shape "
-            f"{tuple(mask.shape)}; make one with `torch.arange(T) < length[:, None]`"
-        )
+        advice = "make one with `torch.arange(T) < length[:, None]`"
+        found = f"found {mask.dtype} of shape {tuple(mask.shape)}; {advice}"
+        raise ValueError(f"mask: expected bool of shape (B, T) = {tuple(pred.shape)}, {found}")

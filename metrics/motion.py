@@ -15,8 +15,6 @@ classes, those of `motion_inputs`:
 - fps: (B,), frames per second.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch
@@ -159,10 +157,8 @@ class MinDistanceError(SampleMetric):
 
     def measure(self, pred_distance: Tensor, target_distance: Tensor) -> Tensor:
         if pred_distance.shape != target_distance.shape:
-            raise ValueError(
-                f"pred_distance and target_distance: expected one shape (B,), found {tuple(pred_distance.shape)} and "
-                f"{tuple(target_distance.shape)}"
-            )
+            found = f"found {tuple(pred_distance.shape)} and {tuple(target_distance.shape)}"
+            raise ValueError(f"pred_distance and target_distance: expected one shape (B,), {found}")
         return (pred_distance - target_distance).abs()
 
 

@@ -1,7 +1,5 @@
 """Penetration of a moving hand into the object that it reaches for."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch
@@ -76,19 +74,17 @@ def _check(
     poses: Sequence[HandPose],
     rotations: Sequence[Tensor],
     translations: Sequence[Tensor],
-    objects: Sequence[ObjectAsset | None],
+    objects: Sequence,
     stride: int,
 ) -> None:
-    if not len(poses) == len(rotations) == len(translations) == len(objects):
-        raise ValueError(
-            f"poses, rotations, translations and objects: expected as many of each, found {len(poses)}, "
-            f"{len(rotations)}, {len(translations)} and {len(objects)}"
-        )
+    a, b, c, d = (len(x) for x in (poses, rotations, translations, objects))
+    if not a == b == c == d:
+        found = f"found {a}, {b}, {c} and {d}"
+        raise ValueError(f"poses, rotations, translations and objects: expected as many of each, {found}")
     for i, (pose, rotation, translation) in enumerate(zip(poses, rotations, translations, strict=True)):
-        if not len(pose.translation) == len(rotation) == len(translation):
-            raise ValueError(
-                f"clip {i}: expected the object's pose at all {len(pose.translation)} frames, found "
-                f"{len(rotation)} rotations and {len(translation)} translations"
-            )
+        frames = len(pose.translation)
+        if not frames == len(rotation) == len(translation):
+            found = f"found {len(rotation)} rotations and {len(translation)} translations"
+            raise ValueError(f"clip {i}: expected the object's pose at all {frames} frames, {found}")
     if stride < 1:
         raise ValueError(f"stride: expected 1 or more, found {stride}")

@@ -1,7 +1,5 @@
 """Signed distance to the posed objects of a batch, with one search structure per mesh file."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -20,11 +18,7 @@ class ObjectDistance:
     and the distance is then to its nearest point: never negative, never too small outside the object, and too large by
     up to the distance from the surface to the cloud, a few millimetres for 1024 points on a hand-sized object.
 
-    Args:
-        backend: backend of `SignedDistance`.
-
-    Attributes:
-        backend: backend of `SignedDistance`.
+    The backend is one of `SignedDistance`.
     """
 
     def __init__(self, backend: str = "warp") -> None:
@@ -32,11 +26,7 @@ class ObjectDistance:
         self._meshes: dict[Path, SignedDistance] = {}
 
     def at(
-        self,
-        rotation: Tensor,
-        translation: Tensor,
-        meshes: Sequence[Path | None],
-        clouds: Tensor | None = None,
+        self, rotation: Tensor, translation: Tensor, meshes: Sequence[Path | None], clouds: Tensor | None = None
     ) -> Callable[[Tensor], Tensor]:
         """Distance to the objects of B clips at one instant.
 
@@ -82,18 +72,12 @@ class ObjectDistance:
         return self._meshes[path]
 
 
-def _check(
-    rotation: Tensor,
-    translation: Tensor,
-    meshes: Sequence[Path | None],
-    clouds: Tensor | None,
-) -> None:
+def _check(rotation: Tensor, translation: Tensor, meshes: Sequence[Path | None], clouds: Tensor | None) -> None:
     batch = len(meshes)
     if rotation.shape != (batch, 3, 3) or translation.shape != (batch, 3):
-        raise ValueError(
-            f"rotation and translation: expected {(batch, 3, 3)} and {(batch, 3)} for {batch} meshes, found "
-            f"{tuple(rotation.shape)} and {tuple(translation.shape)}"
-        )
+        expected = f"expected {(batch, 3, 3)} and {(batch, 3)} for {batch} meshes"
+        found = f"found {tuple(rotation.shape)} and {tuple(translation.shape)}"
+        raise ValueError(f"rotation and translation: {expected}, {found}")
     if clouds is not None and (clouds.ndim != 3 or clouds.shape[0] != batch or clouds.shape[-1] != 3):
         raise ValueError(f"clouds: expected ({batch}, N, 3) for {batch} meshes, found {tuple(clouds.shape)}")
     without = [i for i, mesh in enumerate(meshes) if mesh is None]

@@ -3,8 +3,6 @@
 A table as text is its headings and its cells; a cell may have two lines, the second an interval.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import math
@@ -23,8 +21,6 @@ from .base import SampleMetric
 Text = tuple[list[str], list[list[str]]]
 """Headings and cells."""
 
-# ----------------------------------------------------------------------------------------------------------- statistics
-
 
 def mean_and_sd(values: Iterable[float]) -> tuple[float, float, int]:
     """Mean, sample standard deviation (n - 1; NaN for one value) and number of the values that are not NaN."""
@@ -42,9 +38,6 @@ def without_nan(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [without_nan(x) for x in value]
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-# -------------------------------------------------------------------------------------------------------------- as text
 
 
 def digits_of(mean: float, sd: float = math.nan) -> int:
@@ -87,9 +80,6 @@ def metric_cells(columns: Iterable[type[SampleMetric]], line: Mapping[str, float
     return cells
 
 
-# ----------------------------------------------------------------------------------------------------------- as a table
-
-
 def console(width: int = 200) -> Console:
     """The terminal, or that many columns where the output goes to a file or pipe, which has no width of its own."""
     terminal = Console(highlight=False)
@@ -104,21 +94,14 @@ def new_table(title: str | None, caption: str | None, **style: Any) -> Table:
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table of text, for `rich.print` and in Markdown.
-
-    Attributes:
-        title: of the table.
-        caption: what must be known to read it.
-        headings: of the columns.
-        cells: text, a row for each line.
-        left: columns that are aligned to the left; the others hold numbers.
-    """
+    """A table of text, for `rich.print` and in Markdown; its caption says what must be known to read it."""
 
     title: str
     caption: str
     headings: Sequence[str]
     cells: Sequence[Sequence[str]]
     left: Collection[int] = (0,)
+    """Columns that are aligned to the left; the others hold numbers."""
 
     def __rich__(self) -> Table:
         table = new_table(self.title, self.caption)

@@ -1,6 +1,4 @@
-"""What a checkpoint says of its weights, and when they do not fit a run."""
-
-from __future__ import annotations
+"""Facts in a checkpoint about its weights, and checks that they fit a run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,10 +10,9 @@ KEY = "dexzoo"
 
 
 def facts_in(checkpoint: Mapping[str, Any], hand: Hand) -> dict[str, Any]:
-    """What a checkpoint says of its weights.
+    """Facts in a checkpoint about its weights.
 
-    Raises:
-        ValueError: it was not made by dexzoo, or is of another hand or joint order.
+    Raises ValueError: it was not made by dexzoo, or is of another hand or joint order.
     """
     facts = checkpoint.get(KEY)
     if facts is None:
@@ -32,13 +29,9 @@ def facts_in(checkpoint: Mapping[str, Any], hand: Hand) -> dict[str, Any]:
 def refuse_other_data(checkpoint: Mapping[str, Any], split_hash: str, kind: str) -> None:
     """Checks that a training can be resumed.
 
-    Args:
-        checkpoint: what it goes on from.
-        split_hash: of its data now.
-        kind: of its data module, under whose name Lightning keeps how far it was.
-
-    Raises:
-        ValueError: it began with other data, or the checkpoint does not say how far it was.
+    `checkpoint`: what it goes on from; `split_hash`: of its data now; `kind`: of its data module, under whose name
+    Lightning keeps how far it was. Raises ValueError: it began with other data, or the checkpoint does not say how far
+    it was.
     """
     facts = checkpoint[KEY]
     if facts["split_hash"] != split_hash:

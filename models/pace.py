@@ -34,11 +34,7 @@ class Length:
 
     @staticmethod
     def of(trainer: L.Trainer) -> Length:
-        """Length planned by a trainer.
-
-        Raises:
-            ValueError: no limit, see `total_steps`.
-        """
+        """Length planned by a trainer. Raises ValueError: no limit, see `total_steps`."""
         steps = total_steps(trainer)
         batches = trainer.accumulate_grad_batches * steps
         epochs = trainer.max_epochs or 0
@@ -50,15 +46,9 @@ class Length:
 def schedule_of(make: Any, optimizer: Optimizer, twin: Optimizer, trainer: L.Trainer, monitor: str) -> dict[str, Any]:
     """A schedule for Lightning that counts what it is made for, steps, validations or epochs; warns if it is constant.
 
-    Args:
-        make: makes it from an optimiser (a partial), and may take a `Length` by the names of its attributes.
-        optimizer: whose rate it sets.
-        twin: one like it, used up by looking at the schedule.
-        trainer: of the training.
-        monitor: what one that waits for validations watches.
-
-    Raises:
-        ValueError: no limit, see `total_steps`.
+    `make`: makes it from an optimiser (a partial), and may take a `Length` by the names of its attributes; `optimizer`:
+    whose rate it sets; `twin`: one like it, used up by looking at the schedule; `trainer`: of the training; `monitor`:
+    what one that waits for validations watches. Raises ValueError: no limit, see `total_steps`.
     """
     length = Length.of(trainer)
     takes = inspect.signature(make.func).parameters
@@ -79,8 +69,7 @@ def schedule_of(make: Any, optimizer: Optimizer, twin: Optimizer, trainer: L.Tra
 def total_steps(trainer: L.Trainer) -> int:
     """Number of optimiser steps planned by a trainer.
 
-    Raises:
-        ValueError: no limit of epochs or steps, of which schedules and ramps could be shares.
+    Raises ValueError: no limit of epochs or steps, of which schedules and ramps could be shares.
     """
     planned = trainer.estimated_stepping_batches
     if math.isinf(planned):
@@ -94,8 +83,7 @@ def total_steps(trainer: L.Trainer) -> int:
 def refuse_unseen_end(trainer: L.Trainer) -> None:
     """Refuses a training whose last epochs are not validated: its best weights would be those of an earlier epoch.
 
-    Raises:
-        ValueError: always in that case, unless there are no validation data.
+    Raises ValueError: always in that case, unless there are no validation data.
     """
     epochs, every = trainer.max_epochs or 0, trainer.check_val_every_n_epoch or 1
     if epochs > 0 and epochs % every and sum(map(int, trainer.num_val_batches)) > 0:
@@ -112,12 +100,8 @@ class OtherTraining(ValueError):
 def refuse_other_length(began_with: int | None, steps: int) -> None:
     """Refuses to resume a training with another length, because its schedule and ramps are shares of the original one.
 
-    Args:
-        began_with: number of steps planned when the checkpoint was written; None for a new training.
-        steps: number of steps planned now.
-
-    Raises:
-        OtherTraining: they differ.
+    `began_with`: number of steps planned when the checkpoint was written; None for a new training. `steps`: number of
+    steps planned now. Raises OtherTraining: they differ.
     """
     if began_with is not None and began_with != steps:
         raise OtherTraining(
@@ -147,10 +131,8 @@ def warn_of_idle_terms(weights_at: Callable[[float], Mapping[str, float]], steps
 def warn_of_constant_rate(schedule: LRScheduler | ReduceLROnPlateau, length: Length, by_step: bool) -> None:
     """Warns if a schedule never changes the learning rate within a training.
 
-    Args:
-        schedule: a schedule of a separate optimiser, which this function uses up.
-        length: length of the training.
-        by_step: whether the schedule counts steps instead of epochs; one that waits for validations counts those.
+    `schedule`: a schedule of a separate optimiser, which this function uses up. `length`: length of the training.
+    `by_step`: whether the schedule counts steps instead of epochs; one that waits for validations counts those.
     """
     waits = isinstance(schedule, ReduceLROnPlateau)
     turns, unit = length.epochs, "epochs"

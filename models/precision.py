@@ -1,7 +1,5 @@
 """Supported precisions of training: float32, or bfloat16 only in the layers that have weights."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,8 +18,7 @@ _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, BlendedLinear)
 def check_precision(precision: Any) -> None:
     """Refuses precisions that Lightning supports but our tasks do not.
 
-    Raises:
-        ValueError: neither 32-true nor bf16-mixed; the message says why.
+    Raises ValueError: neither 32-true nor bf16-mixed; the message says why.
     """
     name = str(precision)
     if name in ("32-true", "32", "None", "bf16-mixed", "bf16"):
@@ -71,8 +68,7 @@ class LayerPrecision(Precision):
 def take_over_precision(trainer: L.Trainer) -> None:
     """Checks the precision of a trainer, and replaces Lightning's bf16-mixed with ours.
 
-    Raises:
-        ValueError: as for `check_precision`.
+    Raises ValueError: as for `check_precision`.
     """
     check_precision(trainer.precision)
     if trainer.precision == "bf16-mixed":

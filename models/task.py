@@ -1,7 +1,5 @@
 """Base class of all tasks: optimiser, facts stored in a checkpoint, rows of a test."""
 
-from __future__ import annotations
-
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -34,18 +32,22 @@ Row = dict[str, Any]
 Network = TypeVar("Network", bound=nn.Module)
 """Tensors in, poses or maps out."""
 Data = TypeVar("Data", bound=L.LightningDataModule)
-"""What it is trained and tested on."""
+"""Source of its training and test samples."""
 
 
 def draw_generator(seed: int, name: str) -> torch.Generator:
     """Generator for a clip, grasp or scene of a validation or test, independent of batch and process.
 
-    Args:
-        seed: seed of the evaluation.
-        name: name of the clip, grasp or scene, unique in its data set.
+    `seed`: seed of the evaluation; `name`: name of the clip, grasp or scene, unique in its data set.
     """
     words = np.frombuffer(hashlib.sha256(name.encode()).digest(), np.uint32)
     return batch_generator(seed, *words.tolist())
+
+
+def rows_of(labels: Sequence[Row], columns: Mapping[str, Tensor]) -> list[Row]:
+    """A row for each of B samples: its labels, and its values of the columns (B,)."""
+    values = {key: column.tolist() for key, column in columns.items()}
+    return [label | {key: column[i] for key, column in values.items()} for i, label in enumerate(labels)]
 
 
 class WrongData(ValueError):
@@ -81,10 +83,10 @@ class Task(L.LightningModule, Generic[Network, Data]):
         config: of the run, plain values; it goes into checkpoints.
         data_facts: of the data that it was set up with, likewise.
         results: rows of the last test; `row_keys` tell them apart.
+        validated: rows of the running validation, whose means are logged.
         rollouts: motions of the last test by clip, those of this process; none where `supports_rollouts` is False.
 
-    Raises:
-        ValueError: a network with parameters without `optimizer`.
+    Raises ValueError: a network with parameters without `optimizer`.
     """
 
     datamodule_type: type[Data]
@@ -117,6 +119,7 @@ class Task(L.LightningModule, Generic[Network, Data]):
         self.config: dict[str, Any] = {}
         self.data_facts: dict[str, Any] = {}
         self.results: list[Row] = []
+        self.validated: list[Row] = []
         self.rollouts: dict[str, HandPose] = {}
         self._resumed_steps: int | None = None
         self.watch = FiniteWatch()
@@ -128,11 +131,7 @@ class Task(L.LightningModule, Generic[Network, Data]):
         return self.accept(self.trainer.datamodule)  # type: ignore[attr-defined]
 
     def accept(self, data: Any) -> Data:
-        """The data module, where it is one that the task is for.
-
-        Raises:
-            WrongData: a data module of another kind.
-        """
+        """The data module, where it is one that the task is for. Raises WrongData: a data module of another kind."""
         if not isinstance(data, self.datamodule_type):
             raise WrongData(self.datamodule_type, self.method, data)
         return data
@@ -146,26 +145,15 @@ class Task(L.LightningModule, Generic[Network, Data]):
         return None
 
     def load_contact_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Fills the contact predictor inside with trained weights.
-
-        Raises:
-            ValueError: there is none.
-        """
+        """Fills the contact predictor inside with trained weights. Raises ValueError: there is none."""
         raise ValueError(f"weights: expected a model with a contact predictor, {self.method!r} has none")
 
     def load_published(self, official_weights: str | Path, with_contact: bool = True) -> Report:
         """Fills the network with the weights of a file that the published training wrote.
 
-        Args:
-            official_weights: the file, as downloaded.
-            with_contact: load the contact predictor in a file of the cVAE too, where the network has one.
-
-        Returns:
-            What was loaded and what was left out.
-
-        Raises:
-            ValueError: the network has no published layout.
-            CheckpointError: a file that is not one of this network; nothing was loaded.
+        `official_weights`: the file, as downloaded; `with_contact`: load the contact predictor in a file of the cVAE
+        too, where the network has one. Returns what was loaded and what was left out. Raises ValueError: the network
+        has no published layout; CheckpointError: a file that is not one of this network; nothing was loaded.
         """
         return self._published_loader()(official_weights)
 
@@ -189,8 +177,7 @@ class Task(L.LightningModule, Generic[Network, Data]):
     def setup(self, stage: str) -> None:
         """Computes statistics of the training data, unless they came from a checkpoint.
 
-        Raises:
-            ValueError: an unsupported precision.
+        Raises ValueError: an unsupported precision.
         """
         take_over_precision(self.trainer)
         self.data_facts = self.facts()
@@ -211,8 +198,7 @@ class Task(L.LightningModule, Generic[Network, Data]):
     def on_train_start(self) -> None:
         """Warns if the training is too short.
 
-        Raises:
-            ValueError: the last epoch is not validated, or a resumed training began with another length.
+        Raises ValueError: the last epoch is not validated, or a resumed training began with another length.
         """
         if self.make_scheduler is not None or self.weights_at(1.0):
             pace.refuse_other_length(self._resumed_steps, pace.total_steps(self.trainer))
@@ -224,9 +210,34 @@ class Task(L.LightningModule, Generic[Network, Data]):
         """Stops a training whose loss was not finite before a checkpoint is written."""
         self.watch.look()
 
+    def on_fit_start(self) -> None:
+        """See `check_ready`."""
+        self.check_ready()
+
+    def on_validation_start(self) -> None:
+        """Clears the rows of an earlier validation."""
+        self.validated = []
+
     def on_validation_epoch_end(self) -> None:
-        """Likewise for the validation loss."""
+        """Stops at a validation loss that is not finite; logs the means over the rows of all processes."""
         self.watch.look()
+        self.log_means("val", self.gather(self.validated))
+
+    def on_test_start(self) -> None:
+        """Clears the results of an earlier test. Raises like `check_ready`."""
+        self.check_ready()
+        self.results, self.rollouts = [], {}
+
+    def on_test_epoch_end(self) -> None:
+        """Gathers the rows of all processes, and logs the means of this method's by how they were refined."""
+        self.gather_results()
+        mine = [row for row in self.results if row["method"] == self.method]
+        for mode in dict.fromkeys(row["refine"] for row in mine):
+            self.log_means(self.test_prefix(mode), [row for row in mine if row["refine"] == mode])
+
+    def test_prefix(self, mode: str) -> str:
+        """Prefix of the means of test rows with this value of `refine`."""
+        return f"test_{mode}"
 
     def on_train_end(self) -> None:
         """Warns if the training stopped before its schedules were completed."""
@@ -255,6 +266,12 @@ class Task(L.LightningModule, Generic[Network, Data]):
             return 0
         beyond = len(sampler.dataset) % sampler.num_replicas  # type: ignore[arg-type]
         return int(batch_idx == len(loader) - 1 and 0 < beyond <= sampler.rank)
+
+    def log_loss(self, part: str, total: Tensor, terms: Mapping[str, Tensor], batch_size: int) -> None:
+        """Logs a loss and its terms, as means over the samples of an epoch of all processes."""
+        how: dict[str, Any] = {"batch_size": batch_size, "on_step": False, "on_epoch": True, "sync_dist": True}
+        self.log(f"{part}/loss", total, prog_bar=part == "train", **how)
+        self.log_dict({f"{part}/{name}": term for name, term in terms.items()}, **how)
 
     def log_means(self, prefix: str, rows: Sequence[Row]) -> None:
         """Logs the mean over rows of each number, ignoring NaN, the same in all processes."""
@@ -290,9 +307,8 @@ class Task(L.LightningModule, Generic[Network, Data]):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses weights that do not match this run.
 
-        Raises:
-            ValueError: the checkpoint was not made by dexzoo, is of another hand or joint order, or a training would be
-                resumed on different data.
+        Raises ValueError: the checkpoint was not made by dexzoo, is of another hand or joint order, or a training would
+        be resumed on different data.
         """
         facts = facts_in(checkpoint, self.hand)
         self._resumed_steps = facts.get("planned_steps") if self._fitting else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -94,7 +95,7 @@ def _check_hand(path: Path, found: str, joints: list[str], hand: Hand) -> None:
     if found != hand.name or joints != list(hand.joint_names):
         raise DataError(
             f"demo grasps in {path}: expected grasps of hand {hand.name!r}, found {found!r}; make your own with\n"
-            f"  dexzoo synthesise --hand {hand.name} --out DIR\n"
+            f"  dexzoo synthesise --hand {shlex.quote(hand.handle)} --out DIR\n"
             f"and set grasps=DIR/grasps.npz"
         )
 

@@ -10,21 +10,16 @@ What is compared with is what loaders of the field do for each grasp: `np.load` 
 the numbers of one dict.
 """
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 import os
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -47,6 +42,7 @@ from ...geometry.rotations import euler_to_rotmat
 from ...grasps.dexgraspnet import grasp_dicts
 from ...hands import Hand, HandPose, load_hand
 from ...synthesis.grasps import load_grasps
+from .timing import Row, median_ms, once_ms, printed_by, row
 
 OBJECTS, GRASPS = 5355, 250
 """DexGraspNet: objects, and about as many grasps of each as there are."""
@@ -59,14 +55,10 @@ _QUICK = 20  # a 20th of the data
 _REACH = (0.025, 0.21)  # of a sequence, where the hand sets out and where the object is lifted
 _SCALES = (0.06, 0.08, 0.10, 0.12, 0.15)
 
-Row = dict[str, Any]
-
 
 def rows(quick: bool) -> list[Row]:
-    """The rows of the table; times are medians of one run, other units are in the names of the further columns.
-
-    Args:
-        quick: a 20th of the data.
+    """The rows of the table; times are medians of one run, other units are in the names of the further columns; `quick`
+    takes a 20th of the data.
     """
     share = _QUICK if quick else 1
     with own_cache() as folder:
@@ -78,16 +70,13 @@ def rows(quick: bool) -> list[Row]:
         ]
 
 
-# ---------------------------------------------------------------------------------------------------------- the data
-
-
 @contextmanager
 def own_cache() -> Iterator[Path]:
-    """An empty cache for the time being; a folder on the same disk for data beside it. Both are removed."""
+    """An empty cache for the time being, and a folder on the same disk for data. Both are removed."""
     before = os.environ.get("DEXZOO_CACHE")
     cache_dir().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="benchmark-", dir=cache_dir()) as folder:
-        os.environ["DEXZOO_CACHE"] = str(Path(folder) / "cache")
+        os.environ["DEXZOO_CACHE"] = str(Path(folder, "cache"))
         try:
             yield Path(folder)
         finally:
@@ -108,18 +97,15 @@ def write_grasps(root: Path, objects: int, per_object: int) -> None:
         moved = some.joints + torch.from_numpy(rng.normal(scale=0.01, size=some.joints.shape))
         here = HandPose(some.translation, some.rotation, moved, hand.name)
         table = grasp_dicts(here, per_object * [_SCALES[k % 5]], hand.joint_names)
-        np.save(root / "dataset" / f"{code}.npy", _as_released(table))
+        for (
+            entry
+        ) in table:  # the released files spell each key in every dict anew, half of their size, with numpy's scale
+            entry["qpos"] = {name[:1] + name[1:]: value for name, value in entry["qpos"].items()}
+            entry["scale"] = np.float64(entry["scale"])
+        np.save(root / "dataset" / f"{code}.npy", table)
         mesh = root / "meshdata" / code / "coacd" / "decomposed.obj"
         mesh.parent.mkdir(parents=True)
         mesh.write_text(shapes[k % len(shapes)])
-
-
-def _as_released(table: NDArray[np.object_]) -> NDArray[np.object_]:
-    """The released files spell each key in every dict anew, which is half of their size, and have numpy's scale."""
-    for entry in table:
-        entry["qpos"] = {name[:1] + name[1:]: value for name, value in entry["qpos"].items()}
-        entry["scale"] = np.float64(entry["scale"])
-    return table
 
 
 def meshes(count: int, size: float = 10) -> Iterator[str]:
@@ -136,7 +122,7 @@ def sequence_lengths(count: int) -> NDArray[np.int64]:
 
 
 def sequence(frames: int, seed: int) -> Arrays:
-    """What the cache keeps of a sequence (see `Tracks`): a hand that sets out, and an object that it lifts."""
+    """A sequence as the cache keeps it (see `Tracks`): a hand that sets out, and an object that it lifts."""
     rng, time_ = np.random.default_rng(seed), np.arange(frames)
     start, lift = (int(share * frames) for share in _REACH)
     hand = rng.normal(scale=0.01, size=(frames, 51)).cumsum(axis=0) / 10
@@ -190,15 +176,12 @@ def grasps(root: str | Path, workers: int) -> DexGraspNet:
     return DexGraspNet(root, batch_size=BATCH, num_workers=workers)
 
 
-# ---------------------------------------------------------------------------------------------------------- the rows
-
-
 def _grasps(root: Path, objects: int) -> Iterator[Row]:
     write_grasps(root, objects, GRASPS)
-    first = _ms(lambda: grasps(root, 0).setup())
-    again = statistics.median(_ms(lambda: grasps(root, 0).setup()) for _ in range(3))
+    first = once_ms(lambda: grasps(root, 0).setup())
+    again = median_ms(lambda: grasps(root, 0).setup(), 3)
     size = f"{objects * GRASPS:,} grasps of {objects:,} objects"
-    yield _row(f"opening {size} from the cache", again, "first reading", first, cache_mb=_size_mb("grasp_index-1"))
+    yield row(f"opening {size} from the cache", again, "first reading", first, cache_mb=_size_mb("grasp_index-1"))
     data, hand = grasps(root, 0), load_hand("shadow")
     data.setup()
     points = hand.surface(_SURFACE_POINTS)
@@ -209,10 +192,10 @@ def _grasps(root: Path, objects: int) -> Iterator[Row]:
     with torch.no_grad():
         batches: Iterator[GraspBatch] = iter(data.train_dataloader())
         files = sorted((root / "dataset").iterdir())
-        ours = _median_ms(lambda: place(next(batches).pose), 10 if objects < OBJECTS else 100)
-        peer = _median_ms(lambda: place(read_randomly(files, hand)), 5)
+        ours = median_ms(lambda: place(next(batches).pose), 10 if objects < OBJECTS else 100)
+        peer = median_ms(lambda: place(read_randomly(files, hand)), 5)
     case = f"random batch of {BATCH} grasps with clouds, and {_SURFACE_POINTS} points on each hand"
-    yield _row(case, ours, "np.load of each grasp's file, without clouds", peer)
+    yield row(case, ours, "np.load of each grasp's file, without clouds", peer)
 
 
 def read_randomly(files: list[Path], hand: Hand) -> HandPose:
@@ -234,40 +217,37 @@ def _clouds(folder: Path, alone: int, shared: int) -> Iterator[Row]:
         paths.append(folder / "meshes" / f"{k}.obj")
         paths[-1].parent.mkdir(exist_ok=True)
         paths[-1].write_text(text)
-    one = _ms(lambda: solid_clouds(paths[:alone], 1024, workers=1)) / alone
-    yield _row("cloud of an object, first time", one, None, None)
+    one = once_ms(lambda: solid_clouds(paths[:alone], 1024, workers=1)) / alone
+    yield row("cloud of an object, first time", one)
     if shared:
         cores = os.cpu_count() or 1
-        many = _ms(lambda: solid_clouds(paths[alone:], 1024, workers=cores)) / shared
-        yield _row(f"cloud of an object, {shared} in {cores} processes and their start", many, "this one", one)
+        many = once_ms(lambda: solid_clouds(paths[alone:], 1024, workers=cores)) / shared
+        yield row(f"cloud of an object, {shared} in {cores} processes and their start", many, "this one", one)
 
 
 def _motion(count: int) -> Iterator[Row]:
-    first = _ms(lambda: SyntheticGrab(count, 0).setup())  # writes the cache
-    again = _ms(lambda: SyntheticGrab(count, 0).setup())
+    first = once_ms(lambda: SyntheticGrab(count, 0).setup())  # writes the cache
+    again = once_ms(lambda: SyntheticGrab(count, 0).setup())
     frames = int(sequence_lengths(count).sum())
     case = f"opening {count:,} sequences of {frames:,} frames from the cache"
-    yield _row(case, again, "generating them", first, cache_mb=_size_mb(CACHE))
+    yield row(case, again, "generating them", first, cache_mb=_size_mb(CACHE))
     for workers in (0, 1):
         data = SyntheticGrab(count, workers)
         data.setup()
-        batches = _endless(data.train_dataloader)
-        ms = _median_ms(lambda batches=batches: next(batches), 300 // (workers + 1))
+        batches = chain.from_iterable(repeat(data.train_dataloader()))
+        ms = median_ms(lambda batches=batches: next(batches), 300 // (workers + 1))
         where = "a worker" if workers else "this process"
-        yield _row(f"batch of {BATCH} windows, {where}", ms, None, None, windows_per_s=round(1e3 * BATCH / ms))
+        yield row(f"batch of {BATCH} windows, {where}", ms, windows_per_s=round(1e3 * BATCH / ms))
 
 
 def _memory(root: Path, sequences: int) -> Iterator[Row]:
     """Memory of an epoch with two workers, in a process of its own; only Linux tells it."""
     if not Path("/proc/self/smaps_rollup").exists():
         return
-    code = (
-        f"from dexzoo.experiments.bench.data import *; watch(SyntheticGrab({sequences}, 2), grasps({str(root)!r}, 2))"
-    )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    for what, line in zip(("windows", "grasps"), out.splitlines()[-2:], strict=True):
-        found = json.loads(line)
-        yield _row(f"batch of {BATCH} {what}, epoch with 2 workers", found.pop("ms"), None, None, **found)
+    watched = f"SyntheticGrab({sequences}, 2), grasps({str(root)!r}, 2)"
+    lines = printed_by(f"from dexzoo.experiments.bench.data import *; watch({watched})")[-2:]
+    for what, found in zip(("windows", "grasps"), map(json.loads, lines), strict=True):
+        yield row(f"batch of {BATCH} {what}, epoch with 2 workers", found.pop("ms"), **found)
 
 
 def watch(*modules: LightningDataModule) -> None:
@@ -306,24 +286,3 @@ def _whole_memory() -> float:
 
 def _size_mb(kind: str) -> float:
     return sum(file.stat().st_size for file in (cache_dir() / kind).iterdir()) / 1e6
-
-
-def _endless(loader: Callable[[], Iterable[Any]]) -> Iterator[Any]:
-    kept = loader()
-    while True:
-        yield from kept
-
-
-def _median_ms(function: Callable[[], object], repeats: int) -> float:
-    function()
-    return statistics.median(_ms(function) for _ in range(repeats))
-
-
-def _ms(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return 1e3 * (time.perf_counter() - start)
-
-
-def _row(case: str, ours_ms: float, peer: str | None, peer_ms: float | None, **more: float) -> Row:
-    return {"case": case, "ours_ms": ours_ms, "peer": peer, "peer_ms": peer_ms, **more}

@@ -4,8 +4,6 @@ Measures the same grasps by each definition that the field uses, on three kinds 
 `metric_definitions.png` and writes the tables of `docs/metrics.md` (`table.json`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -73,14 +71,11 @@ def mesh_kinds(root: Path | None, per_object: int) -> dict[str, list[PosedGrasps
 
 def _with_small_triangles(grasps: PosedGrasps) -> PosedGrasps:
     """The same object with triangles of a scan's size; its shape, solid and pieces do not change."""
-    vertices, faces, *_ = trimesh.remesh.subdivide_to_size(*_arrays(grasps.object.solid), _SMALL)
+    solid = grasps.object.solid
+    vertices, faces, *_ = trimesh.remesh.subdivide_to_size(np.asarray(solid.vertices), np.asarray(solid.faces), _SMALL)
     fine = trimesh.Trimesh(vertices, faces, process=True)
     asset = replace(grasps.object, mesh=fine, key=f"{grasps.object.key}-fine")
     return PosedGrasps(grasps.hand, grasps.pose, asset, grasps.scales)
-
-
-def _arrays(mesh: trimesh.Trimesh) -> tuple[NDArray, NDArray]:
-    return np.asarray(mesh.vertices), np.asarray(mesh.faces)
 
 
 def measure(kinds: Mapping[str, Sequence[PosedGrasps]]) -> Values:
@@ -99,18 +94,20 @@ def measure(kinds: Mapping[str, Sequence[PosedGrasps]]) -> Values:
 
 def text_lines(values: Values) -> tuple[list[str], list[list[str]]]:
     """Headings and cells of the table: mean (median) over grasps."""
-    kinds = list(dict.fromkeys(kind for _, _, kind in values))
-    cells = [
-        [quantity, name, *(f"{x.mean():.3f} ({np.median(x):.3f})" for x in (values[quantity, name, k] for k in kinds))]
-        for quantity, definitions in DEFINITIONS.items()
-        for name in definitions
-    ]
+    kinds, cells = _kinds(values), []
+    for quantity, name in dict.fromkeys((quantity, name) for quantity, name, _ in values):
+        means = (f"{x.mean():.3f} ({np.median(x):.3f})" for x in (values[quantity, name, kind] for kind in kinds))
+        cells.append([quantity, name, *means])
     return ["quantity", "definition", *kinds], cells
+
+
+def _kinds(values: Values) -> list[str]:
+    return list(dict.fromkeys(kind for _, _, kind in values))
 
 
 def draw(values: Values, path: Path) -> None:
     """One panel per quantity, one dot per grasp, the mean as a bar."""
-    kinds = list(dict.fromkeys(kind for _, _, kind in values))
+    kinds = _kinds(values)
     figure = Figure(figsize=(8, 10), layout="constrained")
     heights = [len(definitions) for definitions in DEFINITIONS.values()]
     panels = figure.subplots(len(DEFINITIONS), 1, gridspec_kw={"height_ratios": heights})
@@ -131,12 +128,8 @@ def draw(values: Values, path: Path) -> None:
 
 
 def compare_definitions(out: Path, root: Path | None = None, per_object: int = 20) -> None:
-    """Measures, prints, draws and writes.
-
-    Args:
-        out: folder for the picture and table.json.
-        root: DexGraspNet's folder, for a third kind of mesh.
-        per_object: grasps of each of three objects.
+    """Measures `per_object` grasps of each of three objects, prints, draws and writes the picture and table.json into
+    `out`; DexGraspNet's folder `root` gives a third kind of mesh.
     """
     values = measure(mesh_kinds(root, per_object))
     out.mkdir(parents=True, exist_ok=True)

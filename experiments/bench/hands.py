@@ -1,7 +1,5 @@
 """Forward kinematics of the Shadow hand against pytorch_kinematics and MuJoCo, on the same chain and joints."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -16,22 +14,20 @@ from scipy.spatial.transform import Rotation
 from ...hands import Hand, load_hand
 from ...hands.mujoco_model import hand_spec
 from ...hands.tree import Tree
+from .timing import Row, once_ms, row
 
 BATCHES = (1, 64, 1024, 8192)
 TRAINING_BATCH = 2560
 """256 windows of 10 predicted frames: what the training loss poses in one step."""
 
 
-def rows(quick: bool) -> list[dict[str, object]]:
+def rows(quick: bool) -> list[Row]:
     """Medians of interleaved runs, milliseconds; ratio = peer_ms / ours_ms.
 
     Ours gives rotations and translations of all 23 links at a root pose; pytorch_kinematics gives its 4x4 matrices at
     the origin, from a URDF of the same chain; MuJoCo loops `mj_kinematics` over the batch. That the first two agree is
     checked before they are timed. All run on one core: MuJoCo's loop has no other way, and threads that wait for one
-    another make any busy machine look slow.
-
-    Args:
-        quick: fewer repetitions (under 20 s on two cores).
+    another make any busy machine look slow. `quick` takes fewer repetitions (under 20 s on two cores).
     """
     seconds = 0.5 if quick else 3.0
     hand = load_hand("shadow")
@@ -118,15 +114,10 @@ def _interleaved(contestants: Mapping[str, Callable[[], object]], seconds: float
     stop = time.perf_counter() + seconds
     while time.perf_counter() < stop or len(times["ours"]) < 5:
         for name, run in contestants.items():
-            start = time.perf_counter()
-            run()
-            times[name].append(1e3 * (time.perf_counter() - start))
+            times[name].append(once_ms(run))
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def _table(case: str, medians: dict[str, float]) -> list[dict[str, object]]:
+def _table(case: str, medians: dict[str, float]) -> list[Row]:
     ours = medians.pop("ours")
-    return [
-        {"case": case, "ours_ms": ours, "peer": peer, "peer_ms": value, "ratio": value / ours}
-        for peer, value in medians.items()
-    ]
+    return [row(case, ours, peer, value) for peer, value in medians.items()]

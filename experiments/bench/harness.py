@@ -5,8 +5,6 @@ A benchmark is a file `experiments/bench/NAME.py` with `rows(quick: bool) -> lis
 take `root`, a folder of data; rows with a count of something beside the time (`grasps`, `faces`) are drawn by `--plot`.
 """
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import json
@@ -28,22 +26,14 @@ from . import names
 
 KEYS = ("case", "ours_ms", "peer", "peer_ms", "ratio")
 COUNTS = ("grasps", "faces", "clips")
-"""Keys of rows that belong to a series: how the time grows with the count."""
+"""Keys of rows that belong to a series: the time by a count."""
 
 
 def measure(name: str, quick: bool, **options: Any) -> dict[str, Any]:
-    """Runs one benchmark, on one thread.
+    """Runs one benchmark, on one thread: `benchmark`, `machine` and `rows`, ready for JSON.
 
-    Args:
-        name: of the suite.
-        quick: less exact, in under 40 s.
-        options: further arguments of the suite's `rows`.
-
-    Returns:
-        `benchmark`, `machine` and `rows`, ready for JSON.
-
-    Raises:
-        ValueError: no such benchmark, an option that it does not have, or rows that lack a key.
+    `options` are further arguments of the suite's `rows`. Raises ValueError for no such benchmark, an option that it
+    does not have, or rows that lack a key.
     """
     if name not in names():
         known = ", ".join(names())
@@ -56,11 +46,7 @@ def measure(name: str, quick: bool, **options: Any) -> dict[str, Any]:
 
 
 def complete(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with its ratio, the five keys first.
-
-    Raises:
-        ValueError: a key is missing.
-    """
+    """A row with its ratio, the five keys first; raises ValueError where a key is missing."""
     missing = [key for key in KEYS if key not in row and key != "ratio"]
     if missing:
         raise ValueError(f"row {row.get('case')!r}: expected the keys {', '.join(KEYS[:-1])}, found no {missing[0]!r}")
@@ -69,16 +55,11 @@ def complete(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """What the times depend on."""
-    return {
-        "cpu": cpu_name(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
+    """Machine and versions that the times depend on."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    about = {"cpu": cpu_name(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpu": gpu}
+    about |= {"system": f"{platform.system()} {platform.machine()}"}
+    return {**about, "python": platform.python_version(), "torch": torch.__version__}
 
 
 def text_lines(result: Mapping[str, Any]) -> Text:
@@ -89,22 +70,15 @@ def text_lines(result: Mapping[str, Any]) -> Text:
 
 
 def title_of(result: Mapping[str, Any]) -> str:
-    """Which benchmark, and on what."""
+    """The benchmark and its machine."""
     about = result["machine"]
     where = f"{about['gpu'] or about['cpu']}, {about['threads']} threads, torch {about['torch']}"
     return f"{result['benchmark']}: {where}"
 
 
-def as_table(result: Mapping[str, Any]) -> TextTable:
-    """One line per row."""
-    return TextTable(title_of(result), "medians of one run; ratio = peer / ours", *text_lines(result), left=(0, 2))
-
-
 def growth_plot(result: Mapping[str, Any], path: Path) -> None:
     """Milliseconds against each count that the rows have, both logarithmic: a straight line at slope 0 costs the same.
-
-    Raises:
-        ValueError: no row has a count.
+    Raises ValueError where no row has a count.
     """
     rows = result["rows"]
     counts = [key for key in dict.fromkeys(key for row in rows for key in row) if key in COUNTS]
@@ -128,21 +102,12 @@ def _cell(value: Any) -> str:
 
 
 def bench(name: str, quick: bool, out: Path | None, plot: Path | None, numbers: Path | None, **options: Any) -> None:
-    """Runs a benchmark and prints its table.
-
-    Args:
-        name: of the suite.
-        quick: less exact, in under 40 s.
-        out: folder for table.json.
-        plot: picture of how the cost grows.
-        numbers: JSON file for the rows.
-        options: further arguments of the suite's `rows`.
-
-    Raises:
-        ValueError: see `measure` and `growth_plot`.
+    """Runs a benchmark, see `measure`, and prints its table; writes `table.json` into `out`, a picture of how the cost
+    grows to `plot`, see `growth_plot`, and the rows to the JSON file `numbers`.
     """
     result = measure(name, quick, **options)
-    console().print(as_table(result))
+    about = "medians of one run; ratio = peer / ours"
+    console().print(TextTable(title_of(result), about, *text_lines(result), left=(0, 2)))
     if out:
         write_table(out, title_of(result), *text_lines(result), str(options.get("root", "generated")))
     if plot:

@@ -7,10 +7,7 @@ once per object has rows of its own.
 The grasps are 20 of each of three objects: of the demo data, or with `--root` of a DexGraspNet folder.
 """
 
-from __future__ import annotations
-
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -30,11 +27,12 @@ from ...metrics.columns import TABLE3, grasp_errors
 from ...metrics.functional.contact import contact
 from ...metrics.functional.penetration import penetration_depth
 from ...metrics.functional.q1 import q1
-from ...metrics.functional.simulation import sim_displacement, success_six_directions
+from ...metrics.functional.simulation import sim_displacement, success
 from ...metrics.functional.volumes import hand_object_volume, self_intersection_volume
 from ...simulation.bullet import vhacd
 from ...synthesis.grasps import load_grasps as load_demo_grasps
 from ...synthesis.objects import object_mesh
+from .timing import Row, median_ms, once_ms, row
 
 _OBJECTS, _PER_OBJECT = 3, 20
 _PEER_PER_OBJECT = 4  # the peers take seconds per grasp
@@ -44,12 +42,9 @@ _SURFACE_POINTS = 2048
 Metric = Callable[[PosedGrasps], Tensor]
 
 
-def rows(quick: bool, root: Path | None = None) -> list[dict]:
-    """The rows of the table; times are per grasp where the case does not say otherwise.
-
-    Args:
-        quick: fewer grasps and repetitions.
-        root: folder of DexGraspNet with `dataset` and `meshdata`; the demo grasps by default.
+def rows(quick: bool, root: Path | None = None) -> list[Row]:
+    """The rows of the table; times are per grasp where the case does not say otherwise. `quick` takes fewer grasps and
+    repetitions, `root` is a folder of DexGraspNet with `dataset` and `meshdata` in place of the demo grasps.
     """
     batches = demo_grasps() if root is None else dexgraspnet_grasps(root)
     if quick:
@@ -67,20 +62,13 @@ def rows(quick: bool, root: Path | None = None) -> list[dict]:
 
 def demo_grasps(per_object: int = _PER_OBJECT) -> list[PosedGrasps]:
     """Some of the shipped demo grasps of each of three objects."""
-    hand, shipped = load_hand("shadow"), load_demo_grasps()
-    found = []
-    for name in _DEMO:
-        asset = ObjectAsset.from_mesh(object_mesh(name), f"demo {name}", pieces=shipped[name].pieces)
-        found.append(some(PosedGrasps(hand, shipped[name].pose, asset), per_object))
-    return found
+    hand, found = load_hand("shadow"), {name: load_demo_grasps()[name] for name in _DEMO}
+    assets = [ObjectAsset.from_mesh(object_mesh(n), f"demo {n}", pieces=shape.pieces) for n, shape in found.items()]
+    return [some(PosedGrasps(hand, x.pose, asset), per_object) for x, asset in zip(found.values(), assets, strict=True)]
 
 
 def dexgraspnet_grasps(root: Path, per_object: int = _PER_OBJECT) -> list[PosedGrasps]:
-    """Some grasps of each of the first three objects of a DexGraspNet folder.
-
-    Raises:
-        ValueError: there are none.
-    """
+    """Some grasps of each of the first three objects of a DexGraspNet folder; ValueError where there are none."""
     hand = load_hand("shadow")
     found = []
     for path in sorted((root / "dataset").glob("*.npy"))[:_OBJECTS]:
@@ -97,18 +85,18 @@ def some(grasps: PosedGrasps, count: int) -> PosedGrasps:
     return grasps[torch.from_numpy(np.linspace(0, len(grasps) - 1, min(count, len(grasps))).astype(np.int64))]
 
 
-def _set_up(batches: list[PosedGrasps]) -> Iterator[dict]:
-    """What is made once per object and then kept in the cache: the solid, the grid."""
+def _set_up(batches: list[PosedGrasps]) -> Iterator[Row]:
+    """Time of the solid and the grid, which are made once per object and kept in the cache."""
 
     def make(asset: ObjectAsset) -> None:
         make_solid(asset.mesh)
         DistanceGrid(asset.solid, asset.grid.spacing, 2 * asset.grid.spacing)
 
-    times = [_once(partial(make, batch.object)) for batch in batches]
-    yield _row("set-up of an object: solid and grid (ms per object)", statistics.median(times))
+    times = [once_ms(partial(make, batch.object)) for batch in batches]
+    yield row("set-up of an object: solid and grid (ms per object)", statistics.median(times))
 
 
-def _table3(batches: list[PosedGrasps], few: list[PosedGrasps], repeats: int) -> Iterator[dict]:
+def _table3(batches: list[PosedGrasps], few: list[PosedGrasps], repeats: int) -> Iterator[Row]:
     """The columns of RealDex's Table 3 one by one, then all together."""
     field = "field's script"
     ours: dict[str, tuple[Metric, str | None, Metric | None]] = {
@@ -121,38 +109,38 @@ def _table3(batches: list[PosedGrasps], few: list[PosedGrasps], repeats: int) ->
     for case, (function, peer, script) in ours.items():
         peer_ms = _per_grasp(script, few, 1) if script else None
         peers += peer_ms or 0
-        yield _row(case, _per_grasp(function, batches, repeats), peer, peer_ms)
+        yield row(case, _per_grasp(function, batches, repeats), peer, peer_ms)
     together = _per_grasp(lambda g: next(iter(grasp_errors(_fresh(g), TABLE3).values())), batches, repeats)
-    yield _row("these four together", together, "field's three scripts", peers)
+    yield row("these four together", together, "field's three scripts", peers)
 
 
-def _others(batches: list[PosedGrasps], few: list[PosedGrasps], repeats: int) -> Iterator[dict]:
+def _others(batches: list[PosedGrasps], few: list[PosedGrasps], repeats: int) -> Iterator[Row]:
     certified, peer = partial(penetration_depth, certify=True), f"trimesh.proximity, {_SURFACE_POINTS} points"
     ours, theirs = _per_grasp(certified, batches, repeats), _per_grasp(_trimesh, few, 1)
-    yield _row("penetration depth, certified", ours, peer, theirs)
-    yield _row("Q1", _per_grasp(q1, batches, repeats), "whole hull", _per_grasp(partial(q1, whole_hull=True), few, 1))
-    yield _row("contact", _per_grasp(lambda g: contact(g).distance, batches, repeats))
+    yield row("penetration depth, certified", ours, peer, theirs)
+    yield row("Q1", _per_grasp(q1, batches, repeats), "whole hull", _per_grasp(partial(q1, whole_hull=True), few, 1))
+    yield row("contact", _per_grasp(lambda g: contact(g).distance, batches, repeats))
     six = partial(sim_displacement, gravity="six")
-    yield _row("six directions, 0.146 s", _per_grasp(lambda g: six(g).displacement, batches, repeats))
-    yield _row("six directions, 1.667 s", _per_grasp(lambda g: success_six_directions(g).displacement, few, 1))
+    yield row("six directions, 0.146 s", _per_grasp(lambda g: six(g).displacement, batches, repeats))
+    yield row("six directions, 1.667 s", _per_grasp(lambda g: success(g).displacement, few, 1))
 
 
-def _in_grasps(batch: PosedGrasps, quick: bool) -> Iterator[dict]:
-    """Table 3 of more and more grasps of one object: linear cost is a constant per grasp."""
+def _in_grasps(batch: PosedGrasps, quick: bool) -> Iterator[Row]:
+    """Table 3 of a growing number of grasps of one object: linear cost is a constant per grasp."""
     for count in (10, 30) if quick else (30, 100, 300, 1000):
         many = _fresh(batch[torch.arange(count) % len(batch)])
-        ms = _once(lambda many=many: grasp_errors(many, TABLE3)) / count
-        yield _row("Table 3 in grasps", ms) | {"grasps": count}
+        ms = once_ms(lambda many=many: grasp_errors(many, TABLE3)) / count
+        yield row("Table 3 in grasps", ms, grasps=count)
 
 
-def _in_faces(quick: bool) -> Iterator[dict]:
-    """Penetration and volume at a ball of more and more faces, by the grasps of the demo's can."""
+def _in_faces(quick: bool) -> Iterator[Row]:
+    """Penetration and volume at a ball with a growing number of faces, by the grasps of the demo's can."""
     hand, pose = load_hand("shadow"), load_demo_grasps()["can"].pose[:20]
     for subdivisions in (3, 4) if quick else (3, 4, 5, 6, 7):
         ball = trimesh.creation.icosphere(subdivisions, radius=0.04).apply_translation([0, 0, 0.0575])
         grasps = PosedGrasps(hand, pose, ObjectAsset.from_mesh(ball, "ball"))
         for case, function in (("penetration depth", penetration_depth), ("hand-object volume", hand_object_volume)):
-            yield _row(f"{case} in faces", _per_grasp(function, [grasps], 3)) | {"faces": len(ball.faces)}
+            yield row(f"{case} in faces", _per_grasp(function, [grasps], 3), faces=len(ball.faces))
 
 
 def _bullet(grasps: PosedGrasps) -> Tensor:
@@ -176,22 +164,5 @@ def _fresh(grasps: PosedGrasps) -> PosedGrasps:
 
 
 def _per_grasp(function: Metric, batches: list[PosedGrasps], repeats: int) -> float:
-    """Median over repetitions of the mean milliseconds per grasp; the first run, which fills caches, does not count."""
-
-    def run() -> None:
-        for batch in batches:
-            function(_fresh(batch))
-
-    if repeats > 1:
-        run()
-    return statistics.median(_once(run) for _ in range(repeats)) / sum(map(len, batches))
-
-
-def _once(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return 1e3 * (time.perf_counter() - start)
-
-
-def _row(case: str, ours_ms: float, peer: str | None = None, peer_ms: float | None = None) -> dict:
-    return {"case": case, "ours_ms": ours_ms, "peer": peer, "peer_ms": peer_ms}
+    """Median over repetitions of the mean milliseconds per grasp."""
+    return median_ms(lambda: [function(_fresh(batch)) for batch in batches], repeats) / sum(map(len, batches))

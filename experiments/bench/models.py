@@ -6,8 +6,6 @@ ratios compare recipes, not two ways to compute the same. Each model is measured
 Times are those of the processor, with one thread, so that other programs on the machine hardly matter.
 """
 
-from __future__ import annotations
-
 import ctypes
 import multiprocessing
 import statistics
@@ -29,8 +27,7 @@ from ...datamodules.windows import ClipStore
 from ...models import Task
 from ..training import tracking
 from ..training.data import build_data
-
-Row = dict[str, Any]
+from .timing import Row, median_ms, peak_mb, row
 
 CONF = Path(__file__).parents[1] / "conf" / "model"
 WINDOWS, GRASPS = 256, 64
@@ -46,13 +43,11 @@ _WARM = 1  # first steps, not counted
 
 
 def rows(quick: bool) -> list[Row]:
-    """Two rows for each model: a training step, where it is trained, and what it does when used; medians of one run.
+    """Two rows for each model: a training step, where it is trained, and its use; medians of one run, `quick` of fewer
+    repeats, in under 40 s.
 
     `ours_ms` is without the batch from the loader, whose share of the whole step is `data_share`. `parameters` are the
     trained ones. `step_mb` is what a step needs beside them, see `Memory`; it is brought to a batch as the time is.
-
-    Args:
-        quick: fewer repeats, in under 40 s.
     """
     tracking.quieten()
     size = (1, FEWER) if quick else (10, FEW)
@@ -66,7 +61,7 @@ def model_names() -> list[str]:
 
 
 def in_a_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function returns that is called in a copy of this process; its errors are raised here."""
+    """Calls a function in a copy of this process, and returns what it returns; its errors are raised here."""
     with multiprocessing.get_context("fork").Pool(1) as pool:
         return pool.apply(function, arguments)
 
@@ -78,16 +73,8 @@ def _rows(name: str, found: dict[str, Row], rank: int) -> Iterator[Row]:
     if f"{key}_ms" not in mine:
         return
     shown = ("parameters", "step_mb", "data_share") if key == "step" else ()
-    yield {
-        "case": f"{name}: {mine[key]}",
-        "ours_ms": mine[f"{key}_ms"],
-        "peer": None if peer == name else peer,
-        "peer_ms": None if peer == name else found[peer][f"{key}_ms"],
-        **{column: mine[column] for column in shown},
-    }
-
-
-# ------------------------------------------------------------------------------------------------------------ one model
+    beside = () if peer == name else (peer, found[peer][f"{key}_ms"])
+    yield row(f"{name}: {mine[key]}", mine[f"{key}_ms"], *beside, **{column: mine[column] for column in shown})
 
 
 class Clock(Profiler):
@@ -99,11 +86,9 @@ class Clock(Profiler):
         self.found: dict[str, list[float]] = defaultdict(list)
 
     def start(self, action_name: str) -> None:
-        """Notes when an action begins."""
         self.begun[action_name] = time.process_time()
 
     def stop(self, action_name: str) -> None:
-        """Notes how long it took."""
         self.found[action_name].append(1e3 * (time.process_time() - self.begun.pop(action_name)))
 
     def median(self, ending: str) -> float:
@@ -113,7 +98,7 @@ class Clock(Profiler):
 
 
 class Memory(L.Callback):
-    """How far the resident memory rises in the second step, `step_mb`: activations and gradients at their peak.
+    """Rise of the resident memory in the second step, `step_mb`: activations and gradients at their peak.
 
     The first step has made the optimiser's state, 8 bytes for each parameter with Adam, which stays. Only Linux tells
     the peak; elsewhere it is None.
@@ -129,23 +114,19 @@ class Memory(L.Callback):
             pl_module.zero_grad()
             ctypes.CDLL(None).malloc_trim(0)
             Path("/proc/self/clear_refs").write_text("5")
-            self.before = _peak_mb()
+            self.before = peak_mb()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Reads the peak."""
         if batch_idx == _WARM and Path("/proc/self/clear_refs").exists():
-            self.step_mb = _peak_mb() - self.before
+            self.step_mb = peak_mb() - self.before
 
 
 def build(name: str, few: int = FEW, overrides: Sequence[str] = ()) -> tuple[Task[Any, Any], Any, Any]:
-    """The task, the data and the config of a model; a contact predictor inside counts as trained.
-
-    Args:
-        name: choice of conf/model.
-        few: clips or grasps in the training batches of a model that is `SLOW`.
-        overrides: further ones of the command.
+    """The task, the data and the config of a choice of conf/model; a contact predictor inside counts as trained. The
+    training batches of a `SLOW` model have `few` clips or grasps.
     """
     with initialize_config_module("dexzoo.experiments.conf", version_base=None):
         cfg = compose("config", [f"model={name}", *overrides])
@@ -162,23 +143,16 @@ def build(name: str, few: int = FEW, overrides: Sequence[str] = ()) -> tuple[Tas
 
 
 def peer_of(task: Task[Any, Any]) -> str:
-    """What the models of a kind are compared with."""
+    """Model that those of a kind are compared with."""
     if task.supports_rollouts:
         return "goal"
     return "grasp_cvae_official" if task.supports_sampling else "contact_map_official"
 
 
 def measure(name: str, repeats: int, few: int) -> Row:
-    """Times a model of the config; run it in a process of its own.
-
-    Args:
-        name: choice of conf/model.
-        repeats: that are counted.
-        few: clips or grasps of a model that is `SLOW`.
-
-    Returns:
-        `use` (what was done) and `use_ms`, `peer`, and for a model that is trained `step`, `step_ms`, `step_mb`,
-        `data_share` and `parameters`.
+    """Times a choice of conf/model, `repeats` times, with `few` clips or grasps of a `SLOW` one; run it in a process of
+    its own. Gives `use` (what was done), `use_ms` and `peer`, and of a model that is trained `step`, `step_ms`,
+    `step_mb`, `data_share` and `parameters`.
     """
     torch.set_num_threads(1)
     task, data, cfg = build(name, few)
@@ -188,24 +162,16 @@ def measure(name: str, repeats: int, few: int) -> Row:
     else:
         task.network.fit_statistics(data.train, islice(data.train_dataloader(), 1))
     brought, what, use = _use(task, data, few)
-    return found | {"use": what, "use_ms": brought * median_ms(use, repeats)}
+    with torch.no_grad():
+        return found | {"use": what, "use_ms": brought * median_ms(use, repeats, time.process_time)}
 
 
 def _train(task: Task[Any, Any], data: Any, clip_gradients: float | None, repeats: int) -> Row:
     brought, what = _step(task, data)
     clock, memory = Clock(), Memory()
-    trainer = L.Trainer(
-        max_steps=repeats + _WARM,
-        gradient_clip_val=clip_gradients,
-        accelerator="cpu",
-        profiler=clock,
-        callbacks=[memory],
-        limit_val_batches=0,
-        logger=False,
-        enable_progress_bar=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-    )
+    quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_checkpointing", "enable_model_summary"), False)
+    limits: Any = {"max_steps": repeats + _WARM, "gradient_clip_val": clip_gradients, "limit_val_batches": 0}
+    trainer = L.Trainer(accelerator="cpu", profiler=clock, callbacks=[memory], **limits, **quiet)
     trainer.fit(task, data)
     data_ms, own_ms = clock.median("train_dataloader_next"), clock.median("run_training_batch")
     return {
@@ -218,7 +184,7 @@ def _train(task: Task[Any, Any], data: Any, clip_gradients: float | None, repeat
 
 
 def _step(task: Task[Any, Any], data: Any) -> tuple[float, str]:
-    """By what time and memory of a training step are multiplied, and what it is in words."""
+    """Factor on the time and memory of a training step, and the step in words."""
     if not task.supports_rollouts:
         note = "" if data.batch_size == GRASPS else f", from {data.batch_size}"
         return GRASPS / data.batch_size, f"step of {GRASPS} grasps{note}"
@@ -230,12 +196,12 @@ def _step(task: Task[Any, Any], data: Any) -> tuple[float, str]:
 
 
 def _size(name: str, whole: int, few: int) -> tuple[int, str]:
-    """How much of a whole is measured, and what the case says of it."""
+    """Part of a whole that is measured, and the note on it in the case."""
     return (few, f", from {few}") if name in SLOW else (whole, "")
 
 
 def _use(task: Task[Any, Any], data: Any, few: int) -> tuple[float, str, Callable[[], object]]:
-    """By what time is multiplied, what the model is for in words, and a function that does it once."""
+    """Factor on the time, the model's use in words, and a function that does it once."""
     network, draw = task.network.eval(), torch.Generator().manual_seed(0)
     if task.supports_rollouts:
         clips, note = _size(task.method, CLIPS, few)
@@ -252,21 +218,3 @@ def _use(task: Task[Any, Any], data: Any, few: int) -> tuple[float, str, Callabl
         return CLOUDS / clouds, what, lambda: network.sample(points, CANDIDATES, draw)
     hand_points = network.hand_points(batch.pose)
     return CLOUDS / clouds, f"contact maps of {CLOUDS} grasps{note}", lambda: network(points, hand_points)
-
-
-@torch.no_grad()
-def median_ms(function: Callable[[], object], repeats: int) -> float:
-    """Processor time of a call in ms; after one that is not counted, where there are several."""
-    if repeats > 1:
-        function()
-    times = []
-    for _ in range(repeats):
-        start = time.process_time()
-        function()
-        times.append(1e3 * (time.process_time() - start))
-    return statistics.median(times)
-
-
-def _peak_mb() -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1e3

@@ -1,11 +1,6 @@
 """Speed and memory of refinement on the demo grasps, against a loop over links that does the published code's work."""
 
-from __future__ import annotations
-
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -23,31 +18,29 @@ from ...models.grasp.refinement.fields import ObjectFields
 from ...models.grasp.refinement.refiner import UNIDEXGRASP, Refiner
 from ...synthesis.grasps import load_grasps
 from ...synthesis.objects import object_mesh
+from .timing import Row, once_ms, peak_mb, printed_by, row
 
 GRASPS, POINTS, STEPS = 50, 1024, 300
 _OBJECT = "jar"
 
 
-def rows(quick: bool) -> list[dict]:
+def rows(quick: bool) -> list[Row]:
     """The rows of the table; one run each, in ms, brought to 300 steps where fewer were taken."""
     steps = 60 if quick else STEPS
     hand, pose, points, fields = scene(GRASPS)
-    loop = _to_full(_timed(lambda: naive(hand, pose, points, 2 if quick else 10)), 2 if quick else 10)
-    made = {
-        "our terms, grid": (_by_mesh(steps), fields),
-        "our terms, primitives": (_by_shapes(steps, points=POINTS), None),
-        "our terms, primitives, 512 points": (_by_shapes(steps, points=512), None),
-        "UniDexGrasp's terms": (Refiner("unidexgrasp", steps=steps, points=None), None),
+    loop = _to_full(once_ms(lambda: naive(hand, pose, points, 2 if quick else 10)), 2 if quick else 10)
+    contact = _Predictor(hand)
+    made: dict[str, tuple[Refiner, _Predictor | None, ObjectFields | None]] = {
+        "our terms, grid": (_by_mesh(steps), contact, fields),
+        "our terms, primitives": (_by_shapes(steps, points=POINTS), contact, None),
+        "our terms, primitives, 512 points": (_by_shapes(steps, points=512), contact, None),
+        "UniDexGrasp's terms": (Refiner("unidexgrasp", steps=steps, points=None), contact, None),
+        "our terms, grid, no contact map": (_by_mesh(steps), None, fields),
     }
     found = []
-    for name, (refiner, given) in made.items():
-        contact = _Predictor(hand)
-        ms = _to_full(_timed(lambda r=refiner, f=given, c=contact: r(hand, pose, points, c, None, f)), steps)
-        found.append(_row(f"{GRASPS} grasps, {STEPS} steps: {name}", ms, "loop over links", loop))
-    without = _to_full(_timed(lambda: _by_mesh(steps)(hand, pose, points, None, None, fields)), steps)
-    found.append(
-        _row(f"{GRASPS} grasps, {STEPS} steps: our terms, grid, no contact map", without, "loop over links", loop)
-    )
+    for name, (refiner, contact, given) in made.items():
+        ms = _to_full(once_ms(lambda r=refiner, f=given, c=contact: r(hand, pose, points, c, None, f)), steps)
+        found.append(row(f"{GRASPS} grasps, {STEPS} steps: {name}", ms, "loop over links", loop))
     return [*found, _field(points[0]), *_scaling(quick)]
 
 
@@ -78,16 +71,13 @@ def naive(hand: Hand, pose: HandPose, points: Tensor, steps: int) -> None:
         squared, palmar = _fields(hand, links.rotation, links.translation, points)
         inner = hand.place(links, hand.penetration_keypoints)
         contact = 2 - 2 * torch.sigmoid(60 * squared.abs().clamp_min(1e-12).sqrt())
-        energy = (
-            UNIDEXGRASP["contact"] * (contact - target).square().sum()
-            + UNIDEXGRASP["penetration"] * palmar.relu().sum()
-        )
-        energy = (
-            energy
-            + 2 * UNIDEXGRASP["repulsion"] * keypoint_repulsion_energy(inner, hand.penetration_keypoints.link).sum()
-        )
-        energy = energy + UNIDEXGRASP["table"] * plane_energy(inner, x.new_tensor([[0, 0, 1.0, 0.2]])).sum()
-        energy.backward()
+        energies = {
+            "contact": (contact - target).square().sum(),
+            "penetration": palmar.relu().sum(),
+            "repulsion": 2 * keypoint_repulsion_energy(inner, hand.penetration_keypoints.link).sum(),
+            "table": plane_energy(inner, x.new_tensor([[0, 0, 1.0, 0.2]])).sum(),
+        }
+        torch.stack([UNIDEXGRASP[name] * energy for name, energy in energies.items()]).sum().backward()
         optimiser.step()
 
 
@@ -130,12 +120,12 @@ class _Predictor(torch.nn.Module):
         return logits
 
 
-def _field(cloud: Tensor) -> dict:
+def _field(cloud: Tensor) -> Row:
     """The field of a cloud against the grid of the mesh that it was taken from, of the same spacing."""
     grid = cloud_grid(cloud)  # once before, so that nothing is loaded while the clock runs
-    ours = _timed(lambda: cloud_grid(cloud))
-    theirs = _timed(lambda: DistanceGrid(object_mesh(_OBJECT), grid.spacing, 2 * grid.spacing))
-    return _row(f"field of a cloud of {len(cloud)} points", ours, "distance grid of its mesh", theirs)
+    ours = once_ms(lambda: cloud_grid(cloud))
+    theirs = once_ms(lambda: DistanceGrid(object_mesh(_OBJECT), grid.spacing, 2 * grid.spacing))
+    return row(f"field of a cloud of {len(cloud)} points", ours, "distance grid of its mesh", theirs)
 
 
 def _by_mesh(steps: int) -> Refiner:
@@ -146,17 +136,16 @@ def _by_shapes(steps: int, points: int) -> Refiner:
     return Refiner(steps=steps, patience=STEPS, points=points, hand_distance="primitives")
 
 
-def _scaling(quick: bool) -> Iterator[dict]:
+def _scaling(quick: bool) -> Iterator[Row]:
     """Time per grasp and peak memory of a process that refines 1 to 1000 grasps."""
     steps = 3 if quick else 20
     first = 0.0
     for n in (1, 10, 100, 1000):
         code = f"from dexzoo.experiments.bench.refinement import measure; measure({n}, {steps})"
-        out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        ms, megabytes = (float(x) for x in out.split()[-2:])
+        ms, megabytes = map(float, printed_by(code)[-1].split())
         first = ms if n == 1 else first
         case = f"{STEPS} steps by grid, {megabytes / n:.2g} MB per grasp"
-        yield _row(case, ms, "as many times one", n * first) | {"grasps": n}
+        yield row(case, ms, "as many times one", n * first, grasps=n)
 
 
 def measure(n: int, steps: int) -> None:
@@ -166,24 +155,9 @@ def measure(n: int, steps: int) -> None:
     refiner = _by_mesh(steps)
     refiner(hand, pose[:1], points[:1], None, None, fields[torch.zeros(1, dtype=torch.long)])
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    before = _peak_mb()
-    ms = _to_full(_timed(lambda: refiner(hand, pose, points, None, None, fields)), steps)
-    print(ms, _peak_mb() - before)
-
-
-def _peak_mb() -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1e3
-
-
-def _row(case: str, ours_ms: float, peer: str, peer_ms: float) -> dict:
-    return {"case": case, "ours_ms": ours_ms, "peer": peer, "peer_ms": peer_ms}
-
-
-def _timed(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return 1e3 * (time.perf_counter() - start)
+    before = peak_mb()
+    ms = _to_full(once_ms(lambda: refiner(hand, pose, points, None, None, fields)), steps)
+    print(ms, peak_mb() - before)
 
 
 def _to_full(ms: float, steps: int) -> float:

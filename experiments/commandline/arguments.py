@@ -1,10 +1,8 @@
-"""What of a command line can be checked before anything is made: how its values are written, and of what kind.
+"""Checks of a command line before anything is made: the spelling of its values, and their kind.
 
 Hydra reads values by a grammar of its own, in which `mug (1).obj` is none: what is refused and yet an existing path
 gets the quotes that it lacks.
 """
-
-from __future__ import annotations
 
 import inspect
 import os
@@ -18,6 +16,7 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -28,18 +27,18 @@ from .quick import recipe_problem
 _MULTIRUN = {"-m", "--multirun"}
 _KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("seed", "n"), (int,)),
-    **dict.fromkeys(("temperature", "object_scale"), (float,)),
-    **dict.fromkeys(("train", "decompose", "measure"), (bool,)),
+    **dict.fromkeys(("temperature",), (float,)),
+    **dict.fromkeys(("train", "measure"), (bool,)),
     **dict.fromkeys(("hand", "name", "runs", "monitor"), (str,)),
     **dict.fromkeys(("ckpt", "init_from", "official_weights", "contact_from"), (Path, type(None))),
-    **dict.fromkeys(("object", "grasps", "mesh"), (Path, type(None))),
+    **dict.fromkeys(("grasps", "mesh"), (Path, type(None))),
+    **{"object": (Path, list, type(None)), "object_scale": (float, str)},
 }
 """Of the keys that belong to no class of Python."""
 _WORDS = {int: "an integer", float: "a number", bool: "true or false", str: "text", Path: "a path", list: "a list"}
 _WORDS |= {dict: "a mapping", type(None): "null"}
-
-
-# --------------------------------------------------------------------------------------------------- how it is written
+_TYPES: dict[type, Any] = {float: int | float, str: str | int | float, Path: str, list: ListConfig, dict: DictConfig}
+"""Types of the config that a kind takes, where it takes others than itself."""
 
 
 def quoted(arguments: Sequence[str]) -> list[str]:
@@ -50,8 +49,9 @@ def quoted(arguments: Sequence[str]) -> list[str]:
 
 def override(key: str, value: object) -> str:
     """KEY=VALUE that Hydra reads as this text."""
-    plain = f"{key}={value}"
-    return plain if _reads_as_text(plain, str(value)) else f"{key}={_in_quotes(str(value))}"
+    plain = _parsed(f"{key}={value}")
+    is_text = plain is not None and not plain.is_sweep_override() and plain.value() == str(value)
+    return f"{key}={value if is_text else _in_quotes(str(value))}"
 
 
 def how_to_quote(argument: str) -> str:
@@ -64,20 +64,18 @@ def _quoted(argument: str, sweeps: bool) -> str:
     key, _, value = argument.partition("=")
     if argument.startswith("-") or not value or not os.path.exists(value):
         return argument
-    try:
-        parsed = OverridesParser.create().parse_override(argument)
-    except HydraException:
+    parsed = _parsed(argument)
+    if parsed is None or (parsed.is_sweep_override() and not sweeps) or isinstance(parsed.value(), list | dict):
         return f"{key}={_in_quotes(value)}"
-    swept = parsed.is_sweep_override() and not sweeps
-    return f"{key}={_in_quotes(value)}" if swept or isinstance(parsed.value(), list | dict) else argument
+    return argument
 
 
-def _reads_as_text(argument: str, text: str) -> bool:
+def _parsed(argument: str) -> Override | None:
+    """An argument as Hydra reads it; None where it cannot."""
     try:
-        parsed = OverridesParser.create().parse_override(argument)
+        return OverridesParser.create().parse_override(argument)
     except HydraException:
-        return False
-    return not parsed.is_sweep_override() and parsed.value() == text
+        return None
 
 
 def _in_quotes(text: str) -> str:
@@ -87,14 +85,9 @@ def _in_quotes(text: str) -> str:
     return mark + inner + ("\\" if inner.endswith("\\") else "") + mark
 
 
-# -------------------------------------------------------------------------------------------------------- of what kind
-
-
 def check_kinds(cfg: DictConfig) -> None:
-    """Compares the values of the command line with what takes them: the annotations of the classes, or `_KINDS`.
-
-    Raises:
-        RunError: a value of another kind, naming the key.
+    """Compares the values of the command line with what takes them, the annotations of the classes or `_KINDS`;
+    RunError, which names the key, for a value of another kind.
     """
     groups = HydraConfig.get().runtime.choices
     check_recipe(groups)
@@ -105,11 +98,7 @@ def check_kinds(cfg: DictConfig) -> None:
 
 
 def check_recipe(chosen: Mapping[str, str]) -> None:
-    """Refuses a recipe that is none, see `recipe_problem`.
-
-    Raises:
-        RunError: naming the recipes that there are.
-    """
+    """Refuses a recipe that is none, see `recipe_problem`."""
     if problem := recipe_problem(chosen["recipe"], chosen["model"], chosen["data"]):
         raise RunError(problem)
 
@@ -130,7 +119,7 @@ def check_kind(cfg: DictConfig, key: str, text: str) -> None:
 
 
 def kinds_of(cfg: DictConfig, key: str) -> tuple[type, ...]:
-    """What the argument that a key becomes may be, of `_WORDS`; nothing where its annotation says more than that."""
+    """Kinds of `_WORDS` that the argument of a key may have; nothing where its annotation says more than that."""
     parent, _, name = key.rpartition(".")
     node = OmegaConf.select(cfg, parent) if parent else None
     target = node.get("_target_") if isinstance(node, DictConfig) else None
@@ -167,14 +156,4 @@ def _kind(option: Any) -> type | None:
 
 
 def _fits(value: Any, kind: type) -> bool:
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is str:
-        return isinstance(value, str | int | float)
-    if kind is Path:
-        return isinstance(value, str)
-    if kind is list:
-        return isinstance(value, ListConfig)
-    return isinstance(value, DictConfig if kind is dict else kind)
+    return isinstance(value, _TYPES.get(kind, kind)) and not (kind in (int, float) and isinstance(value, bool))

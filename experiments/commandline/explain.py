@@ -1,6 +1,4 @@
-"""Says in plain words what is wrong with a command: no traceback for a mistake of the user."""
-
-from __future__ import annotations
+"""The mistake in a command in plain words: no traceback for a mistake of the user."""
 
 import functools
 import inspect
@@ -26,7 +24,7 @@ from .help import choices
 from .quick import dotted, unknown
 
 USER_ERRORS = (ValueError, FileNotFoundError, ImportError, HydraException, OmegaConfBaseException)
-"""What a command, config, data or machine can cause; everything else is a bug and keeps its traceback."""
+"""Errors that a command, config, data or machine can cause; all others are bugs and keep their traceback."""
 
 _DEBUG = "HYDRA_FULL_ERROR"
 _Args = ParamSpec("_Args")
@@ -67,12 +65,7 @@ def one_line(text: str) -> str:
 
 
 def explain(error: BaseException, overrides: Sequence[str]) -> str:
-    """The message of an error in the terms of the command line.
-
-    Args:
-        error: what was raised.
-        overrides: the arguments of the command.
-    """
+    """The message of an error in the terms of the command line, whose arguments are given."""
     for cause in causes(error):
         if isinstance(cause, DatasetNotFound):
             return cause.short
@@ -80,10 +73,8 @@ def explain(error: BaseException, overrides: Sequence[str]) -> str:
             return _unreadable(str(cause.override), str(cause).splitlines()[0])
         if match := re.search(r"Ambiguous value for argument '(.*)'", str(cause)):
             key = match[1].partition("=")[0]
-            return (
-                f"{key}: expected one value, found several; as text it is quoted twice: {how_to_quote(match[1])}, a "
-                f"list is {key}=[A,B], and --multirun makes a run for each"
-            )
+            advice = f"as text it is quoted twice: {how_to_quote(match[1])}, a list is {key}=[A,B]"
+            return f"{key}: expected one value, found several; {advice}, and --multirun makes a run for each"
         if isinstance(cause, MissingConfigException) and "/" in str(cause.missing_cfg_file):
             group, _, choice = str(cause.missing_cfg_file).rpartition("/")
             return unknown(f"{group}={choice}", f"no such choice of {group!r}", choice, choices(group))
@@ -98,25 +89,24 @@ def explain(error: BaseException, overrides: Sequence[str]) -> str:
 
 
 def composed(overrides: Sequence[str]) -> DictConfig:
-    """The configuration that a run would have.
-
-    Raises:
-        RunError: overrides that no run takes, in the terms of the command line.
-    """
-    GlobalHydra.instance().clear()
+    """The configuration that a run would have; RunError, in the terms of the command line, for what no run takes."""
     try:
-        with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
+        with _configs():
             return hydra.compose("config", [*overrides])
     except (HydraException, OmegaConfBaseException) as error:
         raise RunError(explain(error, overrides)) from error
 
 
+def _configs() -> hydra.initialize_config_module:
+    """Hydra with our configs, whatever it was used for before."""
+    GlobalHydra.instance().clear()
+    return hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3")
+
+
 def known_keys(overrides: Sequence[str]) -> list[str]:
     """All groups and dotted keys there are with the choices of a command, those of its overrides that are right."""
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        groups = loader.list_groups("")
+    with _configs():
+        groups = GlobalHydra.instance().config_loader().list_groups("")
         chosen = [o for o in overrides if o.split("=")[0] in groups]
         try:
             cfg = hydra.compose("config", chosen)
@@ -130,10 +120,9 @@ def _unreadable(argument: str, why: str) -> str:
     key, equals, value = argument.partition("=")
     if not equals:
         return f"{argument}: expected KEY=VALUE"
-    return (
-        f"{key}: expected a value that Hydra can read, found {value!r}, of which no file or folder has the name "
-        f"({why}); text with such signs is quoted twice: {how_to_quote(argument)}"
-    )
+    found = f"found {value!r}, of which no file or folder has the name ({why})"
+    advice = f"text with such signs is quoted twice: {how_to_quote(argument)}"
+    return f"{key}: expected a value that Hydra can read, {found}; {advice}"
 
 
 def _bad_argument(error: BaseException, inner: BaseException) -> str | None:
@@ -148,7 +137,7 @@ def _bad_argument(error: BaseException, inner: BaseException) -> str | None:
 
 
 def _with_key(error: BaseException, text: str) -> str:
-    """The text; what Lightning says of its trainer does not name it."""
+    """The text, with the key in front where Lightning speaks of its trainer without naming it."""
     node = re.search(r"full_key: (trainer\S*)", str(error))
     return text if node is None or node[1] in text else f"{node[1]}: {text}"
 

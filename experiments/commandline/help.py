@@ -3,8 +3,6 @@
 Hydra's own help composes the configuration and loses them. Nothing is imported for it, so that it comes at once.
 """
 
-from __future__ import annotations
-
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,11 +33,7 @@ _OF_TASKS = ("task", "refine", "select")
 
 
 def help_text(arguments: Sequence[str]) -> str:
-    """What `dexzoo run` takes: groups and their choices, keys with their defaults and comments.
-
-    Args:
-        arguments: of the command line; the keys are those of the choices in it.
-    """
+    """Arguments of `dexzoo run`: groups and their choices, keys of those chosen with their defaults and comments."""
     config = (CONF / "config.yaml").read_text(encoding="utf-8")
     chosen = choices_of(config, arguments)
     counting = chosen if chosen["task"] == "train" else {group: chosen[group] for group in _OF_TASKS}
@@ -56,18 +50,12 @@ def help_text(arguments: Sequence[str]) -> str:
 
 
 def choices_of(config: str, arguments: Sequence[str]) -> dict[str, str]:
-    """The choice of each group: of the command line, else of what it chooses, else the default.
-
-    Args:
-        config: text of conf/config.yaml.
-        arguments: of the command line.
+    """The choice of each group: of the command line, else of what it chooses, else the default in the text `config` of
+    conf/config.yaml.
     """
     defaults = groups_of(config)
-    pairs = (argument.partition("=") for argument in arguments)
-    given = {
-        group: choice for group, _, choice in pairs if group in defaults and (CONF / group / f"{choice}.yaml").is_file()
-    }
-    chosen: dict[str, str] = dict(given)
+    pairs = (argument.partition("=")[::2] for argument in arguments)
+    chosen = {g: choice for g, choice in pairs if g in defaults and (CONF / g / f"{choice}.yaml").is_file()}
     for group in _CHOOSING:
         text = _text(group, chosen.get(group, defaults[group]))
         chosen = {**dict(_OVERRIDE.findall(text)), **chosen}

@@ -1,7 +1,5 @@
 """Errors of the library in the terms of the command line: arguments become the keys that they were set by."""
 
-from __future__ import annotations
-
 import inspect
 import re
 import sys
@@ -50,12 +48,7 @@ def keyed(cfg: DictConfig) -> Iterator[None]:
 
 
 class _Keys:
-    """Puts keys in the place of arguments.
-
-    Args:
-        cfg: the composed config.
-        frames: of the calls that led to the error, the innermost last.
-    """
+    """Puts keys in the place of arguments; `frames` are of the calls that led to the error, the innermost last."""
 
     def __init__(self, cfg: DictConfig, frames: Sequence[FrameType]) -> None:
         self.top = [str(key) for key in cfg]
@@ -64,12 +57,9 @@ class _Keys:
         self.near = [node for caller in callers for node in self.nodes if node.made(caller)]
 
     def __call__(self, text: str) -> str:
-        text = re.sub(r"^[\w.]+(, \w+)*(?=: )", lambda m: re.sub(r"(?<!\.)\b\w+", self._lead, m[0]), text)
+        text = re.sub(r"^[\w.]+(, \w+)*(?=: )", lambda m: re.sub(r"(?<!\.)\b\w+", lambda w: self.key(w[0]), m[0]), text)
         text = re.sub(r"`(\w+)`", lambda m: self.key(m[1]) if self.key(m[1]) != m[1] else m[0], text)
         return re.sub(r"(?<![\w.`/-])(\w+)=(?:'([^']*)'|(None|True|False)\b)?", self._setting, text)
-
-    def _lead(self, match: re.Match[str]) -> str:
-        return self.key(match[0])
 
     def key(self, name: str) -> str:
         """The key of an argument; the name itself where that is not known."""
@@ -104,7 +94,7 @@ class _Node:
         return isinstance(self.target, type) and isinstance(caller, self.target)
 
     def key(self, name: str) -> str:
-        """Where an argument is set: it may be handed down from another place, as `${hand}`."""
+        """The key of an argument, which may be handed down from another place, as `${hand}`."""
         above = re.fullmatch(r"\$\{(\w+)\}", str(self.settings.get(name)))
         return above[1] if above else f"{self.where}.{name}"
 
@@ -120,7 +110,7 @@ def _nodes(settings: Any, where: str = "") -> Iterator[_Node]:
 
 
 def _advice(error: BaseException, cfg: DictConfig) -> str:
-    """What a command could say instead, of which the library knows nothing."""
+    """Keys that a command could set instead, of which the library knows nothing."""
     if isinstance(error, DatasetNotFound):
         kind = hydra.utils.get_class(cfg.data._target_)
         tree = "data.root=demo for a generated tree, " if kind.dataset in TREES else ""
@@ -133,8 +123,6 @@ def _advice(error: BaseException, cfg: DictConfig) -> str:
     if isinstance(error, OtherTraining):
         return "; that is init_from=RUN"
     if isinstance(error, NoContactPredictor):
-        return (
-            "; train one with model=contact_map and set contact_from=RUN, or run experiment=grasp_generation, which "
-            "does both"
-        )
+        both = "or run experiment=grasp_generation, which does both"
+        return f"; train one with model=contact_map and set contact_from=RUN, {both}"
     return ""

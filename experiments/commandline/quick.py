@@ -1,10 +1,8 @@
-"""What `dexzoo run` answers at once: its help, and names that are misspelt.
+"""Answers of `dexzoo run` at once: its help, and names that are misspelt.
 
 Both come from the YAML files, before torch, Lightning and Hydra are imported, which takes seconds. What is not found
 wrong here may still be: Hydra looks at everything.
 """
-
-from __future__ import annotations
 
 import os
 import re
@@ -25,13 +23,8 @@ _Content = dict[str, Any]
 
 
 def answered(arguments: Sequence[str]) -> int | None:
-    """Prints the help, or what is wrong with a name.
-
-    Args:
-        arguments: of the command line.
-
-    Returns:
-        The status of the program, 0 or 1; None where there is a run to begin.
+    """Prints the help, or the mistake in a name, and returns the status of the program, 0 or 1; None where there is a
+    run to begin.
     """
     if wants_help(arguments):
         print(help_text(arguments))
@@ -44,10 +37,8 @@ def answered(arguments: Sequence[str]) -> int | None:
 
 
 def mistake(arguments: Sequence[str]) -> str | None:
-    """What is wrong with the first group's choice, or else the first key, that there is not; None where all are there.
-
-    Args:
-        arguments: of the command line; what is more than GROUP=CHOICE and KEY=VALUE is left to Hydra.
+    """The message about the first group's choice, or else the first key, that there is not; None where all are there.
+    What is more than GROUP=CHOICE and KEY=VALUE is left to Hydra.
     """
     if any(argument.startswith(_ELSEWHERE) for argument in arguments):
         return None
@@ -70,7 +61,7 @@ def mistake(arguments: Sequence[str]) -> str | None:
 
 
 def recipe_problem(name: str, model: str, data: str) -> str | None:
-    """What is wrong with a recipe that there is not: Hydra passes over it, as most models have none for most data."""
+    """The message about a recipe that there is not: Hydra passes over it, as most models have none for most data."""
     known = choices("recipe")
     if name in known or name == f"{model}_{data}":
         return None
@@ -91,15 +82,9 @@ def all_groups() -> list[str]:
     return sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name[:2] != "__")
 
 
-# ------------------------------------------------------------------------------------------------- keys of the files
-
-
 def composed(config: str, arguments: Sequence[str]) -> _Content:
-    """The keys of a run, as Hydra composes them; values stay as they are written in the files.
-
-    Args:
-        config: text of conf/config.yaml.
-        arguments: of the command line, of which the choices count.
+    """The keys of a run, as Hydra composes them from the text `config` of conf/config.yaml and the choices among the
+    arguments; values stay as they are written in the files.
     """
     whole: _Content = {}
     _merge(whole, _without_defaults(_read(config))[1])
@@ -124,15 +109,13 @@ def _add(whole: _Content, group: str, choice: str, package: str | None) -> None:
     place = package or ("_global_" if text.startswith("# @package _global_") else group)
     defaults, content = _without_defaults(_read(text))
     for item in defaults:
-        if item == "_self_":
-            continue
-        if isinstance(item, str):
-            _add(whole, group, item, place)
-            continue
-        ((name, chosen),) = item.items()
-        if not name.startswith("override "):
+        if isinstance(item, dict):
+            ((name, chosen),) = item.items()
             other, _, where = name.lstrip("/").partition("@")
-            _add(whole, other, chosen, where or None)
+            if not name.startswith("override "):
+                _add(whole, other, chosen, where or None)
+        elif item != "_self_":
+            _add(whole, group, item, place)
     _merge(whole if place == "_global_" else whole.setdefault(place, {}), content)
 
 

@@ -1,7 +1,5 @@
 """Lines of a log on the terminal."""
 
-from __future__ import annotations
-
 import logging
 import sys
 

@@ -1,4 +1,4 @@
-"""What the commands take that make a table of many runs, as KEY=VALUE, and how a command says what it takes.
+"""Settings of the commands that make a table of many runs, as KEY=VALUE, and their help.
 
 The classes are structured configs of OmegaConf. Nothing here needs it, Hydra or torch, so that help comes at once.
 """
@@ -103,11 +103,8 @@ def wants_help(arguments: Iterable[str]) -> bool:
 
 
 def settings_help(kind: type[Table], program: str) -> str:
-    """What a command does, examples, and every key with its default and what it means, from the class of its settings.
-
-    Args:
-        kind: the class, whose docstring ends in the attributes that it adds.
-        program: as it is typed ("dexzoo table3").
+    """The help of a program as it is typed ("dexzoo table3"): purpose, examples, and every key with its default and
+    meaning, from the class of its settings, whose docstring ends in the attributes that it adds.
     """
     about, made = (inspect.getdoc(kind) or "").partition("\nAttributes:\n")[0], kind()
     meanings = dict(re.findall(r"^ +(\w+): (.*)$", f"{Table.__doc__}\n{kind.__doc__}", re.M))

@@ -1,28 +1,18 @@
 """`dexzoo definitions`: one grasp by every definition that the field uses."""
 
-from __future__ import annotations
-
-import argparse
-from collections.abc import Sequence
+from argparse import ArgumentParser
 from pathlib import Path
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: list[str]) -> None:
     """Measures, draws and writes."""
-    given = parser().parse_args(arguments)
+    about = "Measures grasps by each definition of penetration, volume and displacement in use (docs/metrics.md)."
+    command = ArgumentParser(prog="dexzoo definitions", description=about)
+    command.add_argument("--out", type=Path, default=Path("definitions"), help="folder for the picture and table.json")
+    command.add_argument("--root", type=Path, metavar="DIR", help="DexGraspNet's folder, with dataset/ and meshdata/")
+    command.add_argument("--per-object", type=int, default=20, help="grasps of each of three objects; default: 20")
+    given = command.parse_args(arguments)
     from ..bench.definitions import compare_definitions
     from ..commandline.explain import plain_errors
 
     plain_errors(compare_definitions)(given.out, given.root, given.per_object)
-
-
-def parser() -> argparse.ArgumentParser:
-    """Of the command line."""
-    about = (
-        "Measures the same grasps by each definition of penetration, volume and displacement in use (docs/metrics.md)."
-    )
-    command = argparse.ArgumentParser(prog="dexzoo definitions", description=about)
-    command.add_argument("--out", type=Path, default=Path("definitions"), help="folder for the picture and table.json")
-    command.add_argument("--root", type=Path, metavar="DIR", help="DexGraspNet's folder, with dataset/ and meshdata/")
-    command.add_argument("--per-object", type=int, default=20, help="grasps of each of three objects; default: 20")
-    return command

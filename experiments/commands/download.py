@@ -1,16 +1,27 @@
 """`dexzoo download`: gets a data set, or says how to get it."""
 
-from __future__ import annotations
-
 import argparse
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: list[str]) -> int:
     """Downloads, or prints what the user has to do; 0 where all that was asked for is there."""
-    given = parser().parse_args(arguments)
+    about = (
+        "Gets the zips of RealDex: what is there already is kept, broken ones go on. Of the other data sets (grab, "
+        "dexgraspnet) and of the MANO model (mano), which need your registration or click, it says how to get them."
+    )
+    command = argparse.ArgumentParser(prog="dexzoo download", description=about)
+    command.add_argument("name", metavar="NAME", help="realdex, grab, dexgraspnet or mano")
+    realdex = command.add_argument_group("of realdex")
+    realdex.add_argument("--out", type=Path, help="folder for the zips, which need no unpacking")
+    realdex.add_argument("--list", metavar="URL_OR_FILE", help="the list of files; without it, where that is")
+    which = realdex.add_mutually_exclusive_group()
+    which.add_argument("--objects", nargs="+", help="only these objects; a zip has up to 18 GB")
+    which.add_argument("--all", action="store_true", help="every object")
+    realdex.add_argument("--timeout", type=float, default=60.0, help="s that the server may be silent; default: 60")
+    realdex.add_argument("--tries", type=int, default=6, help="in a row that bring nothing; default: 6")
+    given = command.parse_args(arguments)
     from ..commandline.explain import plain_errors
 
     return plain_errors(_download)(given)
@@ -39,22 +50,3 @@ def _download(given: argparse.Namespace) -> int:
     outcome = download_realdex(files, given.out, None if given.all else given.objects, fetcher)
     report(outcome, given.out)
     return 1 if outcome.failed else 0
-
-
-def parser() -> argparse.ArgumentParser:
-    """Of the command line."""
-    about = (
-        "Gets the zips of RealDex: what is there already is kept, broken ones go on. Of the other data sets (grab, "
-        "dexgraspnet) and of the MANO model (mano), which need your registration or click, it says how to get them."
-    )
-    command = argparse.ArgumentParser(prog="dexzoo download", description=about)
-    command.add_argument("name", metavar="NAME", help="realdex, grab, dexgraspnet or mano")
-    realdex = command.add_argument_group("of realdex")
-    realdex.add_argument("--out", type=Path, help="folder for the zips, which need no unpacking")
-    realdex.add_argument("--list", metavar="URL_OR_FILE", help="the list of files; without it, where that is")
-    which = realdex.add_mutually_exclusive_group()
-    which.add_argument("--objects", nargs="+", help="only these objects; a zip has up to 18 GB")
-    which.add_argument("--all", action="store_true", help="every object")
-    realdex.add_argument("--timeout", type=float, default=60.0, help="s that the server may be silent; default: 60")
-    realdex.add_argument("--tries", type=int, default=6, help="in a row that bring nothing; default: 6")
-    return command

@@ -1,29 +1,18 @@
 """`dexzoo identify`: says which published network a file of weights is."""
 
-from __future__ import annotations
-
-import argparse
-from collections.abc import Sequence
+from argparse import ArgumentParser
 from pathlib import Path
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: list[str]) -> int:
     """Says it of each file; 0 where every one is a published network and loads, else 1."""
-    given = parser().parse_args(arguments)
+    about = "Says which published network a file of weights is and loads it strictly; without files, lists those known."
+    command = ArgumentParser(prog="dexzoo identify", description=about)
+    command.add_argument("files", nargs="*", type=Path, metavar="FILE", help="written by torch.save; runs no code")
+    given = command.parse_args(arguments)
     from ...models.published.identify import NETWORKS, show
     from ..commandline.explain import plain_errors
 
     if not given.files:
         print("\n".join(NETWORKS))
-        return 0
     return 0 if all([plain_errors(show)(path) for path in given.files]) else 1
-
-
-def parser() -> argparse.ArgumentParser:
-    """Of the command line."""
-    about = (
-        "Says which published network a file of weights is, and loads it strictly. Without files it lists those known."
-    )
-    command = argparse.ArgumentParser(prog="dexzoo identify", description=about)
-    command.add_argument("files", nargs="*", type=Path, metavar="FILE", help="written by torch.save; runs no code")
-    return command

@@ -1,19 +1,26 @@
 """`dexzoo prepare`: reads a download of RealDex once, into one small file per recording."""
 
-from __future__ import annotations
-
 import argparse
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 SOURCES = ("auto", "tf", "final_data")
-"""Where RealDex's reader can take poses from; a test compares."""
+"""Sources of poses that RealDex's reader has; a test compares."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: list[str]) -> int:
     """Prepares; 0 where at least one recording is ready."""
-    given = parser().parse_args(arguments)
+    about = "Reads a download of RealDex once, into one small file per recording; goes on where it was stopped."
+    command = argparse.ArgumentParser(prog="dexzoo prepare", description=about)
+    add = command.add_argument
+    add("root", type=Path, metavar="ROOT", help="the download: zips or folders, at any depth")
+    add("--out", type=Path, required=True, help="folder for the results")
+    add("--models", type=Path, help="folder or zip of <object>.obj; ROOT/models by default")
+    add("--poses", choices=SOURCES, default="auto", help="where palm and joints are read from")
+    add("--contact-threshold", type=float, help="m, where segment.txt is absent; default: 0.01")
+    add("--objects", nargs="+", help="only these objects")
+    add("--calibration", type=Path, help="calibration_data: makes clouds of depth pictures too; slow")
+    given = command.parse_args(arguments)
     from ..commandline.explain import plain_errors
 
     return plain_errors(_prepare)(given)
@@ -29,23 +36,7 @@ def _prepare(given: argparse.Namespace) -> int:
         if path is not None and not path.exists():
             raise DataError(f"{path}: expected a folder or a zip, found nothing there")
     threshold = CONTACT if given.contact_threshold is None else given.contact_threshold
-    outcome = prepare(
-        given.root, given.out, given.models, given.poses, threshold, given.objects, given.calibration
-    )  # fmt: skip
+    options = (given.models, given.poses, threshold, given.objects, given.calibration)
+    outcome = prepare(given.root, given.out, *options)
     report(outcome, given.out)
     return 0 if outcome.made or outcome.kept else 1
-
-
-def parser() -> argparse.ArgumentParser:
-    """Of the command line."""
-    about = "Reads a download of RealDex once, into one small file per recording; goes on where it was stopped."
-    command = argparse.ArgumentParser(prog="dexzoo prepare", description=about)
-    add = command.add_argument
-    add("root", type=Path, metavar="ROOT", help="the download: zips or folders, at any depth")
-    add("--out", type=Path, required=True, help="folder for the results")
-    add("--models", type=Path, help="folder or zip of <object>.obj; ROOT/models by default")
-    add("--poses", choices=SOURCES, default="auto", help="where palm and joints are read from")
-    add("--contact-threshold", type=float, help="m, where segment.txt is absent; default: 0.01")
-    add("--objects", nargs="+", help="only these objects")
-    add("--calibration", type=Path, help="calibration_data: makes clouds of depth pictures too; slow")
-    return command

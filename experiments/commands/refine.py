@@ -1,13 +1,8 @@
 """`dexzoo refine`: `dexzoo run task=refine`."""
 
-from __future__ import annotations
-
-import sys
-from collections.abc import Sequence
-
 from . import run
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: list[str]) -> None:
     """`run.main` with the task chosen."""
-    run.main(["task=refine", *(sys.argv[1:] if arguments is None else arguments)])
+    run.main(["task=refine", *arguments])

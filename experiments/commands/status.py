@@ -1,16 +1,13 @@
-"""`dexzoo status`: how far the runs of a table, a sweep or an experiment with stages are."""
+"""`dexzoo status`: progress of the runs of a table, a sweep or an experiment with stages."""
 
-from __future__ import annotations
-
-import argparse
-from collections.abc import Sequence
+from argparse import ArgumentParser
 from pathlib import Path
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: list[str]) -> None:
     """Shows it."""
     about = "Shows how far the runs of a table, a sweep or an experiment with stages are. Nothing is started."
-    command = argparse.ArgumentParser(prog="dexzoo status", description=about)
+    command = ArgumentParser(prog="dexzoo status", description=about)
     command.add_argument("folder", type=Path, nargs="?", default=Path("runs"), help="where they are; default: runs")
     given = command.parse_args(arguments)
     from ..commandline.explain import plain_errors

@@ -1,33 +1,13 @@
 """`dexzoo synthesise`: finds grasps of the demo objects, for any hand."""
 
-from __future__ import annotations
-
-import argparse
-from collections.abc import Sequence
+from argparse import ArgumentParser
 from pathlib import Path
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: list[str]) -> None:
     """Finds and tests grasps, and says how to use them."""
-    given = parser().parse_args(arguments)
-    from ..commandline.explain import plain_errors
-
-    plain_errors(_synthesise)(given)
-
-
-def _synthesise(given: argparse.Namespace) -> None:
-    from ...synthesis.generate import generate
-
-    path = generate(given.out, given.hand, given.seeds, given.per_object, given.steps, given.objects)
-    print(f"wrote {path}; use it with data.grasps={path}")
-
-
-def parser() -> argparse.ArgumentParser:
-    """Of the command line."""
-    about = (
-        "Finds grasps of the demo objects and tests them in simulation; a few minutes, goes on where it was stopped."
-    )
-    command = argparse.ArgumentParser(prog="dexzoo synthesise", description=about)
+    about = "Finds grasps of the demo objects and tests them in simulation; minutes, goes on where it was stopped."
+    command = ArgumentParser(prog="dexzoo synthesise", description=about)
     add = command.add_argument
     add("--out", type=Path, required=True, help="folder for grasps.npz and the finished parts")
     add("--hand", default="shadow", help="name of a hand, or the path of its YAML")
@@ -35,4 +15,9 @@ def parser() -> argparse.ArgumentParser:
     add("--per-object", type=int, default=40, help="grasps wanted of each object; default: 40")
     add("--steps", type=int, default=300, help="annealing steps; 200 to 400 are sensible; default: 300")
     add("--objects", nargs="+", help="only these objects")
-    return command
+    given = command.parse_args(arguments)
+    from ...synthesis.generate import generate
+    from ..commandline.explain import plain_errors
+
+    path = plain_errors(generate)(**vars(given))
+    print(f"wrote {path}; use it with data.grasps={path}")

@@ -1,14 +1,12 @@
 """Refines grasps of any method: `dexzoo refine grasps=FILE mesh=FILE`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from ...grasps.files import GraspSet, guess_format, load_grasps
+from ...grasps.files import SCALED, GraspSet, guess_format, load_grasps
 from ...hands.load import load_hand
 from ...metrics.tables import console
 from ...metrics.tool.meshes import find_meshes
@@ -16,25 +14,17 @@ from ...metrics.tool.plan import EvaluationError
 from ...models import ContactPredictor
 from ..commandline.errors import RunError
 from ..training.load import Run
-from .user_grasps import GraspJob, check_solids, refine_and_write
-from .user_objects import check_size, read_object
+from .user_grasps import GraspJob, refine_and_write, with_solids
+from .user_objects import metres_per_unit, read_object
 
 _POINTS = 1024
 """Of each object's cloud, where no contact predictor says otherwise."""
 
 
 def refine_file(cfg: DictConfig) -> float:
-    """Refines the grasps of a file or folder, and writes them with their numbers before and after.
-
-    Args:
-        cfg: `grasps`, `mesh`, `object_scale`, `up`, `hand`, `contact_from`, and what `refine_and_write` takes.
-
-    Returns:
-        Share of the grasps that the filter keeps, 1 without one; NaN with `measure=false`.
-
-    Raises:
-        RunError: no grasps, no mesh of an object, or a predictor of another hand.
-        GraspFileError: a file that holds no grasps of the hand.
+    """Refines the grasps of a file or folder, and writes them with their numbers before and after; see
+    `refine_and_write`, whose result it returns. RunError for no grasps, no mesh of an object, or a predictor of another
+    hand; GraspFileError for a file that holds no grasps of the hand.
     """
     for key, what in (("grasps", "a file or folder of grasps"), ("mesh", "the object's mesh, or a folder of meshes")):
         if not cfg[key]:
@@ -42,7 +32,7 @@ def refine_file(cfg: DictConfig) -> float:
     if cfg.refine is None:
         raise RunError("refine: expected a refiner, found none; set refine=dexzoo")
     hand = load_hand(cfg.hand)
-    sets = [_stated(part, cfg) for part in _finite(load_grasps(cfg.grasps, hand))]
+    sets = [replace(part, up=part.upwards(cfg.up)) for part in _finite(load_grasps(cfg.grasps, hand))]
     contact, n = (None, _POINTS) if cfg.contact_from is None else _predictor(cfg.contact_from, hand.name)
     names = [part.object for part in sets]
     try:
@@ -50,25 +40,17 @@ def refine_file(cfg: DictConfig) -> float:
     except EvaluationError as error:
         raise RunError(f"mesh: {str(error).removeprefix('--mesh ')}") from error
     objs = [read_object(meshes[name], n, name) for name in names]
-    for obj, part in zip(objs, sets, strict=True):
-        check_size(obj, part.scale, cfg.object_scale)
-    check_solids(objs, cfg.decompose)
+    units = [metres_per_unit(obj, cfg.object_scale, part.scale) for obj, part in zip(objs, sets, strict=True)]
+    sets = [replace(part, scale=part.scale * unit) for part, unit in zip(sets, units, strict=True)]
+    objs = with_solids(objs, [part.scale for part in sets])
     path = Path(cfg.grasps)
-    job = GraspJob(hand, objs, sets, path.stem, dexgraspnet=guess_format(path) == "dexgraspnet")
+    form = guess_format(path)
+    job = GraspJob(hand, objs, sets, path.stem, form if form in SCALED else "dexzoo")
     return refine_and_write(job, contact, cfg)
 
 
-def _stated(part: GraspSet, cfg: DictConfig) -> GraspSet:
-    """The grasps with the unit of the meshes and the direction of up that the command states."""
-    return replace(part, scale=part.scale * (cfg.object_scale or 1.0), up=part.upwards(cfg.up))
-
-
 def _finite(sets: Sequence[GraspSet]) -> list[GraspSet]:
-    """The grasps whose numbers are all known; says how many are not.
-
-    Raises:
-        RunError: none is.
-    """
+    """The grasps whose numbers are all known; says how many are not, RunError where none is."""
     good = [part[part.finite] for part in sets]
     missing = sum(map(len, sets)) - sum(map(len, good))
     if not any(map(len, good)):

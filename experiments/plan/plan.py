@@ -1,11 +1,9 @@
-"""Many runs of `run.py` below one folder, each in a process and a folder of its own, and how far they are.
+"""Many runs of `run.py` below one folder, each in a process and a folder of its own, and their state.
 
 Finished runs are not repeated, begun ones go on from their last checkpoint, failed ones stop no other. `plan.json` says
 what each is made with, how long that took and how it ended. Who makes a run holds a lock on its folder, and so does its
 process: it is going on as long as either lives.
 """
-
-from __future__ import annotations
 
 import fcntl
 import json
@@ -30,7 +28,7 @@ from ..training.folders import LAST, is_unused
 from ..training.run_log import NAME as LOG
 
 DONE, FILE = "metrics.json", "plan.json"
-"""What a run writes last, and what a plan writes into its folder."""
+"""The last file of a run, and the file of a plan in its folder."""
 STOPPED = 128 + signal.SIGINT
 """Exit status of a run that Ctrl-C ended."""
 _RUN = Path(__file__).parents[1] / "run.py"
@@ -38,28 +36,19 @@ _RUN = Path(__file__).parents[1] / "run.py"
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run to make.
-
-    Attributes:
-        name: path of its folder in that of the plan.
-        overrides: of the command line; {KEY} of `needs` stands for a folder.
-        needs: names of the runs that must be finished before.
-    """
+    """A run to make; its name is the path of its folder in that of the plan."""
 
     name: str
     overrides: Sequence[str]
+    """Of the command line; {KEY} of `needs` stands for a folder."""
     needs: Mapping[str, str] = field(default_factory=dict)
+    """Names of the runs that must be finished before."""
 
 
 class Plan:
     """The runs in one folder, known beforehand or made one by one.
 
-    Args:
-        folder: of the plan.
-        settings: what the runs are chosen by, where their overrides do not say all.
-
-    Raises:
-        RunError: a folder that was begun with other settings.
+    `settings` choose the runs where their overrides do not say all; RunError for a folder that was begun with others.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any] | None = None) -> None:
@@ -70,10 +59,8 @@ class Plan:
                 _refuse_others(folder, content.setdefault("settings", now), now)
 
     def carry_out(self, runs: Sequence[PlannedRun]) -> None:
-        """Makes runs one after the other.
-
-        Raises:
-            RunError: when all others are made, some failed or need one that did, and each has a line on the screen.
+        """Makes runs one after the other. Raises RunError when all others are made, where some failed or need one that
+        did; each has a line on the screen.
         """
         for run in runs:
             self._note(run)
@@ -91,10 +78,8 @@ class Plan:
             raise RunError(f"{len(failed)} of {len(runs)} runs failed, see above; the same command tries them again")
 
     def make(self, run: PlannedRun) -> None:
-        """Makes a run, or what is missing of it.
-
-        Raises:
-            RunError: it failed, was begun with other overrides, is made by another command, or needs another run.
+        """Makes a run, or what is missing of it. Raises RunError where it failed, was begun with other overrides, is
+        made by another command, or needs another run.
         """
         folder, folders = self.folder / run.name, {key: self.folder / name for key, name in run.needs.items()}
         if missing := [str(needed) for needed in folders.values() if not (needed / DONE).exists()]:
@@ -119,7 +104,7 @@ class Plan:
             raise RunError(f"{folder}: the run ended with status {status}; {said}")
 
     def overrides(self, name: str) -> list[str] | None:
-        """What a run is made with; None where it is not planned yet."""
+        """Overrides of a run; None where it is not planned yet."""
         return _read(self.folder)["runs"].get(name, {}).get("overrides")
 
     def _note(self, run: PlannedRun) -> None:
@@ -151,7 +136,7 @@ class Plan:
 
 
 def show_status(folder: Path) -> None:
-    """Prints how far the runs of the plans below a folder are; raises RunError where there are none."""
+    """Prints the state of the runs of the plans below a folder; raises RunError where there are none."""
     plans = sorted(file.parent for file in folder.rglob(FILE))
     if not plans:
         raise RunError(f"{folder}: expected the runs of a table, a sweep or an experiment with stages, found none")
@@ -197,7 +182,7 @@ def _locked(folder: Path, wait: int = fcntl.LOCK_NB) -> Iterator[int]:
 
 @contextmanager
 def _changed(folder: Path) -> Iterator[dict[str, Any]]:
-    """What is written down of a plan, to be changed."""
+    """The notes of a plan, to be changed."""
     with _locked(folder, wait=0):
         content = _read(folder)
         yield content

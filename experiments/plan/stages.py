@@ -1,7 +1,5 @@
 """Runs that need one another, as one experiment: `experiment=grasp_generation`."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,17 +14,12 @@ from .plan import Plan, PlannedRun
 
 
 def run_stages(cfg: DictConfig) -> float:
-    """All stages for all seeds, each a run with a checkpoint of its own, and the table of those that make grasps.
+    """All stages for all seeds, each a run with a checkpoint of its own, and the table of those that make grasps;
+    returns NaN, because there is no one metric.
 
-    Args:
-        cfg: with `seeds`; `stages`, name to overrides, in which `{name}` is the folder of an earlier stage; `table`,
-            names of the stages whose results are merged.
-
-    Returns:
-        NaN, because there is no one metric.
-
-    Raises:
-        RunError: a stage names one that is not an earlier one, and as `Plan.carry_out`.
+    The config has `seeds`; `stages`, name to overrides, in which `{name}` is the folder of an earlier stage; `table`,
+    names of the stages whose results are merged. RunError for a stage that names no earlier one, and as
+    `Plan.carry_out`.
     """
     out, given = Path(cfg.run_dir), [*_given_overrides(), *_own_configs()]
     main, runs = f"model={HydraConfig.get().runtime.choices.model}", []
@@ -52,10 +45,7 @@ def _needed(overrides: Sequence[str], earlier: Sequence[str]) -> list[str]:
 
 
 def _given_overrides() -> list[str]:
-    """What the user wrote on the command line, for every stage; what tells runs apart is up to the stages.
-
-    Keys of the model are for the stages of that model.
-    """
+    """Overrides of the command line for every stage; those that tell runs apart are up to the stages."""
     own = ("experiment=", "seed=", "seeds=", "name=", "runs=", "ckpt=", "stages", "table", "+experiment=")
     return [o for o in HydraConfig.get().overrides.task if not o.startswith(own)]
 

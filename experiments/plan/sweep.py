@@ -1,10 +1,7 @@
 """A sweep in W&B's format without W&B: `dexzoo sweep FILE --count N [--out DIR] [KEY=VALUE ...]`.
 
-It is a plan that grows: what the next run is made with follows from those before. The parameters are chosen by W&B's
-own engine, the package `sweeps`.
+It is a plan that grows: the next run follows from those before, chosen by W&B's own engine, the package `sweeps`.
 """
-
-from __future__ import annotations
 
 import json
 import random
@@ -27,10 +24,8 @@ from .sweep_report import Trial, show
 
 
 def sweep(file: Path, count: int, out: Path | None, overrides: Sequence[str]) -> None:
-    """Runs and shows a sweep; the arguments are those of the command line.
-
-    Raises:
-        RunError: a count below 1, and as `read_sweep`, `run_sweep` and `show`.
+    """Runs and shows a sweep; the arguments are those of the command line. Raises RunError for a count below 1, and as
+    `read_sweep`, `run_sweep` and `show`.
     """
     if count < 1:
         raise RunError(f"--count: expected at least 1, found {count}")
@@ -43,9 +38,7 @@ def run_sweep(sweep: Sweep, count: int, out: Path) -> list[Trial]:
     """The first `count` runs of a sweep, fewer where a grid has fewer.
 
     A run that fails is left out of the search and tried again by the next call, but the first one ends the sweep.
-
-    Raises:
-        RunError: the folder holds another sweep, the first run failed, or a run does not write the metric.
+    Raises RunError where the folder holds another sweep, the first run failed, or a run does not write the metric.
     """
     plan = Plan(out, {"name": sweep.name, "fixed": sweep.fixed, **sweep.search})
     trials: list[Trial] = []
@@ -69,11 +62,7 @@ def run_sweep(sweep: Sweep, count: int, out: Path) -> list[Trial]:
 
 
 def read_score(folder: Path, metric: str) -> float | None:
-    """The metric of a finished run; None where it is not a number.
-
-    Raises:
-        RunError: the run has no such metric.
-    """
+    """The metric of a finished run; None where it is not a number, RunError where the run has no such metric."""
     found = json.loads((folder / DONE).read_text())
     if metric in found:
         return found[metric]
@@ -103,7 +92,5 @@ def _propose(sweep: Sweep, trials: Sequence[Trial], number: int) -> dict[str, An
         found = engine.next_run(dict(sweep.search), history)
     if found is None:
         return None
-    return {
-        key: entry["value"].item() if isinstance(entry["value"], np.generic) else entry["value"]
-        for key, entry in found.config.items()
-    }
+    values = {key: entry["value"] for key, entry in found.config.items()}
+    return {key: x.item() if isinstance(x, np.generic) else x for key, x in values.items()}

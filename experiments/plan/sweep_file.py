@@ -1,7 +1,5 @@
 """Reads sweep files, which are in W&B's format, for runs without W&B."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -24,21 +22,16 @@ _METHODS = ("grid", "random", "bayes")
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep file says.
-
-    Attributes:
-        name: of the sweep.
-        metric: key of a run's metrics.json, or METHOD/REFINE/METRIC of its summary.
-        maximize: a larger metric is better.
-        fixed: overrides of every run.
-        search: `method`, `metric` and `parameters` as the package `sweeps` takes them.
-    """
+    """Content of a sweep file."""
 
     name: str
     metric: str
+    """Key of a run's metrics.json, or METHOD/REFINE/METRIC of its summary."""
     maximize: bool
     fixed: tuple[str, ...]
+    """Overrides of every run."""
     search: Mapping[str, Any]
+    """`method`, `metric` and `parameters` as the package `sweeps` takes them."""
 
     @property
     def swept(self) -> list[str]:
@@ -49,9 +42,7 @@ class Sweep:
 def read_sweep(file: Path, extra: Sequence[str] = ()) -> Sweep:
     """Reads a sweep file and composes the configuration of its first values; `extra` are overrides of every run.
 
-    Raises:
-        RunError: no such file, something in it is missing or unknown, or an override that does not compose.
-        ImportError: the package `sweeps` is missing.
+    Raises RunError for no such file, something in it that is missing or unknown, or an override that does not compose.
     """
     if not file.is_file():
         known = sorted(path.stem for path in (Path(__file__).parents[1] / "sweeps").glob("*.yaml"))

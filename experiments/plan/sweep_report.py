@@ -1,6 +1,4 @@
-"""What a sweep ends with: the table of its runs, the best configuration, and a picture."""
-
-from __future__ import annotations
+"""Report of a sweep: the table of its runs, the best configuration, and a picture."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,13 +19,7 @@ from .sweep_file import Sweep
 
 @dataclass(frozen=True)
 class Trial:
-    """One run of a sweep.
-
-    Attributes:
-        folder: of the run.
-        parameters: value of each key.
-        score: the metric; None where the run failed or it is not a number.
-    """
+    """One run of a sweep; its score is the metric, None where the run failed or it is not a number."""
 
     folder: Path
     parameters: Mapping[str, Any]
@@ -56,10 +48,8 @@ def write_best(sweep: Sweep, best: Trial, out: Path) -> Path:
 
 
 def show(sweep: Sweep, trials: Sequence[Trial], out: Path) -> None:
-    """Prints the table of the runs, best first, and writes the best configuration and the picture.
-
-    Raises:
-        RunError: no run has a score.
+    """Prints the table of the runs, best first, and writes the best configuration and the picture; RunError where no
+    run has a score.
     """
     scored = [trial for trial in trials if trial.score is not None]
     if not scored:
@@ -84,12 +74,8 @@ def show(sweep: Sweep, trials: Sequence[Trial], out: Path) -> None:
 def parallel_coordinates(
     path: Path, columns: Mapping[str, Sequence[Any]], scores: Sequence[float], metric: str, maximize: bool
 ) -> Path:
-    """Draws one axis per parameter and a last one for the score; the best runs are dark and on top.
-
-    Args:
-        path: of the picture, which is returned.
-        columns: values of each parameter, one per run.
-        scores: of the runs, at least one, in `metric`; with `maximize` the largest is the best.
+    """Draws one axis per parameter and a last one for the score; the best runs are dark and on top. Columns and scores
+    have a value for each run; with `maximize` the largest score is the best. Returns the path.
     """
     axes = {**columns, metric: scores}
     heights = np.stack([place(values)[0] for values in axes.values()], axis=1)

@@ -1,28 +1,22 @@
 """RealDex, Table 3, of runs of grasp models."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
-
-from omegaconf import OmegaConf
 
 from ...geometry.progress import working
 from ...hands import Hand, load_hand
 from ...metrics.tables import console
 from ...metrics.tool import table_file
-from ..commandline.errors import RunError
 from ..commandline.settings import Table3
 from ..reports import grasp_figures
 from ..reports.grasp_results import gather, summarise
 from ..reports.grasp_tables import COLUMNS, tables, text_lines, write_table
+from ..training.load import read_config
 
 
 def merge_runs(runs: Sequence[str | Path], settings: Table3) -> None:
-    """Prints the tables of some runs, and writes them and the pictures; of the settings, `out` and `key` count.
-
-    Raises:
-        RunError: runs that cannot be merged, see `gather`.
+    """Prints the tables of some runs, see `gather`, and writes them and the pictures; of the settings, `out` and `key`
+    count.
     """
     rows = gather(runs)
     title = f"{rows[0]['data']}, hand {rows[0]['hand']}, {len({row['object'] for row in rows})} test objects"
@@ -34,18 +28,10 @@ def merge_runs(runs: Sequence[str | Path], settings: Table3) -> None:
     picture = grasp_figures.draw(out / "grasps.png", rows, title, settings.key, hand=hand_of(runs[0]))
     cells, seeds = text_lines(lines, COLUMNS), [row["seed"] for row in rows]
     published = table_file.write_table(out, f"Table 3: {title}", *cells, rows[0]["data"], seeds)
-    files = [*write_table(out, rows, title), published, picture]
-    for file in files:
+    for file in (*write_table(out, rows, title), published, picture):
         screen.print(f"wrote        {file}", soft_wrap=True)
 
 
 def hand_of(run: str | Path) -> Hand:
-    """The hand of a run, by the name or the YAML that it was started with: a row has only the name.
-
-    Raises:
-        RunError: a folder without a config.yaml.
-    """
-    config = Path(run) / "config.yaml"
-    if not config.is_file():
-        raise RunError(f"{run}: expected a run folder with a config.yaml, found none")
-    return load_hand(str(OmegaConf.to_container(OmegaConf.load(config))["hand"]))  # type: ignore[index]
+    """The hand of a run, by the name or the YAML that it was started with: a row has only the name."""
+    return load_hand(read_config(Path(run)).hand)

@@ -1,12 +1,8 @@
 """RealDex, Table 4, of runs of motion models."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-from omegaconf import OmegaConf
 
 from ...geometry.progress import working
 from ...metrics.tables import console
@@ -15,8 +11,9 @@ from ..commandline.errors import RunError
 from ..commandline.settings import Table4
 from ..reports import motion_figures, motion_tables
 from ..reports.report import gather
-from ..reports.results import Row, mean_and_sd, method_label
+from ..reports.results import Row, group_by, mean_and_sd, method_label
 from ..training.folders import BEST
+from ..training.load import read_config
 from .plan import DONE
 
 
@@ -28,31 +25,24 @@ def parts_of(runs: Iterable[str | Path]) -> list[Path]:
 
 def label_of(part: Path) -> str:
     """Name in the table of the model that a folder of `parts_of` holds: with its ablation, if it has one."""
-    cfg = OmegaConf.load(part / "config.yaml")
-    return method_label({"method": OmegaConf.select(cfg, "model.method"), "variant": OmegaConf.select(cfg, "variant")})
+    config = read_config(part)
+    return method_label({"method": config.model.method, "variant": config.get("variant")})
 
 
 def costs_of(parts: Iterable[Path]) -> dict[str, Row]:
     """`parameters` and `minutes` of training by method, mean over the runs that say so."""
-    found: dict[str, list[Row]] = {}
-    for part in parts:
-        facts = json.loads((part / DONE).read_text()) if (part / DONE).is_file() else {}
-        if facts.get("training_s") is not None:
-            found.setdefault(label_of(part), []).append(facts)
-    return {
-        method: {
-            "parameters": mean_and_sd(facts["parameters"] for facts in some)[0],
-            "minutes": mean_and_sd(facts["training_s"] / 60 for facts in some)[0],
-        }
-        for method, some in found.items()
-    }
+    found: dict[str, Row] = {}
+    for method, some in group_by((part for part in parts if (part / DONE).is_file()), label_of).items():
+        facts = [x for part in some if (x := json.loads((part / DONE).read_text())).get("training_s") is not None]
+        if facts:
+            minutes = mean_and_sd(x["training_s"] / 60 for x in facts)[0]
+            found[method] = {"parameters": mean_and_sd(x["parameters"] for x in facts)[0], "minutes": minutes}
+    return found
 
 
 def merge_runs(runs: Sequence[str | Path], settings: Table4) -> None:
-    """Prints the tables of some runs or sweeps, and writes them and the pictures.
-
-    Raises:
-        RunError: runs that cannot be merged (see `gather`), not of motions, or without the base or the key.
+    """Prints the tables of some runs or sweeps, and writes them and the pictures; raises as `gather` and
+    `check_rows`.
     """
     rows = sorted(gather(runs), key=lambda row: row["variant"] is None)  # baselines, which have none, come last
     check_rows(rows, settings)
@@ -71,20 +61,13 @@ def merge_runs(runs: Sequence[str | Path], settings: Table4) -> None:
     cells, seeds = motion_tables.text_lines(lines), [row["seed"] for row in rows]
     files.append(write_table(out, f"Table 4: {title}", *cells, rows[0]["data"], seeds))
     if settings.size:
-        by_method: dict[str, list[Path]] = {}
-        for part in parts:
-            by_method.setdefault(label_of(part), []).append(part)
-        files += motion_figures.draw(out, by_method, rows, data, settings.key, settings.beside, settings.size)
+        files += motion_figures.draw(out, group_by(parts, label_of), rows, data, settings)
     for file in files:
         screen.print(f"wrote        {file}", soft_wrap=True)
 
 
 def check_rows(rows: Sequence[Row], settings: Table4) -> None:
-    """Refuses rows that no table can be made of.
-
-    Raises:
-        RunError: rows of other runs than those of motions, or without the base or the key.
-    """
+    """Refuses rows of other runs than those of motions, or without the base or the key."""
     if any("mpjpe_cm" not in row for row in rows):
         raise RunError("runs: expected runs of motion models, found one without MPJPE; grasps are for `dexzoo table3`")
     methods = list(dict.fromkeys(method_label(row) for row in rows))

@@ -1,7 +1,5 @@
 """`dexzoo table3`, `dexzoo table4`: KEY=VALUE, the runs that a table needs, and the table of them."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import fields
@@ -32,11 +30,8 @@ def make_table(kind: type[Table], arguments: Sequence[str]) -> None:
 
 
 def read_settings(kind: type[S], arguments: Sequence[str]) -> S:
-    """Settings from `KEY=VALUE` as the command line has them, VALUE in YAML; a list is `[a,b]`, or one value.
-
-    Raises:
-        RunError: not of that form, an unknown key, a value of another type, or `runs` together with what says how to
-            make runs.
+    """Settings from `KEY=VALUE` as the command line has them, VALUE in YAML; a list is `[a,b]`, or one value. RunError
+    for another form, an unknown key, a value of another type, or `runs` together with settings of runs to make.
     """
     types, settings, given = {f.name: str(f.type) for f in fields(kind)}, OmegaConf.structured(kind), set()
     for argument in arguments:
@@ -57,10 +52,8 @@ def read_settings(kind: type[S], arguments: Sequence[str]) -> S:
 
 
 def _value(text: str, kind: str) -> Any:
-    """What is typed for a key: an existing path as it is, else YAML; a name may look like a number.
-
-    Raises:
-        ValueError: an empty list, or a list of lists.
+    """Value of the text typed for a key: an existing path as it is, else YAML; a name may look like a number.
+    ValueError for an empty list, or a list of lists.
     """
     plain = "str" in kind and os.path.exists(text)  # a path may look like anything in YAML
     read: Any = {"value": text} if plain else OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))
@@ -74,15 +67,9 @@ def _value(text: str, kind: str) -> Any:
 
 
 def make_runs(settings: Table) -> list[Path]:
-    """Makes the runs of all models and seeds that are not there yet.
-
-    Models that take a contact predictor share one for each seed, which is trained first.
-
-    Returns:
-        Folders of the models' runs: OUT/MODEL/seed_SEED, or OUT/MODEL_ABLATION/seed_SEED.
-
-    Raises:
-        RunError: as `composed` and `Plan.carry_out`.
+    """Makes the runs of all models and seeds that are not there yet, and returns their folders: OUT/MODEL/seed_SEED, or
+    OUT/MODEL_ABLATION/seed_SEED. Models that take a contact predictor share one for each seed, which is trained first.
+    Raises RunError as `composed` and `Plan.carry_out`.
     """
     runs: dict[str, PlannedRun] = {}
     for model in settings.models:

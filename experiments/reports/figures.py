@@ -1,7 +1,5 @@
 """Pictures of a run: strips and a film of clips, truth beside prediction, and the error over time."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
@@ -28,12 +26,8 @@ Rollouts = Mapping[str, HandPose]
 
 _TRUTH, _OBJECT = (0.45, 0.62, 0.45), (0.80, 0.66, 0.45)
 _PREDICTIONS = (
-    (0.35, 0.50, 0.85),
-    (0.78, 0.38, 0.36),
-    (0.58, 0.42, 0.74),
-    (0.30, 0.62, 0.68),
-    (0.72, 0.42, 0.60),
-    (0.55, 0.55, 0.58),
+    *((0.35, 0.50, 0.85), (0.78, 0.38, 0.36), (0.58, 0.42, 0.74)),
+    *((0.30, 0.62, 0.68), (0.72, 0.42, 0.60), (0.55, 0.55, 0.58)),
 )
 """Colours of the predictions, in their order; apart from each other and from the object's."""
 
@@ -47,19 +41,11 @@ def draw(
     title: str,
     settings: DictConfig,
 ) -> list[Path]:
-    """Draws strips of some clips, a film of the first of them, and the error of all methods over time.
+    """Draws strips of some test clips by the first method, a film of the first of them, and the error of all methods
+    over time, into a folder that is made; returns the files.
 
-    Args:
-        folder: where the pictures go; it is made.
-        hand: of the clips.
-        samples: the test clips.
-        rollouts: by method; the first method is the one drawn.
-        errors: of the method drawn, by name of the clip: the clips are chosen by it.
-        title: of the data; it says "demo data" where it is.
-        settings: `figures` of the config.
-
-    Returns:
-        The files written.
+    Clips are chosen by their errors by that method. The title is that of the data; `settings` is `figures` of the
+    config.
     """
     folder.mkdir(parents=True, exist_ok=True)
     clips = {sample.name: sample for sample in samples}
@@ -86,13 +72,9 @@ def clip_at_percentile(errors: Mapping[str, float], percentile: float) -> str:
 
 
 class ClipScene:
-    """One clip before one fixed camera, on a floor under all that moves.
+    """One clip before one fixed camera, on a floor under all that moves, in pictures of `size` pixels.
 
-    Args:
-        hand: of the clip.
-        sample: the truth.
-        predictions: by what they are called in the picture, HandPose (T,) each, world frame.
-        size: of a picture, pixels.
+    Predictions are HandPose (T,), world frame, by their names in the picture; `sample` is the truth.
     """
 
     def __init__(self, hand: Hand, sample: MotionSample, predictions: Mapping[str, HandPose], size: int) -> None:
@@ -102,12 +84,8 @@ class ClipScene:
         cloud = sample.object_points.double().numpy()
         self.object = load_mesh(sample.mesh) if sample.mesh else points_mesh(cloud, 0.003)
         last = len(sample.pose.joints) - 1
-        content = [
-            mesh
-            for pose in self.poses.values()
-            for frame in (0, last // 2, last)
-            for mesh in self._meshes(pose, frame, _TRUTH)
-        ]
+        moments = [(pose, frame) for pose in self.poses.values() for frame in (0, last // 2, last)]
+        content = [mesh for pose, frame in moments for mesh in self._meshes(pose, frame, _TRUTH)]
         way = (sample.pose.translation[-1] - sample.pose.translation[0]).double().numpy()
         self.camera = Camera.framing(content, from_the_side(way, lift=0.5))
         self.ground = Ground.under([mesh for mesh, _ in content])

@@ -1,14 +1,11 @@
 """One page of grasps: the best, the median and the worst candidate of every method, with their numbers."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import trimesh
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -36,29 +33,12 @@ _TOP = 0.8  # inches, for the title
 
 
 def draw(
-    path: Path,
-    rows: Sequence[Row],
-    title: str,
-    key: str = "sim_displacement_cm",
-    size: int = 320,
-    *,
-    hand: Hand,
+    path: Path, rows: Sequence[Row], title: str, key: str = "sim_displacement_cm", size: int = 320, *, hand: Hand
 ) -> Path:
-    """Draws the best, the median and the worst candidate of each method and refinement by one metric.
+    """Draws the best, the median and the worst candidate of each method and refinement by the metric `key`.
 
-    Args:
-        path: of the picture; its folder is made.
-        rows: of `models.grasp.evaluation.rows`; those without a mesh or without a value are left out.
-        title: of the data; it says "demo data" where it is.
-        key: the metric that the candidates are sorted by.
-        size: width and height of one picture, pixels.
-        hand: of the grasps.
-
-    Returns:
-        The path.
-
-    Raises:
-        ValueError: no row has the metric and a mesh.
+    Rows are those of `models.grasp.evaluation.rows`; without a mesh or a value they are left out, and ValueError is
+    raised where none is left. A picture has `size` x `size` pixels. The folder of the path is made; returns the path.
     """
     groups = {name: [r for r in group if _value(r, key) is not None and r["mesh"]] for name, group in _methods(rows)}
     groups = {name: group for name, group in groups.items() if group}
@@ -69,11 +49,10 @@ def draw(
     panels = figure.subplots(len(groups), len(_RANKS), squeeze=False)
     for line, (name, group) in tracked(zip(panels, groups.items(), strict=True), "drawing grasps", len(groups)):
         for axes, rank, row in zip(line, _RANKS, ranked(group, key), strict=True):
-            _show(axes, draw_grasp(hand, pose_of_row(row), _thing(row), size), rank, caption(row))
+            obj = load_mesh(Path(row["mesh"])).copy().apply_scale(row["scale"])
+            _show(axes, draw_grasp(hand, pose_of_row(row), obj, size), rank, caption(row))
         line[0].set_ylabel(f"{name}\n{len(group)} candidates", fontsize=9)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=size / _PANEL)
-    return path
+    return _saved(figure, path, size)
 
 
 def ranked(rows: Sequence[Row], key: str) -> tuple[Row, Row, Row]:
@@ -85,18 +64,9 @@ def ranked(rows: Sequence[Row], key: str) -> tuple[Row, Row, Row]:
 
 
 def draw_on_cloud(path: Path, hand: Hand, pose: HandPose, points: Tensor, title: str, size: int = 320) -> Path:
-    """Draws grasps of an object of which there is only a cloud; at most nine, the first ones.
+    """Draws grasps of an object of which there is only a cloud, at most nine, the first ones; otherwise as `draw`.
 
-    Args:
-        path: of the picture; its folder is made.
-        hand: of the grasps.
-        pose: HandPose (n,), frame of the cloud, metres.
-        points: (N, 3), metres.
-        title: above the picture.
-        size: width and height of one picture, pixels.
-
-    Returns:
-        The path.
+    Poses are HandPose (n,), in the frame of the cloud (N, 3), metres.
     """
     shown = min(pose.shape[0], 9)
     down = -(-shown // 3)
@@ -109,13 +79,11 @@ def draw_on_cloud(path: Path, hand: Hand, pose: HandPose, points: Tensor, title:
             _show(axes, draw_grasp(hand, pose[i].to("cpu", torch.float64), cloud, size), f"no. {i}", "")
         else:
             axes.set_axis_off()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=size / _PANEL)
-    return path
+    return _saved(figure, path, size)
 
 
 def caption(row: Row) -> str:
-    """Which grasp it is, its numbers, and whether the filter keeps it or what drops it; four lines."""
+    """Name of the grasp, its numbers, and whether the filter keeps it or what drops it; four lines."""
     seed = "" if row.get("seed") is None else f", seed {row['seed']}"
     numbers = [text.format(row[key]) for key, text in _CAPTION.items() if _value(row, key) is not None]
     if _value(row, "six_success") is not None:
@@ -134,9 +102,10 @@ def _show(axes: Axes, picture: Picture, heading: str, below: str) -> None:
     axes.set_xlabel(below, fontsize=8)
 
 
-def _thing(row: Row) -> trimesh.Trimesh:
-    """The object of a row, metres."""
-    return load_mesh(Path(row["mesh"])).copy().apply_scale(row["scale"])
+def _saved(figure: Figure, path: Path, size: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=size / _PANEL)
+    return path
 
 
 def _methods(rows: Sequence[Row]) -> Iterable[tuple[str, list[Row]]]:

@@ -1,8 +1,5 @@
 """The results of grasp runs: rows, one per candidate, gathered and summarised. `grasp_tables` makes tables of them."""
 
-from __future__ import annotations
-
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -15,8 +12,8 @@ from ...models.grasp.evaluation import GROUND_TRUTH, KEPT
 from ..commandline.errors import RunError
 from . import results
 from .intervals import crossed_interval
-from .merging import merge_parts, read_runs
-from .results import Row, by_method, group_rows
+from .merging import lacks, merge_parts, read_runs
+from .results import Row, all_keys, by_method, group_rows
 
 FELT = "refine_fields"
 """Column of what the refinement felt of the object: "cloud", "mesh", or "-" where nothing was refined."""
@@ -36,15 +33,11 @@ _IDENTITY = ("refine", "seed", "fold", "object", "scale", "candidate")
 _SPREADS = {column.key for column in SPREADS}  # one value per object, which every candidate repeats
 
 
-# ------------------------------------------------------------------------------------------------------------ gathering
-
-
 def gather(paths: Iterable[str | Path]) -> list[Row]:
     """The rows of several grasp runs; those of the data set's own grasps, which every run has, once and without a seed.
 
-    Raises:
-        RunError: a folder without results, a run of motions, refinements that felt different things, or runs that
-            cannot be merged, see `merge_parts`.
+    Raises RunError for a folder without results, a run of motions, refinements that felt different things, or runs that
+    cannot be merged, see `merge_parts`.
     """
     rows = merge_parts([(folder, _without_seed(folder, rows)) for folder, rows in read_runs(paths)], _IDENTITY)
     check_felt(rows)
@@ -53,23 +46,19 @@ def gather(paths: Iterable[str | Path]) -> list[Row]:
 
 def _without_seed(folder: Path, rows: Sequence[Row]) -> list[Row]:
     """The rows of a grasp run, those of the data set's own grasps without a seed."""
-    missing = [key for key in KEYS if not rows or key not in rows[0]]
-    if missing:
-        found = f"no column {missing[0]!r}" if rows else "no rows"
-        raise RunError(f"{folder}: expected rows of a grasp run, found {found}; `dexzoo report` merges runs of motions")
+    if lacking := lacks(rows, KEYS):
+        raise RunError(
+            f"{folder}: expected rows of a grasp run, found {lacking}; `dexzoo report` merges runs of motions"
+        )
     return [{**row, "seed": None} if row["method"] == GROUND_TRUTH else row for row in rows]
-
-
-# ----------------------------------------------------------------------------------------------------------- statistics
 
 
 def summarise(rows: Sequence[Row]) -> list[Row]:
     """Two lines per method, ablation and refinement: all candidates, and those that the filter keeps.
 
-    Returns:
-        Lines with `method`; `refine` and `refine_fields`; `filter`, "off" or "on"; `grasps`, how many there are;
-        `dropped`, share of the candidates that the filter drops, and `drop_<criterion>`, that each drops by itself; and
-        for every metric what `statistic` says.
+    They have `method`; `refine` and `refine_fields`; `filter`, "off" or "on"; `grasps`, their number; `dropped`, share
+    of the candidates that the filter drops, and `drop_<criterion>`, that each drops by itself; and `statistic` of each
+    metric.
     """
     names = metric_names(rows)
     criteria = [key for key in all_keys(rows) if key.startswith(DROP)]
@@ -93,16 +82,11 @@ def metric_names(rows: Sequence[Row]) -> list[str]:
 
 
 def statistic(rows: Sequence[Row], name: str, kept: bool = False) -> dict[str, float]:
-    """Statistics of one metric over some rows; a spread counts once per seed, object and scale.
+    """Statistics of one metric over rows of one method; a spread counts once per seed, object and scale.
 
-    Args:
-        rows: of one method.
-        name: of the metric.
-        kept: the rows are those that a filter kept: spreads are the ones among them.
-
-    Returns:
-        `NAME`, mean of the values that are not NaN; `NAME_sd`, their sample standard deviation (n - 1); `NAME_low` and
-        `NAME_high`, 95 % interval of the mean (`crossed_interval`); `NAME_n`, how many they are.
+    `NAME` is the mean of the values that are not NaN, `NAME_sd` their sample standard deviation (n - 1), `NAME_low` and
+    `NAME_high` the 95 % interval of the mean (`crossed_interval`), `NAME_n` their number. With `kept` the rows are
+    those that a filter kept, and spreads are the ones among them.
     """
     found = name
     if name in _SPREADS:
@@ -115,11 +99,7 @@ def statistic(rows: Sequence[Row], name: str, kept: bool = False) -> dict[str, f
 
 
 def check_felt(rows: Iterable[Row]) -> None:
-    """Refuses rows of one refinement that felt the observed cloud in some and the true mesh in others.
-
-    Raises:
-        RunError: they are not alike.
-    """
+    """Refuses rows of one refinement that felt the observed cloud in some and the true mesh in others."""
     for (refine,), group in group_rows(rows, "refine").items():
         felt = sorted({row[FELT] for row in group})
         if len(felt) > 1:
@@ -127,12 +107,6 @@ def check_felt(rows: Iterable[Row]) -> None:
             raise RunError(f"refine.fields: expected runs with refine={refine} on the same fields, found {found}")
 
 
-def all_keys(rows: Sequence[Row]) -> list[str]:
-    """Every column that any row has, in order of first appearance."""
-    return list(dict.fromkeys(key for row in rows for key in row))
-
-
 def _values(rows: Iterable[Row], name: str) -> NDArray[np.float64]:
     """A column, NaN where a row has no value."""
-    found = (row.get(name) for row in rows)
-    return np.array([math.nan if value is None else float(value) for value in found])
+    return np.array([row.get(name) for row in rows], float)  # None becomes NaN

@@ -1,19 +1,14 @@
 """Table 3 of grasp runs: on the screen, as Markdown and as CSV, exact and legacy columns apart."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ...metrics.base import SampleMetric
 from ...metrics.columns import grasp_columns, in_tables
 from ...metrics.tables import Text, TextTable, format_share, metric_cells, write_csv, write_markdown
-from .grasp_results import DROP, PARTS, all_keys, summarise
+from .grasp_results import DROP, PARTS, summarise
 from .published import TABLE3
-from .results import Row
+from .results import Row, write_rows
 
 COLUMNS, LEGACY_COLUMNS = in_tables(grasp_columns()), in_tables(grasp_columns(legacy=True))
 """Metrics of the table, and of the one of the same as the field's scripts compute it."""
@@ -49,7 +44,7 @@ def text_lines(lines: Sequence[Row], columns: Mapping[str, type[SampleMetric]]) 
 
 
 def drop_lines(lines: Sequence[Row]) -> Text:
-    """Headings and cells of what the filter drops, by criterion."""
+    """Headings and cells of the filter's drops by criterion."""
     keys = ["dropped", *(key for key in lines[0] if key.startswith(DROP))]
     titles = ["method", "refine", "candidates", *(key.removeprefix(DROP).replace("_", " ") for key in keys)]
     before = [line for line in lines if line["filter"] == "off"]
@@ -59,12 +54,8 @@ def drop_lines(lines: Sequence[Row]) -> Text:
 
 
 def tables(lines: Sequence[Row], title: str, published: bool = True) -> list[TextTable]:
-    """What is shown: exact columns, what the filter drops, legacy columns where there are any, the published rows.
-
-    Args:
-        lines: of `summarise`.
-        title: of the data.
-        published: the table is Table 3, beside which the published rows belong; False is for any other grasps.
+    """Exact columns of the lines of `summarise`, what the filter drops, legacy columns where there are any, and the
+    published rows; `published=False` is for other grasps than those of Table 3.
     """
     heading, caption = (f"Table 3: {title}", EXPLANATION) if published else (title, _SHORT)
     made = [TextTable(heading, caption + _known(lines), *text_lines(lines, COLUMNS), left=range(3))]
@@ -76,25 +67,19 @@ def tables(lines: Sequence[Row], title: str, published: bool = True) -> list[Tex
 
 
 def write_table(folder: Path, rows: Sequence[Row], title: str) -> list[Path]:
-    """Writes results.parquet, table3.csv, where there are legacy columns table3_legacy.csv, and table3.md.
-
-    Args:
-        folder: it is made.
-        rows: of `gather`.
-        title: of the data; it says "demo data" where it is.
+    """Writes the rows of `gather` into a folder, which is made: results.parquet, table3.csv, where there are legacy
+    columns table3_legacy.csv, and table3.md.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lines, keys = summarise(rows), all_keys(rows)
-    parquet, markdown = folder / "results.parquet", folder / "table3.md"
-    pq.write_table(pa.Table.from_pylist([{key: row.get(key) for key in keys} for row in rows]), parquet)
-    files = [parquet, write_csv(folder / "table3.csv", _split(lines, legacy=False))]
+    lines = summarise(rows)
+    files = [write_rows(folder, rows), write_csv(folder / "table3.csv", _split(lines, legacy=False))]
     if _has_legacy(lines):
         files.append(write_csv(folder / "table3_legacy.csv", _split(lines, legacy=True)))
-    return [*files, write_markdown(markdown, tables(lines, title))]
+    return [*files, write_markdown(folder / "table3.md", tables(lines, title))]
 
 
 def _known(lines: Sequence[Row]) -> str:
-    """What refinement and filter know of the objects, as the end of a caption."""
+    """Knowledge of the objects that refinement and filter have, as the end of a caption."""
     parts = [_FELT[felt] for felt in dict.fromkeys(line["refine_fields"] for line in lines) if felt in _FELT]
     parts += [_FILTERED] if any(line["filter"] == "on" for line in lines) else []
     return "".join(f" {part}" for part in parts)

@@ -1,7 +1,5 @@
 """Rows of several runs as one set: no result twice, one split of one data set, one hand."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,25 +10,22 @@ from ..commandline.errors import RunError
 from .results import KEYS, Row, method_label, read_results
 
 RTOL, ATOL = 1e-4, 1e-4
-"""How far apart the values of a baseline may be in two runs: other devices and batches round differently."""
+"""Largest difference of a baseline's values in two runs: other devices and batches round differently."""
 
 _NOT_COMPARED = (*KEYS, "mesh")  # which run, sample and file; all other columns are results
 
 
 def read_runs(paths: Iterable[str | Path]) -> list[tuple[Path, list[Row]]]:
     """Folder and rows of each run. A folder with folds counts as their merged results, a sweep as all of its runs.
-
-    Raises:
-        RunError: a folder without results.
+    Raises RunError for a folder without results.
     """
     parts: list[tuple[Path, list[Row]]] = []
     for path in map(Path, paths):
         own = path / "results.parquet"
         files = [own] if own.exists() else _outermost(path.rglob("results.parquet"))
         if not files:
-            raise RunError(
-                f"{path}: expected a run or a sweep with a results.parquet, found none; is the run finished?"
-            )
+            expected = "expected a run or a sweep with a results.parquet"
+            raise RunError(f"{path}: {expected}, found none; is the run finished?")
         parts += [(file.parent, read_results(file)) for file in files]
     return parts
 
@@ -38,13 +33,9 @@ def read_runs(paths: Iterable[str | Path]) -> list[tuple[Path, list[Row]]]:
 def merge_parts(parts: Iterable[tuple[Path, Sequence[Row]]], names: Sequence[str]) -> list[Row]:
     """The rows of several runs. A run that is named twice counts once, and so does a baseline that several runs have.
 
-    Args:
-        parts: folder and rows of each run.
-        names: columns that, with the method, tell the rows of all runs apart; `seed` and `fold` are among them.
-
-    Raises:
-        RunError: naming two runs that hold a result of one name, values of a baseline that differ, or another split,
-            data set or hand; or a run without the columns that say so.
+    `names` are columns that, with the method, tell the rows of all runs apart; `seed` and `fold` are among them. Raises
+    RunError that names two runs with a result of one name, values of a baseline that differ, or another split, data set
+    or hand; or a run without the columns that say so.
     """
     known: dict[Path, Sequence[Row]] = {}
     for folder, rows in parts:
@@ -62,14 +53,16 @@ def merge_parts(parts: Iterable[tuple[Path, Sequence[Row]]], names: Sequence[str
 
 def _checked(folder: Path, rows: Sequence[Row]) -> Sequence[Row]:
     """The rows, where they have what a merge needs."""
-    missing = [key for key in KEYS if not rows or key not in rows[0]]
-    if missing:
-        found = f"no column {missing[0]!r}" if rows else "no rows"
-        raise RunError(
-            f"{folder}: expected the results of a run of this version, found {found}; "
-            f"train=false ckpt={folder} tests its weights again"
-        )
+    if lacking := lacks(rows, KEYS):
+        advice = f"train=false ckpt={folder} tests its weights again"
+        raise RunError(f"{folder}: expected the results of a run of this version, found {lacking}; {advice}")
     return rows
+
+
+def lacks(rows: Sequence[Row], keys: Iterable[str]) -> str | None:
+    """The first key that rows do not have, in words; None where they have all."""
+    missing = next((key for key in keys if not rows or key not in rows[0]), None)
+    return None if missing is None else f"no column {missing!r}" if rows else "no rows"
 
 
 def _check_common(parts: Mapping[Path, Sequence[Row]]) -> None:
@@ -83,10 +76,8 @@ def _check_common(parts: Mapping[Path, Sequence[Row]]) -> None:
             for key, value in facts.items():
                 first, where = said.setdefault(key, (value, folder))
                 if first != value:
-                    raise RunError(
-                        f"{key}: expected runs of the same data, hand and split, found {first!r} in {where} and "
-                        f"{value!r} in {folder}"
-                    )
+                    found = f"found {first!r} in {where} and {value!r} in {folder}"
+                    raise RunError(f"{key}: expected runs of the same data, hand and split, {found}")
 
 
 def _check_twins(first: tuple[Row, Path], second: tuple[Row, Path], names: Sequence[str]) -> None:
@@ -94,16 +85,12 @@ def _check_twins(first: tuple[Row, Path], second: tuple[Row, Path], names: Seque
     (row, where), (twin, there) = first, second
     what = ", ".join([f"method {method_label(row)}", *(f"{k} {row[k]}" for k in names if row[k] is not None)])
     if row["variant"] is not None and twin["variant"] is not None:
-        raise RunError(
-            f"{where} and {there}: expected each result in one run, found two of {what}; leave one of the runs out, "
-            f"or name what tells them apart with variant=NAME"
-        )
+        advice = "leave one of the runs out, or name what tells them apart with variant=NAME"
+        raise RunError(f"{where} and {there}: expected each result in one run, found two of {what}; {advice}")
     for key in [key for key in row if key in twin and key not in _NOT_COMPARED]:
         if not _agree(row[key], twin[key]):
-            raise RunError(
-                f"{where} and {there}: expected the same values in both, found {key} {row[key]} and "
-                f"{twin[key]} ({what}); were the runs made with different settings?"
-            )
+            found = f"found {key} {row[key]} and {twin[key]} ({what}); were the runs made with different settings?"
+            raise RunError(f"{where} and {there}: expected the same values in both, {found}")
 
 
 def _agree(one: Any, other: Any) -> bool:
@@ -116,9 +103,8 @@ def _agree(one: Any, other: Any) -> bool:
 
 
 def _outermost(files: Iterable[Path]) -> list[Path]:
-    ordered = sorted(files, key=lambda file: len(file.parts))
     kept: list[Path] = []
-    for file in ordered:
+    for file in sorted(files, key=lambda file: len(file.parts)):
         if not any(file.is_relative_to(other.parent) for other in kept):
             kept.append(file)
     return sorted(kept)

@@ -1,16 +1,11 @@
 """Pictures of Table 4: a median and a worst clip by all methods, a film of them, and their errors over time."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import hydra
 import imageio.v3 as imageio
-from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
 from ...datamodules.types import MotionSample
 from ...geometry.progress import tracked
@@ -18,7 +13,9 @@ from ...hands.hand import Hand
 from ...hands.pose import HandPose
 from ...models import MotionSynthesis
 from ..commandline.errors import RunError
-from ..training.load import load_run
+from ..commandline.explain import composed
+from ..commandline.settings import Table4
+from ..training.load import load_run, read_config
 from .figures import ClipScene, clip_at_percentile, draw_error_over_time
 from .motion_tables import COLUMNS
 from .results import Row, method_label
@@ -28,39 +25,23 @@ PERCENTILES = {"median": 50, "worst": 100}
 MOMENTS, FILM_FPS = 7, 12
 
 Clips = dict[str, HandPose]
+Parts = Mapping[str, Sequence[Path]]
+"""By method, folders with its weights: runs, or the folds of runs."""
 
 
-def draw(
-    folder: Path,
-    parts: Mapping[str, Sequence[Path]],
-    rows: Sequence[Row],
-    title: str,
-    key: str,
-    beside: Sequence[str],
-    size: int,
-) -> list[Path]:
-    """Rolls out the models of the first seed on their test clips and draws them.
+def draw(folder: Path, parts: Parts, rows: Sequence[Row], title: str, settings: Table4) -> list[Path]:
+    """Rolls out the models of the first seed on their test clips and draws error_over_time.png, sheet_median.png,
+    sheet_worst.png and film_median.gif into a folder, which is made.
 
-    Args:
-        folder: where the pictures go; it is made.
-        parts: by method, folders with its weights: runs, or the folds of runs.
-        rows: of `report.gather`; the first method's errors choose the clips.
-        title: of the data.
-        key: metric by which they are chosen.
-        beside: trivial baselines drawn with the methods, where the runs have them.
-        size: width and height of one picture, pixels.
-
-    Returns:
-        error_over_time.png, sheet_median.png, sheet_worst.png and film_median.gif.
-
-    Raises:
-        RunError: runs that have no test clip in common, or none with weights.
+    `rows` are those of `report.gather`; the first method's errors in the metric `settings.key` choose the clips. The
+    baselines `settings.beside` are drawn where the runs have them. Raises RunError for runs that have no test clip in
+    common, or none with weights.
     """
     if not parts:
         raise RunError("runs: expected checkpoints to draw pictures with, found none; size=0 draws none")
     tested = {method_label(row) for row in rows}
-    hand, samples, rollouts = roll_out_all(parts, [name for name in beside if name in tested])
-    errors = {name: errors_of(rows, name, key, _seed(parts.get(name, ()))) for name in rollouts}
+    hand, samples, rollouts = roll_out_all(parts, [name for name in settings.beside if name in tested])
+    errors = {name: errors_of(rows, name, settings.key, _seed(parts.get(name, ()))) for name in rollouts}
     common = set.intersection(*(set(clips) for clips in [*rollouts.values(), *errors.values()]))
     if not common:
         raise RunError("runs: expected test clips that all methods have, found none; size=0 draws no pictures")
@@ -70,9 +51,10 @@ def draw(
     first = next(iter(rollouts))
     for word, percentile in tracked(PERCENTILES.items(), "drawing clips"):
         name = clip_at_percentile({clip: errors[first][clip] for clip in common}, percentile)
-        heading = f"{title}: {name}\n{word} clip of {first} by {COLUMNS[key].title()}; the numbers are this clip's"
+        by = f"by {COLUMNS[settings.key].title()}; the numbers are this clip's"
+        heading = f"{title}: {name}\n{word} clip of {first} {by}"
         poses = {f"{method}  {errors[method][name]:.2f}": clips[name] for method, clips in rollouts.items()}
-        scene = ClipScene(hand, samples[name], poses, size)
+        scene = ClipScene(hand, samples[name], poses, settings.size)
         files.append(folder / f"sheet_{word}.png")
         imageio.imwrite(files[-1], scene.strip(MOMENTS, heading))
         if word == "median":
@@ -81,20 +63,15 @@ def draw(
     return files
 
 
-def roll_out_all(
-    parts: Mapping[str, Sequence[Path]], beside: Iterable[str]
-) -> tuple[Hand, dict[str, MotionSample], dict[str, Clips]]:
-    """The hand, the test clips by name, and what every method makes of them; the models are those of the first seed.
-
-    Args:
-        parts: by method, folders with its weights.
-        beside: baselines, choices of conf/model; they are fitted to the training clips of the first method.
+def roll_out_all(parts: Parts, beside: Iterable[str]) -> tuple[Hand, dict[str, MotionSample], dict[str, Clips]]:
+    """The hand, the test clips by name, and their rollouts by every method; the models are those of the first seed, and
+    baselines, choices of conf/model, are fitted to the training clips of the first method.
     """
     samples: dict[str, MotionSample] = {}
     rollouts: dict[str, Clips] = {method: {} for method in (*parts, *beside)}
     task: Any = None
     for method, folders in parts.items():
-        for part in _of_first_seed(folders):
+        for part in (folder for folder in folders if _seed([folder]) == _seed(folders)):
             task, data = load_run(part)
             data.setup()
             rollouts[method] |= roll_out(task, data)
@@ -106,7 +83,7 @@ def roll_out_all(
 
 
 def roll_out(task: MotionSynthesis, data: Any) -> Clips:
-    """What the first mode of a task's test makes of the test clips, given frames included: HandPose (T,) by clip."""
+    """Rollouts of the test clips in the first mode of a task's test, given frames included: HandPose (T,) by clip."""
     clips: Clips = {}
     for batch in tracked(data.test_dataloader(), f"rolling out {task.method}"):
         generators = task.draw_generators(batch.names) if task.network.is_stochastic else None
@@ -122,21 +99,13 @@ def errors_of(rows: Iterable[Row], method: str, key: str, seed: int | None) -> d
     return {row["clip"]: row[key] for row in mine if row["seed"] == seed and row["refine"] == mine[0]["refine"]}
 
 
-def _of_first_seed(folders: Sequence[Path]) -> list[Path]:
-    first = _seed(folders)
-    return [folder for folder in folders if _seed([folder]) == first]
-
-
 def _seed(folders: Collection[Path]) -> int | None:
     """Seed of the first of some folders."""
-    return next((OmegaConf.select(OmegaConf.load(folder / "config.yaml"), "seed") for folder in folders), None)
+    return next((read_config(folder).get("seed") for folder in folders), None)
 
 
 def _baseline(name: str, task: MotionSynthesis, data: Any) -> MotionSynthesis:
     """A baseline fitted to the training clips of a task."""
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
-        cfg = hydra.compose("config", [f"model={name}"])
-    baseline = instantiate(cfg.model, hand=task.config["hand"], given_frames=task.given_frames)
+    baseline = instantiate(composed([f"model={name}"]).model, hand=task.config["hand"], given_frames=task.given_frames)
     baseline.network.fit_statistics(data.train, ())
     return baseline.eval()

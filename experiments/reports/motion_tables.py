@@ -1,7 +1,5 @@
 """Table 4 of motion runs: lines, paired tests of every method against one of them, and the files."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import wilcoxon
 
-from ...metrics.columns import MOTIONS, in_tables
 from ...metrics.tables import (
     Text,
     TextTable,
@@ -22,14 +19,10 @@ from ...metrics.tables import (
     write_json,
     write_markdown,
 )
-from .intervals import cluster_interval
-from .paired import paired_differences
+from .intervals import cluster_interval, paired_differences
 from .published import TABLE4
-from .report import means_of
+from .report import COLUMNS, means_of
 from .results import Row, by_method
-
-COLUMNS = in_tables(MOTIONS)
-"""Metrics of the table."""
 
 TESTED = ("mpjpe_cm", "ave_cm2", "vertex_offset_cm", "min_distance_error_cm", "penetration_cm")
 """Metrics of the paired tests; smaller is better in all."""
@@ -59,52 +52,36 @@ FEW_OBJECTS = "with fewer than ten or so the intervals are too narrow, of three 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A method against the base, in one mode and metric.
-
-    Attributes:
-        metric, mode, method: what is compared; the method with its ablation.
-        clips, objects: how many were paired, and how many objects they are of.
-        difference, low, high: mean of method minus base and its 95 % interval.
-        p, p_holm: of Wilcoxon's signed-rank test, and after Holm's correction.
-    """
+    """A method, with its ablation, against the base, in one mode and metric."""
 
     metric: str
     mode: str
     method: str
     clips: int
     objects: int
+    """Numbers of clips that were paired, and of their objects."""
     difference: float
     low: float
     high: float
+    """Mean of method minus base and its 95 % interval."""
     p: float
     p_holm: float
+    """Of Wilcoxon's signed-rank test, and after Holm's correction."""
 
 
 def lines_of(rows: Sequence[Row], costs: Mapping[str, Row]) -> list[Row]:
-    """One line per method, ablation and mode; by mode, and within it in the order of the rows.
-
-    Args:
-        rows: of `report.gather`.
-        costs: by method with ablation: `parameters` and `minutes`, where known.
-
-    Returns:
-        Lines of `report.means_of`, with `parameters` and `minutes`, NaN where not known.
+    """The lines of `report.means_of`, by mode, with `parameters` and `minutes` of `costs`, by method with ablation; NaN
+    where not known.
     """
     lines = sorted(means_of(rows), key=lambda line: _rank(line["refine"]))
     return [{**line, "parameters": math.nan, "minutes": math.nan, **costs.get(line["method"], {})} for line in lines]
 
 
 def compare(rows: Sequence[Row], base: str, metrics: Sequence[str] = TESTED) -> list[Comparison]:
-    """Every method against one of them.
+    """Every method against the one of the label `base`, by metric and mode, in the order of the rows.
 
-    Args:
-        rows: of `report.gather`.
-        base: label of the method that the others are compared with.
-        metrics: those compared; one that the rows lack is left out.
-
-    Returns:
-        By metric and mode, in the order of the rows. A mode that the base does not have is left out, but for
-        "most_likely", which is compared with its "off".
+    A metric that the rows lack is left out, and so is a mode that the base does not have, but for "most_likely", which
+    is compared with its "off".
     """
     groups = by_method(rows)
     modes = sorted({mode for _, mode in groups}, key=_rank)
@@ -160,14 +137,14 @@ def comparison_lines(comparisons: Sequence[Comparison]) -> Text:
 
 
 def explain_tests(comparisons: Sequence[Comparison], base: str) -> str:
-    """What the paired tests are, and what they take for independent."""
+    """The caption of the paired tests, with what they take for independent."""
     n = max(c.objects for c in comparisons)
     caveat = ONE_OBJECT if n == 1 else FEW_OBJECTS
     return TESTS.format(base=base, objects=f"{n} object{'s' * (n > 1)}", caveat=caveat)
 
 
 def tables(lines: Sequence[Row], comparisons: Sequence[Comparison], title: str, base: str) -> list[TextTable]:
-    """What is shown: the table, the paired tests, the published rows. On the screen the tests are of one metric."""
+    """The table, the paired tests, the published rows. On the screen the tests are of one metric."""
     made = [TextTable(f"Table 4: {title}", EXPLANATION, *text_lines(lines), left=(0, 1))]
     shown = [c for c in comparisons if c.metric == comparisons[0].metric]
     return [*made, *_tests(shown, base), TABLE4]
@@ -176,15 +153,8 @@ def tables(lines: Sequence[Row], comparisons: Sequence[Comparison], title: str, 
 def write(
     folder: Path, lines: Sequence[Row], comparisons: Sequence[Comparison], title: str, base: str, facts: Row
 ) -> list[Path]:
-    """Writes table4.md, table4.csv and table4.json, with the paired tests of all metrics.
-
-    Args:
-        folder: it is made.
-        lines: of `lines_of`.
-        comparisons: of `compare`.
-        title: of the data; it says "demo data" where it is.
-        base: what the comparisons are with.
-        facts: what table4.json says beside.
+    """Writes table4.md, table4.csv and table4.json, which has further `facts`, with the paired tests of all metrics,
+    into a folder, which is made.
     """
     folder.mkdir(parents=True, exist_ok=True)
     first, *_, published = tables(lines, comparisons, title, base)

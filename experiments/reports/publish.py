@@ -5,8 +5,6 @@ a name, and writes the tables of README.md and docs/*.md, which stand between `<
 `<!-- end -->`. Which rows and columns a page shows, and what it calls them, is in docs/tables.yaml.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re
@@ -31,7 +29,7 @@ from dexzoo.metrics.tool.table_file import FILE
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS, LAYOUT = Path("docs/results.json"), Path("docs/tables.yaml")
 KEYS = ("title", "data", "seeds", "command", "made_at", "headings", "cells")
-"""What docs/results.json says of each table."""
+"""Keys of each table in docs/results.json."""
 
 _PLACE = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.S)
 
@@ -39,15 +37,8 @@ Entry = Mapping[str, Any]
 
 
 def publish(name: str, source: Path, root: Path = ROOT) -> None:
-    """Takes the table of a folder into docs/results.json.
-
-    Args:
-        name: of the table there.
-        source: folder with a table.json, or such a file.
-        root: of the repository.
-
-    Raises:
-        RunError: no such table, or a name that no page shows.
+    """Takes a table, a table.json or a folder with one, into docs/results.json of the repository `root`; RunError for
+    no such table, or a name that no page shows.
     """
     file = source / FILE if source.is_dir() else source
     if not file.is_file():
@@ -80,10 +71,8 @@ def pages(root: Path = ROOT) -> list[Path]:
 
 
 def rendered(text: str, results: Mapping[str, Entry], layout: Mapping[str, Entry]) -> str:
-    """A page with its tables written anew.
-
-    Raises:
-        RunError: a table that there is not, or a row or column of its layout that it does not have.
+    """A page with its tables written anew; RunError for a table that there is not, or a row or column of its layout
+    that it does not have.
     """
 
     def fill(place: re.Match[str]) -> str:
@@ -99,18 +88,12 @@ def rendered(text: str, results: Mapping[str, Entry], layout: Mapping[str, Entry
 
 
 def table_of(name: str, entry: Entry, layout: Entry) -> str:
-    """One table in Markdown.
+    """The entry of a name in docs/results.json as a table in Markdown.
 
-    Args:
-        name: of the table, for messages.
-        entry: of docs/results.json.
-        layout: of docs/tables.yaml: `columns`, heading to heading shown; `HEADING @ WHICH` takes the cell of another
-            row, of the one that the row's `@WHICH` says. `rows`, each with the cells that it is found by and, under
-            `as`, what is shown in the first column; without them all rows are shown. `intervals`, headings whose second
-            lines are shown.
-
-    Raises:
-        RunError: a row or column that the table does not have.
+    Its layout in docs/tables.yaml has `columns`, heading to heading shown; `HEADING @ WHICH` takes the cell of another
+    row, of the one that the row's `@WHICH` says. `rows`, each with the cells that it is found by and, under `as`, the
+    text of the first column; without them all rows are shown. `intervals`, headings whose second lines are shown.
+    RunError for a row or column that the table does not have.
     """
     columns, headings = layout["columns"], entry["headings"]
     for heading in (heading.partition(" @ ")[0] for heading in columns):
@@ -121,7 +104,8 @@ def table_of(name: str, entry: Entry, layout: Entry) -> str:
     for wanted in layout.get("rows", [{}]):
         found = _matching(name, everything, wanted)
         others = {key[1:]: _matching(name, everything, x)[0] for key, x in wanted.items() if key.startswith("@")}
-        body += [_line(row, others, columns, wanted.get("as"), layout.get("intervals", ())) for row in found]
+        for line in (_line(row, others, layout) for row in found):
+            body.append([wanted.get("as") or line[0], *line[1:]])
     return markdown_table([*columns.values()], body, left=(0,))
 
 
@@ -134,20 +118,14 @@ def _matching(name: str, rows: Sequence[Mapping[str, str]], wanted: Mapping[str,
     return found
 
 
-def _line(
-    row: Mapping[str, str],
-    others: Mapping[str, Mapping[str, str]],
-    columns: Mapping[str, str],
-    shown: str | None,
-    intervals: Sequence[str],
-) -> list[str]:
-    """The cells of one line."""
+def _line(row: Mapping[str, str], others: Mapping[str, Mapping[str, str]], layout: Entry) -> list[str]:
+    """The cells of one line; `others` are further rows that columns may take cells of."""
     line = []
-    for key in columns:
+    for key in layout["columns"]:
         heading, _, which = key.partition(" @ ")
         text = others.get(which, {}).get(heading, "-") if which else row[heading]
-        line.append(" ".join(text.split("\n") if heading in intervals else text.split("\n")[:1]))
-    return [shown or line[0], *line[1:]]
+        line.append(" ".join(text.split("\n") if heading in layout.get("intervals", ()) else text.split("\n")[:1]))
+    return line
 
 
 @plain_errors

@@ -1,7 +1,5 @@
 """RealDex's tables as published: printed beside ours, never in them."""
 
-from __future__ import annotations
-
 from ...metrics.tables import TextTable
 
 TABLE3 = TextTable(

@@ -1,7 +1,5 @@
 """Merges runs into one table: `dexzoo report RUN [RUN ...]`, and at the end of every sweep."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,22 +23,20 @@ from ...metrics.tables import (
 )
 from ...metrics.tool.table_file import write_table
 from ..commandline.errors import RunError
-from .intervals import cluster_interval
+from .intervals import cluster_interval, paired_differences
 from .merging import merge_parts, read_runs
-from .paired import paired_differences
 from .results import Row, by_method, group_rows, method_label, metric_names
 
 COLUMNS = in_tables(MOTIONS)
+_EXPLANATION = (
+    "Mean over clips, then mean ± standard deviation over runs (seeds and folds). Last column: paired difference in "
+    "MPJPE from {base!r}, cm, with its 95 % interval (bootstrap by object, then clip); negative is better."
+)
 
 
 def gather(paths: Iterable[str | Path]) -> list[Row]:
-    """The rows of several runs. A folder with folds counts as their merged results, a sweep as all of its runs.
-
-    Rows of a baseline that several runs evaluated on the same clips with the same seed are taken once.
-
-    Raises:
-        RunError: a folder without results, runs that cannot be merged (see `merge_parts`), or that were tested on
-            other clips.
+    """The rows of several runs, see `read_runs`; those of a baseline that several runs evaluated on the same clips with
+    the same seed are taken once. Raises RunError as `merge_parts`, and for runs that were tested on other clips.
     """
     rows = merge_parts(read_runs(paths), ("refine", "seed", "fold", "clip"))
     if "candidate" not in rows[0]:  # grasps have no clips in common; they are refused for having no MPJPE
@@ -49,11 +45,8 @@ def gather(paths: Iterable[str | Path]) -> list[Row]:
 
 
 def means_of(rows: Sequence[Row]) -> list[Row]:
-    """One line per method, ablation and refinement.
-
-    Returns:
-        Lines with `method`, `refine`, `runs` (seeds x folds), and for every metric `NAME` the mean over clips, averaged
-        over runs, and `NAME_sd`, the standard deviation of the runs' means.
+    """One line per method, ablation and refinement: `method`, `refine`, `runs` (seeds x folds), and for every metric
+    `NAME`, the mean over clips, averaged over runs, and `NAME_sd`, the standard deviation of the runs' means.
     """
     names, lines = metric_names(rows), []
     for (method, refine), group in by_method(rows).items():
@@ -67,18 +60,8 @@ def means_of(rows: Sequence[Row]) -> list[Row]:
 
 
 def merge(rows: Sequence[Row], base: str = "timed", metric: str = "mpjpe_cm") -> list[Row]:
-    """The lines of `means_of`, with the paired difference in one metric from `base`.
-
-    Args:
-        rows: of `gather`.
-        base: method that the others are compared with, clip by clip.
-        metric: the one compared.
-
-    Returns:
-        Lines with `difference` and its 95 % interval, `ci_low` and `ci_high` (`cluster_interval`).
-
-    Raises:
-        RunError: rows without the metric.
+    """The lines of `means_of` with the paired `difference` in one metric from the method `base`, clip by clip, and its
+    95 % interval, `ci_low` and `ci_high` (`cluster_interval`). Raises RunError for rows without the metric.
     """
     if metric not in metric_names(rows):
         raise RunError(f"expected runs of motion models, with the metric {metric}, found none; grasps: `dexzoo table3`")
@@ -95,8 +78,8 @@ def text_lines(lines: Sequence[Row], base: str) -> Text:
     columns = [column for key, column in COLUMNS.items() if key in lines[0]]
     cells = []
     for line in lines:
-        gap = format_difference(line["difference"], line["ci_low"], line["ci_high"], digits=2)
-        gap = "" if np.isnan(line["difference"]) else gap
+        gap = [line[key] for key in ("difference", "ci_low", "ci_high")]
+        gap = "" if np.isnan(gap[0]) else format_difference(*gap, digits=2)
         cells.append([line["method"], line["refine"], str(line["runs"]), *metric_cells(columns, line), gap])
     titles = (column.title() for column in columns)
     return ["method", "refine", "runs", *titles, f"MPJPE - {base} (95 % CI)"], cells
@@ -108,7 +91,7 @@ def report(paths: Sequence[str | Path], out: Path, base: str = "timed") -> None:
     with working(f"comparing {len(rows)} rows"):
         lines = merge(rows, base)
     title = f"{rows[0]['data']}, hand {rows[0]['hand']}, {len({(r['fold'], r['clip']) for r in rows})} test clips"
-    table, screen = TextTable(title, _explanation(base), *text_lines(lines, base), left=(0, 1)), console()
+    table, screen = TextTable(title, _EXPLANATION.format(base=base), *text_lines(lines, base), left=(0, 1)), console()
     screen.print(table)
     out.mkdir(parents=True, exist_ok=True)
     for path in (
@@ -139,14 +122,5 @@ def _check_clips(rows: Sequence[Row]) -> None:
         name, clips = f"{method_label(group[0])}, {refine}, seed {seed}", {row["clip"] for row in group}
         other, known = first.setdefault(fold, (name, clips))
         if clips != known:
-            raise RunError(
-                f"clips: expected all runs to be tested on the same clips, found {len(known)} of {other}, "
-                f"{len(clips)} of {name}, and {len(clips & known)} in both"
-            )
-
-
-def _explanation(base: str) -> str:
-    return (
-        "Mean over clips, then mean ± standard deviation over runs (seeds and folds). Last column: paired difference "
-        f"in MPJPE from {base!r}, cm, with its 95 % interval (bootstrap by object, then clip); negative is better."
-    )
+            found = f"found {len(known)} of {other}, {len(clips)} of {name}, and {len(clips & known)} in both"
+            raise RunError(f"clips: expected all runs to be tested on the same clips, {found}")

@@ -1,7 +1,5 @@
 """The results of a run: one row per method, refinement and clip, and the table made of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +13,7 @@ from ...metrics.tables import Text, TextTable, mean_and_sd, metric_cells, write_
 
 Row = dict[str, Any]
 Key = TypeVar("Key")
+Item = TypeVar("Item")
 
 COLUMNS = in_tables((*MOTIONS, *CONTACT_MAPS))
 """Metrics of the printed table of a run, but for grasps, which have tables of their own."""
@@ -29,7 +28,7 @@ FILTERED = " + filter"
 
 
 def label_rows(rows: Iterable[Row], **labels: Any) -> list[Row]:
-    """Adds columns: which run, data and hand the rows come from."""
+    """Adds columns: the run, data and hand that the rows come from."""
     return [{**dict.fromkeys(KEYS), **row, **labels} for row in rows]
 
 
@@ -51,11 +50,11 @@ def method_label(row: Mapping[str, Any]) -> str:
     return row["method"] if row["variant"] in (None, "full") else f"{row['method']} ({row['variant']})"
 
 
-def group_by(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
-    """Rows by what `key` says of them, in order of first appearance."""
-    groups: dict[Key, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(key(row), []).append(row)
+def group_by(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Rows or others by their key, in order of first appearance."""
+    groups: dict[Key, list[Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
     return groups
 
 
@@ -75,20 +74,15 @@ def summarise(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, dict[str, fl
     summary: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for (method, refine), group in by_method(rows).items():
         found = {name: mean_and_sd(row.get(name, np.nan) for row in group) for name in names}
-        summary.setdefault(method, {})[refine] = {
-            name: {"mean": mean, "sd": sd, "n": n} for name, (mean, sd, n) in found.items()
-        }
+        stats: dict[str, dict[str, float]] = {name: {"mean": m, "sd": sd, "n": n} for name, (m, sd, n) in found.items()}
+        summary.setdefault(method, {})[refine] = stats
     return summary
 
 
 def flat_means(summary: Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]]) -> dict[str, float]:
     """{"method/refine/metric": mean} of what `summarise` returns, or metrics.json holds."""
-    return {
-        f"{method}/{refine}/{name}": stats["mean"]
-        for method, modes in summary.items()
-        for refine, metrics in modes.items()
-        for name, stats in metrics.items()
-    }
+    modes = {f"{method}/{refine}": found for method, of in summary.items() for refine, found in of.items()}
+    return {f"{mode}/{name}": stats["mean"] for mode, metrics in modes.items() for name, stats in metrics.items()}
 
 
 def text_lines(rows: Sequence[Row]) -> Text:
@@ -110,19 +104,21 @@ def results_table(rows: Sequence[Row], title: str) -> TextTable:
 
 
 def write_results(folder: Path, rows: Sequence[Row], facts: Mapping[str, Any]) -> list[Path]:
-    """Writes results.parquet and metrics.json.
+    """Writes results.parquet, of rows with the columns of `KEYS`, and metrics.json, their summary and further facts."""
+    content = {**facts, "summary": summarise(with_filtered(rows))}
+    return [write_rows(folder, rows), write_json(folder / "metrics.json", content)]
 
-    Args:
-        folder: of the run.
-        rows: with the columns of `KEYS`.
-        facts: what metrics.json says beside the summary.
 
-    Returns:
-        The two files.
-    """
-    parquet, metrics = folder / "results.parquet", folder / "metrics.json"
-    pq.write_table(pa.Table.from_pylist([*rows]), parquet)
-    return [parquet, write_json(metrics, {**facts, "summary": summarise(with_filtered(rows))})]
+def write_rows(folder: Path, rows: Sequence[Row]) -> Path:
+    """Writes results.parquet; a row is null in the columns that only others have."""
+    path, keys = folder / "results.parquet", all_keys(rows)
+    pq.write_table(pa.Table.from_pylist([{key: row.get(key) for key in keys} for row in rows]), path)
+    return path
+
+
+def all_keys(rows: Iterable[Row]) -> list[str]:
+    """Every column that any row has, in order of first appearance."""
+    return list(dict.fromkeys(key for row in rows for key in row))
 
 
 def read_results(path: Path) -> list[Row]:

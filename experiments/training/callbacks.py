@@ -1,6 +1,4 @@
-"""What a run needs to resume bit for bit, seeds per step and checkpoints in one piece, and how long it trained."""
-
-from __future__ import annotations
+"""Seeds per step and checkpoints in one piece, for a run that resumes bit for bit, and its training time."""
 
 import os
 import random
@@ -21,9 +19,6 @@ class StepSeed(L.Callback):
 
     Checkpoints hold no random state, and Lightning draws from it at other places in a resumed run than in an unbroken
     one, so without this the two would differ.
-
-    Args:
-        seed: of the run.
     """
 
     def __init__(self, seed: int) -> None:
@@ -32,7 +27,6 @@ class StepSeed(L.Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Seeds torch, numpy and random."""
         entropy = np.random.SeedSequence([self.seed, trainer.current_epoch, batch_idx, trainer.global_rank])
         for_torch, for_numpy, for_random = (int(x) for x in entropy.generate_state(3))
         torch.manual_seed(for_torch)
@@ -41,10 +35,8 @@ class StepSeed(L.Callback):
 
 
 class TrainingClock(L.Callback):
-    """Measures how long the training took, its validations included; checkpoints carry it over a stop.
-
-    Attributes:
-        seconds: of wall time so far; what a stopped run did after its last checkpoint does not count.
+    """Measures the training in `seconds` of wall time, its validations included; checkpoints carry it over a stop, but
+    what a stopped run did after its last checkpoint does not count.
     """
 
     def __init__(self) -> None:
@@ -52,19 +44,15 @@ class TrainingClock(L.Callback):
         self._since: float | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Starts."""
         self._since = time.monotonic()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Stops."""
         self.seconds, self._since = self._now(), None
 
     def state_dict(self) -> dict[str, float]:
-        """What a checkpoint keeps."""
         return {"seconds": self._now()}
 
     def load_state_dict(self, state_dict: dict[str, float]) -> None:
-        """Goes on from a checkpoint."""
         self.seconds = state_dict["seconds"]
 
     def _now(self) -> float:
@@ -72,38 +60,31 @@ class TrainingClock(L.Callback):
 
 
 class EffectiveBatch(L.Callback):
-    """Says and keeps on how many samples a step of the optimiser is taken.
+    """Says on how many samples a step of the optimiser is taken; the learning rate is used as given, scaled by nothing.
 
-    `data.batch_size` is of one process, and the learning rate is used as it is given: it is scaled by nothing.
-
-    Attributes:
-        facts: `batch_size` of one process, `processes`, `accumulate` (batches of a step), `effective_batch`, their
-            product, and `learning_rate_rule`; empty where nothing was trained.
+    `facts` keeps `batch_size` of one process, `processes`, `accumulate` (batches of a step), `effective_batch`, their
+    product, and `learning_rate_rule`; it is empty where nothing was trained.
     """
 
     def __init__(self) -> None:
         self.facts: dict[str, int | str] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Counts."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         size, processes, accumulate = data.train_batch_size, trainer.world_size, trainer.accumulate_grad_batches
+        joint = size * processes * accumulate
         self.facts = {"batch_size": size, "processes": processes, "accumulate": accumulate}
-        self.facts |= {"effective_batch": size * processes * accumulate, "learning_rate_rule": "as given"}
+        self.facts |= {"effective_batch": joint, "learning_rate_rule": "as given"}
         if trainer.is_global_zero:
             product = f": {size} x {processes} processes x {accumulate} accumulated"
-            rule = "; the learning rate is used as given, not scaled by them"
-            joint = size * processes * accumulate
-            console().print(
-                f"batch        {joint} samples a step{product + rule if joint > size else ''}", soft_wrap=True
-            )
+            product += "; the learning rate is used as given, not scaled by them"
+            console().print(f"batch        {joint} samples a step{product if joint > size else ''}", soft_wrap=True)
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
     """Writes a checkpoint beside its place and renames it: a killed run leaves the old one or the new one, whole."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
-        """Saves under a temporary name first."""
         part = f"{path}.part"
         super().save_checkpoint(checkpoint, part, storage_options)
         os.replace(part, path)

@@ -1,6 +1,4 @@
-"""The data module of a run, and what is taken for the data and the hand that a command does not name."""
-
-from __future__ import annotations
+"""The data module of a run, and the defaults of the data and the hand that a command does not name."""
 
 from typing import Any
 
@@ -13,10 +11,8 @@ from ...datamodules.roots import DEMO, default_hand, default_root, find_root, va
 
 
 def build_data(cfg: DictConfig) -> Any:
-    """The data module of `cfg.data`; demo data in the layout of a data set are written on first use.
-
-    Raises:
-        UnknownName: `root: demo` for a data set in whose layout there are none.
+    """The data module of `cfg.data`; demo data in the layout of a data set are written on first use, `root: demo` where
+    there are none raises UnknownName.
     """
     kind = get_class(cfg._target_)
     if not (issubclass(kind, SplitDataModule) and kind.dataset):

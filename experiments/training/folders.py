@@ -1,6 +1,4 @@
-"""Where a run lies: runs/<name>/<time>, and which of them `ckpt=last` goes on with."""
-
-from __future__ import annotations
+"""Folders of runs, runs/<name>/<time>, and the one that `ckpt=last` goes on with."""
 
 import hashlib
 import shutil
@@ -12,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from ..commandline.errors import RunError
 from .data import DEMO
 
-_BEFORE = (".hydra", "config.yaml", "metrics.csv", "wandb", "plan.json")
+_BEFORE = (".hydra", "config.yaml", "hand", "metrics.csv", "wandb", "plan.json")
 _SWEEP = "multirun.yaml"
 LAST, BEST = Path("checkpoints/last.ckpt"), Path("checkpoints/best.ckpt")
 
@@ -20,10 +18,7 @@ LAST, BEST = Path("checkpoints/last.ckpt"), Path("checkpoints/best.ckpt")
 def run_folder(runs: str, name: str, ckpt: str | None) -> str:
     """A new folder runs/name/time, or with `ckpt="last"` the newest one of that name that holds a last.ckpt.
 
-    The checkpoint may lie deeper: in a fold, or in one run of a sweep.
-
-    Raises:
-        RunError: there is nothing to continue.
+    The checkpoint may lie deeper: in a fold, or in one run of a sweep. RunError: there is nothing to continue.
     """
     parent = Path(runs) / name
     if ckpt != "last":
@@ -33,10 +28,9 @@ def run_folder(runs: str, name: str, ckpt: str | None) -> str:
     begun = [f for f in sorted(parent.glob("*/")) if any(f.rglob(str(LAST)))]
     if not begun:
         known = sorted({str(p.parents[2].relative_to(runs)) for p in Path(runs).rglob(str(LAST))})
-        raise RunError(
-            f"ckpt=last: expected a run of the name {name!r} with a last.ckpt under {parent}, found none; "
-            + (f"there are {', '.join(known[-5:])}: set name=..." if known else "start one without ckpt=last")
-        )
+        advice = f"there are {', '.join(known[-5:])}: set name=..." if known else "start one without ckpt=last"
+        expected = f"expected a run of the name {name!r} with a last.ckpt under {parent}"
+        raise RunError(f"ckpt=last: {expected}, found none; {advice}")
     return str(begun[-1])
 
 
@@ -84,11 +78,7 @@ def checkpoint_to_resume(ckpt: str | None, folder: Path) -> Path | None:
 
 
 def find_checkpoint(path: str | Path, inside: Path = BEST) -> Path:
-    """A checkpoint file given as itself or as its run folder.
-
-    Raises:
-        RunError: nothing there; the message names what is.
-    """
+    """A checkpoint file given as itself or as its run folder; RunError, which names what is there, where it is not."""
     path = Path(path)
     if path.is_file():
         return path
@@ -96,15 +86,11 @@ def find_checkpoint(path: str | Path, inside: Path = BEST) -> Path:
         return path / inside
     if not path.exists():
         siblings = sorted(p.name for p in path.parent.glob("*"))[-5:]
-        raise RunError(
-            f"{path}: expected a checkpoint or a run folder, found nothing"
-            + (f"; {path.parent} holds {', '.join(siblings)}" if siblings else "")
-        )
+        hint = f"; {path.parent} holds {', '.join(siblings)}" if siblings else ""
+        raise RunError(f"{path}: expected a checkpoint or a run folder, found nothing{hint}")
     deeper = sorted(str(p.parents[1]) for p in path.rglob(str(inside)))
-    raise RunError(
-        f"{path}: expected {inside} in it, found none; "
-        + (f"give one of {', '.join(deeper[:5])}" if deeper else "the run stopped before its first checkpoint")
-    )
+    hint = f"give one of {', '.join(deeper[:5])}" if deeper else "the run stopped before its first checkpoint"
+    raise RunError(f"{path}: expected {inside} in it, found none; {hint}")
 
 
 OmegaConf.register_new_resolver("run_folder", run_folder, use_cache=True, replace=True)

@@ -1,7 +1,5 @@
 """Lightning's loops as work that is announced like all other: see `geometry.progress`."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -25,17 +23,14 @@ class WorkProgress(ProgressBar):
         self._on = False
 
     def enable(self) -> None:
-        """Lightning's."""
         self._on = True
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Training begins."""
         epochs = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
         self._begin("training", "training, epochs", epochs)
         self._works["training"].advance(trainer.current_epoch)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """An epoch begins."""
         self._begin("epoch", f"epoch {trainer.current_epoch + 1}", _total([self.total_train_batches]))
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
@@ -48,52 +43,40 @@ class WorkProgress(ProgressBar):
             self._works["epoch"].note(text)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """An epoch ends."""
         self._end("epoch")
         self._works["training"].advance()
 
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Training ends."""
+    def on_train_end(self, *_: Any) -> None:
         self._end("training")
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """A validation begins, within an epoch or after the test."""
         self._begin("validation", "validating", _total(trainer.num_val_batches))
 
     def on_validation_batch_end(self, *_: Any) -> None:
-        """One batch more."""
         self._works["validation"].advance()
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """It ends."""
+    def on_validation_end(self, *_: Any) -> None:
         self._end("validation")
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """A test begins."""
         self._begin("test", f"testing {getattr(pl_module, 'method', '')}".rstrip(), _total(trainer.num_test_batches))
 
     def on_test_batch_end(self, *_: Any) -> None:
-        """One batch more."""
         self._works["test"].advance()
 
-    def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """It ends."""
+    def on_test_end(self, *_: Any) -> None:
         self._end("test")
 
     def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """A prediction begins."""
         self._begin("prediction", "refining, batches", _total(trainer.num_predict_batches))
 
     def on_predict_batch_end(self, *_: Any) -> None:
-        """One batch more."""
         self._works["prediction"].advance()
 
-    def on_predict_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """It ends."""
+    def on_predict_end(self, *_: Any) -> None:
         self._end("prediction")
 
-    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Everything ends."""
+    def on_exception(self, *_: Any) -> None:
         for name in [*self._works][::-1]:
             self._works.pop(name).end(False)
 

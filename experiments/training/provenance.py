@@ -1,11 +1,9 @@
-"""Where numbers come from: the code, the versions, the kind of machine, the command and the data of a run."""
-
-from __future__ import annotations
+"""Origin of numbers: the code, the versions, the kind of machine, the command and the data of a run."""
 
 import hashlib
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,16 +21,10 @@ _FILES = ("ckpt", "init_from", "contact_from", "official_weights", "object", "gr
 
 
 def provenance(arguments: Sequence[str], cfg: Mapping[str, Any], data: Any = None) -> dict[str, Any]:
-    """Plain values that say how a run came about; nothing in them names a machine or a user.
+    """Plain values that say how a run came about: `code` (`commit`, `dirty`), `versions`, `host`, `command`, `files`
+    (SHA-256 by key) and `data` (`split_hash`, `content_hash`); nothing in them names a machine or a user.
 
-    Args:
-        arguments: of the command line, without the program.
-        cfg: of the run.
-        data: the data module, set up; None for a command that has none.
-
-    Returns:
-        `code` (`commit`, `dirty`), `versions`, `host`, `command`, `files` (SHA-256 by key) and `data` (`split_hash`,
-        `content_hash`).
+    `arguments` are those of the command line, without the program; the data module is set up, None where there is none.
     """
     return {
         "code": source(),
@@ -68,21 +60,16 @@ def versions() -> dict[str, str | None]:
 
 def host() -> dict[str, Any]:
     """The kind of machine: `cpu`, `cores`, `gpus` and `system`."""
+    try:
+        system = platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        system = f"{platform.system()} {platform.release()}"
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return {"cpu": cpu_name(), "cores": os.cpu_count(), "gpus": gpus, "system": _system()}
+    return {"cpu": cpu_name(), "cores": os.cpu_count(), "gpus": gpus, "system": f"{system} {platform.machine()}"}
 
 
 def cpu_name() -> str:
     """Model of the processor."""
-    lines: Iterable[str] = ()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.exists() else []
     return next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), platform.processor())
-
-
-def _system() -> str:
-    try:
-        name = platform.freedesktop_os_release()["PRETTY_NAME"]
-    except (OSError, KeyError):
-        name = f"{platform.system()} {platform.release()}"
-    return f"{name} {platform.machine()}"

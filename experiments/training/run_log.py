@@ -1,7 +1,5 @@
 """run.log: the losses of each epoch, the final table, and what ended a run early, with its traceback."""
 
-from __future__ import annotations
-
 import logging
 import signal
 import time
@@ -30,12 +28,7 @@ _WAIT = 5.0
 
 
 class Stopped(BaseException):
-    """A run that a signal ended; its text says how to go on.
-
-    Args:
-        by: the signal.
-        hint: how to go on.
-    """
+    """A run that a signal ended; its text says how to go on."""
 
     def __init__(self, by: signal.Signals, hint: str) -> None:
         super().__init__(f"stopped by {'Ctrl-C' if by == signal.SIGINT else by.name}; {hint}")
@@ -45,8 +38,7 @@ class Stopped(BaseException):
 class RunLog(L.Callback):
     """Writes the losses and metrics of each epoch.
 
-    Attributes:
-        begun: a batch was trained on or tested; a run that ends earlier has nothing to leave behind.
+    A run has `begun` when a batch was trained on or tested; one that ends earlier has nothing to leave behind.
     """
 
     def __init__(self) -> None:
@@ -54,20 +46,15 @@ class RunLog(L.Callback):
         self._since = 0.0
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Notes that the run has begun."""
         self.begun = True
 
-    def on_test_batch_end(self, *_: Any) -> None:
-        """Notes that the run has begun."""
-        self.begun = True
+    on_test_batch_end = on_train_batch_end
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Starts its clock."""
         self._since = time.monotonic()
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Writes a line."""
         seconds = time.monotonic() - self._since
         where = f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}, step {trainer.global_step}"
         _log.info("%s, %.1f s: %s", where, seconds, _numbers(trainer.callback_metrics))
@@ -88,16 +75,10 @@ def note_table(table: TextTable) -> None:
 
 @contextmanager
 def recorded(folder: Path, log: RunLog, runs: Path) -> Iterator[None]:
-    """Around a run: what ends it early is told once and goes into run.log; one that has not begun leaves no folder.
+    """Around a run in its folder, as Hydra made it, below that of all runs: what ends it early is told once and goes
+    into run.log; one that has not begun leaves no folder.
 
-    Args:
-        folder: of the run, as Hydra made it.
-        log: the callback of its trainer.
-        runs: folder of all runs.
-
-    Raises:
-        Stopped: in place of a signal.
-        RunError: in place of what no command or data can cause; the traceback is in run.log.
+    Raises Stopped in place of a signal, and RunError in place of what no command or data can cause.
     """
     fresh = is_unused(folder)
     try:
@@ -121,10 +102,8 @@ def recorded(folder: Path, log: RunLog, runs: Path) -> Iterator[None]:
 
 @contextmanager
 def interruptible(trainer: L.Trainer) -> Iterator[None]:
-    """Around what a trainer does: Lightning ends the program at Ctrl-C, with a status of its own.
-
-    Raises:
-        KeyboardInterrupt: in its place.
+    """Around the work of a trainer: Lightning ends the program at Ctrl-C, with a status of its own; KeyboardInterrupt
+    is raised in its place.
     """
     try:
         yield

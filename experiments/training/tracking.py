@@ -1,6 +1,4 @@
-"""Where the numbers of a run go: metrics.csv, and W&B online or offline."""
-
-from __future__ import annotations
+"""Trackers of the numbers of a run: metrics.csv, and W&B online or offline."""
 
 import csv
 import logging
@@ -23,12 +21,7 @@ _HOSTS = ("wandb.ai", "coreweave.com")
 
 
 class RunCSVLogger(CSVLogger):
-    """metrics.csv right in the run folder, carried on by a resumed run instead of deleted (as Lightning's is).
-
-    Args:
-        folder: of the run.
-        flush_logs_every_n_steps: steps between writes.
-    """
+    """metrics.csv right in the run folder, carried on by a resumed run instead of deleted (as Lightning's is)."""
 
     def __init__(self, folder: str | Path, flush_logs_every_n_steps: int = 100) -> None:
         self.path = Path(folder) / "metrics.csv"
@@ -40,7 +33,7 @@ class RunCSVLogger(CSVLogger):
         self._put_back(rows)
 
     def rows(self) -> list[dict[str, str]]:
-        """What the file holds."""
+        """Content of the file."""
         return list(csv.DictReader(self.path.open(newline=""))) if self.path.exists() else []
 
     def cut_after(self, step: int) -> None:
@@ -96,17 +89,18 @@ def build_loggers(cfg: DictConfig) -> list[Logger]:
     """The loggers of the config; W&B's mode is chosen first."""
     if "wandb" in cfg.logger:
         ensure_wandb_mode()
-        _silence_wandb()
+        if rank_zero_only.rank == 0:
+            import wandb  # takes a second, so only where it is used
+
+            wandb.setup(settings=wandb.Settings(silent=True))  # one line of ours says where it stands
     return [instantiate(logger) for logger in cfg.logger.values()]
 
 
 @rank_zero_only
 def carry_on(loggers: Iterable[Logger], step: int | None) -> None:
-    """Of what an interrupted run logged, keeps what comes up to the step that training goes on from; None: all."""
-    if step is None:
-        return
+    """Keeps the log of an interrupted run up to the step that training goes on from; None: all."""
     for logger in loggers:
-        if isinstance(logger, RunCSVLogger):
+        if step is not None and isinstance(logger, RunCSVLogger):
             logger.cut_after(step)
 
 
@@ -114,13 +108,6 @@ def carry_on(loggers: Iterable[Logger], step: int | None) -> None:
 def say_where_wandb_stands(loggers: Iterable[Logger]) -> None:
     """Prints one line."""
     print(wandb_status(loggers))
-
-
-@rank_zero_only
-def _silence_wandb() -> None:
-    import wandb  # takes a second, so only where it is used
-
-    wandb.setup(settings=wandb.Settings(silent=True))  # one line of ours says where it stands
 
 
 def wandb_status(loggers: Iterable[Logger]) -> str:
@@ -145,15 +132,8 @@ def log_outcome(
     pictures: Iterable[Path],
     checkpoint: Path,
 ) -> None:
-    """Sends what a run ended with to W&B: config, summary, table per sample, pictures, films and the best checkpoint.
-
-    Args:
-        loggers: of the run; without a `WandbLogger` nothing happens.
-        config: plain values.
-        summary: numbers by name.
-        rows: one per method, refinement and clip.
-        pictures: PNG and GIF files.
-        checkpoint: the best one.
+    """Sends the end of a run to the W&B of its loggers, if any: config in plain values, summary, a table with a row per
+    method, refinement and clip, pictures and films (PNG, GIF), and the best checkpoint.
     """
     run = next((x.experiment for x in loggers if isinstance(x, WandbLogger)), None)
     if run is None:

@@ -18,17 +18,11 @@ _FIELDS = ("origin", "across", "along", "normal", "turn_across", "turn_along")
 
 @dataclass(frozen=True)
 class Frames:
-    """World transforms of the links in the frame and unit of the object's distance search.
+    """World transforms of the links in the frame and unit of the object's distance search."""
 
-    Attributes:
-        rotation: (B, L, 3, 3).
-        translation: (B, L, 3), unit of the search.
-        unit: (B,), search units per metre.
-    """
-
-    rotation: Tensor
-    translation: Tensor
-    unit: Tensor
+    rotation: Tensor  # (B, L, 3, 3)
+    translation: Tensor  # (B, L, 3), unit of the search
+    unit: Tensor  # (B,), search units per metre
 
     @classmethod
     def of(cls, grasps: PosedGrasps) -> Frames:
@@ -48,10 +42,8 @@ def hand_in_object(grasps: PosedGrasps, certify: bool) -> Tensor:
 
     The value is the depth at a point of the surface, so never above the largest depth. With `certify` it is at most
     `TOLERANCE` below it. Without, parts are also pruned by assuming that the object is convex where it is nearest, as
-    it is at the contacts of a grasp, which is three times as fast.
-
-    Returns:
-        (B,), metres, float64; 0 where no point is inside. The poses must be finite.
+    it is at the contacts of a grasp, which is three times as fast. Gives (B,), metres, float64; 0 where no point is
+    inside. The poses must be finite.
     """
     charts, frames = _charts(grasps.hand), Frames.of(grasps)
     best = torch.zeros_like(frames.unit)

@@ -13,29 +13,23 @@ import torch
 from torch import Tensor
 
 from ...hands.points import Boxes, Capsules
+from ..functional.rounded_boxes import frames_along
 
 
 @dataclass(frozen=True)
 class Charts:
-    """The surface of all primitives of a hand.
+    """The surface of all primitives of a hand, in link frames, metres."""
 
-    Attributes:
-        link: (K,), int64.
-        origin, across, along, normal, turn_across, turn_along: (K, 3), o, A, B, N, C and D; link frame, metres.
-        radius: (K,), R, metres.
-        centre, half: (K, 2), the rectangle of (u, v).
-    """
-
-    link: Tensor
-    origin: Tensor
-    across: Tensor
-    along: Tensor
-    normal: Tensor
-    turn_across: Tensor
-    turn_along: Tensor
-    radius: Tensor
+    link: Tensor  # (K,), int64
+    origin: Tensor  # (K, 3), o
+    across: Tensor  # (K, 3), A
+    along: Tensor  # (K, 3), B
+    normal: Tensor  # (K, 3), N
+    turn_across: Tensor  # (K, 3), C
+    turn_along: Tensor  # (K, 3), D
+    radius: Tensor  # (K,), R
     centre: Tensor
-    half: Tensor
+    half: Tensor  # (K, 2), the rectangle of (u, v)
 
     @classmethod
     def of(cls, capsules: Capsules, boxes: Boxes) -> Charts:
@@ -84,19 +78,13 @@ class Charts:
 
 def _box(boxes: Boxes, axis: int, sign: int) -> Charts:
     normal = sign * boxes.rotation[:, :, axis]
-    a, b = ((axis + k) % 3 for k in (1, 2))
-    return _chart(
-        boxes.link,
-        boxes.centre + normal * boxes.half[:, axis, None],
-        normal,
-        across=boxes.rotation[:, :, a] * boxes.half[:, a, None],
-        along=boxes.rotation[:, :, b] * boxes.half[:, b, None],
-    )
+    across, along = (boxes.rotation[:, :, k % 3] * boxes.half[:, k % 3, None] for k in (axis + 1, axis + 2))
+    return _chart(boxes.link, boxes.centre + normal * boxes.half[:, axis, None], normal, across=across, along=along)
 
 
 def _sides(capsules: Capsules) -> list[Charts]:
     """Four quarters of each cylinder."""
-    x, y, _ = _frames(capsules.end - capsules.start).unbind(-1)
+    x, y, _ = frames_along(capsules.end - capsules.start).unbind(-1)
     middle, across = (capsules.start + capsules.end) / 2, (capsules.end - capsules.start) / 2
     return [
         _chart(capsules.link, middle, normal, across=across, turn_along=turn, radius=capsules.radius)
@@ -106,19 +94,11 @@ def _sides(capsules: Capsules) -> list[Charts]:
 
 def _caps(capsules: Capsules, end: Tensor, sign: int) -> list[Charts]:
     """Five faces of half a cube on each half sphere."""
-    x, y, z = _frames(capsules.end - capsules.start).unbind(-1)
-    top = _chart(capsules.link, end, sign * z, turn_across=x, turn_along=y, radius=capsules.radius)
-    rim = [
-        _chart(
-            *(capsules.link, end, normal),
-            turn_across=turn,
-            turn_along=sign * z,
-            radius=capsules.radius,
-            rectangle=(0, 0.5, 1, 0.5),
-        )
-        for normal, turn in ((x, y), (y, x), (-x, y), (-y, x))
-    ]
-    return [top, *rim]
+    x, y, z = frames_along(capsules.end - capsules.start).unbind(-1)
+    link, radius, up = capsules.link, capsules.radius, sign * z
+    top, half = _chart(link, end, up, turn_across=x, turn_along=y, radius=radius), (0, 0.5, 1, 0.5)
+    rim = ((x, y), (y, x), (-x, y), (-y, x))
+    return [top, *(_chart(link, end, n, turn_across=t, turn_along=up, radius=radius, rectangle=half) for n, t in rim)]
 
 
 def _chart(
@@ -134,18 +114,7 @@ def _chart(
 ) -> Charts:
     """Charts with all other parameters zero; `rectangle` is centre and half sizes."""
     zero = torch.zeros_like(origin)
-    vectors = [zero if x is None else x for x in (across, along, turn_across, turn_along)]
+    a, b, c, d = (zero if x is None else x for x in (across, along, turn_across, turn_along))
     bounds = origin.new_tensor(rectangle).expand(len(link), 4)
     size = zero[:, 0] if radius is None else radius
-    return Charts(
-        link, origin, vectors[0], vectors[1], normal, vectors[2], vectors[3], size, bounds[:, :2], bounds[:, 2:]
-    )
-
-
-def _frames(axis: Tensor) -> Tensor:
-    """(C, 3, 3) rotations whose third column is along the axes (C, 3); any for an axis of length 0."""
-    length = torch.linalg.vector_norm(axis, dim=1, keepdim=True)
-    z = torch.where(length > 0, axis / length.clamp(min=1e-30), axis.new_tensor([0.0, 0.0, 1.0]))
-    x = torch.linalg.cross(torch.eye(3).to(z)[z.abs().argmin(1)], z)
-    x = x / torch.linalg.vector_norm(x, dim=1, keepdim=True)
-    return torch.stack([x, torch.linalg.cross(z, x), z], dim=-1)
+    return Charts(link, origin, a, b, normal, c, d, size, bounds[:, :2], bounds[:, 2:])

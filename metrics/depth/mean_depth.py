@@ -1,7 +1,5 @@
 """Mean depth over the points of one surface that are inside the other, on fixed samples."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import torch
@@ -12,16 +10,14 @@ from ...geometry.sampling import sample_surface
 from ...grasps.asset import ObjectAsset
 from ...grasps.posed import PosedGrasps
 from ...hands.points import primitive_distances
+from ..functional.rounded_boxes import RoundedBoxes
 
-HAND_POINTS = 2048
-OBJECT_POINTS = 20000
+HAND_POINTS, OBJECT_POINTS = 2048, 20000
 
 
 def mean_depth_in_object(grasps: PosedGrasps) -> Tensor:
-    """Mean depth of the hand's surface where it is inside the object, on 2048 points spread by area.
-
-    Returns:
-        (B,), metres, float64; 0 where no point is inside. The poses must be finite.
+    """Mean depth of the hand's surface where it is inside the object, on 2048 points spread by area: (B,), metres,
+    float64; 0 where no point is inside. The poses must be finite.
     """
     points = grasps.hand.place(grasps.links, grasps.hand.surface(HAND_POINTS).to("cpu", torch.float64))
     points = points / grasps.scales[:, None, None]
@@ -32,24 +28,15 @@ def mean_depth_in_object(grasps: PosedGrasps) -> Tensor:
 
 
 def mean_depth_in_hand(grasps: PosedGrasps) -> Tensor:
-    """Mean depth of the object's surface where it is inside the hand, on 20000 points spread by area.
-
-    Returns:
-        (B,), metres, float64; 0 where no point is inside. The poses must be finite.
-    """
+    """Mean depth of the object's surface where it is inside the hand, on 20000 points spread by area: see above."""
     hand, (points, tree) = grasps.hand, _object_points(grasps.object)
     capsules, boxes = hand.capsules.to("cpu", torch.float64), hand.boxes.to("cpu", torch.float64)
-    centre = torch.cat([(capsules.start + capsules.end) / 2, boxes.centre])
-    length = torch.linalg.vector_norm(capsules.end - capsules.start, dim=1)
-    reach = torch.cat([length / 2 + capsules.radius, torch.linalg.vector_norm(boxes.half, dim=1)])
-    link = torch.cat([capsules.link, boxes.link])
-    depths = []
-    for b, scale in enumerate(grasps.scales.tolist()):
-        links = grasps.links[b]
-        middle = (links.rotation[link] @ centre.unsqueeze(-1)).squeeze(-1) + links.translation[link]
+    shapes, depths = RoundedBoxes.of(hand), []
+    reach = torch.linalg.vector_norm(shapes.half, dim=1) + shapes.radius
+    for b, (scale, middle) in enumerate(zip(grasps.scales.tolist(), shapes.placed(grasps.links)[1], strict=True)):
         balls = tree.query_ball_point((middle / scale).numpy(), (reach / scale).numpy())
         near = sorted(set().union(*balls))
-        distance = primitive_distances(links, capsules, boxes, points[near] * scale)
+        distance = primitive_distances(grasps.links[b], capsules, boxes, points[near] * scale)
         depths.append(_mean_of_positive(-distance.amin(-1)))
     return torch.stack(depths) if depths else grasps.scales.new_zeros(0)
 

@@ -1,7 +1,5 @@
 """Depth of an object's surface in a hand's capsules and boxes."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -14,17 +12,13 @@ def object_in_hand(grasps: PosedGrasps) -> Tensor:
     """Depth of the deepest point of the object's surface in the hand, within any single primitive.
 
     In a capsule it is the radius minus the least distance of the axis from the surface; in a box it has a closed form
-    for every triangle.
-
-    Returns:
-        (B,), metres, float64, at most `TOLERANCE` below the largest depth; 0 where no point is inside. The poses must
-        be finite.
+    for every triangle. Gives (B,), metres, float64, at most `TOLERANCE` below the largest depth; 0 where no point is
+    inside. The poses must be finite.
     """
     from .object_in_hand_kernel import deepest, wp
 
     frames, best = Frames.of(grasps), torch.zeros(len(grasps))
-    capsules = grasps.hand.capsules.to("cpu", torch.float64)
-    boxes = grasps.hand.boxes.to("cpu", torch.float64)
+    capsules, boxes = (x.to("cpu", torch.float64) for x in (grasps.hand.capsules, grasps.hand.boxes))
     unit = frames.unit[:, None]
     arrays = [
         (frames.place(capsules.link, capsules.start), wp.vec3),

@@ -31,7 +31,7 @@ def in_capsule(solid: Solid, start: wp.vec3, end: wp.vec3, radius: float, best: 
 
 @wp.func
 def along_axis(axis: wp.vec3, a: wp.vec3, b: wp.vec3, c: wp.vec3, half: wp.vec3) -> float:
-    """How much a box must shrink on every side until this axis separates it from the triangle."""
+    """Shrinking of a box, on every side, until this axis separates it from the triangle."""
     size = wp.abs(axis[0]) + wp.abs(axis[1]) + wp.abs(axis[2])
     if size < 1.0e-12:
         return half[0]

@@ -1,7 +1,5 @@
 """Penetration as in the scripts of GraspTTA and ObMan: vertices inside by ray parity, with a flawed test."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 import trimesh
@@ -24,14 +22,8 @@ def vertex_depth(grasps: PosedGrasps, per_metre: float) -> Tensor:
 
     The test treats a triangle as parallel to the ray if its projection is smaller than 1e-7 / 2 square units, and
     shifts the hits of slightly larger ones. In metres that is 0.05 mm^2: hits of small triangles and slivers are lost,
-    the parity flips, and vertices far outside count as inside.
-
-    Args:
-        grasps: with finite poses.
-        per_metre: 1 computes in metres as GraspTTA does, 1000 in millimetres as ObMan does.
-
-    Returns:
-        (B,), metres, float64; 0 where no vertex is inside.
+    the parity flips, and vertices far outside count as inside. `per_metre` 1 computes in metres as GraspTTA does, 1000
+    in millimetres as ObMan does. Gives (B,), metres, float64; 0 where no vertex is inside. The poses must be finite.
     """
     link, vertices = hand_vertices(grasps.hand)
     turned = grasps.links.rotation[:, link] @ vertices.unsqueeze(-1)

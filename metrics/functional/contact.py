@@ -1,7 +1,5 @@
 """Contact between hand and object: contact points of each link, and the part of the hand that touches."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -13,13 +11,10 @@ from .nearest import NearestPoints, nearest_points
 
 @dataclass(frozen=True)
 class GraspContacts(NearestPoints):
-    """One contact per link, at its deepest or nearest point; the fields of `NearestPoints` and one more.
-
-    Attributes:
-        mask: (B, L'), bool, whether the link is within the threshold of the object, or inside.
-    """
+    """One contact per link, at its deepest or nearest point; the fields of `NearestPoints` and one more."""
 
     mask: Tensor
+    """(B, L'), bool, whether the link is within the threshold of the object, or inside."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +38,10 @@ class Contact:
 
 def grasp_contacts(grasps: PosedGrasps, threshold: float = 0.01) -> GraspContacts:
     """The contact of each link: its point nearest to the object or deepest in it, and the corresponding point on the
-    object.
-
-    Args:
-        grasps: B grasps.
-        threshold: largest distance of a link that counts as contact, metres.
-
-    Raises:
-        ValueError: the threshold is negative or not a number.
+    object. `threshold`, metres, at least 0, is the largest distance of a link that counts as contact.
     """
-    _check_threshold(threshold)
+    if not 0 <= threshold < float("inf"):
+        raise ValueError(f"threshold: expected metres, at least 0, found {threshold}")
     found = nearest_points(grasps)
     return GraspContacts(**vars(found), mask=found.distance <= threshold)
 
@@ -61,21 +50,10 @@ def contact(grasps: PosedGrasps, threshold: float = 0.005) -> Contact:
     """Whether, and with how many links, a hand touches an object.
 
     Contact as defined by GraspTTA, within 5 mm or inside (Jiang et al., "Hand-Object Contact Consistency Reasoning for
-    Human Grasps Generation", ICCV 2021), but for the surface of the hand instead of the vertices of its mesh.
-
-    Args:
-        grasps: B grasps.
-        threshold: metres.
-
-    Raises:
-        ValueError: the threshold is negative or not a number.
+    Human Grasps Generation", ICCV 2021), but for the surface of the hand instead of the vertices of its mesh. The
+    threshold is in metres, at least 0.
     """
     found = grasp_contacts(grasps, threshold)
     distance = found.distance.amin(1)
     fraction = torch.where(grasps.valid, found.mask.double().mean(1), torch.nan)
     return Contact(distance, distance <= threshold, fraction, found.link, found.distance)
-
-
-def _check_threshold(threshold: float) -> None:
-    if not 0 <= threshold < float("inf"):
-        raise ValueError(f"threshold: expected metres, at least 0, found {threshold}")

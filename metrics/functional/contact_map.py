@@ -1,20 +1,12 @@
 """Agreement of predicted contact maps with the true ones."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
 
 def contact_f1(predicted: Tensor, target: Tensor) -> Tensor:
-    """F1 score of the touching points: harmonic mean of precision and recall.
-
-    Args:
-        predicted: (B, N), bool.
-        target: (B, N), bool.
-
-    Returns:
-        (B,); NaN if no point touches in either map.
+    """F1 score of the touching points, harmonic mean of precision and recall: (B, N), bool, to (B,); NaN if no point
+    touches in either map.
     """
     both = (predicted & target).sum(1)
     return 2 * both / (predicted.sum(1) + target.sum(1)).double()
@@ -29,7 +21,7 @@ def calibration_error(logits: Tensor, target: Tensor, intervals: int = 10) -> Te
     Args:
         logits: (B, N, bins), of the bins of contact, equally wide over [0, 1].
         target: (B, N), true contact in [0, 1].
-        intervals: number of them.
+        intervals: their number.
 
     Returns:
         (B,), in [0, 1]; NaN for a single bin, that is, for a regression.

@@ -1,7 +1,5 @@
 """Diversity of the grasps of one object."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -43,27 +41,17 @@ def diversity(hand: Hand, pose: HandPose, components: int = 5) -> Diversity:
 
     The mean rotation is the chordal one, the rotation nearest to the mean of the matrices. Axis-angle vectors jump at
     half a turn, so `explained` depends on the frame, as in DexGraspBench, from which it is taken; the others do not.
-
-    Args:
-        hand: the hand of the poses.
-        pose: (N,), object frame.
-        components: number of principal components.
-
-    Raises:
-        ValueError: the pose has another hand or batch shape, or `components` exceeds the length of the pose vector.
+    Raises ValueError for a pose of another hand or batch shape, or more `components` than the pose vector has numbers.
     """
     if pose.hand != hand.name or len(pose.shape) != 1:
-        raise ValueError(
-            f"pose: expected poses (N,) of {hand.name!r}, found {tuple(pose.shape)} of {pose.hand!r}; one object at a "
-            "time"
-        )
+        found = f"found {tuple(pose.shape)} of {pose.hand!r}; one object at a time"
+        raise ValueError(f"pose: expected poses (N,) of {hand.name!r}, {found}")
     if not 1 <= components <= 6 + hand.num_joints:
         raise ValueError(f"components: expected 1 to {6 + hand.num_joints}, found {components}")
     pose = pose.map(lambda x: x.detach().double().cpu())
     finite = torch.stack([x.flatten(1).isfinite().all(1) for x in vars(pose).values() if isinstance(x, Tensor)]).all(0)
     pose = pose[finite]
-    n = pose.shape[0]
-    missing = len(finite) - n
+    n, missing = pose.shape[0], int((~finite).sum())
     if n < 2:
         nan = torch.tensor(torch.nan, dtype=torch.float64)
         return Diversity(nan, nan, nan, nan.expand(components), n, missing)

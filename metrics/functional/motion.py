@@ -1,10 +1,10 @@
-"""Errors of hand motions: one value per clip, in SI units, with a mask of valid frames.
+"""Errors of hand motions: one value per clip (B,), in SI units, with a mask of valid frames.
 
-The content of padded frames never matters, even NaN. A valid frame that contains NaN gives NaN, and so does a clip with
-too few valid frames: the caller counts those, nothing here drops them.
+Arguments have one name for one thing: `pred` and `target` are tensors of one shape, of the predicted and the true
+motion, `mask` (B, T) is a bool, True for valid frames. The content of padded frames never matters, even NaN. A valid
+frame that contains NaN gives NaN, and so does a clip with too few valid frames: the caller counts those, nothing here
+drops them. All functions raise ValueError where the shapes differ or the mask is not a bool of shape (B, T).
 """
-
-from __future__ import annotations
 
 import math
 from collections.abc import Callable
@@ -21,16 +21,7 @@ def mpjpe(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
     A data set's value is the mean over its clips, so that a long clip weighs as much as a short one (RealDex, Table 4).
 
-    Args:
-        pred: (B, T, K, 3), metres, key points in any one frame.
-        target: (B, T, K, 3), likewise.
-        mask: (B, T), bool, True for valid frames.
-
-    Returns:
-        (B,), metres; NaN for a clip without a valid frame.
-
-    Raises:
-        ValueError: the shapes differ, or the mask is not a bool of shape (B, T).
+    Key points (B, T, K, 3), metres, in any one frame, to (B,), metres; NaN for a clip without a valid frame.
 
     Example:
         >>> target = torch.zeros(1, 4, 2, 3)
@@ -38,26 +29,15 @@ def mpjpe(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         tensor([0.0500])
     """
     _check_keypoints(pred, target, mask)
-    per_frame = _length(pred - target).mean(-1)
-    return _mean_over_frames(per_frame, mask)
+    return _mean_over_frames(_length(pred - target).mean(-1), mask)
 
 
 def average_variance_error(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Mean over key points of | var_t(p) - var_t(p*) |_2, with the unbiased variance of each coordinate over time.
 
     It compares how far and in which directions the points travel, but not when: the order of the frames does not matter
-    (Ghosh et al., "Synthesis of Compositional Animations from Textual Descriptions", ICCV 2021).
-
-    Args:
-        pred: (B, T, K, 3), metres, world frame.
-        target: (B, T, K, 3), likewise.
-        mask: (B, T), bool, True for valid frames.
-
-    Returns:
-        (B,), square metres; NaN for a clip with fewer than two valid frames, which has no variance.
-
-    Raises:
-        ValueError: the shapes differ, or the mask is not a bool of shape (B, T).
+    (Ghosh et al., "Synthesis of Compositional Animations from Textual Descriptions", ICCV 2021). Key points
+    (B, T, K, 3), metres, world frame, to (B,), square metres; NaN for a clip with fewer than two valid frames.
 
     Example:
         >>> target = torch.tensor([0.0, 1.0, 2.0]).reshape(1, 3, 1, 1).expand(1, 3, 1, 3)
@@ -77,16 +57,8 @@ def vertex_offset(pred: Tensor, target: Tensor, reduce: Literal["mean", "max"] =
     if only joints differ and 1.08 times if only the palm is rotated; those of its capsules and boxes, which are dense
     at the fingertips, 2.2 and 1.5 times.
 
-    Args:
-        pred: (B, V, 3), metres, points fixed to the hand's links.
-        target: (B, V, 3), the same points of the true hand.
-        reduce: over the points.
-
-    Returns:
-        (B,), metres.
-
-    Raises:
-        ValueError: the shapes differ, there is no point, or `reduce` is neither "mean" nor "max".
+    Points (B, V, 3), metres, fixed to the hand's links, the same ones of both hands, to (B,), metres: their mean or
+    maximum, by `reduce`. Without a point, or with another `reduce`, it raises ValueError.
     """
     _check_same_shape(pred, target, "(B, V, 3)")
     if reduce not in ("mean", "max"):
@@ -104,15 +76,12 @@ def min_distance(points: Tensor, sdf: Callable[[Tensor], Tensor]) -> Tensor:
     the distances of every n-th point rule out nearly all others, 94 % of 2048 on a hand.
 
     Args:
-        points: (B, H, 3), metres.
+        points: (B, H, 3), metres, at least one of each hand.
         sdf: takes (B, H', 3), with NaN for points that are not needed, and returns (B, H'), metres, positive outside
             the object. It must be a distance: a value that grows faster than one metre per metre breaks the bound.
 
     Returns:
         (B,), metres, 0 where hand and object touch or overlap, NaN where a point is not finite.
-
-    Raises:
-        ValueError: `points` is not (B, H, 3) with at least one point, or `sdf` did not return one value per point.
     """
     _check_last(points, "points", "(B, H, 3)")
     if not points.shape[1]:
@@ -131,22 +100,11 @@ def min_distance(points: Tensor, sdf: Callable[[Tensor], Tensor]) -> Tensor:
 def rotation_error(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Mean over valid frames of the angle between two orientations.
 
-    Args:
-        pred: (B, T, 3, 3), world_from_hand.
-        target: (B, T, 3, 3), likewise.
-        mask: (B, T), bool, True for valid frames.
-
-    Returns:
-        (B,), radians; NaN for a clip without a valid frame.
-
-    Raises:
-        ValueError: the shapes differ, or the mask is not a bool of shape (B, T).
+    World_from_hand (B, T, 3, 3) to (B,), radians; NaN for a clip without a valid frame.
     """
     if pred.shape != target.shape or pred.ndim != 4 or pred.shape[-2:] != (3, 3):
-        raise ValueError(
-            f"pred and target: expected two tensors of shape (B, T, 3, 3), found {tuple(pred.shape)} and "
-            f"{tuple(target.shape)}"
-        )
+        found = f"found {tuple(pred.shape)} and {tuple(target.shape)}"
+        raise ValueError(f"pred and target: expected two tensors of shape (B, T, 3, 3), {found}")
     _check_mask(mask, pred)
     return _mean_over_frames(geodesic_distance(pred, target), mask)
 
@@ -154,19 +112,9 @@ def rotation_error(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 def acceleration_error(pred: Tensor, target: Tensor, mask: Tensor, fps: Tensor) -> Tensor:
     """Mean of |a - a*|, with a the second difference of a key point over three consecutive valid frames.
 
-    It detects jitter that MPJPE does not (Kanazawa et al., "Learning 3D Human Dynamics from Video", CVPR 2019).
-
-    Args:
-        pred: (B, T, K, 3), metres, world frame.
-        target: (B, T, K, 3), likewise.
-        mask: (B, T), bool, True for valid frames.
-        fps: (B,), frames per second.
-
-    Returns:
-        (B,), m/s^2; NaN for a clip without three consecutive valid frames.
-
-    Raises:
-        ValueError: the shapes differ, or the mask is not a bool of shape (B, T), or `fps` is not (B,).
+    It detects jitter that MPJPE does not (Kanazawa et al., "Learning 3D Human Dynamics from Video", CVPR 2019). Key
+    points (B, T, K, 3), metres, world frame, and `fps` (B,), frames per second, to (B,), m/s^2; NaN for a clip without
+    three consecutive valid frames.
     """
     _check_keypoints(pred, target, mask)
     if fps.shape != mask.shape[:1]:
@@ -178,39 +126,23 @@ def acceleration_error(pred: Tensor, target: Tensor, mask: Tensor, fps: Tensor) 
 
 
 def local_keypoints(keypoints: Tensor, rotation: Tensor, translation: Tensor) -> Tensor:
-    """Key points in the frame of their own palm, so that their errors are those of the fingers alone.
+    """Key points in the frame of their own palm, metres, so that their errors are those of the fingers alone.
 
     Args:
         keypoints: (..., K, 3), metres, world frame.
-        rotation: (..., 3, 3), world_from_hand of the palm.
-        translation: (..., 3), metres, origin of the palm in the world.
-
-    Returns:
-        (..., K, 3), metres, palm frame.
-
-    Raises:
-        ValueError: the batch shapes differ.
+        rotation, translation: (..., 3, 3), world_from_hand of the palm, and (..., 3), metres, its origin in the world.
     """
     batch = keypoints.shape[:-2]
     if rotation.shape != (*batch, 3, 3) or translation.shape != (*batch, 3):
-        raise ValueError(
-            f"rotation and translation: expected {(*batch, 3, 3)} and {(*batch, 3)} for key points of shape "
-            f"{tuple(keypoints.shape)}, found {tuple(rotation.shape)} and {tuple(translation.shape)}"
-        )
+        expected = f"{(*batch, 3, 3)} and {(*batch, 3)} for key points of shape {tuple(keypoints.shape)}"
+        found = f"found {tuple(rotation.shape)} and {tuple(translation.shape)}"
+        raise ValueError(f"rotation and translation: expected {expected}, {found}")
     return (keypoints - translation.unsqueeze(-2)) @ rotation  # rows times R: this is R^T (p - t) for each point
 
 
 def last_valid_frame(mask: Tensor) -> Tensor:
-    """Index of each clip's last valid frame.
-
-    Args:
-        mask: (B, T), bool.
-
-    Returns:
-        (B,), int64; T - 1 for a clip without a valid frame, whose value the caller must replace by NaN.
-
-    Raises:
-        ValueError: T is 0.
+    """Index (B,), int64, of each clip's last valid frame; T - 1 for a clip without one, whose value the caller must
+    replace by NaN. T is at least 1.
     """
     if not mask.shape[1]:
         raise ValueError(f"mask: expected at least one frame, found {tuple(mask.shape)}")
@@ -225,9 +157,8 @@ def _length(vectors: Tensor) -> Tensor:
 def _gaps(points: Tensor, sdf: Callable[[Tensor], Tensor]) -> Tensor:
     distance = sdf(points)
     if distance.shape != points.shape[:-1]:
-        raise ValueError(
-            f"sdf: expected one distance per point, {tuple(points.shape[:-1])}, found {tuple(distance.shape)}"
-        )
+        expected = f"one distance per point, {tuple(points.shape[:-1])}"
+        raise ValueError(f"sdf: expected {expected}, found {tuple(distance.shape)}")
     return distance
 
 
@@ -251,10 +182,8 @@ def _check_keypoints(pred: Tensor, target: Tensor, mask: Tensor) -> None:
 
 def _check_same_shape(pred: Tensor, target: Tensor, letters: str) -> None:
     if pred.shape != target.shape:
-        raise ValueError(
-            f"pred and target: expected two tensors of one shape {letters}, found {tuple(pred.shape)} and "
-            f"{tuple(target.shape)}"
-        )
+        found = f"found {tuple(pred.shape)} and {tuple(target.shape)}"
+        raise ValueError(f"pred and target: expected two tensors of one shape {letters}, {found}")
     _check_last(pred, "pred and target", letters)
 
 
@@ -265,8 +194,6 @@ def _check_last(points: Tensor, argument: str, letters: str) -> None:
 
 def _check_mask(mask: Tensor, values: Tensor) -> None:
     if mask.dtype != torch.bool or mask.shape != values.shape[:2]:
-        raise ValueError(
-            f"mask: expected bool of shape (B, T) = {tuple(values.shape[:2])} for values of shape "
-            f"{tuple(values.shape)}, found {mask.dtype} of shape {tuple(mask.shape)}; make one with "
-            f"`torch.arange(T) < length[:, None]`"
-        )
+        expected = f"bool of shape (B, T) = {tuple(values.shape[:2])} for values of shape {tuple(values.shape)}"
+        found = f"{mask.dtype} of shape {tuple(mask.shape)}; make one with `torch.arange(T) < length[:, None]`"
+        raise ValueError(f"mask: expected {expected}, found {found}")

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ...grasps.posed import PosedGrasps
-from ...hands.products import compose, rotate
+from ...hands.products import rotate
 from .rounded_boxes import RoundedBoxes, project
 
 STEP = 0.004  # metres between samples on the surface
@@ -74,27 +74,17 @@ def _nearest_points(grasps: PosedGrasps) -> NearestPoints:
 
 @dataclass
 class _Descent:
-    """M points that move on the surfaces of shapes.
+    """M points that move on the surfaces of shapes."""
 
-    Attributes:
-        group: (M,), grasp times L' plus link: the points that compete.
-        grasp: (M,).
-        rotation, translation: object_from_box, metres.
-        half, radius: of the shape.
-        at: (M, 3), position of the point, box frame.
-        value: (M,), metres, its distance to the object.
-        slope: (M, 3), unit, gradient of the distance, object frame.
-    """
-
-    group: Tensor
-    grasp: Tensor
+    group: Tensor  # (M,), grasp times L' plus link: the points that compete
+    grasp: Tensor  # (M,)
     rotation: Tensor
-    translation: Tensor
+    translation: Tensor  # object_from_box, metres
     half: Tensor
-    radius: Tensor
-    at: Tensor
-    value: Tensor
-    slope: Tensor
+    radius: Tensor  # of the shape
+    at: Tensor  # (M, 3), position of the point, box frame
+    value: Tensor  # (M,), metres, its distance to the object
+    slope: Tensor  # (M, 3), unit, gradient of the distance, object frame
 
     def placed(self) -> Tensor:
         """(M, 3), object frame."""
@@ -104,9 +94,7 @@ class _Descent:
         """(M, 3): outward from the object; minus the hand's normal where the hand is smooth, if that points outwards.
 
         At an edge of the object its normal may be anywhere between those of the two faces, up to a right angle from
-        each.
-
-        A box is smooth within its faces, where only one coordinate is at its limit.
+        each. A box is smooth within its faces, where only one coordinate is at its limit.
         """
         core = torch.minimum(torch.maximum(self.at, -self.half), self.half)
         at_limit = self.at.abs() >= self.half
@@ -118,15 +106,11 @@ class _Descent:
         return torch.where(facing[:, None], inwards, self.slope)
 
     def select(self, index: Tensor) -> _Descent:
-        """Some of the points."""
         return _Descent(*(getattr(self, f.name)[index] for f in fields(self)))
 
     def run(self, query: Query, rounds: int) -> None:
         """Moves every point downhill: along the slope by several lengths, and to where the tangent plane would touch.
-
-        Args:
-            query: maps points (N, 3), object frame, and their grasps (N,) to distances and gradients.
-            rounds: number of steps.
+        `query` maps points (N, 3), object frame, and their grasps (N,) to distances and gradients.
         """
         self.value, self.slope = query(self.placed(), self.grasp)
         length = torch.full_like(self.value, STEP)
@@ -152,10 +136,7 @@ class _Descent:
 
 def _search(grasps: PosedGrasps, shapes: RoundedBoxes, link: Tensor, position: Tensor, owner: Tensor) -> Tensor:
     """(B, L', 7): distance, hand point and slope."""
-    rotation = compose(grasps.links.rotation[:, shapes.link], shapes.rotation)
-    translation = grasps.links.translation[:, shapes.link] + rotate(
-        grasps.links.rotation[:, shapes.link], shapes.centre
-    )
+    rotation, translation = shapes.placed(grasps.links)
     shape, start = _starts(grasps, rotation, translation, torch.searchsorted(link, shapes.link), position, owner)
     grasp = torch.arange(len(grasps))[:, None, None].expand_as(shape).flatten()
     group = torch.arange(len(grasps) * len(link)).repeat_interleave(shape.shape[-1])

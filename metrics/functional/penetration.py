@@ -1,7 +1,5 @@
 """Penetration depth of hand and object."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Literal, get_args
@@ -20,6 +18,8 @@ Reduce = Literal["max", "mean"]
 Engine = Literal["distance", "contact"]
 Mode = Literal["exact", "legacy_gtta", "legacy_obman"]
 
+_CHOICES = {"direction": get_args(Direction), "reduce": get_args(Reduce), "engine": get_args(Engine)}
+_CHOICES |= {"mode": get_args(Mode)}
 _BATCH = 256  # grasps per batch: bounds the memory
 
 
@@ -59,7 +59,7 @@ def penetration_depth(
         (B,), metres, float64, CPU; 0 where nothing is inside, NaN where the pose is not finite.
 
     Raises:
-        ValueError: an option has an unknown value, or one that the mode or engine does not support.
+        ValueError: an unknown value of an option, or one that the mode or engine does not support.
     """
     depth = _depth(direction, reduce, certify, engine, mode)
     found = torch.full((len(grasps),), torch.nan, dtype=torch.float64)
@@ -72,12 +72,12 @@ def penetration_depth(
 def _depth(direction: str, reduce: str, certify: bool, engine: str, mode: str) -> Callable[[PosedGrasps], Tensor]:
     """The function of valid grasps selected by the options."""
     given = {"direction": direction, "reduce": reduce, "engine": engine, "mode": mode}
-    for (name, value), known in zip(given.items(), (Direction, Reduce, Engine, Mode), strict=True):
-        if value not in get_args(known):
-            raise ValueError(f"{name}: expected one of {' | '.join(get_args(known))}, found {value!r}")
+    for name, value in given.items():
+        if value not in _CHOICES[name]:
+            raise ValueError(f"{name}: expected one of {' | '.join(_CHOICES[name])}, found {value!r}")
     if (engine, mode) == ("distance", "exact"):
         return _exact(direction, reduce, certify)
-    changed = [name for name, value in given.items() if value != get_args(_TYPES[name])[0]]
+    changed = [name for name, value in given.items() if value != _CHOICES[name][0]]
     if len(changed) > 1 or certify:
         alone = f"{changed[-1]}={given[changed[-1]]!r}"
         others = [*changed[:-1], *(["certify"] if certify else [])]
@@ -87,9 +87,6 @@ def _depth(direction: str, reduce: str, certify: bool, engine: str, mode: str) -
 
         return contact_depth
     return partial(vertex_depth, per_metre=1.0 if mode == "legacy_gtta" else 1000.0)
-
-
-_TYPES = {"direction": Direction, "reduce": Reduce, "engine": Engine, "mode": Mode}
 
 
 def _exact(direction: str, reduce: str, certify: bool) -> Callable[[PosedGrasps], Tensor]:

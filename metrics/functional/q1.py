@@ -2,8 +2,6 @@
 contacts of unit normal force resist in the worst direction.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np
@@ -50,10 +48,7 @@ def q1(
         whole_hull: build the whole hull, for comparison: the same value, but slower.
 
     Returns:
-        (B,), higher is better; NaN for a pose that is not finite.
-
-    Raises:
-        ValueError: a parameter is out of range.
+        (B,), higher is better; NaN for a pose that is not finite. A parameter out of range raises ValueError.
     """
     if torque_about not in ("centre_of_mass", "legacy_origin"):
         raise ValueError(f"torque_about: expected 'centre_of_mass' or 'legacy_origin', found {torque_about!r}")
@@ -77,9 +72,6 @@ def contact_q1(points: Array, normals: Array, m: int = 8, mu: float = 1.0, torqu
         normals: (K, 3), unit; all outward or all inward, which makes no difference for even m.
         m, mu, torque_scale: as for `q1`.
 
-    Raises:
-        ValueError: the shapes differ, or a parameter is out of range.
-
     Example:
         >>> axes = np.vstack([np.eye(3), -np.eye(3)])
         >>> round(float(contact_q1(0.1 * axes, axes)), 4)
@@ -92,15 +84,7 @@ def cone_wrenches(points: Array, normals: Array, m: int = 8, mu: float = 1.0, to
     """The edges of the friction cones as wrenches (f, torque_scale * p x f), with f = n + mu (cos t u + sin t v).
 
     The angles t are m equal steps from 0, u is (-n_y, n_x, 0) normalised, or x if n is along z to 1e-4, and v is u x n.
-
-    Args:
-        points, normals, m, mu, torque_scale: as for `contact_q1`.
-
-    Returns:
-        (K * m, 6).
-
-    Raises:
-        ValueError: the shapes differ, or a parameter is out of range.
+    Arguments are those of `contact_q1`; gives (K * m, 6). Other shapes, or a parameter out of range, raise ValueError.
     """
     points, normals = np.asarray(points, np.float64), np.asarray(normals, np.float64)
     if points.shape != normals.shape or points.ndim != 2 or points.shape[1] != 3:
@@ -135,9 +119,6 @@ def valid_q1(
 
     Returns:
         (B,); NaN where an argument is NaN.
-
-    Raises:
-        ValueError: the shapes differ.
     """
     depths = [(penetration, max_penetration, "penetration")]
     if table_penetration is not None:
@@ -150,9 +131,10 @@ def valid_q1(
 
 
 def _check_cone(m: int, mu: float, torque_scale: float) -> None:
-    if m < 3:
-        raise ValueError(f"m: expected at least 3 sides of a friction cone, found {m}")
-    if not 0 <= mu < float("inf"):
-        raise ValueError(f"mu: expected a friction coefficient of at least 0, found {mu}")
-    if not 0 < torque_scale < float("inf"):
-        raise ValueError(f"torque_scale: expected a positive number, found {torque_scale}")
+    for good, message in (
+        (m >= 3, f"m: expected at least 3 sides of a friction cone, found {m}"),
+        (0 <= mu < float("inf"), f"mu: expected a friction coefficient of at least 0, found {mu}"),
+        (0 < torque_scale < float("inf"), f"torque_scale: expected a positive number, found {torque_scale}"),
+    ):
+        if not good:
+            raise ValueError(message)

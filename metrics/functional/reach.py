@@ -16,21 +16,14 @@ from ...hands.solids import HandSolids, hand_solids
 class Reach:
     """The balls that cover the hand's primitives (`HandSolids.balls`), posed, object frame, unit of the mesh.
 
-    Attributes:
-        solids: the hand's primitives.
-        frames: (B, L, 3, 4), transforms [R | t] of the links, whose R includes the scale from metres to the unit of the
-            mesh.
-        centre: (B, n, 3).
-        radius: (B, n).
-        near: (B, n), whether the ball reaches into the object; if none of a primitive's balls does, the primitive does
-            not.
+    A primitive none of whose balls reaches into the object does not either.
     """
 
     solids: HandSolids
-    frames: NDArray[np.float64]
-    centre: NDArray[np.float64]
-    radius: NDArray[np.float64]
-    near: NDArray[np.bool_]
+    frames: NDArray[np.float64]  # (B, L, 3, 4), transforms [R | t] of the links; R includes the scale from metres
+    centre: NDArray[np.float64]  # (B, n, 3)
+    radius: NDArray[np.float64]  # (B, n)
+    near: NDArray[np.bool_]  # (B, n), whether the ball reaches into the object
 
     @classmethod
     def of(cls, grasps: PosedGrasps) -> Reach:

@@ -8,25 +8,19 @@ import torch
 from torch import Tensor
 
 from ...hands.hand import Hand
+from ...hands.kinematics import Links
+from ...hands.products import compose, rotate
 
 
 @dataclass(frozen=True)
 class RoundedBoxes:
-    """The primitives of a hand in one form: all points within `radius` of a box, which for a capsule is a segment.
+    """The primitives of a hand in one form: all points within `radius` of a box, which for a capsule is a segment."""
 
-    Attributes:
-        link: (C,), int64.
-        centre: (C, 3), metres, link frame.
-        rotation: (C, 3, 3), link_from_box.
-        half: (C, 3), half sizes, metres.
-        radius: (C,), metres.
-    """
-
-    link: Tensor
-    centre: Tensor
-    rotation: Tensor
-    half: Tensor
-    radius: Tensor
+    link: Tensor  # (C,), int64
+    centre: Tensor  # (C, 3), metres, link frame
+    rotation: Tensor  # (C, 3, 3), link_from_box
+    half: Tensor  # (C, 3), half sizes, metres
+    radius: Tensor  # (C,), metres
 
     @classmethod
     def of(cls, hand: Hand) -> RoundedBoxes:
@@ -38,10 +32,15 @@ class RoundedBoxes:
         return cls(
             torch.cat([capsules.link, boxes.link]),
             torch.cat([(capsules.start + capsules.end) / 2, boxes.centre]),
-            torch.cat([_frames(along), boxes.rotation]),
+            torch.cat([frames_along(along), boxes.rotation]),
             torch.cat([half, boxes.half]),
             torch.cat([capsules.radius, torch.zeros_like(boxes.half[:, 0])]),
         )
+
+    def placed(self, links: Links) -> tuple[Tensor, Tensor]:
+        """Rotation (B, C, 3, 3), object_from_box, and centre (B, C, 3), metres, object frame, on posed links."""
+        turn = links.rotation[:, self.link]
+        return compose(turn, self.rotation), links.translation[:, self.link] + rotate(turn, self.centre)
 
     def samples(self, step: float) -> tuple[Tensor, Tensor]:
         """Points on the surfaces, about `step` apart, including corners: (N, 3), box frame, and their boxes (N,)."""
@@ -71,7 +70,7 @@ def project(points: Tensor, half: Tensor, radius: Tensor) -> Tensor:
     return torch.where(length > 0, rounded, core.scatter(-1, axis, side))
 
 
-def _frames(axes: Tensor) -> Tensor:
+def frames_along(axes: Tensor) -> Tensor:
     """Rotations (C, 3, 3) whose third column points along each axis (C, 3); any rotation for a zero axis."""
     z = torch.nn.functional.normalize(axes, dim=-1)
     z = torch.where((z == 0).all(-1, keepdim=True), z.new_tensor([0.0, 0.0, 1.0]), z)

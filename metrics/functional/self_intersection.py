@@ -1,7 +1,5 @@
 """Self-intersection of a hand: volume and depth of overlaps between links that are not neighbours."""
 
-from __future__ import annotations
-
 from typing import Literal, get_args
 
 import numpy as np
@@ -34,7 +32,6 @@ def self_intersection_volume(hand: Hand, pose: HandPose, reduce: Reduce = "union
         (B,) float64, m^3, exactly 0 where no pair overlaps, NaN for a pose that is not finite.
 
     Raises:
-        ValueError: unknown `reduce`, or another batch shape.
         HandError: the pose is of another hand, or the hand has no collision shapes.
     """
     if reduce not in get_args(Reduce):
@@ -44,7 +41,7 @@ def self_intersection_volume(hand: Hand, pose: HandPose, reduce: Reduce = "union
     volumes = np.where(np.isfinite(gaps).all(1), 0.0, np.nan)
     for b in np.flatnonzero((gaps < 0).any(1) & np.isfinite(volumes)):
         pairs = solids.pairs[gaps[b] < 0]
-        frames = _frames(links, int(b))
+        frames = torch.cat([links.rotation[int(b)], links.translation[int(b)].unsqueeze(-1)], dim=-1).numpy()
         placed = {int(i): solids.manifolds[i].transform(frames[solids.link[i]]) for i in np.unique(pairs)}
         shared = [placed[int(i)] ^ placed[int(j)] for i, j in pairs]
         volumes[b] = union_volume(shared) if reduce == "union" else sum(part.volume() for part in shared)
@@ -52,18 +49,8 @@ def self_intersection_volume(hand: Hand, pose: HandPose, reduce: Reduce = "union
 
 
 def self_intersection_depth(hand: Hand, pose: HandPose) -> Tensor:
-    """Deepest overlap of two links that are not neighbours: the least translation that separates their two primitives.
-
-    Args:
-        hand: its collision shapes are measured.
-        pose: HandPose (B,).
-
-    Returns:
-        (B,) float64, metres, 0 where no pair overlaps, NaN for a pose that is not finite.
-
-    Raises:
-        ValueError: another batch shape.
-        HandError: the pose is of another hand, or the hand has no collision shapes.
+    """Deepest overlap of two links that are not neighbours, metres: the least translation that separates their two
+    primitives. Arguments, result and errors are those of `self_intersection_volume`.
     """
     _, gaps = _gaps(hand, pose)
     depth = np.max(-gaps, axis=1, initial=0.0)
@@ -88,8 +75,3 @@ def _gaps(hand: Hand, pose: HandPose) -> tuple[Links, NDArray[np.float64]]:
     gaps = np.full((len(valid), len(solids.pairs)), np.nan)
     gaps[valid.numpy()] = solids.gaps(links[valid])
     return links, gaps
-
-
-def _frames(links: Links, b: int) -> NDArray[np.float64]:
-    """(L, 3, 4) transforms [R | t] of the links of one hand."""
-    return torch.cat([links.rotation[b], links.translation[b].unsqueeze(-1)], dim=-1).numpy()

@@ -1,12 +1,10 @@
 """Penetration of a hand into the table on which the object lies."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
 from ...grasps.posed import PosedGrasps
-from ...hands.products import compose, rotate
+from ...hands.products import rotate
 from .rounded_boxes import RoundedBoxes
 
 
@@ -20,9 +18,6 @@ def table_penetration(grasps: PosedGrasps, plane: Tensor) -> Tensor:
 
     Returns:
         (B,), metres, 0 for a hand above the table; NaN for a pose that is not finite.
-
-    Raises:
-        ValueError: the plane has the wrong shape, or a normal is not of length 1.
     """
     if plane.shape not in ((4,), (len(grasps), 4)):
         raise ValueError(f"plane: expected (4,) or ({len(grasps)}, 4), found {tuple(plane.shape)}")
@@ -31,9 +26,8 @@ def table_penetration(grasps: PosedGrasps, plane: Tensor) -> Tensor:
     length = torch.linalg.vector_norm(plane[:, :3], dim=-1)
     if not ((length - 1).abs() < 1e-3).all() or not offset.isfinite().all():
         raise ValueError(f"plane: expected a unit normal and an offset in metres, found {plane.tolist()[:3]}")
-    shapes, links = RoundedBoxes.of(grasps.hand), grasps.links
-    rotation = compose(links.rotation[:, shapes.link], shapes.rotation)
-    centre = links.translation[:, shapes.link] + rotate(links.rotation[:, shapes.link], shapes.centre)
+    shapes = RoundedBoxes.of(grasps.hand)
+    rotation, centre = shapes.placed(grasps.links)
     reach = (rotate(rotation.mT, normal).abs() * shapes.half).sum(-1) + shapes.radius
     depth = (reach - (centre * normal).sum(-1) - offset).amax(-1).clamp(min=0)
     return torch.where(grasps.valid, depth, torch.nan)

@@ -3,8 +3,6 @@
 The literature's "intersection volume" counts the object's surface voxels inside the hand: mode "legacy_vox5".
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

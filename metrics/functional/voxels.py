@@ -1,7 +1,5 @@
 """Shared volume of hand and object by counting voxels: in both solids, or as in the literature."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,14 +16,8 @@ _CHUNK = 1 << 15  # points per chunk
 
 
 def solid_voxel_volume(grasps: PosedGrasps, pitch: float) -> NDArray[np.float64]:
-    """Number of voxels with centres inside hand and object, times the volume of a voxel.
-
-    Args:
-        grasps: with finite poses.
-        pitch: metres; the centres are at (k + 1/2) pitch along the axes of the object frame.
-
-    Returns:
-        (B,), m^3.
+    """Number of voxels with centres inside hand and object, times the volume of a voxel: (B,), m^3. The centres are at
+    (k + 1/2) `pitch`, metres, along the axes of the object frame; the poses must be finite.
     """
     reach, volumes = Reach.of(grasps), np.zeros(len(grasps))
     balls = reach.solids.balls
@@ -42,21 +34,14 @@ def solid_voxel_volume(grasps: PosedGrasps, pitch: float) -> NDArray[np.float64]
 
 
 def surface_voxel_volume(grasps: PosedGrasps, pitch: float) -> NDArray[np.float64]:
-    """The literature's "intersection volume": surface voxels of the object with centres inside the hand.
+    """The literature's "intersection volume": surface voxels of the object with centres inside the hand, (B,), m^3.
 
     This is not a volume. trimesh's `voxelized` marks the cells that the *surface* meets and does not fill the inside
     (602 of the 1331 cells of a cube ten cells wide), and a cell counts fully if its centre is inside the hand, which is
     possible without any contact; on good grasps the result is about 50 times the shared volume. It serves to compare
     with published numbers (the definition of obman, Hasson et al., CVPR 2019, and of GraspTTA). The hand is one mesh of
     all links, with inside decided by rays, so cells where two links overlap do not count. The object is the original
-    mesh, including inner walls.
-
-    Args:
-        grasps: with finite poses.
-        pitch: metres; 0.005 in the literature.
-
-    Returns:
-        (B,), m^3.
+    mesh, including inner walls. `pitch` is in metres, 0.005 in the literature; the poses must be finite.
     """
     volumes = np.zeros(len(grasps))
     for scale in np.unique(grasps.scales.numpy()):

@@ -5,8 +5,6 @@ bodies; the result is exact once no wrench lies beyond that facet (Zheng, "An Ef
 Measure", IEEE Transactions on Robotics 29, 2013). About 20 of 120 wrenches are used.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
@@ -15,9 +13,7 @@ from scipy.spatial import ConvexHull, QhullError
 Array = NDArray[np.float64]
 _JOGGLE = 1e-11
 """Relative to the largest wrench. Friction cones have many coplanar wrenches, where qhull's incremental mode fails."""
-_BEYOND = 1e-10
-_SINGULAR = 1e-9
-_ATTEMPTS = 4
+_BEYOND, _SINGULAR, _ATTEMPTS = 1e-10, 1e-9, 4
 _FACETS = 4  # nearest facets that grow in each round
 
 
@@ -25,13 +21,7 @@ def inner_radius(wrenches: Array) -> float:
     """Radius of the largest ball about 0 in the convex hull; 0 unless 0 is strictly inside, which also needs rank d.
 
     Whether 0 itself is one of the wrenches makes no difference. The result is off by at most 1e-10 of the length of
-    the largest wrench.
-
-    Args:
-        wrenches: (N, d), finite, scaled so that its columns can be compared.
-
-    Raises:
-        ValueError: not (N, d), or not finite.
+    the largest wrench. The wrenches (N, d) are finite, scaled so that their columns can be compared; else ValueError.
     """
     wrenches = np.asarray(wrenches, np.float64)
     if wrenches.ndim != 2 or not np.isfinite(wrenches).all():

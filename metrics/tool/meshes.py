@@ -1,7 +1,5 @@
 """Finding the meshes of objects by name."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ...grasps import meshes as grasp_meshes
@@ -10,14 +8,9 @@ from .plan import EvaluationError
 
 
 def find_meshes(root: str | Path, names: list[str]) -> dict[str, Path]:
-    """Mesh files of objects.
+    """Mesh files of objects by name: the mesh file `root`, for one object, or in a folder, those of `find_mesh`.
 
-    Args:
-        root: a mesh file, for one object; or a folder, searched by `find_mesh`.
-        names: of the objects.
-
-    Raises:
-        EvaluationError: no such path, one file for several objects, or no mesh for an object.
+    Raises EvaluationError for no such path, one file for several objects, or no mesh for an object.
     """
     root = Path(root).absolute()
     if not root.exists():
@@ -25,19 +18,13 @@ def find_meshes(root: str | Path, names: list[str]) -> dict[str, Path]:
     if root.is_dir():
         return {name: find_mesh(root, name) for name in names}
     if len(names) > 1:
-        raise EvaluationError(
-            f"--mesh {root}: expected a folder, because the grasps are of {len(names)} objects ({names[0]}, "
-            f"{names[1]}, ...), found one file"
-        )
+        objects = f"{len(names)} objects ({names[0]}, {names[1]}, ...)"
+        raise EvaluationError(f"--mesh {root}: expected a folder, because the grasps are of {objects}, found one file")
     return dict.fromkeys(names, root)
 
 
 def find_mesh(root: Path, name: str) -> Path:
-    """The mesh of one object in a folder, see `grasps.meshes.find_mesh`.
-
-    Raises:
-        EvaluationError: no mesh, or several.
-    """
+    """The mesh of one object in a folder, see `grasps.meshes.find_mesh`; EvaluationError for none, or several."""
     try:
         return grasp_meshes.find_mesh(root, name)
     except GraspFileError as error:

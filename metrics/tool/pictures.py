@@ -1,7 +1,5 @@
 """Pictures of an evaluation: a page of histograms, and the worst grasps with their numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,18 +28,12 @@ _BINS = 30
 
 @dataclass(frozen=True)
 class Scene:
-    """One grasp to be drawn.
-
-    Attributes:
-        pose: single HandPose, object frame, metres.
-        mesh: file of the object.
-        scale: metres per unit of the mesh.
-        text: lines under the picture.
-    """
+    """One grasp to be drawn, in the object's frame, metres, and the lines under the picture."""
 
     pose: HandPose
     mesh: Path
     scale: float
+    """Metres per unit of the mesh."""
     text: str
 
     def obj(self) -> trimesh.Trimesh:
@@ -95,10 +87,10 @@ def _range(known: NDArray[np.float64], column: type[GraspMetric]) -> tuple[float
 def draw_worst(path: Path, hand: Hand, scenes: Sequence[Scene], heading: str, size: int = 320) -> None:
     """Draws grasps side by side, five in a row, each with its numbers below it."""
     panels = [np.vstack([draw_grasp(hand, x.pose, x.obj(), size), text_strip(x.text, size)]) for x in scenes]
-    height = max(panel.shape[0] for panel in panels)
-    panels = [_padded(panel, height, size) for panel in panels]
-    panels += [_padded(np.zeros((0, size, 3), np.uint8), height, size)] * (-len(panels) % min(_ACROSS, len(panels)))
     across = min(_ACROSS, len(panels))
+    height = max(panel.shape[0] for panel in panels)
+    panels = [np.pad(x, ((0, height - len(x)), (0, 0), (0, 0)), constant_values=255) for x in panels]
+    panels += [np.full_like(panels[0], 255)] * (-len(panels) % across)
     rows = [np.hstack(panels[i : i + across]) for i in range(0, len(panels), across)]
     imageio.imwrite(path, np.vstack([text_strip(heading, across * size), *rows]), extension=".png")
 
@@ -125,9 +117,3 @@ def text_strip(text: str, width: int) -> Picture:
             line = line[:-2] + "…"
         ImageDraw.Draw(image).text((4, 2 + i * _LINE), line, fill=(40, 40, 40), font=font)
     return np.asarray(image)
-
-
-def _padded(panel: Picture, height: int, width: int) -> Picture:
-    padded = np.full((height, width, 3), 255, np.uint8)
-    padded[: panel.shape[0]] = panel
-    return padded

@@ -33,7 +33,6 @@ class Settings:
         hand: name of a hand or path of its YAML.
         metrics: names in `columns.METRICS`.
         legacy: add the columns of `columns.LEGACY`.
-        decompose: make the solid of an object the union of CoACD's pieces, for meshes that are not closed.
         limit: largest number of grasps per object, evenly spaced among them; None for all.
         chunk: grasps per chunk.
         up: the up direction in the objects' frames, one of `grasps.grasp_set.AXES`; None uses that of the files.
@@ -44,7 +43,6 @@ class Settings:
     hand: str = "shadow"
     metrics: tuple[str, ...] = TABLE3
     legacy: bool = False
-    decompose: bool = False
     limit: int | None = None
     chunk: int = 64
     up: str | None = None
@@ -70,6 +68,7 @@ class Chunk:
         key: hash of settings, grasps and mesh.
         rows: (B,) index of each grasp in the file.
         scale, translation, rotation, joints, up: (B, ...), see `GraspSet`.
+        pregrasp, squeeze: (B, J), joints; NaN where the data do not say.
     """
 
     object: str
@@ -83,6 +82,8 @@ class Chunk:
     rotation: NDArray[np.float64]
     joints: NDArray[np.float64]
     up: NDArray[np.float64]
+    pregrasp: NDArray[np.float64]
+    squeeze: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -122,8 +123,9 @@ def hand_key(hand: Hand) -> str:
 def _chunk(piece: GraspSet, mesh: Path, settings: Settings, shard: Path, key: str) -> Chunk:
     pose = piece.pose
     up = piece.upwards(settings.up)
-    arrays = (x.numpy() for x in (piece.rows, piece.scale, pose.translation, pose.rotation, pose.joints, up))
-    return Chunk(piece.object, mesh, settings, shard, key, *arrays)
+    postures = [pose.joints * torch.nan if p is None else p.joints for p in (piece.pregrasp, piece.squeeze)]
+    parts = (piece.rows, piece.scale, pose.translation, pose.rotation, pose.joints, up, *postures)
+    return Chunk(piece.object, mesh, settings, shard, key, *(x.numpy() for x in parts))
 
 
 def _slug(name: str) -> str:

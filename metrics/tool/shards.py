@@ -1,7 +1,5 @@
 """Results on disk: one parquet file per chunk, written atomically, and the table made of them."""
 
-from __future__ import annotations
-
 import json
 import os
 import tempfile
@@ -20,19 +18,16 @@ _META = b"dexzoo"
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes a file under a temporary name and renames it, so that a killed run leaves no partial file.
-
-    Raises:
-        EvaluationError: the folder is not writable.
+    """Writes a file under a temporary name and renames it, so that a killed run leaves no partial file; EvaluationError
+    where the folder is not writable.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
         os.close(handle)
     except OSError as error:
-        raise EvaluationError(
-            f"{path.parent}: cannot write to this folder ({error.strerror}); choose another --out"
-        ) from error
+        problem = f"cannot write to this folder ({error.strerror}); choose another --out"
+        raise EvaluationError(f"{path.parent}: {problem}") from error
     try:
         write(Path(name))
         os.chmod(name, 0o644)  # mkstemp creates files that only the owner may read
@@ -55,11 +50,8 @@ def grasp_table(chunk: Chunk, columns: Mapping[str, NDArray[np.float64]], doubts
     """One row per grasp of a chunk; no doubts for an object that was not measured."""
     names, nothing = pa.array([chunk.object] * len(chunk), pa.string()), np.full(len(chunk), np.nan)
     doubts = Doubts(nothing, nothing, ("",) * len(chunk)) if doubts is None else doubts
-    judged = {
-        "hand_distance_m": doubts.distance,
-        "beyond_limits_rad": doubts.excess,
-        "implausible": pa.array(doubts.reasons, pa.string()),
-    }
+    judged = {"hand_distance_m": doubts.distance, "beyond_limits_rad": doubts.excess}
+    judged |= {"implausible": pa.array(doubts.reasons, pa.string())}
     return pa.table({"object": names, "row": chunk.rows, "scale": chunk.scale, **judged, **columns})
 
 
@@ -70,17 +62,11 @@ def doubts_of(table: pa.Table) -> Doubts:
 
 
 def is_finished(chunk: Chunk) -> bool:
-    """Whether the chunk's shard exists and is complete.
-
-    Raises:
-        EvaluationError: it exists, but for other grasps or another mesh.
-    """
-    meta = _read_meta(chunk.shard)
+    """Whether the chunk's shard exists and is complete; EvaluationError where it is of other grasps or another mesh."""
+    meta, folder = _read_meta(chunk.shard), chunk.shard.parent
     if meta and meta["key"] != chunk.key:
-        raise EvaluationError(
-            f"{chunk.shard.parent.parent}: holds results of other grasps, or of another mesh, of object "
-            f"{chunk.object!r}; choose another --out, or delete {chunk.shard.parent} to measure again"
-        )
+        found = f"holds results of other grasps, or of another mesh, of object {chunk.object!r}"
+        raise EvaluationError(f"{folder.parent}: {found}; choose another --out, or delete {folder} to measure again")
     return bool(meta)
 
 
@@ -95,24 +81,18 @@ def read_shard(chunk: Chunk) -> pa.Table:
 
 
 def check_settings(out: Path, facts: Mapping[str, object]) -> None:
-    """Writes settings.json; results of other settings are never mixed with new ones.
-
-    Raises:
-        EvaluationError: `out` holds results of other settings; the message lists the differences.
-    """
+    """Writes settings.json; EvaluationError, which lists the differences, where `out` holds results of others."""
     file, shards = out / "settings.json", out / "shards"
     if file.exists() and any(shards.glob("*.parquet")):
         try:
             there = json.loads(file.read_text())
         except ValueError:
             there = {}
-        differ = [key for key in facts if there.get(key) != facts[key]]
-        changed = [f"{key} ({there.get(key)!r} there, {facts[key]!r} now)" for key in differ]
+        pairs = {key: (there.get(key), now) for key, now in facts.items()}
+        changed = [f"{key} ({old!r} there, {now!r} now)" for key, (old, now) in pairs.items() if old != now]
         if changed:
-            raise EvaluationError(
-                f"{out}: holds results of other settings: {'; '.join(changed)}; choose another --out, or delete "
-                f"{shards} to measure again"
-            )
+            found = f"holds results of other settings: {'; '.join(changed)}"
+            raise EvaluationError(f"{out}: {found}; choose another --out, or delete {shards} to measure again")
     write_whole(file, lambda path: path.write_text(json.dumps(facts, indent=1) + "\n"))
 
 

@@ -1,7 +1,5 @@
 """Means, spreads and counts of the columns, per object and over all grasps, and the list of all metrics."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -21,9 +19,8 @@ _MOST_OBJECTS = 30
 
 
 def column_stats(values: NDArray[np.float64]) -> Stats:
-    """Mean, sample sd (n - 1), median and number of the values that are not NaN, and the number of NaN.
-
-    Mean and median are NaN without values, the sd with fewer than two.
+    """Mean, sample sd (n - 1), median and number of the values that are not NaN, and the number of NaN. Mean and median
+    are NaN without values, the sd with fewer than two.
     """
     mean, sd, n = mean_and_sd(values)
     median = float(np.nanmedian(values)) if n else float("nan")
@@ -31,25 +28,19 @@ def column_stats(values: NDArray[np.float64]) -> Stats:
 
 
 def summarise(objects: pa.ChunkedArray, columns: Columns) -> tuple[dict[str, Stats], dict[str, dict[str, Stats]]]:
-    """Statistics of each column over all grasps (objects weighted by their number of grasps), and for each object.
-
-    Args:
-        objects: (N,) names, the object of each grasp.
-        columns: (N,) values by key.
-
-    Returns:
-        {key: stats} and {object: {key: stats}}, objects in the order of their first grasps.
+    """Statistics of each column (N,) over all grasps (objects weighted by their number of grasps), and for each object,
+    whose names are (N,): {key: stats} and {object: {key: stats}}, objects in the order of their first grasps.
     """
     encoded = objects.combine_chunks().dictionary_encode()
     code = encoded.indices.to_numpy()
     order = np.argsort(code, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(code[order])) + 1)
+
+    def stats(rows: NDArray[np.intp] | slice) -> dict[str, Stats]:
+        return {key: column_stats(x[rows]) for key, x in columns.items()}
+
     names = encoded.dictionary.to_pylist()
-    each = {
-        name: {key: column_stats(x[rows]) for key, x in columns.items()}
-        for name, rows in zip(names, groups, strict=True)
-    }
-    return {key: column_stats(x) for key, x in columns.items()}, each
+    return stats(slice(None)), {name: stats(rows) for name, rows in zip(names, groups, strict=True)}
 
 
 def overall_table(stats: Mapping[str, Stats], chosen: Sequence[type[GraspMetric]]) -> TextTable:

@@ -1,7 +1,5 @@
 """A table as a file, `table.json`, the source of all numbers in the docs (`experiments/reports/publish.py`)."""
 
-from __future__ import annotations
-
 import json
 import shlex
 import subprocess
@@ -14,26 +12,17 @@ FILE = "table.json"
 _HERE = Path(__file__)
 
 
+Cells = Sequence[Sequence[str]]
+"""Text of each row; an interval goes below its number, on a second line."""
+
+
 def write_table(
-    folder: Path,
-    title: str,
-    headings: Sequence[str],
-    cells: Sequence[Sequence[str]],
-    data: str,
-    seeds: Sequence[int | None] = (),
+    folder: Path, title: str, headings: Sequence[str], cells: Cells, data: str, seeds: Sequence[int | None] = ()
 ) -> Path:
-    """Writes a table with the command and version that made it.
+    """Writes a table with the command and version that made it into a folder, created if absent; returns the file.
 
-    Args:
-        folder: created if absent.
-        title: of the table.
-        headings: of the columns; line breaks become blanks.
-        cells: text of each row; an interval goes below its number, on a second line.
-        data: the data measured or tested on; must contain "demo data" for demo data.
-        seeds: of the runs, if any.
-
-    Returns:
-        The file.
+    Line breaks in headings become blanks; `data` names the data measured or tested on, and contains "demo data" for
+    demo data; `seeds` are of the runs, if any.
     """
     content = {
         "title": title,
@@ -53,13 +42,8 @@ def write_table(
 def command_line(argv: Sequence[str]) -> str:
     """The command as typed in the repository: `dexzoo table4 ...`, `python experiments/run.py ...`."""
     program = Path(argv[0])
-    if program.parts[-2:] == ("dexzoo", "__main__.py"):
-        name = "dexzoo"
-    elif program.suffix == ".py":
-        name = f"python {program.parent.name}/{program.name}"
-    else:
-        name = program.name
-    return shlex.join([*shlex.split(name), *argv[1:]])
+    script = ["python", f"{program.parent.name}/{program.name}"] if program.suffix == ".py" else [program.name]
+    return shlex.join([*(["dexzoo"] if program.parts[-2:] == ("dexzoo", "__main__.py") else script), *argv[1:]])
 
 
 def version() -> str | None:
@@ -69,9 +53,8 @@ def version() -> str | None:
 
 
 def source(file: Path = _HERE) -> dict[str, Any]:
-    """`commit` of the checkout in which a source file is tracked, and `dirty`, whether it has changes.
-
-    Both are None for an installed wheel, even one inside another project's checkout.
+    """`commit` of the checkout in which a source file is tracked, and `dirty`, whether it has changes. Both are None
+    for an installed wheel, even one inside another project's checkout.
     """
     tracked = _git(file, "ls-files", "--error-unmatch", file.name)
     commit = _git(file, "rev-parse", "HEAD") if tracked else None

@@ -1,7 +1,5 @@
 """Measures chunks: in this process, in several, or on a Ray cluster. All write bitwise identical shards."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal
@@ -25,6 +23,7 @@ from ...grasps.posed import PosedGrasps
 from ...hands.load import load_hand
 from ...hands.plausible import doubt_grasps, doubt_size
 from ...hands.pose import HandPose
+from ..columns import columns as columns_of
 from ..columns import grasp_errors
 from .plan import Chunk, EvaluationError
 from .shards import write_shard
@@ -35,19 +34,12 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 @dataclass(frozen=True)
 class Measured:
-    """Outcome of a chunk.
-
-    Attributes:
-        object: name of its object.
-        count: number of grasps.
-        repairs: how the object's mesh was repaired.
-        failure: why the object cannot be measured; no shard is written then.
-    """
+    """Outcome of a chunk, of a number of grasps of an object."""
 
     object: str
     count: int
-    repairs: tuple[str, ...] = ()
-    failure: str = ""
+    repairs: tuple[str, ...] = ()  # of the object's mesh, and how far off they are
+    failure: str = ""  # the reason why the object cannot be measured; no shard is written then
 
 
 def measure_chunk(chunk: Chunk) -> Measured:
@@ -57,22 +49,25 @@ def measure_chunk(chunk: Chunk) -> Measured:
     """
     with _one_thread():
         try:
-            asset = load_asset(chunk.mesh, chunk.object, chunk.settings.decompose)
+            asset = load_asset(chunk.mesh, chunk.object)
             grasps = _grasps(chunk, asset)
             if problem := _size_problem(chunk, asset):
                 return Measured(chunk.object, len(chunk), failure=problem)
             doubts = doubt_grasps(grasps.hand, grasps.pose, partial(_distance, grasps))
             columns = grasp_errors(grasps, chunk.settings.metrics, chunk.settings.legacy)
+            inner = [c.key for c in columns_of(chunk.settings.metrics, chunk.settings.legacy) if c.inside]
+            repairs = asset.said(chunk.scale[np.isfinite(chunk.scale)].max(initial=0.0), inner)
         except MeshError as error:
             return Measured(chunk.object, len(chunk), failure=str(error))
-    write_shard(chunk, {key: value.numpy() for key, value in columns.items()}, asset.repairs, doubts)
-    return Measured(chunk.object, len(chunk), asset.repairs)
+    write_shard(chunk, {key: value.numpy() for key, value in columns.items()}, repairs, doubts)
+    return Measured(chunk.object, len(chunk), repairs)
 
 
 def _grasps(chunk: Chunk, asset: ObjectAsset) -> PosedGrasps:
     hand, to_tensor = load_hand(chunk.settings.hand), torch.from_numpy
     pose = HandPose(to_tensor(chunk.translation), to_tensor(chunk.rotation), to_tensor(chunk.joints), hand.name)
-    return PosedGrasps(hand, pose, asset, to_tensor(chunk.scale), to_tensor(chunk.up))
+    rest = (chunk.scale, chunk.up, chunk.pregrasp, chunk.squeeze)
+    return PosedGrasps(hand, pose, asset, *map(to_tensor, rest))
 
 
 def _distance(grasps: PosedGrasps, points: Tensor, rows: Tensor) -> Tensor:
@@ -102,37 +97,26 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-# ------------------------------------------------------------------------------------------------------ where it runs
-
-
 def run_here(chunks: Iterable[Chunk]) -> Iterator[Measured]:
     """Measures chunks one after the other in this process."""
     return map(measure_chunk, chunks)
 
 
 def run_processes(chunks: Iterable[Chunk], workers: int) -> Iterator[Measured]:
-    """Measures chunks in new processes of one thread each; yields them in the order in which they finish.
-
-    Raises:
-        EvaluationError: a process died.
+    """Measures chunks in new processes of one thread each; yields them in the order in which they finish. Raises
+    EvaluationError where a process died.
     """
     before = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")  # a fork would copy the locks of torch's and warp's threads
     with _environment(dict.fromkeys(_THREADS, "1")):
         pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
         try:
-            yield from _bounded(
-                chunks,
-                lambda chunk: pool.submit(measure_chunk, chunk),
-                lambda jobs: wait(jobs, return_when=FIRST_COMPLETED)[0],
-                lambda job: job.result(),
-                room=2 * workers,
-            )
+            submit = partial(pool.submit, measure_chunk)
+            done = partial(wait, return_when=FIRST_COMPLETED)
+            yield from _bounded(chunks, submit, lambda jobs: done(jobs)[0], lambda job: job.result(), 2 * workers)
         except BrokenProcessPool as error:
-            raise EvaluationError(
-                "a worker process died, perhaps out of memory; finished chunks are kept: run the command again, "
-                "with fewer --workers"
-            ) from error
+            advice = "finished chunks are kept: run the command again, with fewer --workers"
+            raise EvaluationError(f"a worker process died, perhaps out of memory; {advice}") from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             for child in set(multiprocessing.active_children()) - before:  # if it was interrupted
@@ -140,10 +124,8 @@ def run_processes(chunks: Iterable[Chunk], workers: int) -> Iterator[Measured]:
 
 
 def run_ray(chunks: Iterable[Chunk], workers: int | None) -> Iterator[Measured]:
-    """Measures chunks as tasks on the running Ray cluster, or on a new local one with `workers` CPUs.
-
-    Raises:
-        EvaluationError: Ray is not installed, or lost a task.
+    """Measures chunks as tasks on the running Ray cluster, or on a new local one with `workers` CPUs. Raises
+    EvaluationError where Ray is not installed, or lost a task.
     """
     ray = _import_ray()
     mine = not ray.is_initialized()

@@ -6,8 +6,6 @@ none of this has any effect. Losses do not communicate outside a training step (
 eval mode, so processes may validate different numbers of batches.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
@@ -54,12 +52,7 @@ def joint_moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     The batches may differ in size. The moments of each process are merged, which loses no digits if a mean is large
     (Chan, Golub and LeVeque 1979), and takes one communication.
-
-    Args:
-        x: (B, C), the batch of this process.
-
-    Returns:
-        Scalar, (C,) and (C,).
+    `x` (B, C), the batch of this process. Returns scalar, (C,) and (C,).
     """
     mean = x.mean(0)
     mine = torch.stack([torch.full_like(mean, len(x)), mean, (x - mean).square().sum(0)])

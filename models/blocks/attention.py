@@ -1,7 +1,5 @@
 """Self-attention over the joints of a hand (RealDex, equation 1)."""
 
-from __future__ import annotations
-
 import torch
 from einops import rearrange
 from torch import Tensor, nn

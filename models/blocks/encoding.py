@@ -1,7 +1,5 @@
 """Sinusoidal encoding of coordinates."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

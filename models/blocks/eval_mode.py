@@ -1,7 +1,5 @@
 """Temporary eval mode."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

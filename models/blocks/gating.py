@@ -1,7 +1,5 @@
 """A gate that blends the weights of experts (Neural State Machine; Starke et al. 2019)."""
 
-from __future__ import annotations
-
 import math
 
 import torch

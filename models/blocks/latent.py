@@ -1,7 +1,5 @@
 """The Gaussian latent variable of a variational autoencoder (Kingma and Welling 2014)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch
@@ -23,8 +21,7 @@ def kl_divergence(mean: Tensor, log_variance: Tensor, free_bits: float = 0.0) ->
             variable has no gradient, so it does not collapse early (Kingma et al. 2016, "free bits"). In a training
             step, the batch is that of all processes together.
 
-    Returns:
-        Scalar, nats; at least Z * free_bits.
+    Returns scalar, nats; at least Z * free_bits.
     """
     each = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
     return mean_over_ranks(each.mean(dim=0)).clamp_min(free_bits).sum()
@@ -40,9 +37,7 @@ def draw_prior(batch: int, n: int, size: int, generator: Source, temperature: fl
 
     Drawn object by object: an object's numbers do not depend on how objects are batched, if each has its own generator,
     or if they share one and keep their order.
-
-    Raises:
-        ValueError: the numbers of generators and objects differ.
+    Raises ValueError: the numbers of generators and objects differ.
     """
     each = [*generator] if isinstance(generator, Sequence) else [generator] * batch
     if len(each) != batch:

@@ -1,7 +1,5 @@
 """Points on the hand that are part of a model."""
 
-from __future__ import annotations
-
 from dataclasses import fields
 
 from torch import nn

@@ -43,16 +43,9 @@ def coarser(points: Tensor, centres: int, radius: float, neighbours: int, start:
     """The next level: centres by farthest-point sampling, the nearest points within a radius around each.
 
     Interpolation weighs the three nearest centres by inverse squared distance. The points get no gradient.
-
-    Args:
-        points: (B, N, 3), metres.
-        centres: of the next level; at most N are taken.
-        radius: metres.
-        neighbours: points around each centre; at most N are taken.
-        start: index of the first centre.
-
-    Raises:
-        ValueError: as for `farthest_point_sampling` and `ball_query`.
+    `points` (B, N, 3), metres. `centres`: of the next level; at most N are taken. `radius`: metres. `neighbours`:
+    points around each centre; at most N are taken. `start`: index of the first centre. Raises ValueError: as for
+    `farthest_point_sampling` and `ball_query`.
     """
     points, n = points.detach(), points.shape[1]
     chosen = gather_points(points, farthest_point_sampling(points, min(centres, n), start))
@@ -79,14 +72,9 @@ class SetAbstraction(nn.Module):
     def forward(self, points: Tensor, features: Tensor, level: Level | None = None) -> Tensor:
         """Summarises neighbourhoods.
 
-        Args:
-            points: (B, N, 3), metres.
-            features: (B, N, n_in).
-            level: the next level, to whose points positions are relative; None takes all points as one set with
-                absolute positions.
-
-        Returns:
-            (B, S, widths[-1]); S is 1 without a level.
+        `points` (B, N, 3), metres. `features` (B, N, n_in). `level`: the next level, to whose points positions are
+        relative; None takes all points as one set with absolute positions. Returns (B, S, widths[-1]); S is 1 without a
+        level.
         """
         # The first layer is linear in position and feature: once per point instead of once per neighbour. Channels last
         # # take half the time of convolutions on a CPU; the weights keep their published shape.
@@ -121,13 +109,8 @@ class FeaturePropagation(nn.Module):
     def forward(self, skip: Tensor, coarse: Tensor, level: Level | None = None) -> Tensor:
         """Features of the finer cloud.
 
-        Args:
-            skip: (B, N, C), features of the finer cloud.
-            coarse: (B, S, D) of the level, or (B, 1, D) of the whole cloud.
-            level: the coarse level; None gives every point the feature of the whole cloud.
-
-        Returns:
-            (B, N, widths[-1]).
+        `skip` (B, N, C), features of the finer cloud. `coarse` (B, S, D) of the level, or (B, 1, D) of the whole cloud.
+        `level`: the coarse level; None gives every point the feature of the whole cloud. Returns (B, N, widths[-1]).
         """
         if level is None:
             spread = coarse.expand(-1, skip.shape[1], -1)

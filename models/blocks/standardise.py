@@ -1,7 +1,5 @@
 """Standardisation with statistics that are part of the model, so a checkpoint cannot be used with the wrong ones."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 
@@ -21,10 +19,8 @@ class Standardise(nn.Module):
     def fit(self, samples: Tensor, floor: float) -> None:
         """Takes mean and standard deviation from (S, *shape).
 
-        Args:
-            samples: (S, *shape).
-            floor: smallest standard deviation used. A feature that hardly varies in the training data must not become
-                huge if it varies slightly more elsewhere.
+        `samples` (S, *shape). `floor`: smallest standard deviation used. A feature that hardly varies in the training
+        data must not become huge if it varies slightly more elsewhere.
         """
         self.mean.copy_(samples.mean(0))
         self.sd.copy_(samples.std(0).clamp_min(floor))

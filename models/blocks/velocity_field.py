@@ -1,7 +1,5 @@
 """Network of the flow matching models (Lipman et al., ICLR 2023)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,4 +1,4 @@
-"""How proposed grasps are tested: drawn for each object, refined, filtered and measured beside the true ones."""
+"""Test of proposed grasps: drawn for each object, refined, filtered, and measured like the true ones."""
 
 from __future__ import annotations
 
@@ -33,8 +33,7 @@ class CandidateTest:
         hand: YAML of the hand.
         refine, select, n_samples, temperature, sample_seed, metrics, legacy: as for `GraspGeneration`.
 
-    Raises:
-        ValueError: `n_samples` is less than 1.
+    Raises ValueError: `n_samples` is less than 1.
     """
 
     method: str
@@ -54,8 +53,7 @@ class CandidateTest:
     def rows(self, network: GraspModel, batch: GraspBatch) -> list[Row]:
         """Rows of results of the true grasps and of the candidates, for the one object of a batch.
 
-        Raises:
-            ValueError: the object has no mesh.
+        Raises ValueError: the object has no mesh.
         """
         obj = _Object.of(batch)
         generator = draw_generator(self.sample_seed, batch.names[0])  # of its first true grasp, which no other has
@@ -80,15 +78,11 @@ class CandidateTest:
     ) -> dict[str, HandPose]:
         """Draws `n_samples` grasps of each object, and refines them.
 
-        Args:
-            network: proposes them, and has the contact predictor of the refinement.
-            points: (B, N, 3), metres, clouds of B objects, each in its own frame.
-            plane: (B, 4), unit normal and offset (metres) of the table, same frame; None where there is none.
-            generator: the only source of random numbers.
-            meshes: distance grids of the B objects' meshes, for a refinement with `fields="mesh"` and not otherwise.
-
-        Returns:
-            HandPose (B, n_samples) by mode: "off", and the one of the refiner where there is one.
+        `network`: proposes them, and has the contact predictor of the refinement. `points` (B, N, 3), metres, clouds of
+        B objects, each in its own frame. `plane` (B, 4), unit normal and offset (metres) of the table, same frame; None
+        where there is none. `generator`: the only source of random numbers. `meshes`: distance grids of the B objects'
+        meshes, for a refinement with `fields="mesh"` and not otherwise. Returns HandPose (B, n_samples) by mode: "off",
+        and the one of the refiner where there is one.
         """
         drawn = network.sample(points, self.n_samples, generator, self.temperature)
         if self.refine is None:
@@ -117,7 +111,7 @@ class CandidateTest:
 
 @dataclass(frozen=True)
 class _Object:
-    """What the candidates of a test object are measured on; `up` as for `PosedGrasps`, that of the first grasp."""
+    """The object that candidates are measured on; `up` as for `PosedGrasps`, that of the first grasp."""
 
     mesh: Path
     scale: float

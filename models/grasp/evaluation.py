@@ -1,7 +1,5 @@
 """Result rows of proposed grasps: metrics, verdicts of the filter, and the grasps themselves."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,19 +31,12 @@ def evaluate_candidates(
 ) -> dict[str, Tensor]:
     """Metrics of B candidates for one object, and their diversity.
 
-    Args:
-        grasps: B candidates for one object.
-        metrics: names in `metrics.columns.METRICS`.
-        legacy: add the columns as computed by the field's scripts, under separate keys.
-        kept: (B,), bool, candidates that a filter keeps; adds their diversity under keys that begin with "kept_".
-
-    Returns:
-        Columns by key, (B,) float64, in the unit given by the key; NaN where a candidate has no value. The three
-        columns `diversity_*` are the same for every candidate, because they describe the whole set; those of the kept
-        ones are NaN for the others.
-
-    Raises:
-        ValueError: an unknown metric, or `kept` of the wrong shape.
+    `grasps`: B candidates for one object. `metrics`: names in `metrics.columns.METRICS`. `legacy`: add the columns as
+    computed by the field's scripts, under separate keys. `kept` (B,), bool, candidates that a filter keeps; adds their
+    diversity under keys that begin with "kept_". Returns columns by key, (B,) float64, in the unit given by the key;
+    NaN where a candidate has no value. The three columns `diversity_*` are the same for every candidate, because they
+    describe the whole set; those of the kept ones are NaN for the others. Raises ValueError: an unknown metric, or
+    `kept` of the wrong shape.
     """
     values = grasp_errors(grasps, metrics, legacy)
     everyone = torch.ones(len(grasps), dtype=torch.bool)
@@ -78,13 +69,10 @@ def rows(
         mesh: file of the object, for pictures.
         scene: distinguishes candidates for one object at one scale on several tables; becomes part of `clip`.
 
-    Returns:
-        Rows with the labels; `hand`, `object` (the asset's name), `mesh`, `scale` (metres per unit of the mesh),
-        `candidate` (0 to B - 1), `clip` (unique among the candidates of a method), `kept`, `drop_<criterion>` for each
-        criterion of the filter, `pose` (see `pose_of_row`), and the metrics.
-
-    Raises:
-        ValueError: a missing label, an unknown metric, or a selection of other grasps.
+    Returns rows with the labels; `hand`, `object` (the asset's name), `mesh`, `scale` (metres per unit of the mesh),
+    `candidate` (0 to B - 1), `clip` (unique among the candidates of a method), `kept`, `drop_<criterion>` for each
+    criterion of the filter, `pose` (see `pose_of_row`), and the metrics. Raises ValueError: a missing label, an unknown
+    metric, or a selection of other grasps.
     """
     missing = {"method", "refine"} - set(labels)
     if missing:

@@ -1,7 +1,5 @@
 """The training loss of grasp models: a weighted sum of their terms, some of which rise during the training."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -37,8 +35,7 @@ class Objective:
             weight 0 is not used.
         method: name of the model, for messages.
 
-    Raises:
-        ValueError: a warm-up that is not between two shares.
+    Raises ValueError: a warm-up that is not between two shares.
     """
 
     def __init__(self, loss: Mapping[str, float], warmup: Mapping[str, Sequence[float]], method: str) -> None:
@@ -55,8 +52,7 @@ class Objective:
     def __call__(self, network: GraspModel, batch: GraspBatch, progress: float) -> Loss:
         """The loss of a batch, when this share of the training is done.
 
-        Raises:
-            ValueError: a weight or warm-up of a term that the model does not have, at the first batch.
+        Raises ValueError: a weight or warm-up of a term that the model does not have, at the first batch.
         """
         weights = self.weights_at(progress)
         if progress > 0:  # the first batch computes all terms, so that a wrong name is told at once

@@ -1,7 +1,5 @@
 """The published cVAE of RealDex as a grasp model: its network, its terms, its reductions, its weights."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,8 +19,7 @@ from ..published.affordance_cvae import AffordanceNetwork
 from ..published.checkpoints import Report, load_official
 from ..published.pointnet import initialise
 from .base import GraspModel, check_request
-from .contact.model import ContactPredictor
-from .contact.official import OfficialContactMap
+from .contact.model import ContactPredictor, OfficialContactMap
 
 
 class OfficialGraspCVAE(GraspModel):
@@ -60,13 +57,9 @@ class OfficialGraspCVAE(GraspModel):
     def load(self, path: str | Path, with_contact: bool = True) -> Report:
         """Loads a published file of the cVAE.
 
-        Args:
-            path: the file.
-            with_contact: also load its contact network, if this model has one of the same kind; otherwise that is
-                skipped. The released contact network was never trained, so use a trained one.
-
-        Raises:
-            CheckpointError: see `load_official`.
+        `path`: the file. `with_contact`: also load its contact network, if this model has one of the same kind;
+        otherwise that is skipped. The released contact network was never trained, so use a trained one.
+        Raises CheckpointError: see `load_official`.
         """
         name = type(self).__name__
         if with_contact and isinstance(self.contact, OfficialContactMap):
@@ -77,12 +70,11 @@ class OfficialGraspCVAE(GraspModel):
     def forward(self, batch: GraspBatch, wanted: frozenset[str] | None = None) -> dict[str, Tensor]:
         """The terms of the loss; those of `contact` and `penetration` only if `wanted` has them or is None.
 
-        Returns:
-            translation (m^2), rotation (rad^2) and joints (rad^2): mean squared differences; points: squared chamfer
-            distance of the hands' surface points, summed over the points, divided by B^2 (m^2); kl: summed over batch
-            and latent variables (nats), where B is the batch of all processes of a training step; penetration: sum
-            over the points in the hand of the squared distance to the palmar line, over B (m^2); contact: mean squared
-            difference of the contact of the predicted hand and the frozen predictor's expectation for the true hand.
+        Returns translation (m^2), rotation (rad^2) and joints (rad^2): mean squared differences; points: squared
+        chamfer distance of the hands' surface points, summed over the points, divided by B^2 (m^2); kl: summed over
+        batch and latent variables (nats), where B is the batch of all processes of a training step; penetration: sum
+        over the points in the hand of the squared distance to the palmar line, over B (m^2); contact: mean squared
+        difference of the contact of the predicted hand and the frozen predictor's expectation for the true hand.
         """
         points = self._some(batch.object_points)
         true_links = self.hand.forward_kinematics(batch.pose)
@@ -104,7 +96,7 @@ class OfficialGraspCVAE(GraspModel):
             terms["penetration"] = squared.clamp_min(0).sum() / len(points)
         if self.contact is not None and (wanted is None or "contact" in wanted):
             gap = (self.hand.signed_distance(links, points).square() + 1e-8).sqrt()
-            terms["contact"] = mse_loss(soft_contact(gap), _expectation(self.contact, points, true_surface))
+            terms["contact"] = mse_loss(soft_contact(gap), self.contact.intended(points, true_surface))
         return terms
 
     def sample(
@@ -114,8 +106,7 @@ class OfficialGraspCVAE(GraspModel):
         check_request(points, n)
         condition = self.net.condition(self._some(points)).unsqueeze(1).expand(-1, n, -1)
         z = draw_prior(len(points), n, self.latent, generator, temperature).to(points)
-        pose = HandPose.from_vector(self.net.decode(z, condition), self.hand.name)
-        return HandPose(pose.translation, pose.rotation, self.hand.clamp(pose.joints), pose.hand)
+        return self.within_limits(HandPose.from_vector(self.net.decode(z, condition), self.hand.name))
 
     def _some(self, points: Tensor) -> Tensor:
         return points[:, : self.n_object_points]
@@ -124,9 +115,3 @@ class OfficialGraspCVAE(GraspModel):
 def _chamfer(a: Tensor, b: Tensor) -> Tensor:
     """Squared distance of points to the nearest of the other cloud, summed both ways, averaged over the batch."""
     return (knn(a, b, 1)[0].square().sum() + knn(b, a, 1)[0].square().sum()) / len(a)
-
-
-@torch.no_grad()
-def _expectation(contact: ContactPredictor, points: Tensor, surface: Tensor) -> Tensor:
-    """(B, N): the predictor's expected contact of hands with these surface points (B, H, 3), metres."""
-    return contact.expected(contact(points, surface))

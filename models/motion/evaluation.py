@@ -1,7 +1,5 @@
 """Rollouts of whole clips against the truth: the errors of a motion, and how deep the hand is in the object."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from functools import cache
@@ -26,21 +24,15 @@ from .goal_pull import GoalRefine
 _log = logging.getLogger(__name__)
 
 Mode = GoalRefine | Literal["teacher_forced", "most_likely"]
-"""What a test rollout is given, or done with at the end."""
+"""Variant of a test rollout: the refinement of its end, its history, or the lack of noise."""
 
 
 def roll_out(network: MotionModel, batch: ClipBatch, given_frames: int, mode: Mode, generator: Source) -> HandPose:
     """Synthesises the clips of a batch to their true goal and length.
 
-    Args:
-        network: makes the motions.
-        batch: whole clips.
-        given_frames: true frames at the start of a clip.
-        mode: of the goal's refinement; "teacher_forced" and "most_likely" refine nothing.
-        generator: for a model that draws, one for all clips or one of each; None takes its most likely motion.
-
-    Returns:
-        HandPose (B, T), given frames included.
+    `network`: makes the motions. `batch`: whole clips. `given_frames`: true frames at the start of a clip. `mode`: of
+    the goal's refinement; "teacher_forced" and "most_likely" refine nothing. `generator`: for a model that draws, one
+    for all clips or one of each; None takes its most likely motion. Returns HandPose (B, T), given frames included.
     """
     given, truth = batch.pose[:, :given_frames], batch.pose[:, given_frames:]
     synthesised = network.rollout(
@@ -61,12 +53,9 @@ def clip_errors(
 ) -> dict[str, Tensor]:
     """The errors of `motion_errors`, (B,) each, over the frames after the given ones.
 
-    Args:
-        hand: of the poses.
-        batch: whole clips, the truth.
-        pose: HandPose (B, T) of `roll_out`.
-        given_frames: true frames at the start, left out.
-        distance: for the minimum distance between hand and object; without it that column is left out.
+    `hand`: of the poses. `batch`: whole clips, the truth. `pose`: HandPose (B, T) of `roll_out`. `given_frames`: true
+    frames at the start, left out. `distance`: for the minimum distance between hand and object; without it that column
+    is left out.
     """
     truth = batch.pose[:, given_frames:]
     frame = torch.arange(truth.shape[1], device=batch.length.device)
@@ -85,11 +74,8 @@ def clip_penetration(
 ) -> dict[str, Tensor]:
     """Depth of the hand in the objects of clips, see `motion_penetration`; NaN where there is no solid mesh.
 
-    Args:
-        hand: of the poses.
-        samples: the B clips.
-        pose: HandPose (B, T) of the clips, given frames included.
-        given_frames: true frames at the start, left out.
+    `hand`: of the poses; `samples`: the B clips; `pose`: HandPose (B, T) of the clips, given frames included;
+    `given_frames`: true frames at the start, left out.
     """
     frames = [slice(given_frames, len(sample.pose.joints)) for sample in samples]
     solids = {sample.mesh: _solid(sample.mesh, sample.object) for sample in samples if sample.mesh is not None}

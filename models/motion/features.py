@@ -1,7 +1,5 @@
 """Input features of motion models, in the frame of the current palm, and decoding of their output."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Pulls the end of a rollout onto the goal (the role of GOAL's post-optimisation; Taheri et al. 2022, section 3.3)."""
 
-from __future__ import annotations
-
 from typing import Literal, get_args
 
 import torch
@@ -32,9 +30,7 @@ def arrival_weights(frames_left: Tensor) -> Tensor:
 
     GOAL derives it from the speed of the hand, because it decides when to stop; here the number of frames is given
     (RealDex, section 5.3), so the pull is tied to the frames left and arrives exactly at the last one.
-
-    Args:
-        frames_left: (...), number of frames from each frame to the clip's last one; negative after the end.
+    `frames_left` (...), number of frames from each frame to the clip's last one; negative after the end.
     """
     return 1 - (frames_left.clamp(0, WINDOW) / WINDOW) ** 2
 
@@ -54,8 +50,7 @@ def pull_to_goal(
         goal: HandPose (B,).
         frames_left: (B, F), see `arrival_weights`.
 
-    Raises:
-        ValueError: unknown mode.
+    Raises ValueError: unknown mode.
     """
     check_mode(mode)
     if mode == "off":

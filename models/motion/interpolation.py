@@ -1,7 +1,5 @@
 """Trivial baselines: paths between the last given frame and the goal. Every learned result stands beside them."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 

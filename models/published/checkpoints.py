@@ -1,7 +1,5 @@
 """Loads files of published networks, strictly, and reports their content."""
 
-from __future__ import annotations
-
 import pickle
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -63,16 +61,10 @@ def load_official(path: str | Path, network: nn.Module, ignore: Sequence[str] = 
     The file contains a dict of tensors, or a dict with one under `model` (RealDex, UniDexGrasp), `network` (GraspTTA),
     `state_dict` or `model_dict` (SAGA). Keys may have an extra leading `net.` or `module.`, and contain `backbone.` as
     in older files.
-
-    Args:
-        path: the file. Only tensors and plain values are read, so untrusted files cannot run code.
-        network: the network to load into; unchanged if this raises.
-        ignore: prefixes of keys in the file that are skipped.
-        name: name of the network in messages; its class by default.
-
-    Raises:
-        CheckpointError: the file cannot be read, has no tensors, or its tensors are not those of the network: the
-            message names missing and unexpected tensors and those of the wrong shape.
+    `path`: the file. Only tensors and plain values are read, so untrusted files cannot run code. `network`: the network
+    to load into; unchanged if this raises. `ignore`: prefixes of keys in the file that are skipped. `name`: name of the
+    network in messages; its class by default. Raises CheckpointError: the file cannot be read, has no tensors, or its
+    tensors are not those of the network: the message names missing and unexpected tensors and those of the wrong shape.
     """
     path = Path(path)
     content, tensors = read_tensors(path)
@@ -100,11 +92,7 @@ def load_official(path: str | Path, network: nn.Module, ignore: Sequence[str] = 
 
 
 def read_tensors(path: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
-    """Content of a file, and its tensors by key.
-
-    Raises:
-        CheckpointError: the file cannot be read, or has no tensors.
-    """
+    """Content of a file, and its tensors by key. Raises CheckpointError: the file cannot be read, or has no tensors."""
     content = _read(path)
     return content, _tensors(path, content)
 

@@ -1,7 +1,5 @@
 """ContactNet of RealDex and UniDexGrasp with the names and shapes of its files."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu

@@ -66,8 +66,7 @@ class ContactMapVAE(nn.Module):
     def from_file(cls, path: str | Path) -> ContactMapVAE:
         """The network with the weights of a published file, in eval mode.
 
-        Raises:
-            CheckpointError: see `load_official`.
+        Raises CheckpointError: see `load_official`.
         """
         network = cls()
         load_official(path, network)

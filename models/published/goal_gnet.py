@@ -1,7 +1,5 @@
 """GNet, the grasp network of GOAL (Taheri et al., CVPR 2022), with the names and shapes of its published weights."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

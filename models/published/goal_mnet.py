@@ -1,7 +1,5 @@
 """MNet, the motion network of GOAL (Taheri et al., CVPR 2022), with the names and shapes of its published weights."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch
@@ -77,14 +75,7 @@ class MNet(nn.Module):
             self.add_module(f"dec_{name}", nn.Linear(width, size))
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Runs the network.
-
-        Args:
-            x: (B, n_input).
-
-        Returns:
-            Output of each head, (B, width of the head).
-        """
+        """Runs the network. `x` (B, n_input). Returns output of each head, (B, width of the head)."""
         entry = self.dec_bn1(x)
         hidden = self.dropout(self.dec_rb1(entry))
         hidden = self.dropout(self.dec_rb2(torch.cat([entry, hidden], dim=-1)))

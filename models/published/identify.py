@@ -1,7 +1,5 @@
 """Identifies the published network of a weights file."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -79,12 +77,8 @@ def identify(path: str | Path) -> Match:
     """Finds the published network whose tensors match those of a file, or the one with most of them.
 
     Names and shapes decide: only networks of the published sizes are recognised.
-
-    Args:
-        path: the file. Only tensors and plain values are read, so untrusted files cannot run code.
-
-    Raises:
-        CheckpointError: the file cannot be read, has no tensors, or has no tensor of any of these networks.
+    `path`: the file. Only tensors and plain values are read, so untrusted files cannot run code.
+    Raises CheckpointError: the file cannot be read, has no tensors, or has no tensor of any of these networks.
     """
     path = Path(path)
     _, tensors = read_tensors(path)

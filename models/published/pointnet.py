@@ -1,7 +1,5 @@
 """PointNet with batch normalisation as used by RealDex and UniDexGrasp (Qi et al. 2017), coordinates in metres."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -102,9 +102,7 @@ class WholeGraspPose(nn.Module):
     def see(self, points: Tensor, features: Tensor) -> SeenObject:
         """Encodes clouds; farthest-point sampling starts at a random point in training, at the first one in eval mode.
 
-        Args:
-            points: (B, N, 3), metres, object-centred.
-            features: (B, N, n_features).
+        `points` (B, N, 3), metres, object-centred; `features` (B, N, n_features).
         """
         start = int(torch.randint(points.shape[1], ())) if self.training else 0
         first = coarser(points, self.centres[0], self.radii[0], self.neighbours[0], start)
@@ -117,18 +115,10 @@ class WholeGraspPose(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """The posterior.
 
-        Args:
-            seen: the objects.
-            points: (B, P, 3), metres, of the true hands.
-            contact: (B, P), 1 for touching points, otherwise 0.
-            object_contact: (B, N), likewise, of the objects' points.
-            height: (B, 1), metres, of the objects; only if the network takes it.
-
-        Returns:
-            Mean and standard deviation (B, latent).
-
-        Raises:
-            ValueError: the network takes a height but there is none, or vice versa.
+        `seen`: the objects. `points` (B, P, 3), metres, of the true hands. `contact` (B, P), 1 for touching points,
+        otherwise 0. `object_contact` (B, N), likewise, of the objects' points. `height` (B, 1), metres, of the objects;
+        only if the network takes it. Returns mean and standard deviation (B, latent). Raises ValueError: the network
+        takes a height but there is none, or vice versa.
         """
         self._check(height)
         hand = self.marker_net.encode(_with(points.flatten(1), height), contact, seen.condition)
@@ -219,14 +209,8 @@ class _ContactNet(nn.Module):
 def steps_down(optimizer: Optimizer, total_steps: int, at: Sequence[float], factor: float) -> MultiStepLR:
     """Multiplies the learning rate by a factor after given shares of the training.
 
-    Args:
-        optimizer: the optimiser whose learning rates are scaled.
-        total_steps: number of steps of the training.
-        at: shares, in (0, 1).
-        factor: the factor.
-
-    Raises:
-        ValueError: a share is not within (0, 1).
+    `optimizer`: the optimiser whose learning rates are scaled; `total_steps`: number of steps of the training; `at`:
+    shares, in (0, 1); `factor`: the factor. Raises ValueError: a share is not within (0, 1).
     """
     if not all(0 < share < 1 for share in at):
         raise ValueError(f"at: expected shares of the training between 0 and 1, found {list(at)}")

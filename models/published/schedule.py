@@ -1,7 +1,5 @@
 """Learning-rate schedules whose lengths are shares of the training, so that they fit any length."""
 
-from __future__ import annotations
-
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, ReduceLROnPlateau
 
@@ -12,15 +10,9 @@ def halving(optimizer: Optimizer, total_steps: int, every: float = 0.142, lowest
     The published training checks and halves every 40 of its "epochs", which are 100 steps each: 5e-4 ends at 7.8e-6
     after 24,000 steps, 1e-3 at the same value after 28,000. So does a training of 28,170 steps with the default
     `every`.
-
-    Args:
-        optimizer: the optimiser whose learning rates are scaled, each group separately.
-        total_steps: of the training.
-        every: share of the training between halvings, in (0, 1).
-        lowest: rates of at most this value are kept.
-
-    Raises:
-        ValueError: `every` is not within (0, 1) or `lowest` not positive.
+    `optimizer`: the optimiser whose learning rates are scaled, each group separately; `total_steps`: of the training;
+    `every`: share of the training between halvings, in (0, 1); `lowest`: rates of at most this value are kept.
+    Raises ValueError: `every` is not within (0, 1) or `lowest` not positive.
     """
     if not 0 < every < 1 or lowest <= 0:
         raise ValueError(
@@ -34,9 +26,7 @@ def halving(optimizer: Optimizer, total_steps: int, every: float = 0.142, lowest
 def cosine(optimizer: Optimizer, epochs: int) -> CosineAnnealingLR:
     """Lowers the learning rate to zero along a cosine, epoch by epoch.
 
-    Args:
-        optimizer: the optimiser whose learning rates are scaled.
-        epochs: number of epochs of the training.
+    `optimizer`: the optimiser whose learning rates are scaled; `epochs`: number of epochs of the training.
     """
     return CosineAnnealingLR(optimizer, epochs)
 
@@ -44,14 +34,9 @@ def cosine(optimizer: Optimizer, epochs: int) -> CosineAnnealingLR:
 def plateau(optimizer: Optimizer, validations: int, patience: float, factor: float) -> ReduceLROnPlateau:
     """Lowers the learning rate when validation no longer improves.
 
-    Args:
-        optimizer: the optimiser whose learning rates are scaled.
-        validations: number of validations of the training.
-        patience: share of validations without improvement before that, in [0, 1).
-        factor: the factor.
-
-    Raises:
-        ValueError: `patience` is not within [0, 1).
+    `optimizer`: the optimiser whose learning rates are scaled; `validations`: number of validations of the training;
+    `patience`: share of validations without improvement before that, in [0, 1); `factor`: the factor.
+    Raises ValueError: `patience` is not within [0, 1).
     """
     if not 0 <= patience < 1:
         raise ValueError(f"patience: expected a share of the validations, in [0, 1), found {patience}")

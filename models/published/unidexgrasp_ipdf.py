@@ -1,7 +1,5 @@
 """GraspIPDF's network (Xu et al., "UniDexGrasp", CVPR 2023) with the names and shapes of its published weights."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -9,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
-from torch_geometric.nn.aggr import Aggregation
+from torch_geometric.nn.aggr import Aggregation  # for this alone: our clouds have equal sizes, and our FK goes by level
 from torch_geometric.nn.conv import PointNetConv
 
 from ...geometry.sampling import farthest_point_sampling
@@ -53,13 +51,8 @@ class SetAbstraction(nn.Module):
     def forward(self, features: Tensor, points: Tensor, centres: Tensor) -> Tensor:
         """Encodes the neighbourhood of each centre.
 
-        Args:
-            features: (B, N, F) of the points.
-            points: (B, N, 3), metres.
-            centres: (B, M, 3), metres, a subset of the points.
-
-        Returns:
-            (B, M, widths[-1]).
+        `features` (B, N, F) of the points; `points` (B, N, 3), metres; `centres` (B, M, 3), metres, a subset of the
+        points. Returns (B, M, widths[-1]).
         """
         edges = ball_edges(centres, points, self.radius, _NEIGHBOURS)
         found = self.conv(features.flatten(0, 1), (points.flatten(0, 1), centres.flatten(0, 1)), edges)
@@ -113,18 +106,6 @@ class PointNet2(nn.Module):
         return self.lin3(x)
 
 
-class Backbone(nn.Module):
-    """A level of the key hierarchy in the published file."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.backbone = PointNet2()
-
-    def forward(self, points: Tensor) -> Tensor:
-        """As `PointNet2`."""
-        return self.backbone(points)
-
-
 class ImplicitModel(nn.Module):
     """Scores rotations for a cloud (Murphy et al., "Implicit-PDF", ICML 2021)."""
 
@@ -141,12 +122,8 @@ class ImplicitModel(nn.Module):
     def forward(self, feature: Tensor, query: Tensor) -> Tensor:
         """Scores.
 
-        Args:
-            feature: (B, 128) of clouds.
-            query: (B, R, 3, 3), or (1, R, 3, 3) for all clouds.
-
-        Returns:
-            (B, R), logarithm of a density up to a constant per cloud.
+        `feature` (B, 128) of clouds; `query` (B, R, 3, 3), or (1, R, 3, 3) for all clouds. Returns (B, R), logarithm of
+        a density up to a constant per cloud.
         """
         entries = query.flatten(-2).mT
         encoded = self.query_mlp(torch.cat([entries.sin(), entries.cos()], dim=1))
@@ -161,12 +138,12 @@ class IPDFNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.backbone = Backbone()
+        self.backbone = nn.ModuleDict({"backbone": PointNet2()})
         self.implicit_model = ImplicitModel()
 
     def forward(self, points: Tensor, query: Tensor) -> Tensor:
         """Scores (B, R) of queries (B, R, 3, 3) or (1, R, 3, 3) for clouds (B, N, 3), metres; each is encoded once."""
-        return self.implicit_model(self.backbone(points), query)
+        return self.implicit_model(self.backbone["backbone"](points), query)
 
 
 def ball_edges(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor:
@@ -174,15 +151,9 @@ def ball_edges(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor
 
     `geometry.neighbours.ball_query` takes the nearest k, a smaller neighbourhood than the published weights were
     trained with: the first points of a cloud in farthest-point order are spread over the ball.
-
-    Args:
-        centres: (B, M, 3), metres.
-        points: (B, N, 3), metres.
-        radius: metres; a point at exactly this distance is included.
-        k: largest number of points per centre.
-
-    Returns:
-        (2, E) int64: indices into the points of the whole batch (B N) and into its centres (B M).
+    `centres` (B, M, 3), metres. `points` (B, N, 3), metres. `radius`: metres; a point at exactly this distance is
+    included. `k`: largest number of points per centre. Returns (2, E) int64: indices into the points of the whole batch
+    (B N) and into its centres (B M).
     """
     # The product form of the distance suffers cancellation for close points.
     distance = torch.cdist(centres, points, compute_mode="donot_use_mm_for_euclid_dist")

@@ -4,8 +4,6 @@ RealDex (Liu et al., IJCAI 2024, section 4.2) drops "unstable grasps with insuff
 limits here are ours. Each can be changed or switched off, and reports how many grasps it drops.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,8 +54,7 @@ class GraspFilter:
             ("displacement").
         thumb: name of the thumb's fingertip in the hand's YAML; None takes the digit that points away from the others.
 
-    Raises:
-        ValueError: a setting is negative or not a number.
+    Raises ValueError: a setting is negative or not a number.
     """
 
     min_fingers: int | None = 2
@@ -78,21 +75,20 @@ class GraspFilter:
 
         Contacts, Q1 and the simulation are computed once and shared with `metrics.columns.grasp_errors` of the same
         grasps.
-
-        Raises:
-            ValueError: `thumb` is not a fingertip of the hand, or `min_fingers` exceeds the number of parts.
+        Raises ValueError: `thumb` is not a fingertip of the hand, or `min_fingers` exceeds the number of parts.
         """
         drops: dict[str, Tensor] = {}  # `~(... <= limit)` and not `... > limit`: a missing value fails
         if self.min_fingers is not None:
             drops["contact"] = ~self._enough_contact(grasps, self.min_fingers)
-        if self.max_penetration is not None:
-            drops["penetration"] = ~(PenetrationDepth().measure(grasps) <= self.max_penetration)
-        if self.min_q1 is not None:
-            drops["q1"] = ~(Q1().measure(grasps) > self.min_q1)
-        if self.max_self_penetration is not None:
-            drops["self_penetration"] = ~(SelfIntersectionDepth().measure(grasps) <= self.max_self_penetration)
-        if self.max_displacement is not None:
-            drops["displacement"] = ~(SimDisplacement().measure(grasps) <= self.max_displacement)
+        criteria = (
+            ("penetration", PenetrationDepth, torch.le, self.max_penetration),
+            ("q1", Q1, torch.gt, self.min_q1),
+            ("self_penetration", SelfIntersectionDepth, torch.le, self.max_self_penetration),
+            ("displacement", SimDisplacement, torch.le, self.max_displacement),
+        )
+        for name, metric, passes, limit in criteria:
+            if limit is not None:
+                drops[name] = ~passes(metric().measure(grasps), limit)
         kept = ~torch.stack([torch.zeros(len(grasps), dtype=torch.bool), *drops.values()]).any(0)
         return Selection(kept, drops)
 
@@ -115,12 +111,8 @@ class GraspFilter:
 def parts_in_contact(grasps: PosedGrasps, threshold: float = 0.005) -> dict[str, Tensor]:
     """Whether each part of the hand touches the object: within the threshold of its surface, or inside.
 
-    Args:
-        grasps: B grasps.
-        threshold: metres.
-
-    Returns:
-        (B,), bool, by name: each fingertip's digit, and `PALM` for the palm links.
+    `grasps`: B grasps; `threshold`: metres. Returns (B,), bool, by name: each fingertip's digit, and `PALM` for the
+    palm links.
     """
     found = grasps.once("contact", contact)  # shared with `metrics.grasp`; the distances do not depend on the threshold
     return {

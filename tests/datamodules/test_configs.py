@@ -35,8 +35,8 @@ def test_defaults_are_those_of_the_signature(name: str) -> None:
     parameters: dict[str, inspect.Parameter] = {}
     module = get_class(config.pop("_target_"))
     dataset = module.dataset
-    reader = RealDexMotion.__mro__ if module is RealDexGrasps else ()
-    for kind in (*reversed(reader), *reversed(module.__mro__)):  # what a class leaves to **options is theirs
+    kinds = (*module.__mro__, RealDexMotion) if module is RealDexGrasps else module.__mro__  # which reads its clips
+    for kind in reversed(kinds):  # what a class leaves to **options is its base's
         parameters |= inspect.signature(kind.__init__).parameters
     for key in ("hand", "seed"):
         assert config.pop(key) == f"${{{key}}}"

@@ -150,9 +150,12 @@ class TestDexGraspNet:
     @pytest.mark.parametrize(
         ("array", "message"),
         [
-            (np.empty(0, object), "expected an array of dicts, one per grasp, found no grasp"),
+            (np.empty(0, object), "expected one of the formats dexgraspnet, .*, found no grasp$"),
             (np.ones((3, 28)), r"found an array of float64 of shape \(3, 28\)"),
-            (np.array({"qpos": 1}, object), r"found an array of object of shape \(\)"),
+            (
+                np.array({"qpos": 1}, object),
+                "found an .npy with one dict with qpos; nearest is dexgraspnet, but key 'scale' is missing, it is",
+            ),
         ],
     )
     def test_another_array_is_refused(self, tmp_path, hand, array, message):
@@ -196,7 +199,10 @@ class TestUniDexGrasp:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"plane": None}, r"0\.npz: missing key 'plane'; available: qpos, scale"),
+            (
+                {"plane": None},
+                r"0\.npz: .* an \.npz with qpos, scale; nearest is unidexgrasp, but key 'plane' is missing$",
+            ),
             ({"plane": np.ones(3)}, r"plane: expected four numbers, normal and offset, found float64 of shape \(3,\)"),
             ({"scale": np.ones(2)}, r"0\.npz, scale: expected a number, found an array of shape \(2,\)"),
             ({"scale": np.float32(0)}, "scale of grasp 0: expected a positive number, found 0"),
@@ -242,7 +248,7 @@ class TestWhichFormat:
             load_grasps(files / "dexzoo", hand, "dexgrasp")
         with pytest.raises(GraspFileError, match="found nothing there; did you mean 'dexgraspnet'"):
             load_grasps(files / "dexgraspnt", hand)
-        write_npy(files / "other" / "Car-1" / "a.npy", [1])
+        write_npy(files / "other" / "Car-1" / "a.npy", [{"qpos": values(hand), "scale": 0.1}])
         with pytest.raises(GraspFileError, match=r"found a folder: Car-1; did you mean .*Car-1\?"):
             load_grasps(files / "other", hand)
         (files / "nothing").mkdir()

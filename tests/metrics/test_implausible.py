@@ -12,7 +12,7 @@ import pytest
 import torch
 import trimesh
 
-from dexzoo.grasps.files import GraspSet, load_grasps, save_grasps, write_dexgraspnet
+from dexzoo.grasps.files import GraspSet, load_grasps, save_grasps
 from dexzoo.grasps.grasp_set import AXES, GraspFileError
 from dexzoo.hands.load import load_hand
 from dexzoo.hands.pose import HandPose
@@ -138,7 +138,7 @@ def test_up_survives_a_file_and_is_not_known_of_dexgraspnet(tmp_path: Path) -> N
     save_grasps(tmp_path / "mine.npz", [part], hand)
     (again,) = load_grasps(tmp_path / "mine.npz", hand)
     torch.testing.assert_close(again.upwards(), up, equal_nan=True)
-    write_dexgraspnet(tmp_path / "mug.npy", part, hand)
+    save_grasps(tmp_path, [part], hand, "dexgraspnet")
     (theirs,) = load_grasps(tmp_path / "mug.npy", hand)
     assert theirs.upwards().isnan().all()
     assert theirs.upwards("-y").tolist() == [[0.0, -1.0, 0.0]] * 2

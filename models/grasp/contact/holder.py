@@ -1,6 +1,4 @@
-"""What tasks share whose network may have a contact predictor inside, trained before it and frozen."""
-
-from __future__ import annotations
+"""Base of the tasks whose network may have a contact predictor inside, trained before it and frozen."""
 
 import logging
 from collections.abc import Mapping
@@ -44,10 +42,6 @@ class ContactHolder(Task[Model, GraspDataModule]):
         """The one inside the network."""
         return self.network.contact
 
-    def on_fit_start(self) -> None:
-        """Checks that the contact predictor was trained."""
-        self.check_ready()
-
     def check_ready(self) -> None:
         """Raises NoContactPredictor if the contact predictor was never trained."""
         if self.contact_predictor is not None and not self.has_contact:
@@ -59,9 +53,7 @@ class ContactHolder(Task[Model, GraspDataModule]):
     def load_contact_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Fills the contact predictor with trained weights.
 
-        Raises:
-            ValueError: the network has none.
-            RuntimeError: the weights are of another one.
+        Raises ValueError: the network has none; RuntimeError: the weights are of another one.
         """
         if self.contact_predictor is None:
             super().load_contact_weights(weights)

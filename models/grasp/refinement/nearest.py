@@ -37,10 +37,8 @@ class Shapes:
     def distance(self, points: Tensor, owner: Tensor, shape: Tensor) -> Tensor:
         """Signed distance of each point to one primitive, (M,) metres, differentiable in the primitive.
 
-        Args:
-            points: (M, 3), metres, world.
-            owner: (M,), int64, index of the hand.
-            shape: (M,), int64, index of the primitive.
+        `points` (M, 3), metres, world; `owner` (M,), int64, index of the hand; `shape` (M,), int64, index of the
+        primitive.
         """
         row = owner * len(self.radius) + shape
         rotation = self.rotation.flatten(0, 1).index_select(0, row)
@@ -87,11 +85,8 @@ class HandShapes:
     def probes(self, step: float) -> tuple[Tensor, Tensor]:
         """Centres of balls of the shape's radius that together form its skin: along axes, and on the faces of boxes.
 
-        Args:
-            step: largest distance of points on an axis, metres; twice that on the faces of a box.
-
-        Returns:
-            (P, 3), metres, link frame, and the shape of each (P,), int64, in order.
+        `step`: largest distance of points on an axis, metres; twice that on the faces of a box. Returns (P, 3), metres,
+        link frame, and the shape of each (P,), int64, in order.
         """
         points, owner = [], []
         for i, half in enumerate(self.half):
@@ -119,9 +114,7 @@ class HandShapes:
         """Signed distance of every point to the hand, differentiable in the primitives, and the result of `search`.
 
         The gradient of a point only goes to its nearest primitive, the first one of a tie.
-
-        Returns:
-            (B, N) and (B, C, N), metres; the second has no gradient.
+        Returns (B, N) and (B, C, N), metres; the second has no gradient.
         """
         maps = _maps(placed, cloud)
         with torch.no_grad():

@@ -1,7 +1,5 @@
 """Refinement as a task, for grasps of a data set, of another method's file, or of a model."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import lightning as L
@@ -23,31 +21,20 @@ class GraspRefinement(L.LightningModule):
         hand: name or YAML of the hand.
         refiner: does the refinement; also selects whether clouds or meshes give the distance fields.
         contact: predicts the target contact; None only attracts near fingers to the surface.
-        decompose: make solids of meshes that are not closed by convex decomposition, if meshes are used.
     """
 
-    def __init__(
-        self,
-        hand: str,
-        refiner: Refiner,
-        contact: ContactPredictor | None = None,
-        decompose: bool = False,
-    ) -> None:
+    def __init__(self, hand: str, refiner: Refiner, contact: ContactPredictor | None = None) -> None:
         super().__init__()
         self.hand = load_hand(hand)
-        self.refiner, self.contact, self.decompose = refiner, contact, decompose
+        self.refiner, self.contact = refiner, contact
 
     def setup(self, stage: str) -> None:
         """Refuses precisions that would round the energy. Raises ValueError like `check_precision`."""
         take_over_precision(self.trainer)
 
     def forward(self, batch: GraspBatch) -> Refined:
-        """Refines the grasps of a batch.
-
-        Raises:
-            ValueError: an object has no mesh, although the refiner uses meshes.
-        """
-        meshes = mesh_fields(batch, self.decompose) if self.refiner.fields == "mesh" else None
+        """Refines the grasps of a batch. Raises ValueError: an object has no mesh, although the refiner uses meshes."""
+        meshes = mesh_fields(batch) if self.refiner.fields == "mesh" else None
         return self.refiner(self.hand, batch.pose, batch.object_points, self.contact, batch.plane, meshes)
 
     def predict_step(self, batch: GraspBatch, batch_idx: int) -> Refined:
@@ -65,11 +52,10 @@ class GraspRefinement(L.LightningModule):
         self.log("test/steps", refined.steps.float().mean(), **how)
 
 
-def mesh_fields(batch: GraspBatch, decompose: bool = False) -> ObjectFields:
-    """Distance fields of the meshes of a batch; with `decompose`, of the unions of their convex pieces.
+def mesh_fields(batch: GraspBatch) -> ObjectFields:
+    """Distance fields of the meshes of a batch.
 
-    Raises:
-        ValueError: an object without a mesh.
+    Raises ValueError: an object without a mesh.
     """
     missing = [name for name, mesh in zip(batch.objects, batch.meshes, strict=True) if mesh is None]
     if missing:
@@ -78,5 +64,5 @@ def mesh_fields(batch: GraspBatch, decompose: bool = False) -> ObjectFields:
     device = batch.object_points.device
     with torch.inference_mode(False):  # the grids are cached, and later uses may need gradients
         owner = torch.tensor([[*named].index(str(mesh)) for mesh in batch.meshes], device=device)
-        grids = [load_asset(mesh, name, decompose).grid.on(device) for mesh, name in named.items()]
+        grids = [load_asset(mesh, name).grid.on(device) for mesh, name in named.items()]
         return ObjectFields(grids, owner, batch.scale.clone())

@@ -12,8 +12,7 @@ from ....geometry.rotations import rot6d_to_rotmat, rotmat_to_rot6d
 from ....hands.hand import Hand, LinkPoints
 from ....hands.pose import HandPose
 from ....hands.products import rotate
-from ..refinement.clouds import cloud_fields
-from ..refinement.fields import ObjectFields
+from ..refinement.fields import ObjectFields, cloud_fields
 
 _HELD = 0.4  # share of the last stage after which the best iterate is kept: SAGA's step 200 of 500
 
@@ -57,8 +56,7 @@ class GraspFit:
         n_surface: number of additional points of the hand's surface that are kept out of the object.
         n_object: number of cloud points used, the first ones.
 
-    Raises:
-        ValueError: not three stages, a negative number of steps, or a rate that is not positive.
+    Raises ValueError: not three stages, a negative number of steps, or a rate that is not positive.
     """
 
     def __init__(
@@ -81,16 +79,9 @@ class GraspFit:
     def __call__(self, hand: Hand, markers: LinkPoints, targets: FitTargets) -> HandPose:
         """Poses of K grasps.
 
-        Args:
-            hand: the hand, in the dtype and on the device of the targets.
-            markers: the P points of the hand whose positions were predicted.
-            targets: the predictions to fit.
-
-        Returns:
-            HandPose (K,), frame of the targets, joints within their limits.
-
-        Raises:
-            ValueError: a cloud has fewer than 32 points but the object is used.
+        `hand`: the hand, in the dtype and on the device of the targets; `markers`: the P points of the hand whose
+        positions were predicted; `targets`: the predictions to fit. Returns HandPose (K,), frame of the targets, joints
+        within their limits. Raises ValueError: a cloud has fewer than 32 points but the object is used.
         """
         # A trainer tests in inference mode, whose tensors take no gradient; their copies outside it do.
         with torch.inference_mode(False):
@@ -160,13 +151,8 @@ class _Energy:
 def lay_resting_hand(hand: Hand, markers: LinkPoints, points: Tensor) -> Tensor:
     """The hand in rest posture, rigidly aligned to points with the least squared error (Kabsch, 1976).
 
-    Args:
-        hand: the hand.
-        markers: P points on the hand.
-        points: (K, P, 3), metres, their target positions.
-
-    Returns:
-        (K, 9 + J): translation (metres), 6-D rotation, joints (radians).
+    `markers`: P points on the hand; `points` (K, P, 3), metres, their target positions. Returns (K, 9 + J): translation
+    (metres), 6-D rotation, joints (radians).
     """
     rest = hand.rest_pose().to(points)
     local = hand.place(hand.forward_kinematics(rest), markers)

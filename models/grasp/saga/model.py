@@ -1,7 +1,5 @@
 """SAGA's first stage as a generator of hand grasps (Wu et al., ECCV 2022, section 3)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch
@@ -38,10 +36,7 @@ class SagaGrasp(GraspModel):
             loss, which sums over them, keep their meaning.
         latent: number of latent variables.
         width: width of the network's features (SAGA: 512).
-        centres: numbers of points of the two coarser clouds.
-        neighbours: numbers of points around each of them.
-        radii: radii of these neighbourhoods, metres.
-        dropout: probability in the decoder of the object's contact.
+        centres, neighbours, radii, dropout: see `WholeGraspPose`.
         fit: turns points into poses; None takes SAGA's settings.
     """
 
@@ -68,11 +63,10 @@ class SagaGrasp(GraspModel):
     def forward(self, batch: GraspBatch, wanted: frozenset[str] | None = None) -> dict[str, Tensor]:
         """The terms of the loss.
 
-        Returns:
-            points: absolute error summed over the coordinates of the hand's points, mean over the batch (m);
-            object_contact, hand_contact: cross-entropies, with points in contact weighted 3 and 5 times (nats);
-            hand_to_object, object_to_hand: mean difference of the signed distances of the predicted and the true hand,
-            over the points in contact, with 0 for the others (m); kl (nats).
+        Returns points: absolute error summed over the coordinates of the hand's points, mean over the batch (m);
+        object_contact, hand_contact: cross-entropies, with points in contact weighted 3 and 5 times (nats);
+        hand_to_object, object_to_hand: mean difference of the signed distances of the predicted and the true hand, over
+        the points in contact, with 0 for the others (m); kl (nats).
         """
         centre, seen = self._see(batch.object_points)
         pose = batch.pose.moved_by(torch.eye(3, device=centre.device, dtype=centre.dtype), -centre)
@@ -101,11 +95,7 @@ class SagaGrasp(GraspModel):
     def sample(
         self, points: Tensor, n: int, generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> HandPose:
-        """Samples z ~ N(0, temperature^2 I), decodes points and contacts, and fits poses; see `GraspModel.sample`.
-
-        Raises:
-            ValueError: a cloud is empty or has the wrong shape, or n is less than 1.
-        """
+        """Samples z ~ N(0, temperature^2 I), decodes points and contacts, and fits poses; see `GraspModel.sample`."""
         check_request(points, n)
         centre, seen = self._see(points)
         z = draw_prior(len(points), n, self.net.latent, generator, temperature).to(points)

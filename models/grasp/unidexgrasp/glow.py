@@ -1,7 +1,5 @@
 """GraspGlow: the density of translation and joints given rotation and cloud (UniDexGrasp, CVPR 2023, section 3.2)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 
@@ -25,8 +23,7 @@ class GraspGlow(nn.Module):
             joints exactly at a limit, where the density of a flow would grow without bound; the published training has
             no noise.
 
-    Raises:
-        ValueError: a number is too small.
+    Raises ValueError: a number is too small.
     """
 
     def __init__(
@@ -51,13 +48,9 @@ class GraspGlow(nn.Module):
     def negative_log_likelihood(self, points: Tensor, translation: Tensor, joints: Tensor) -> Tensor:
         """Mean of -log p(translation, joints | points). The first call in training sets the ActNorms.
 
-        Args:
-            points: (B, N, 3), metres, frame with the orientation of the hand; B >= 2 in training (batch norm).
-            translation: (B, 3), metres, same frame.
-            joints: (B, J), radians.
-
-        Returns:
-            Scalar, nats, of a density per metre^3 and radian^J.
+        `points` (B, N, 3), metres, frame with the orientation of the hand; B >= 2 in training (batch norm).
+        `translation` (B, 3), metres, same frame. `joints` (B, J), radians. Returns scalar, nats, of a density per
+        metre^3 and radian^J.
         """
         state = torch.cat([translation, joints], dim=-1)
         if self.training:
@@ -68,12 +61,9 @@ class GraspGlow(nn.Module):
     def decode(self, points: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Maps noise to poses, differentiable in the weights; always in eval mode.
 
-        Args:
-            points: (B, N, 3), metres, frame with the orientation of the hand.
-            noise: (B, K, 3 + J), from N(0, I) for samples of the density.
-
-        Returns:
-            Translation (B, K, 3), metres, same frame, and joints (B, K, J), radians, not clamped.
+        `points` (B, N, 3), metres, frame with the orientation of the hand; `noise` (B, K, 3 + J), from N(0, I) for
+        samples of the density. Returns translation (B, K, 3), metres, same frame, and joints (B, K, J), radians, not
+        clamped.
         """
         with eval_mode(self):
             feature = self._see(points).repeat_interleave(noise.shape[1], dim=0)

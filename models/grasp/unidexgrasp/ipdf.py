@@ -1,7 +1,5 @@
 """GraspIPDF: the density over palm rotations given the cloud of an object (UniDexGrasp, CVPR 2023, 3.1)."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -25,8 +23,7 @@ class GraspIPDF(nn.Module):
         grid_level: level of the grid whose cells are sampled: 2 has 4,608 rotations, 15 degrees apart.
         n_queries: number of random rotations that normalise a density in training.
 
-    Raises:
-        ValueError: a number is too small.
+    Raises ValueError: a number is too small.
     """
 
     grid: Tensor
@@ -44,15 +41,8 @@ class GraspIPDF(nn.Module):
     def scores(self, points: Tensor, rotations: Tensor) -> Tensor:
         """Logarithm of the density of rotations, up to a constant per cloud.
 
-        Args:
-            points: (B, N, 3), metres, object frame centred on the cloud; B >= 2 in training (batch norm).
-            rotations: (B, R, 3, 3), or (R, 3, 3) for all clouds; object_from_hand.
-
-        Returns:
-            (B, R).
-
-        Raises:
-            ValueError: wrong shapes.
+        `points` (B, N, 3), metres, object frame centred on the cloud; B >= 2 in training (batch norm). `rotations`
+        (B, R, 3, 3), or (R, 3, 3) for all clouds; object_from_hand. Returns (B, R). Raises ValueError: wrong shapes.
         """
         _check(points, rotations)
         query = rotations.mT if rotations.ndim == 4 else rotations.mT.unsqueeze(0)
@@ -63,16 +53,9 @@ class GraspIPDF(nn.Module):
 
         In training, `n_queries` uniform random rotations shared by the batch; in eval mode the grid, so that validation
         is reproducible. Both are rotated, cloud by cloud, so that one of them is the truth.
-
-        Args:
-            points: (B, N, 3), metres, object frame centred on the cloud; B >= 2 in training (batch norm).
-            rotation: (B, 3, 3), object_from_hand.
-
-        Returns:
-            Scalar, nats, of a density per volume of SO(3) of pi^2: 2.29 for a uniform one.
-
-        Raises:
-            ValueError: wrong shapes.
+        `points` (B, N, 3), metres, object frame centred on the cloud; B >= 2 in training (batch norm). `rotation`
+        (B, 3, 3), object_from_hand. Returns scalar, nats, of a density per volume of SO(3) of pi^2: 2.29 for a uniform
+        one. Raises ValueError: wrong shapes.
         """
         if rotation.ndim != 3:
             raise ValueError(f"rotation: expected shape (B, 3, 3), found {tuple(rotation.shape)}")
@@ -88,18 +71,10 @@ class GraspIPDF(nn.Module):
         """Samples cells of the grid by their probability, always in eval mode.
 
         A sample is the centre of its cell: at level 2 any rotation is within 16 degrees of one, 7 on average.
-
-        Args:
-            points: (B, N, 3), metres, object frame centred on the cloud.
-            n: rotations per cloud, 1 or more.
-            generator: the only source of random numbers; PyTorch's global one by default.
-            temperature: divides the logarithm of the density; 0 gives the best cell n times.
-
-        Returns:
-            (B, n, 3, 3), object_from_hand.
-
-        Raises:
-            ValueError: wrong shape, `n` less than 1 or `temperature` less than 0.
+        `points` (B, N, 3), metres, object frame centred on the cloud. `n`: rotations per cloud, 1 or more. `generator`:
+        the only source of random numbers; PyTorch's global one by default. `temperature`: divides the logarithm of the
+        density; 0 gives the best cell n times. Returns (B, n, 3, 3), object_from_hand. Raises ValueError: wrong shape,
+        `n` less than 1 or `temperature` less than 0.
         """
         if n < 1:
             raise ValueError(f"n: expected 1 or more rotations per cloud, found {n}")
@@ -120,13 +95,7 @@ def aligned(turns: Tensor, rotation: Tensor) -> Tensor:
     """Rotates a set of rotations so that the last one is the truth, G R_last R_i^T; Haar measure is preserved.
 
     On the queries Q = G^T this is the published Q_i Q_last^T Q.
-
-    Args:
-        turns: (R, 3, 3).
-        rotation: (B, 3, 3), the truth.
-
-    Returns:
-        (B, R, 3, 3).
+    `turns` (R, 3, 3); `rotation` (B, 3, 3), the truth. Returns (B, R, 3, 3).
     """
     return rotation.unsqueeze(1) @ (turns[-1] @ turns.mT)
 

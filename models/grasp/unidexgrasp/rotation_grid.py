@@ -1,7 +1,5 @@
 """Rotations in equal volumes of SO(3): a grid (Yershova et al. 2010, IJRR 29(7)) and uniform random ones."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -19,15 +17,8 @@ def rotation_grid(level: int) -> Tensor:
     Rotation by the angle about z, then the least rotation that takes z to the centre of the pixel. Each of 12 * 4^level
     pixels has 6 * 2^level angles, so that steps are equally wide on circle and sphere: 60 degrees at level 0, halved at
     each further level.
-
-    Args:
-        level: 0 or more.
-
-    Returns:
-        (72 * 8^level, 3, 3) rotation matrices, float64; the angle varies fastest.
-
-    Raises:
-        ValueError: `level` is negative.
+    `level`: 0 or more. Returns (72 * 8^level, 3, 3) rotation matrices, float64; the angle varies fastest.
+    Raises ValueError: `level` is negative.
     """
     if level < 0:
         raise ValueError(f"level: expected 0 or more, found {level}; the grid has 72 * 8^level rotations")
@@ -48,11 +39,8 @@ def rotation_grid(level: int) -> Tensor:
 def healpix_centres(n_side: int) -> Tensor:
     """Centres of the 12 * n_side^2 pixels of equal area (Gorski et al. 2005, ApJ 622, equations 4 to 9).
 
-    Args:
-        n_side: pixels along the edge of one of the twelve base pixels, 1 or more.
-
-    Returns:
-        (12 * n_side^2, 2) float64: z in (-1, 1) and azimuth (rad, [0, 2 pi)), ring by ring from the north.
+    `n_side`: pixels along the edge of one of the twelve base pixels, 1 or more. Returns (12 * n_side^2, 2) float64: z
+    in (-1, 1) and azimuth (rad, [0, 2 pi)), ring by ring from the north.
     """
     ring = torch.arange(1, 4 * n_side, dtype=torch.float64)
     to_pole = torch.minimum(ring, 4 * n_side - ring)
@@ -72,9 +60,7 @@ def healpix_centres(n_side: int) -> Tensor:
 def random_rotations(n: int, generator: torch.Generator | None = None, device: torch.device | None = None) -> Tensor:
     """Uniform (Haar) random rotations, (n, 3, 3) float32, from unit quaternions uniform on the sphere in 4-D.
 
-    Args:
-        n: number of rotations.
-        generator: source of random numbers, on `device`; PyTorch's global one by default.
-        device: device of the result.
+    `n`: number of rotations. `generator`: source of random numbers, on `device`; PyTorch's global one by default.
+    `device`: device of the result.
     """
     return quat_to_rotmat(torch.randn(n, 4, generator=generator, device=device))

@@ -1,7 +1,5 @@
 """Loss of GOAL-hand: that of GOAL's MNet (Taheri et al., CVPR 2022) without the foot terms."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -32,8 +30,7 @@ class GoalLoss(nn.Module):
         ramps: w_v `points`, w_p `pose`, w_r `near` and w_c `offset`, each (start, end, first, last), the last two in
             shares of the training, see `Ramp`.
 
-    Raises:
-        ValueError: names other than these four, or an invalid ramp.
+    Raises ValueError: names other than these four, or an invalid ramp.
     """
 
     def __init__(self, hand: Hand, ramps: Mapping[str, Sequence[float]]) -> None:
@@ -64,11 +61,8 @@ class GoalLoss(nn.Module):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Returns the weighted sum and the unweighted terms.
 
-        Args:
-            prediction: predictions for the windows of `batch`.
-            batch: windows.
-            surface: the N surface points of the model.
-            progress: completed share of the training.
+        `prediction`: predictions for the windows of `batch`; `batch`: windows; `surface`: the N surface points of the
+        model; `progress`: completed share of the training.
         """
         terms = self.terms(prediction, batch, surface)
         return weighted_sum(terms, self.weights(progress)), terms

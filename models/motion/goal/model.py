@@ -1,7 +1,5 @@
 """GOAL-hand: the motion network of GOAL (Taheri et al., CVPR 2022, section 3.3), applied to a hand."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -50,8 +48,7 @@ class GoalHand(MotionModel):
     rotation head is an offset from the identity, so that an output of zero holds the hand still.
 
     Args:
-        hand: the hand; the model keeps its joint order, limits and surface points.
-        n_points: number of surface points P^h.
+        hand, n_points: see `MotionModel`.
         n_basis: number of basis points.
         basis_radius: radius of the ball of basis points, metres.
         width: width of the trunk.
@@ -88,8 +85,7 @@ class GoalHand(MotionModel):
     def forward(self, state: MotionState) -> HandPose:
         """Predicts the frames t+1..t+10 of each window as HandPose (B, 10), world frame.
 
-        Raises:
-            ValueError: there is no cloud, on whose centroid the basis is centred.
+        Raises ValueError: there is no cloud, on whose centroid the basis is centred.
         """
         return self.predict(state).pose
 

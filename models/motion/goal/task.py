@@ -1,7 +1,5 @@
 """Task for GOAL-hand: its own loss and schedule; evaluated like all motion models."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,8 +21,7 @@ class GoalSynthesis(MotionSynthesis[GoalHand]):
         loss: ramps of `GoalLoss`.
         **task: see `MotionSynthesis`; `network` makes a `GoalHand`.
 
-    Raises:
-        ValueError: as for `MotionSynthesis` and `GoalLoss`.
+    Raises ValueError: as for `MotionSynthesis` and `GoalLoss`.
     """
 
     def __init__(self, *, loss: Mapping[str, Sequence[float]], **task: Any) -> None:

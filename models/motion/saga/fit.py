@@ -1,7 +1,5 @@
 """Fit of joint values to given surface points: SAGA's fit of a body to its markers, for a hand."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -32,8 +30,7 @@ def fit_joints(hand: Hand, surface: LinkPoints, points: Tensor, start: Tensor, l
         lower: (N, J), radians.
         upper: (N, J), radians.
 
-    Returns:
-        (N, J), radians.
+    Returns (N, J), radians.
     """
     size = _BATCH_CPU if points.device.type == "cpu" else _BATCH
     parts = zip(*(x.split(size) for x in (points, start, lower, upper)), strict=True)

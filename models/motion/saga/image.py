@@ -1,7 +1,5 @@
 """Inputs of SAGA's networks: a path of the palm, and an image of points (rows) over frames (columns)."""
 
-from __future__ import annotations
-
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -29,11 +27,8 @@ _AXES = 3
 def frame_positions(length: Tensor) -> Tensor:
     """Positions of the 62 frames of a resampled clip in the recorded one.
 
-    Args:
-        length: (B,), int64, frames of the recorded clips, >= 2.
-
-    Returns:
-        (B, 62), in frames; 0 at the first, length - 1 at the last two.
+    `length` (B,), int64, frames of the recorded clips, >= 2. Returns (B, 62), in frames; 0 at the first, length - 1 at
+    the last two.
     """
     share = (torch.arange(FRAMES, device=length.device) / (COLUMNS - 1)).clamp(max=1)
     return share * (length[:, None] - 1)
@@ -42,12 +37,7 @@ def frame_positions(length: Tensor) -> Tensor:
 def resample(pose: HandPose, position: Tensor) -> HandPose:
     """Interpolates poses between frames: linear in translation and joints, slerp in rotation.
 
-    Args:
-        pose: HandPose (B, T >= 2).
-        position: (B, n), in frames; clamped to 0 to T - 1.
-
-    Returns:
-        HandPose (B, n).
+    `pose`: HandPose (B, T >= 2). `position` (B, n), in frames; clamped to 0 to T - 1. Returns HandPose (B, n).
     """
     position = position.clamp(0, pose.shape[1] - 1)
     before = position.floor().long().clamp(max=pose.shape[1] - 2)
@@ -64,12 +54,8 @@ def path_values(pose: HandPose) -> Tensor:
 def velocities(translation: Tensor, rotation: Tensor) -> Tensor:
     """Motion of each frame's palm until the next frame, in its own frame.
 
-    Args:
-        translation: (B, T, 3), metres.
-        rotation: (B, T, 3, 3), world_from_palm.
-
-    Returns:
-        (B, T - 1, 6): linear, metres per frame | angular, radians per frame.
+    `translation` (B, T, 3), metres; `rotation` (B, T, 3, 3), world_from_palm. Returns (B, T - 1, 6): linear, metres per
+    frame | angular, radians per frame.
     """
     back = rotation[:, :-1].mT
     linear = rotate(back, translation[:, 1:] - translation[:, :-1])
@@ -93,15 +79,8 @@ def tip_depths(hand: Hand) -> Tensor:
 def fingertip_contact(hand: Hand, pose: HandPose, cloud: Tensor, depths: Tensor, within: float) -> Tensor:
     """Fingertips that touch the object, i.e. with a cloud point near the skin around the tip.
 
-    Args:
-        hand: the hand.
-        pose: HandPose (B, T), world frame.
-        cloud: (B, N >= 1, 3), metres, world frame.
-        depths: (F,), metres, see `tip_depths`.
-        within: largest distance from the skin, metres.
-
-    Returns:
-        (B, T, F), 1.0 or 0.0.
+    `pose`: HandPose (B, T), world frame; `cloud` (B, N >= 1, 3), metres, world frame; `depths` (F,), metres, see
+    `tip_depths`; `within`: largest distance from the skin, metres. Returns (B, T, F), 1.0 or 0.0.
     """
     tips = hand.keypoints(hand.forward_kinematics(pose))[..., -len(depths) :, :]
     distance = knn(rearrange(tips, "b t tip xyz -> b (t tip) xyz"), cloud, 1)[0]
@@ -134,12 +113,7 @@ class ImageScale(nn.Module):
 
     @torch.no_grad()
     def fit(self, points: Tensor, velocity: Tensor) -> None:
-        """Computes the statistics.
-
-        Args:
-            points: (S, P, 3), metres.
-            velocity: (S', 6), metres and radians per frame.
-        """
+        """Computes the statistics. `points` (S, P, 3), metres; `velocity` (S', 6), metres and radians per frame."""
         rows = points.flatten(1)
         self.mean.copy_(rows.mean(0))
         self.sd.copy_((rows - self.mean).square().mean().sqrt().clamp_min(1e-4))
@@ -166,9 +140,7 @@ class ImageScale(nn.Module):
         """Channel 0 (B, n_rows, 61) of an image to fill in.
 
         It is zero except in the two given columns, and also zero in their contact rows, which are unknown.
-
-        Args:
-            ends: (B, 2, P, 3), metres, points of the first and of the goal pose in the frame of the palm.
+        `ends` (B, 2, P, 3), metres, points of the first and of the goal pose in the frame of the palm.
         """
         image = ends.new_zeros(len(ends), self.n_rows, COLUMNS)
         image[:, : self.n_body, :: COLUMNS - 1] = self.body(ends)

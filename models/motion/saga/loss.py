@@ -1,7 +1,5 @@
 """The loss of SAGA's motion stage."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from torch import Tensor
@@ -35,8 +33,7 @@ class SagaLoss:
     Args:
         weights: weight of each term.
 
-    Raises:
-        ValueError: names other than these.
+    Raises ValueError: names other than these.
     """
 
     def __init__(self, weights: Mapping[str, float]) -> None:

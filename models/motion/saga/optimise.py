@@ -1,7 +1,5 @@
 """SAGA's optimisation of a synthesised motion (Wu et al., ECCV 2022, section 3.3), with the terms for a hand."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import torch
@@ -59,8 +57,7 @@ def optimise(
         cloud: (B, N, 3), metres, likewise; N = 0 omits the object terms.
         steps: number of Adam steps.
 
-    Returns:
-        The path with optimised poses.
+    Returns the path with optimised poses.
     """
     # In a test, inputs are inference tensors, which allow no gradient; their copies do.
     path, goal, cloud = _copied(path), goal.map(torch.clone), cloud.clone()

@@ -1,7 +1,5 @@
 """Task for SAGA-hand: trained on whole clips with its own loss; evaluated like all motion models."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,11 +23,10 @@ class SagaSynthesis(MotionSynthesis[SagaHand]):
         loss: weights of `SagaLoss`.
         clips_per_batch: whole clips per training batch.
         separate: initial share of the training in which the networks are trained separately, the image network on true
-        paths, like the published ones before their joint training; 1 keeps them separate. **task: see
-        `MotionSynthesis`; `network` makes a `SagaHand`.
+            paths, like the published ones before their joint training; 1 keeps them separate.
+        **task: see `MotionSynthesis`; `network` makes a `SagaHand`.
 
-    Raises:
-        ValueError: as for `MotionSynthesis` and `SagaLoss`.
+    Raises ValueError: as for `MotionSynthesis` and `SagaLoss`.
     """
 
     def __init__(
@@ -44,10 +41,7 @@ class SagaSynthesis(MotionSynthesis[SagaHand]):
         return self.saga_loss(self.network.predict(batch, end_to_end=not apart))
 
     def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clips the norm of each network's gradient separately; clipping by value needs no distinction."""
         if gradient_clip_val is None or gradient_clip_algorithm == "value":

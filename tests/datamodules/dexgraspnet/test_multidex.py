@@ -13,8 +13,8 @@ from scipy.spatial.transform import Rotation
 
 from dexzoo.datamodules import BadFile, DatasetNotFound
 from dexzoo.datamodules.dexgraspnet import MultiDex
-from dexzoo.datamodules.dexgraspnet.multidex import JOINTS
 from dexzoo.files.unpickle import UnsafePickleError
+from dexzoo.grasps.packages import JOINTS
 
 SAME = {"FFJ3": "FFJ2", "LFJ5": "LFJ4", "RFJ4": "RFJ3", "THJ5": "THJ4", "THJ3": "THJ2", "MFJ1": "MFJ0"}
 TURNED = {"FFJ4": "FFJ3", "MFJ4": "MFJ3", "THJ2": "THJ1", "THJ1": "THJ0"}
@@ -90,7 +90,7 @@ def test_palm_joints_and_objects(root: Path) -> None:
     [
         ({"info": {}}, "metadata: expected a dict with a list of grasps, found keys info"),
         ([1], "metadata: expected a dict with a list of grasps, found list"),
-        ({"metadata": [(torch.zeros(31), "a")]}, r"row 0, q: expected 33 numbers, found 31; is it another hand"),
+        ({"metadata": [(torch.zeros(31), "a")]}, r"row 0, q: expected 33 numbers, found 31; is it of another hand"),
         ({"metadata": [(torch.zeros(33),)]}, r"row 0: expected \(q, object name\), found tuple"),
         ({"metadata": [("far", "a")]}, "row 0, q: expected 33 numbers, found str"),
     ],

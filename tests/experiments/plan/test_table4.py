@@ -254,9 +254,9 @@ def test_pictures_show_the_rollouts_that_were_tested(runs):
 
 def test_pictures_without_weights_or_common_clips_are_refused(runs, rows, tmp_path):
     with pytest.raises(RunError, match="expected checkpoints to draw pictures with, found none; size=0 draws none"):
-        motion_figures.draw(tmp_path, {}, rows, "demo data", "mpjpe_cm", [], 48)
+        motion_figures.draw(tmp_path, {}, rows, "demo data", table4.Table4(beside=[], size=48))
     with pytest.raises(RunError, match="expected test clips that all methods have, found none"):
-        motion_figures.draw(tmp_path, {"rival": [runs["rival"]]}, rows, "demo data", "mpjpe_cm", [], 48)
+        motion_figures.draw(tmp_path, {"rival": [runs["rival"]]}, rows, "demo data", table4.Table4(beside=[], size=48))
 
 
 def test_without_pictures_no_weights_are_needed(tmp_path):

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from dexzoo.experiments.reports.intervals import cluster_interval
-from dexzoo.experiments.reports.paired import paired_differences
+from dexzoo.experiments.reports.intervals import cluster_interval, paired_differences
 
 
 def test_one_clip_for_each_object_is_the_plain_bootstrap() -> None:

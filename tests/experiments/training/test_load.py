@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,11 +13,13 @@ from omegaconf import OmegaConf
 
 import dexzoo
 from dexzoo.datamodules import DemoMotion
+from dexzoo.experiments import outcome
 from dexzoo.experiments.commandline.errors import RunError
 from dexzoo.experiments.training import load
 from dexzoo.experiments.training.load import Run, load_run
 from dexzoo.models import MotionSynthesis
 from dexzoo.models.motion import Linear
+from tests.hands.test_skeleton import CLAW
 
 CONFIG = """
 hand: shadow
@@ -29,6 +32,10 @@ data:
   _target_: dexzoo.datamodules.DemoMotion
   hand: shadow
   clips: 24
+"""
+CLAW_YAML = """
+{name: claw, kind: tree, source: claw.urdf, strip_prefix: c_, root: palm, limits: {"1": [-1, 1]},
+fingertips: {left: {link: left, offset: [0, 0, 0.06]}}, contact_links: [left]}
 """
 ROWS = [{"method": "linear", "clip": "a", "mpjpe_cm": 1.5}, {"method": "linear", "clip": "b", "mpjpe_cm": 2.0}]
 
@@ -93,3 +100,25 @@ def test_what_is_missing_is_named(folder: Path) -> None:
     (folder / "config.yaml").unlink()
     with pytest.raises(RunError, match=r"expected a run folder with a config\.yaml, found none"):
         Run(folder)
+
+
+def test_a_run_of_a_hand_of_the_users_may_be_moved(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The YAML and what it names are copied into the run; in its place, another may be given."""
+    before, after = (tmp_path_factory.mktemp(name) for name in ("before", "after"))
+    (before / "claw.urdf").write_text(CLAW)
+    (before / "claw.yaml").write_text(CLAW_YAML)
+    changed = {"hand": f"{before}/claw.yaml", "data": {"hand": f"{before}/claw.yaml"}, "run_dir": str(folder)}
+    cfg = OmegaConf.merge(OmegaConf.load(folder / "config.yaml"), changed)
+    task = MotionSynthesis(Linear, cfg.hand, method="linear")
+    checkpoint = {"state_dict": task.state_dict()}
+    task.on_save_checkpoint(checkpoint)
+    torch.save(checkpoint, folder / "checkpoints/best.ckpt")
+    outcome.save_config(cfg, {})
+    shutil.move(folder, after / "run")
+    shutil.move(before, after / "hands")
+    run = Run(after / "run")
+    assert run.task.hand.joint_names == ("0", "1")
+    assert run.data.hand == run.config.hand == str(after / "run/hand" / before.name / "claw.yaml")
+    assert Run(after / "run", str(after / "hands/claw.yaml")).task.hand.name == "claw"
+    with pytest.raises(ValueError, match="the checkpoint is for the hand 'claw' with 2 joints, this run uses 'shadow'"):
+        _ = Run(after / "run", "shadow").task

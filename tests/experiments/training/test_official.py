@@ -107,11 +107,11 @@ def test_training_starts_at_the_file_and_takes_the_contact_predictor_of_a_run(he
         ([*CONTACT, "official_weights=none.pt"], r"none\.pt: expected a file of weights, found no"),
         (
             [*CONTACT, "official_weights=contact.pt", "train=false", "ckpt=a.ckpt"],
-            r"official_weights: expected the only weights to start from, found ckpt=a\.ckpt beside",
+            r"official_weights=contact\.pt and ckpt=a\.ckpt are mutually exclusive; remove one",
         ),
         (
             [*CONTACT, "official_weights=contact.pt", "init_from=runs/a"],
-            r"official_weights: expected the only weights to start from, found init_from=runs/a beside",
+            r"official_weights=contact\.pt and init_from=runs/a are mutually exclusive; remove one",
         ),
     ],
 )
