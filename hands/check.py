@@ -24,7 +24,7 @@ from .kinematics import Links
 from .load import load_hand
 from .plausible import doubt_hand
 from .skeleton import write_skeleton
-from .solids import rest_overlaps
+from .solids import hand_solids
 from .spec import find_spec_file, read_names, read_yaml
 
 _GREY, _RED, _GREEN, _BLUE = (0.75, 0.75, 0.78), (0.85, 0.1, 0.1), (0.1, 0.6, 0.2), (0.1, 0.25, 0.9)
@@ -165,11 +165,8 @@ def findings(hand: Hand) -> list[str]:
         a, b = divmod(int(gap.argmin()), len(keypoints))
         names = [hand.link_names[int(hand.penetration_keypoints.link[k])] for k in (a, b)]
         notes.append(f"keypoints of {names[0]} and {names[1]} are {1e3 * gap.min():.0f} mm apart at rest: under 20 mm")
-    for first, second, depth in rest_overlaps(hand):
-        notes.append(
-            f"{first} and {second} overlap by {1e3 * depth:.1f} mm at rest; if the hand is built like that, write "
-            f"`overlaps: [[{first}, {second}]]`"
-        )
+    for first, second, depth in hand_solids(hand).overlaps:
+        notes.append(f"{first} and {second} overlap by {1e3 * depth:.1f} mm at rest: not counted as self-intersection")
     return list(dict.fromkeys(notes))
 
 

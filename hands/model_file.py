@@ -13,9 +13,10 @@ import numpy as np
 import trimesh
 from numpy.polynomial import Polynomial
 
+from .actuators import file_servos
 from .errors import HandSpecError, nearest
 from .shapes import primitive
-from .tree import Box, Capsule, Inertia, Joint, Link, Tree, Visual
+from .tree import Box, Capsule, Inertia, Joint, Link, Servo, Tree, Visual
 
 _GEOM, _JOINT, _EQUALITY = mujoco.mjtGeom, mujoco.mjtJoint, mujoco.mjtEq
 _JOINT_TYPES = ("revolute", "continuous", "prismatic", "fixed", "floating", "planar")
@@ -34,6 +35,7 @@ class _File:
     files: dict[str, Path] = field(default_factory=dict)
     visuals: dict[str, Visual] = field(default_factory=dict)
     explicit: set[str] = field(default_factory=set)
+    servos: dict[str, Servo] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def name(self, element: object) -> str:
@@ -57,9 +59,10 @@ def read_model(path: Path, prefix: str = "") -> Tree:
         HandSpecError: neither URDF nor MJCF, or MuJoCo cannot read it.
     """
     text = path.read_text(errors="replace")
-    tag = re.search(r"<([A-Za-z][\w:]*)", re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL))
+    bare = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    tag = re.search(r"<([A-Za-z][\w:]*)", bare)
     root = tag[1] if tag else "nothing"
-    if path.suffix.lower() == ".xacro" or "<xacro:" in text:
+    if path.suffix.lower() == ".xacro" or "<xacro:" in bare:
         plain = path.name.removesuffix(".xacro").removesuffix(".urdf")
         raise HandSpecError(
             f"{path}: expected a URDF file, found macros of xacro; expand them with `pip install xacro` and "
@@ -70,11 +73,10 @@ def read_model(path: Path, prefix: str = "") -> Tree:
             f"{path}: expected a URDF file with a <robot> or an MJCF file with a <mujoco>, found <{root}>"
         )
     try:
-        file = (
-            _parse_urdf(text, path, prefix)
-            if root == "robot"
-            else _File(path, prefix, mujoco.MjSpec.from_file(str(path)))
-        )
+        if root == "robot":
+            file = _parse_urdf(text, path, prefix)
+        else:
+            file = _File(path, prefix, mujoco.MjSpec.from_file(str(path)))
         _simplify(file)
         model = _compile(file)
     except (ValueError, RuntimeError, ET.ParseError) as error:
@@ -97,9 +99,9 @@ def _parse_urdf(text: str, path: Path, prefix: str) -> _File:
     for i, mesh in enumerate(robot.iter("mesh")):
         files[f"mesh_{i}"] = _mesh_file(mesh.get("filename", ""), path, folder)
         mesh.set("filename", f"mesh_{i}.stl")
-    mimics = [(joint.get("name"), joint.find("mimic")) for joint in robot.findall("joint")]
+    mimics = [(joint.get("name"), mimic) for joint in robot.findall("joint") for mimic in joint.findall("mimic")]
     for joint in robot.findall("joint"):
-        for mimic in joint.findall("mimic"):
+        for mimic in joint.findall("mimic"):  # not every MuJoCo reads them
             joint.remove(mimic)
         if joint.get("type") == "floating":  # MuJoCo accepts it at the top only, but anything may be above the hand
             joint.set("type", "spherical")
@@ -109,7 +111,7 @@ def _parse_urdf(text: str, path: Path, prefix: str) -> _File:
     file = _File(path, prefix, mujoco.MjSpec.from_string(above + ET.tostring(robot, encoding="unicode")), True, files)
     known = {joint.name for joint in file.spec.joints}
     for name, mimic in mimics:
-        if mimic is not None and name in known:
+        if name in known:
             driver = mimic.get("joint", "")
             if driver not in known:
                 raise HandSpecError(f"{path}: joint {name!r} mimics {driver!r}; {nearest(driver, known)}")
@@ -171,6 +173,7 @@ def _simplify(file: _File) -> None:
         element.material = ""
     fitted = {geom.meshname for geom in spec.geoms}
     file.explicit = {body.name for body in spec.bodies if body.explicitinertial}
+    file.servos = file_servos(spec)
     for element in [e for group in _UNREAD for e in getattr(spec, group)]:
         if element.name not in fitted or element not in spec.meshes:
             spec.delete(element)
@@ -214,13 +217,7 @@ def _tree(file: _File, model: mujoco.MjModel) -> Tree:
     return Tree(tuple(links), pairs, str(file.path))
 
 
-def _links(
-    file: _File,
-    model: mujoco.MjModel,
-    i: int,
-    couplings: _Couplings,
-    visual: bool = False,
-) -> Iterator[Link]:
+def _links(file: _File, model: mujoco.MjModel, i: int, couplings: _Couplings, visual: bool = False) -> Iterator[Link]:
     """The links of a body: one for each joint, at least one; `visual`: what cannot collide does."""
     name, parent = file.name(model.body(i)), int(model.body_parentid[i])
     link = Link(
@@ -290,6 +287,7 @@ def _joint(file: _File, model: mujoco.MjModel, k: int, couplings: _Couplings) ->
         anchor=model.jnt_pos[k].copy(),
         mimic=couplings.get(name),
         ball=kind in (_JOINT.mjJNT_BALL, _JOINT.mjJNT_FREE),
+        servo=file.servos.get(model.joint(k).name, Servo()),
         **{key: value for key, value in passive.items() if value or not file.urdf},  # few URDFs give them
     )
 
@@ -297,10 +295,11 @@ def _joint(file: _File, model: mujoco.MjModel, k: int, couplings: _Couplings) ->
 def _couplings(file: _File, model: mujoco.MjModel) -> _Couplings:
     """Joint -> (the joint that it follows, coefficients), of the equalities that are active."""
     found: _Couplings = {}
+    disabled = model.opt.disableflags & mujoco.mjtDisableBit.mjDSBL_EQUALITY
     for k in range(model.neq):
         kind, data = model.eq_type[k], model.eq_data[k, :5]
         pair = [int(model.eq_obj1id[k]), int(model.eq_obj2id[k])]
-        if not model.eq_active0[k]:
+        if disabled or not model.eq_active0[k]:
             continue
         if kind == _EQUALITY.mjEQ_TENDON:
             coupling = _tendon_coupling(model, *pair, Polynomial(data))

@@ -25,6 +25,8 @@ BENT = 0.6
 """radians (metres for a slide) beyond a joint's limit, more than any hand or optimiser gives."""
 OBJECT = 0.001, 1.0
 """metres, range of the longest side of an object that a hand can grasp."""
+LIKELY = 0.02, 0.5
+"""metres, likewise of an object whose unit is guessed."""
 HAND = 0.02, 1.0
 """metres, likewise for a hand at rest."""
 LIMIT = 7.0
@@ -36,7 +38,6 @@ UNITS = {"millimetres": 0.001, "centimetres": 0.01}
 
 _POINTS = 128  # on the hand: between one and two centimetres apart
 _CHUNK = 1024  # grasps per batch
-_LIKELY = 0.02, 0.5  # metres, size of an object whose unit is guessed
 _FAR, _BENT = "hand far from the object", "joints beyond their limits"
 _DEGREES = "degrees"
 
@@ -158,7 +159,7 @@ def doubt_size(side: float, scale: float = 1.0) -> str:
     low, high = OBJECT
     if low <= side <= high:
         return ""
-    factor = next((f for f in (0.001, 0.01, 0.0254, 1e3, 100.0) if _LIKELY[0] <= side * f <= _LIKELY[1]), None)
+    factor = next((f for f in (0.001, 0.01, 0.0254, 1e3, 100.0) if LIKELY[0] <= side * f <= LIKELY[1]), None)
     hint = f"; did you mean a scale of {scale * factor:g} ({_length(side * factor)})?" if factor else ""
     return f"implausible: the longest side is {_length(side)}, expected 1 mm to 1 m{hint}"
 

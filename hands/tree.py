@@ -24,6 +24,15 @@ _EYE = np.eye(3)
 
 
 @dataclass(frozen=True)
+class Servo:
+    """An actuator of the file, torque = kp (target - q) - kv q', at most `force`; None where it says nothing."""
+
+    kp: float | None = None
+    kv: float | None = None
+    force: float | None = None
+
+
+@dataclass(frozen=True)
 class Joint:
     """The joint between a link and its parent.
 
@@ -37,6 +46,7 @@ class Joint:
             coefficients of its value as a polynomial in that joint's, the constant first, at most 5.
         ball: three coordinates, the rotation as axis-angle, each within the range; `axis` is unused.
         damping, armature, frictionloss: passive dynamics for the simulation, SI units.
+        servo: its actuator in the file, SI units.
     """
 
     name: str
@@ -50,6 +60,7 @@ class Joint:
     armature: float = 0.001
     frictionloss: float = 0.001
     ball: bool = False
+    servo: Servo = field(default_factory=Servo)
 
 
 @dataclass(frozen=True)
@@ -277,27 +288,20 @@ class Tree:
         return replace(link.moved(value(0.0)), joint=None, notes=(*link.notes, note))
 
     def within_followers(self) -> Tree:
-        """The same tree with joints limited to where those that follow them are within their own ranges.
-
-        Raises:
-            HandSpecError: a joint that its followers leave no range.
-        """
+        """The same tree with joints limited to where those that follow them are within their own ranges."""
         links = {link.joint.name: link for link in self.links if link.joint}
         for follower in (link.joint for link in self.links if link.joint and link.joint.mimic):
             driver, value = self.drive(follower)
             joint = links[driver].joint
             assert joint is not None
             lower, upper = _within(value, joint, follower)
+            if max(lower - joint.lower, joint.upper - upper) <= 1e-9:
+                continue
+            note = f"{driver} is limited to {lower:.4g} to {upper:.4g}, where {follower.name} reaches its own limit"
             if not lower < upper:
-                raise HandSpecError(
-                    f"{self.source}: joint {follower.name!r}: expected to follow {driver!r} within its own range "
-                    f"[{follower.lower:.4g}, {follower.upper:.4g}], found no such value of {driver!r} in "
-                    f"[{joint.lower:.4g}, {joint.upper:.4g}]"
-                )
-            if max(lower - joint.lower, joint.upper - upper) > 1e-9:
-                note = f"{driver} is limited to {lower:.4g} to {upper:.4g}, where {follower.name} reaches its own limit"
-                narrow = replace(joint, lower=lower, upper=upper)
-                links[driver] = replace(links[driver], joint=narrow, notes=(*links[driver].notes, note))
+                note, lower, upper = f"{follower.name} follows {driver} beyond its own limits", joint.lower, joint.upper
+            narrow = replace(joint, lower=lower, upper=upper)
+            links[driver] = replace(links[driver], joint=narrow, notes=(*links[driver].notes, note))
         return replace(self, links=tuple(links[k.joint.name] if k.joint else k for k in self.links))
 
     def with_limits(self, limits: Mapping[str, tuple[float, float]]) -> Tree:

@@ -18,7 +18,7 @@ from .functional.contact import Contact, contact
 from .functional.diversity import Diversity, diversity
 from .functional.penetration import penetration_depth
 from .functional.q1 import q1, valid_q1
-from .functional.simulation import Simulation, SixDirections, sim_displacement, success_six_directions
+from .functional.simulation import Simulation, Success, sim_displacement, success
 from .functional.volumes import hand_object_volume, self_intersection_depth, self_intersection_volume
 
 _DEGREES = 180 / torch.pi
@@ -29,6 +29,9 @@ class GraspMetric(SampleMetric):
 
     As input to `update`: `PosedGrasps`, B grasps of one object.
     """
+
+    inside: ClassVar[bool] = False
+    """Whether it is of the object's inside, which an open mesh has only by `ObjectAsset.deviation`."""
 
     @abstractmethod
     def measure(self, grasps: PosedGrasps) -> Tensor:
@@ -46,6 +49,7 @@ class PenetrationDepth(GraspMetric):
     """
 
     key, heading, unit, per_si, source = "penetration_cm", "p.dist", "cm", 1e2, "RealDex, Table 3 (p.dist)"
+    inside = True
 
     def __init__(self, certify: bool = False, output: Literal["mean", "summary"] = "mean") -> None:
         super().__init__(output)
@@ -59,6 +63,7 @@ class ObjectPenetration(GraspMetric):
     """Depth of the deepest point of the object below the hand's surface: cm, lower is better."""
 
     key, unit, per_si, source = "object_penetration_cm", "cm", 1e2, "UniDexGrasp (pen), DexGraspNet"
+    inside = True
 
     def measure(self, grasps: PosedGrasps) -> Tensor:
         return grasps.once(self.key, lambda g: penetration_depth(g, direction="object_to_hand"))
@@ -97,6 +102,7 @@ class HandObjectVolume(GraspMetric):
 
     heading = "hand-object"
     key, unit, per_si, source = "hand_object_cm3", "cm^3", 1e6, "Hasson et al., CVPR 2019 (intersection volume)"
+    inside = True
 
     def measure(self, grasps: PosedGrasps) -> Tensor:
         return hand_object_volume(grasps)
@@ -175,6 +181,7 @@ class SimInitialDepth(_Simulated):
     """
 
     key, unit, per_si, source, field = "sim_initial_depth_cm", "cm", 1e2, "dexzoo", "initial_depth"
+    inside = True
 
 
 class SimEjected(_Simulated):
@@ -209,8 +216,8 @@ class LegacySimDisplacement(GraspMetric):
         return sim_displacement(grasps, mode="legacy_bullet").displacement
 
 
-def _six(grasps: PosedGrasps) -> SixDirections:
-    return grasps.once("six directions", success_six_directions)
+def _six(grasps: PosedGrasps) -> Success:
+    return grasps.once("six directions", success)
 
 
 class SixDirectionSuccess(GraspMetric):
@@ -232,6 +239,16 @@ class SixDirectionContact(GraspMetric):
 
     def measure(self, grasps: PosedGrasps) -> Tensor:
         return _share(_six(grasps).success_contact(), grasps)
+
+
+class SqueezeSuccess(GraspMetric):
+    """Share of grasps whose hand squeezes and holds the object as DexGraspBench tests it, 100 g pulled along +-x, +-y,
+    +-z: higher is better."""
+
+    key, unit, source, higher_is_better = "squeeze_success", "share", "DexGraspBench (fc_mocap)", True
+
+    def measure(self, grasps: PosedGrasps) -> Tensor:
+        return _share(success(grasps, "dexgraspbench", stop="grasp").success(), grasps)
 
 
 class Q1(GraspMetric):

@@ -1,4 +1,4 @@
-"""What a checkpoint says of its weights, and when they do not fit a run."""
+"""Facts in a checkpoint about its weights, and checks that they fit a run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ KEY = "dexzoo"
 
 
 def facts_in(checkpoint: Mapping[str, Any], hand: Hand) -> dict[str, Any]:
-    """What a checkpoint says of its weights.
+    """Facts in a checkpoint about its weights.
 
     Raises ValueError: it was not made by dexzoo, or is of another hand or joint order.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -35,9 +36,6 @@ class ObjectGrasps:
     pieces: tuple[NDArray[np.float32], ...]  # corners of convex pieces of the object, each (n, 3), metres
     attempts: int  # optimised poses that were tested to find these
     mesh: str  # `mesh_hash` of the object on which they were found
-
-
-# -------------------------------------------------------------------------------------------------------------- files
 
 
 def save_grasps(path: Path, grasps: Sequence[ObjectGrasps], joint_names: Sequence[str], steps: int) -> None:
@@ -97,7 +95,7 @@ def _check_hand(path: Path, found: str, joints: list[str], hand: Hand) -> None:
     if found != hand.name or joints != list(hand.joint_names):
         raise DataError(
             f"demo grasps in {path}: expected grasps of hand {hand.name!r}, found {found!r}; make your own with\n"
-            f"  dexzoo synthesise --hand {hand.handle} --out DIR\n"
+            f"  dexzoo synthesise --hand {shlex.quote(hand.handle)} --out DIR\n"
             f"and set grasps=DIR/grasps.npz"
         )
 

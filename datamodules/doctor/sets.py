@@ -25,7 +25,7 @@ class Published:
 
     objects: Mapping[str, int] = field(default_factory=dict)  # by part ("train", "val", "test", "all")
     items: Mapping[str, int] = field(default_factory=dict)  # grasps or clips, likewise
-    remark: str = ""  # what was counted, in words; ends with "; "
+    remark: str = ""  # the things counted, in words; ends with "; "
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class DataSet:
     items: str  # name of what is counted
     published: Published  # counts of its authors
     expected: Expected  # typical values of its grasps
-    usual: Mapping[str, tuple[str, ...]]  # what a bad verdict of each kind usually means, see `Statistic.kind`
+    usual: Mapping[str, tuple[str, ...]]  # usual meanings of a bad verdict of each kind, see `Statistic.kind`
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -137,9 +137,6 @@ def _examine(module: SplitDataModule, whole: Data, count: int) -> Examined:
     return examine_clips(whole, count, body_of, APPROXIMATE if "generic_skeleton" in whole[0].flags else 0.0)
 
 
-# ------------------------------------------------------------------------------------------------- found and missing
-
-
 def _found(module: SplitDataModule, whole: Data) -> tuple[str, ...]:
     if isinstance(whole, GraspStore):
         flags = {flag for obj in whole.objects for flag in obj.flags}

@@ -168,9 +168,6 @@ def _names(content: Mapping[Any, Any]) -> str:
     return ", ".join(map(str, content))[:200] or "none"
 
 
-# ------------------------------------------------------------------------------------------------------------ labels
-
-
 @dataclass(frozen=True)
 class ContactLabels:
     """Contact labels of T frames; 0 = no contact, otherwise the body part (see `objects.RIGHT_HAND`)."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def main(arguments: list[str]) -> int:
-    """Examines a data set; 0 where the data are healthy, 1 where not. Without one it says how to get each."""
+    """Examines a data set or a file of grasps; 0 if healthy, 1 if not. Without one it says how to get each data set."""
     about = (
         "Looks at a data set: what is there, what is broken, and whether hand and object fit together; or at a file of "
         "grasps: its format and objects. Without arguments it says which data sets there are, and how to get each."

@@ -12,7 +12,8 @@ from ...metrics.columns import CONTACT_MAPS, MOTIONS, grasp_columns, in_tables
 from ...metrics.tables import Text, TextTable, mean_and_sd, metric_cells, write_json
 
 Row = dict[str, Any]
-Key, Item = TypeVar("Key"), TypeVar("Item")
+Key = TypeVar("Key")
+Item = TypeVar("Item")
 
 COLUMNS = in_tables((*MOTIONS, *CONTACT_MAPS))
 """Metrics of the printed table of a run, but for grasps, which have tables of their own."""
@@ -73,7 +74,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, dict[str, fl
     summary: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for (method, refine), group in by_method(rows).items():
         found = {name: mean_and_sd(row.get(name, np.nan) for row in group) for name in names}
-        stats = {name: dict(zip(("mean", "sd", "n"), values, strict=True)) for name, values in found.items()}
+        stats: dict[str, dict[str, float]] = {name: {"mean": m, "sd": sd, "n": n} for name, (m, sd, n) in found.items()}
         summary.setdefault(method, {})[refine] = stats
     return summary
 

@@ -2,15 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from ...datamodules.grasp_store import GraspStore
 from ...datamodules.types import GraspBatch
+from ...geometry.rotations import rot6d_to_rotmat
 from ...hands.hand import Hand
 from ...hands.pose import HandPose
-from ..blocks.point_encoder import PointEncoder
+from ..blocks.pointnet import PointEncoder
 from ..blocks.standardise import Standardise
 from .contact.model import ContactPredictor
 
@@ -39,7 +41,12 @@ class GraspModel(nn.Module, ABC):
             self.contact.freeze()
 
     def fit_statistics(self, grasps: GraspStore) -> None:
-        """Computes means and standard deviations from the training grasps; called once before training."""
+        """Computes means and standard deviations from the training grasps, where there are any; called once.
+
+        Raises ValueError: the objects have no clouds.
+        """
+        if not grasps.clouds.shape[1]:
+            raise ValueError("grasps: expected objects with clouds, found none; this model sees the object")
 
     @abstractmethod
     def forward(self, batch: GraspBatch, wanted: frozenset[str] | None = None) -> dict[str, Tensor]:
@@ -58,8 +65,12 @@ class GraspModel(nn.Module, ABC):
         `points` (B, N, 3), metres, clouds of B objects, each in its own object frame. `n`: grasps per object.
         `generator`: the only source of random numbers; PyTorch's global one by default. `temperature`: of the latent
         distribution; 0 gives the most likely grasp n times. Returns HandPose (B, n), object frame, joints within their
-        limits.
+        limits. Raises ValueError: a cloud is empty or has the wrong shape, or n is less than 1.
         """
+
+    def within_limits(self, pose: HandPose) -> HandPose:
+        """The pose with its joints moved into their limits."""
+        return replace(pose, joints=self.hand.clamp(pose.joints))
 
 
 class CentredGraspModel(GraspModel):
@@ -67,7 +78,7 @@ class CentredGraspModel(GraspModel):
     standardised.
 
     Args:
-        hand: the hand.
+        hand: the hand; the model keeps its joint order and limits.
         n_object_points: number of cloud points used: the first ones, which are a farthest-point subset.
         widths: layer widths of the cloud encoder; the last one is the size of a cloud's feature.
     """
@@ -81,13 +92,8 @@ class CentredGraspModel(GraspModel):
 
     @torch.no_grad()
     def fit_statistics(self, grasps: GraspStore) -> None:
-        """Computes the standardisation of translation (relative to the cloud's centroid) and joints from the training
-        grasps.
-
-        Raises ValueError: the objects have no clouds.
-        """
-        if not grasps.clouds.shape[1]:
-            raise ValueError("grasps: expected objects with clouds, found none; this model sees the object")
+        """Computes the standardisation of translation (relative to the cloud's centroid) and joints."""
+        super().fit_statistics(grasps)
         pose = grasps.pose
         of_cloud = torch.from_numpy(grasps.clouds.mean(axis=1))
         index = grasps.object if grasps.cloud is None else grasps.cloud
@@ -104,6 +110,15 @@ class CentredGraspModel(GraspModel):
         centre = points.mean(dim=1)
         _, feature = self.object_encoder((points[:, : self.n_object_points] - centre.unsqueeze(1)) / _SCALE)
         return centre, feature
+
+    def to_pose(self, state: Tensor, centre: Tensor) -> HandPose:
+        """Pose (...) of a state (..., 9 + J) about `centre` (..., 3), metres; its joints may exceed their limits.
+
+        A state has translation (standardised), 6-D rotation and joints (standardised).
+        """
+        translation, rotation, joints = state.split([3, 6, self.hand.num_joints], dim=-1)
+        place = self.translation.inverse(translation) + centre
+        return HandPose(place, rot6d_to_rotmat(rotation), self.joints.inverse(joints), self.hand.name)
 
 
 def check_request(points: Tensor, n: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""How proposed grasps are tested: drawn for each object, refined, filtered and measured beside the true ones."""
+"""Test of proposed grasps: drawn for each object, refined, filtered, and measured like the true ones."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class CandidateTest:
 
 @dataclass(frozen=True)
 class _Object:
-    """What the candidates of a test object are measured on; `up` as for `PosedGrasps`, that of the first grasp."""
+    """The object that candidates are measured on; `up` as for `PosedGrasps`, that of the first grasp."""
 
     mesh: Path
     scale: float

@@ -23,13 +23,9 @@ class GraspGeneration(ContactHolder[Model]):
     drops none of the rows: the column `kept` says what it would keep. The data set's own grasps are measured beside.
 
     Args:
-        network: makes the model from a hand (a partial).
-        hand: name or YAML of the hand.
         loss: weight of each term of the model's `forward`; those of weight 0 are not computed.
         warmup: term to (first, last), shares of the training between which its weight rises from 0; that of a term of
             weight 0 is not used.
-        optimizer: makes the optimiser from parameters.
-        scheduler: makes the learning-rate schedule, see `Task`.
         refine: refines candidates towards the contact that the model's own predictor expects; None leaves them. It
             feels the observed cloud, unless it is made with `fields="mesh"`.
         select: says which candidates are worth keeping; None keeps all.
@@ -38,7 +34,7 @@ class GraspGeneration(ContactHolder[Model]):
         sample_seed: of the candidates in the test.
         metrics: names in `dexzoo.metrics.METRICS`.
         legacy: measure the literature's own definitions too.
-        method: the name in tables.
+        network, hand, optimizer, scheduler, method: see `Task`.
 
     Raises ValueError: a warm-up that is not between two shares; a weight or warm-up of a term that the model does not
     have, at the first batch.
@@ -91,27 +87,13 @@ class GraspGeneration(ContactHolder[Model]):
         fresh = len(batch.names) - self.repeats(batch_idx)
         self._loss(batch.first(fresh or 1), "val", 1.0, fresh)
 
-    def on_test_start(self) -> None:
-        """Empties the results of an earlier test."""
-        self.check_ready()
-        self.results = []
-
     def test_step(self, batch: GraspBatch, batch_idx: int) -> None:
         """Draws, refines, filters and measures grasps of the one object of a batch; and measures the true ones."""
         self.results += self.candidates.rows(self.network, batch)
-
-    def on_test_epoch_end(self) -> None:
-        """Collects the rows of all ranks and logs the means."""
-        self.gather_results()
-        for mode in dict.fromkeys(row["refine"] for row in self.results):
-            mine = [row for row in self.results if row["refine"] == mode and row["method"] == self.method]
-            self.log_means(f"test_{mode}", mine)
 
     def _loss(self, batch: GraspBatch, part: str, progress: float, counts: int) -> Tensor:
         """Weighted sum, logged as the mean over `counts` grasps; 0 leaves it out of the mean of all processes."""
         loss = self.objective(self.network, batch, progress)
         self.watch(loss.weighed)
-        how: dict[str, Any] = {"batch_size": counts, "on_step": False, "on_epoch": True, "sync_dist": True}
-        self.log(f"{part}/loss", loss.total, prog_bar=part == "train", **how)
-        self.log_dict({f"{part}/{name}": term for name, term in loss.terms.items()}, **how)
+        self.log_loss(part, loss.total, loss.terms, counts)
         return loss.total

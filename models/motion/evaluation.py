@@ -24,7 +24,7 @@ from .goal_pull import GoalRefine
 _log = logging.getLogger(__name__)
 
 Mode = GoalRefine | Literal["teacher_forced", "most_likely"]
-"""What a test rollout is given, or done with at the end."""
+"""Variant of a test rollout: the refinement of its end, its history, or the lack of noise."""
 
 
 def roll_out(network: MotionModel, batch: ClipBatch, given_frames: int, mode: Mode, generator: Source) -> HandPose:

@@ -91,6 +91,10 @@ def test_another_hand_is_refused_with_the_command(tmp_path, hand, shipped):
     ) as caught:
         load_grasps(tmp_path / "g.npz", hand)
     assert str(tmp_path) in str(caught.value)
+    own = hand.spec.file.read_text().replace("name: shadow", "name: mine")
+    (tmp_path / "my hand.yaml").write_text(own)
+    with pytest.raises(DataError, match=rf"dexzoo synthesise --hand '{tmp_path}/my hand.yaml' --out DIR"):
+        load_grasps(tmp_path / "g.npz", load_hand(tmp_path / "my hand.yaml"))
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", b"no zip at all"])

@@ -1,4 +1,4 @@
-"""What tasks share whose network may have a contact predictor inside, trained before it and frozen."""
+"""Base of the tasks whose network may have a contact predictor inside, trained before it and frozen."""
 
 import logging
 from collections.abc import Mapping
@@ -41,10 +41,6 @@ class ContactHolder(Task[Model, GraspDataModule]):
     def contact_predictor(self) -> ContactPredictor | None:
         """The one inside the network."""
         return self.network.contact
-
-    def on_fit_start(self) -> None:
-        """Checks that the contact predictor was trained."""
-        self.check_ready()
 
     def check_ready(self) -> None:
         """Raises NoContactPredictor if the contact predictor was never trained."""

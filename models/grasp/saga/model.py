@@ -36,10 +36,7 @@ class SagaGrasp(GraspModel):
             loss, which sums over them, keep their meaning.
         latent: number of latent variables.
         width: width of the network's features (SAGA: 512).
-        centres: numbers of points of the two coarser clouds.
-        neighbours: numbers of points around each of them.
-        radii: radii of these neighbourhoods, metres.
-        dropout: probability in the decoder of the object's contact.
+        centres, neighbours, radii, dropout: see `WholeGraspPose`.
         fit: turns points into poses; None takes SAGA's settings.
     """
 
@@ -98,10 +95,7 @@ class SagaGrasp(GraspModel):
     def sample(
         self, points: Tensor, n: int, generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> HandPose:
-        """Samples z ~ N(0, temperature^2 I), decodes points and contacts, and fits poses; see `GraspModel.sample`.
-
-        Raises ValueError: a cloud is empty or has the wrong shape, or n is less than 1.
-        """
+        """Samples z ~ N(0, temperature^2 I), decodes points and contacts, and fits poses; see `GraspModel.sample`."""
         check_request(points, n)
         centre, seen = self._see(points)
         z = draw_prior(len(points), n, self.net.latent, generator, temperature).to(points)

@@ -23,8 +23,8 @@ class SagaSynthesis(MotionSynthesis[SagaHand]):
         loss: weights of `SagaLoss`.
         clips_per_batch: whole clips per training batch.
         separate: initial share of the training in which the networks are trained separately, the image network on true
-        paths, like the published ones before their joint training; 1 keeps them separate. **task: see
-        `MotionSynthesis`; `network` makes a `SagaHand`.
+            paths, like the published ones before their joint training; 1 keeps them separate.
+        **task: see `MotionSynthesis`; `network` makes a `SagaHand`.
 
     Raises ValueError: as for `MotionSynthesis` and `SagaLoss`.
     """

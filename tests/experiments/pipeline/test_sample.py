@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,57 +13,19 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from dexzoo.experiments import run
-from dexzoo.experiments.pipeline import sample, user_grasps
-from dexzoo.experiments.pipeline.user_objects import UserObject, read_object, warn_of_size
+from dexzoo.experiments.pipeline import sample
+from dexzoo.experiments.pipeline.user_objects import UserObject, object_files, read_object, warn_of_size
 from dexzoo.experiments.reports.results import read_results
 from dexzoo.experiments.training.load import load_run
-from dexzoo.grasps.asset import load_asset
+from dexzoo.geometry import solids
 from dexzoo.grasps.files import GraspSet, load_grasps, save_grasps
-from dexzoo.hands import load_hand
-from dexzoo.models import GraspGeneration, Refiner
-from dexzoo.models.grasp.refinement.fields import ObjectFields
+from dexzoo.models import GraspGeneration
 from dexzoo.synthesis import grasps as demo
 from dexzoo.synthesis.objects import object_mesh
-
-TINY = [
-    *("model=grasp_cvae", "model.network.contact=null", "model.loss.contact=0", "model.network.latent=2"),
-    *("+model.network.widths=[8,8]", "+model.network.hidden=[16,16]", "model.network.n_hand_points=16"),
-]
-"""A model that draws in no time, badly."""
-DATA = ["data.objects=[mug,bottle,jar]", "data.n_object_points=128", "data.min_grasps_per_epoch=0"]
-SHORT = ["refine.steps=3", "refine.reach=0.3", "runs=runs"]
-
-
-def command(*args: str) -> None:
-    """Runs the command in this process, in the current folder."""
-    sys.argv = ["run.py", *args]
-    try:
-        run.main()
-    finally:
-        GlobalHydra.instance().clear()
-
-
-def refused(capsys, *args: str) -> str:
-    """What a command says before it ends with status 1."""
-    with pytest.raises(SystemExit):
-        command(*args)
-    return capsys.readouterr().err
-
-
-def only_run(root: Path, name: str) -> Path:
-    """The one run folder of a name."""
-    (folder,) = (root / "runs" / name).iterdir()
-    return folder
-
-
-@pytest.fixture(scope="module")
-def hand():
-    return load_hand("shadow")
+from tests.experiments.pipeline.commands import DATA, SHORT, TINY, command, only_run, refused
 
 
 def make_run(folder: Path, *overrides: str) -> Path:
@@ -181,50 +142,46 @@ def test_millimetres_give_the_same_grasps(trained, tmp_path, monkeypatch, hand, 
     assert "object_scale" not in caplog.text
 
 
-@pytest.mark.parametrize("task", ["sample", "refine"])
-def test_an_object_of_metres_needs_its_scale_stated(task, trained, hand, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("task", ["sample", pytest.param("refine", marks=pytest.mark.slow)])
+def test_millimetres_are_taken_for_such_and_giants_refused(task, trained, hand, tmp_path, monkeypatch, capsys):
     object_mesh("mug").copy().apply_scale(1000).export(tmp_path / "mug.off")
+    object_mesh("mug").copy().apply_scale(30).export(tmp_path / "giant.off")
     pose = demo.load_grasps()["mug"].pose[:2].to(torch.float64)
     ones = torch.ones(2, dtype=torch.float64)
     save_grasps(tmp_path / "mug.npz", [GraspSet("mug", pose, ones, torch.arange(2))], hand)
     monkeypatch.chdir(tmp_path)
-    what = [f"ckpt={trained}", "object=mug.off", "n=2"] if task == "sample" else ["grasps=mug.npz", "mesh=mug.off"]
-    said = refused(capsys, f"task={task}", *what, *SHORT)
-    assert "object mug: implausible: the longest side is 1" in said
-    assert "expected 1 mm to 1 m; did you mean a scale of 0.001 (1" in said
-    assert "object_scale states the metres per unit of its file, object_scale=1 that they are metres" in said
-    command(f"task={task}", *what, "object_scale=0.001", "measure=false", "select=none", *SHORT)
-    assert load_grasps(only_run(tmp_path, task) / "grasps.npz", hand)[0].scale.tolist() == [0.001] * 2
+    quick = ["measure=false", "select=none", *SHORT]
+    what = {"sample": [f"ckpt={trained}", "n=2", "object="], "refine": ["grasps=mug.npz", "mesh="]}[task]
+    said = refused(capsys, f"task={task}", *what[:-1], f"{what[-1]}giant.off", *quick)
+    assert ": implausible: the longest side is " in said
+    assert "object_scale=mm or object_scale=NUMBER states the unit of its file" in said
+    for given in ([], ["object_scale=mm"]):
+        command(f"task={task}", *what[:-1], f"{what[-1]}mug.off", *given, "name=mm", *quick)
+        assert ("units long, which are taken for millimetres: " in capsys.readouterr().out) == (not given)
+    for folder in (tmp_path / "runs/mm").iterdir():
+        assert load_grasps(folder / "grasps.npz", hand)[0].scale.tolist() == [0.001] * 2
 
 
-@pytest.mark.parametrize(
-    ("change", "reason", "message"),
-    [
-        (
-            {"translation": 1000.0},
-            "hand far from the object (millimetres?)",
-            "did you mean translations in millimetres? If so, 2 of them are within 5 cm",
-        ),
-        (
-            {"joints": 180 / np.pi},
-            "joints beyond their limits (degrees?)",
-            "did you mean joints in degrees? If so, 2 of them are at most 0.6 rad beyond",
-        ),
-    ],
-)
-def test_refining_names_grasps_in_wrong_units(change, reason, message, hand, tmp_path, monkeypatch, capsys):
-    object_mesh("can").export(tmp_path / "can.off")
-    pose = demo.load_grasps()["can"].pose[:2].to(torch.float64)
-    pose = replace(pose, **{name: factor * getattr(pose, name) for name, factor in change.items()})
-    part = GraspSet("can", pose, torch.ones(2, dtype=torch.float64), torch.arange(2))
-    save_grasps(tmp_path / "can.npz", [part], hand)
+@pytest.mark.slow
+def test_open_meshes_clouds_and_bad_ones_of_a_folder_all_get_grasps(trained, tmp_path, monkeypatch, capsys, hand):
+    mug = object_mesh("mug")
+    (tmp_path / "all").mkdir()
+    mug.update_faces(mug.face_normals[:, 2] > -0.9)  # without its bottom
+    mug.export(tmp_path / "all/open.glb")
+    trimesh.PointCloud(mug.vertices).export(tmp_path / "all/cloud.ply")
     monkeypatch.chdir(tmp_path)
-    command("task=refine", "grasps=can.npz", "mesh=can.off", "refine.steps=2", "runs=runs")
-    printed = capsys.readouterr().out
-    assert printed.count("implausible: 2 of 2 grasps: ") == 1
-    assert message in printed
-    rows = read_results(only_run(tmp_path, "refine") / "results.parquet")
-    assert [row["implausible"] for row in rows if row["refine"] == "off"] == [reason] * 2
+    monkeypatch.setattr(solids, "MAX_FACES", 2000)
+    object_mesh("can").subdivide().subdivide().subdivide().export(tmp_path / "all/scan.stl")
+    command("task=sample", f"ckpt={trained}", "object=all", "n=2", "refine=none", *SHORT[2:])
+    printed, folder = capsys.readouterr().out, only_run(tmp_path, "sample")
+    assert "mesh of open: " in printed
+    assert "mm off, to which hand-object (cm³) and p.dist (cm) refer" in printed
+    assert "mesh of scan: it is taken for a cloud: scan: expected at most 2,000 faces" in printed
+    assert "a cloud has no inside: the grasps of cloud, scan are neither measured nor filtered" in printed
+    assert {part.object: len(part) for part in load_grasps(folder / "grasps.npz", hand)} == dict.fromkeys(
+        ("cloud", "open", "scan"), 2
+    )
+    assert {row["object"] for row in read_results(folder / "results.parquet")} == {"open"}
 
 
 def test_sampling_names_grasps_that_are_nowhere_near(trained, tmp_path, monkeypatch, capsys):
@@ -279,10 +236,21 @@ def test_a_cloud_gets_grasps_without_numbers(trained, tmp_path, monkeypatch, cap
     ("args", "message"),
     [
         (["object=mug.obj"], "ckpt: expected the folder of a run of a grasp model, found nothing; set ckpt=RUN"),
-        (["ckpt={run}"], "object: expected the file of a mesh or cloud, found nothing; set object=mug.obj"),
+        (
+            ["ckpt={run}"],
+            "object: expected the file of a mesh or cloud, or a folder, found nothing",
+        ),
         (["ckpt={run}", "object=mgu.obj"], "found no file mgu.obj; did you mean mug.obj?"),
-        (["ckpt={run}", "object=open.obj"], "expected a closed surface, found 12 edges without two faces"),
-        (["ckpt={run}", "object=open.obj"], "let CoACD close it with decompose=true"),
+        (["ckpt={run}", "object=[mug.obj,mgu.obj]"], "found no file mgu.obj; did you mean mug.obj?"),
+        (["ckpt={run}", "object=none"], "none: expected files of .obj .stl"),
+        (
+            ["ckpt={run}", "object=mug.obj", "object_scale=cm"],
+            "object_scale: expected auto, mm or metres per unit",
+        ),
+        (
+            ["ckpt={run}", "object=mug.obj", "object_scale=0"],
+            "expected metres per unit of the file, more than 0",
+        ),
         (["ckpt={run}", "object=mug.obj", "model=contact_map"], "model=contact_map: expected the model of the run"),
         (["ckpt={run}", "object=mug.obj", "+model.n=3"], "+model.n=3: expected no settings of the model"),
         (
@@ -295,15 +263,38 @@ def test_a_cloud_gets_grasps_without_numbers(trained, tmp_path, monkeypatch, cap
 def test_what_sampling_refuses(args, message, sampled, trained, monkeypatch, capsys):
     root, _ = sampled
     monkeypatch.chdir(root)
-    can = trimesh.creation.cylinder(0.03, 0.1, sections=12)
-    can.update_faces(can.face_normals[:, 2] < 0.5)  # without its lid
-    can.export(root / "open.obj")
+    (root / "none").mkdir(exist_ok=True)
     np.save(root / "cloud.npy", object_mesh("mug").sample(300, seed=0))
     args = [arg.format(run=trained) for arg in args]
     assert message in refused(capsys, "task=sample", "name=refused", *args, *SHORT)
 
 
 # -------------------------------------------------------------------------------------------------------- own objects
+
+
+PCD = """# .PCD v0.7 - Point Cloud Data file format
+VERSION 0.7
+FIELDS x y z
+SIZE 4 4 4
+TYPE F F F
+COUNT 1 1 1
+VIEWPOINT 0 0 0 1 0 0 0
+POINTS {1}
+DATA {0}
+"""
+
+
+def test_names_of_objects_are_those_of_their_files_or_folders(tmp_path):
+    for name in ("a.OBJ", "b.glb", "b.ply", "notes.txt", "c/coacd/decomposed.obj", "d/only.stl", "e/notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = object_files(str(tmp_path))
+    assert [str(path.relative_to(tmp_path)) for path in found.values()] == [
+        "a.OBJ", "b.glb", "b.ply", "c/coacd/decomposed.obj", "d/only.stl",
+    ]  # fmt: skip
+    assert [*found][::3] == ["a", "c"]
+    assert len(found) == 5
+    assert object_files([str(tmp_path / "d"), "x.obj"]) == {"only": tmp_path / "d/only.stl", "x": Path("x.obj")}
 
 
 def test_files_of_one_mesh_and_of_one_cloud_give_the_same_points(tmp_path):
@@ -321,7 +312,13 @@ def test_files_of_one_mesh_and_of_one_cloud_give_the_same_points(tmp_path):
     np.save(tmp_path / "c.npy", np.hstack([mesh.vertices, mesh.vertex_normals]))
     np.savetxt(tmp_path / "c.xyz", mesh.vertices)
     trimesh.PointCloud(mesh.vertices).export(tmp_path / "c.ply")
-    clouds = [read_object(tmp_path / f"c.{suffix}", 64) for suffix in ("npy", "xyz", "ply")]
+    np.savez(tmp_path / "c.npz", points=mesh.vertices, other=np.eye(3))
+    (tmp_path / "c.pcd").write_bytes(
+        PCD.format("binary", len(mesh.vertices)).encode() + mesh.vertices.astype("<f4").tobytes()
+    )
+    text = "\n".join("{} {} {}".format(*point) for point in [*mesh.vertices.tolist(), ["nan"] * 3])
+    (tmp_path / "d.pcd").write_text(PCD.format("ascii", len(mesh.vertices) + 1) + text)
+    clouds = [read_object(tmp_path / name, 64) for name in ("c.npy", "c.npz", "c.xyz", "c.ply", "c.pcd", "d.pcd")]
     assert all(cloud.mesh is None for cloud in clouds)
     for cloud in clouds[1:]:
         torch.testing.assert_close(cloud.points, clouds[0].points, atol=1e-6, rtol=0)
@@ -344,12 +341,15 @@ def test_the_most_spread_points_of_a_cloud_come_first(n, kept, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.txt", b"1 2 3", r"a\.txt: expected one of \.glb \.gltf \.npy .*, found '\.txt'"),
+        ("a.txt", b"1 2 3", r"a\.txt: expected one of \.3mf \.dae \.glb .*, found '\.txt'"),
         ("a.xyz", b"1 2 x\n", r"a\.xyz: expected numbers \(N, 3\), found: "),
         ("a.xyz", b"1 2\n3 4\n", r"expected numbers \(N, 3\), found float64 of shape \(2, 2\)"),
         ("a.xyz", b"1 2 3\n" * 31, "expected 32 or more finite points, found 31 of 31 finite"),
         ("a.xyz", b"1 2 3\n" * 40 + b"nan 0 0\n", "expected 32 or more finite points, found 40 of 41 finite"),
         ("a.npy", b"PK", r"a\.npy: expected numbers \(N, 3\), found: "),
+        ("a.npz", b"PK", r"a\.npz: expected numbers \(N, 3\), found: "),
+        ("a.pcd", b"DATA ascii\n", r"expected numbers \(N, 3\), found: the fields none, without x, y and z"),
+        ("a.pcd", b"FIELDS x y z\nDATA binary_compressed\n", "pcl_convert_pcd_ascii_binary IN.pcd OUT.pcd 1"),
         ("a.ply", b"ply\nformat", r"a\.ply: expected a mesh or cloud, but its parser failed: "),
         ("a.obj", b"v 0 0 0\n", r"a\.obj: expected a"),
     ],
@@ -358,101 +358,6 @@ def test_objects_that_cannot_be_used_are_named(name, content, message, tmp_path)
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
         read_object(tmp_path / name, 64)
-
-
-# --------------------------------------------------------------------------------------------------------- task=refine
-
-
-@pytest.fixture
-def pushed(tmp_path, hand) -> list[GraspSet]:
-    """Three grasps of the jar and two of a can twice its size, 5 mm into them; with meshes/<name>.obj beside."""
-    (tmp_path / "meshes").mkdir()
-    known, sets = demo.load_grasps(), []
-    for name, count, scale in (("jar", 3, 1.0), ("can", 2, 1.25)):
-        mesh = object_mesh(name).copy()  # the original is kept for whoever asks next
-        mesh.apply_scale(1 / scale)
-        mesh.export(tmp_path / f"meshes/{name}.obj")
-        pose = known[name].pose[:count].to(torch.float64)
-        pose = replace(pose, translation=pose.translation - 0.005 * pose.rotation[..., 1])
-        scales = torch.full((count,), scale, dtype=torch.float64)
-        sets.append(GraspSet(name, pose, scales, torch.arange(10, 10 + count)))
-    return sets
-
-
-@pytest.mark.parametrize(("with_contact", "fields"), [(False, "mesh"), (True, "cloud")])
-@pytest.mark.slow
-def test_refining_a_file_is_refining_each_grasp_alone(
-    with_contact, fields, pushed, hand, predictor, tmp_path, monkeypatch
-):
-    """Batches of two mix the objects; the refiner itself on one grasp at a time says the same."""
-    plane = torch.tensor([[0.0, 0.0, 1.0, 0.5]] * 3, dtype=torch.float64)  # out of reach
-    save_grasps(tmp_path / "mine.npz", [replace(pushed[0], plane=plane), pushed[1]], hand)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(user_grasps, "_BATCH", 2)
-    contact = [f"contact_from={predictor}"] if with_contact else []
-    steps = ["refine.steps=6"] if fields == "cloud" else ["refine.steps=6", "refine.fields=mesh"]
-    command("task=refine", "grasps=mine.npz", "mesh=meshes", "measure=false", "runs=runs", *steps, *contact)
-    folder = only_run(tmp_path, "refine")
-    found = load_grasps(folder / "grasps.npz", hand)
-    assert [(part.object, part.rows.tolist()) for part in found] == [("jar", [10, 11, 12]), ("can", [10, 11])]
-    assert found[0].plane is not None
-    assert torch.equal(found[0].plane, plane)
-    assert found[1].plane is None
-    assert not (folder / "dexgraspnet").exists()
-    with hydra.initialize_config_module("dexzoo.experiments.conf", version_base="1.3"):
-        refiner: Refiner = instantiate(hydra.compose("config", ["refine=dexzoo", *steps]).refine)
-    network, moved = load_run(predictor)[0].network if with_contact else None, 0
-    for before, after in zip(pushed, found, strict=True):
-        mesh = tmp_path / f"meshes/{before.object}.obj"
-        grid, cloud = load_asset(mesh, before.object).grid, read_object(mesh, 128 if with_contact else 1024).points
-        for i in range(len(before)):
-            pose, scale = before.pose[i : i + 1].to(torch.float32), before.scale[i : i + 1].float()
-            meshes = ObjectFields([grid], torch.zeros(1, dtype=torch.long), scale) if fields == "mesh" else None
-            alone = refiner(hand, pose, scale * cloud[None], network, meshes=meshes).pose.to_vector()
-            refined = after.pose[i : i + 1].to(torch.float32).to_vector()
-            torch.testing.assert_close(refined, alone, atol=2e-5, rtol=0)
-            moved += int((alone - pose.to_vector()).abs().max() > 0.01)
-    assert moved >= 3
-
-
-def test_refining_makes_pushed_grasps_shallower_and_keeps_their_format(pushed, hand, tmp_path, monkeypatch, capsys):
-    """DexGraspNet's format in and out, with NaN in one grasp; depth from the rows before and after."""
-    jar = pushed[0]
-    broken = jar.pose.joints.clone()
-    broken[1, 3] = torch.nan
-    broken_jar = replace(jar, pose=replace(jar.pose, joints=broken))
-    save_grasps(tmp_path / "set", [broken_jar], hand, "dexgraspnet")
-    monkeypatch.chdir(tmp_path)
-    command("task=refine", "grasps=set/jar.npy", "mesh=meshes/jar.obj", "refine.steps=40", "runs=runs")
-    printed, folder = capsys.readouterr().out, only_run(tmp_path, "refine")
-    assert "1 grasps hold numbers that are not finite: they are left out" in printed
-    assert "on, drops" not in printed
-    rows = read_results(folder / "results.parquet")
-    assert [(r["method"], r["refine"], r["candidate"]) for r in rows] == [
-        *(("jar", "off", 0), ("jar", "off", 2), ("jar", "dexzoo", 0), ("jar", "dexzoo", 2))
-    ]
-    depths = [row["penetration_cm"] for row in rows]
-    assert max(depths[2:]) < min(depths[:2])
-    assert np.mean(depths[2:]) < 0.6 * np.mean(depths[:2])  # a cloud does not show edges to the millimetre
-    plain, theirs = (load_grasps(folder / name, hand)[0] for name in ("grasps.npz", "dexgraspnet"))
-    torch.testing.assert_close(theirs.pose.to_vector(), plain.pose.to_vector(), atol=1e-6, rtol=0)
-    np.testing.assert_allclose(plain.pose.joints, [row["pose"][12:] for row in rows[2:]], atol=1e-6)
-
-
-def test_grasps_without_a_table_share_batches_with_those_that_have_one(pushed):
-    plane = torch.tensor([[0.0, 0.0, 1.0, 0.02], [torch.nan] * 4, [0.0, 1.0, 0.0, 0.3]], dtype=torch.float64)
-    cloud = torch.rand(40, 3)
-    objs = [UserObject("jar", cloud, None), UserObject("can", 2 * cloud[:35], None)]
-    (batch,) = user_grasps._Batches([replace(pushed[0], plane=plane), pushed[1]], objs)
-    assert batch.plane is not None
-    torch.testing.assert_close(batch.plane[[0, 2]], plane[[0, 2]].float())
-    assert (batch.plane[[1, 3, 4], 3] > 100).all()
-    assert batch.objects == ("jar",) * 3 + ("can",) * 2
-    assert batch.names[-1] == "can/11"
-    torch.testing.assert_close(batch.object_points[3], 1.25 * 2 * cloud[:35])
-    torch.testing.assert_close(batch.object_points[0], cloud[:35])
-    (free,) = user_grasps._Batches(pushed, objs)
-    assert free.plane is None
 
 
 @pytest.mark.parametrize(

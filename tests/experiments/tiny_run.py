@@ -1,0 +1,31 @@
+"""A run that trains a tiny network in this process."""
+
+import sys
+from pathlib import Path
+
+from hydra.core.global_hydra import GlobalHydra
+
+from dexzoo.experiments import run
+
+TINY = [
+    "experiment=smoke",
+    "model.network.n_points=8",
+    "model.network.n_object_points=16",
+    "model.network.hidden=32",
+]
+"""A network that trains in no time."""
+
+
+def command(*args: str) -> None:
+    """Runs the command in this process, in the current folder."""
+    sys.argv = ["run.py", *args, *TINY]
+    try:
+        run.main()
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def only_run(root: Path, name: str = "smoke") -> Path:
+    """The one run folder of a name."""
+    (folder,) = (root / "runs" / name).iterdir()
+    return folder
