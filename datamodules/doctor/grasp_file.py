@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
 from ...grasps.files import guess_format, load_grasps
 from ...grasps.grasp_set import GraspSet
 from ...hands.load import load_hand
-from ...hands.plausible import Doubts, doubt_grasps
+from ...hands.plausible import OBJECT, Doubts, doubt_grasps
 
 
 def look_at_grasps(path: str, hand_name: str, console: Console) -> bool:
@@ -27,6 +28,9 @@ def look_at_grasps(path: str, hand_name: str, console: Console) -> bool:
     messages = Doubts.join([doubt_grasps(hand, part.pose, None) for part in sets]).messages()
     if unknown := sum(int((~part.finite).sum()) for part in sets):
         messages.append(f"{unknown} grasps hold numbers that are not finite")
+    away = torch.cat([part.pose.translation for part in sets]).norm(dim=1)
+    if far := int((away > OBJECT[1]).sum()):
+        messages.append(f"{far} grasps are over {OBJECT[1]:g} m from the object's origin; are translations in metres?")
     lines = [f"{Path(path)}: format {guess_format(path)}, {counts}", *map(_line, sets), *messages]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

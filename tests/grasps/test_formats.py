@@ -329,6 +329,10 @@ def test_the_doctor_says_what_is_in_a_file(tmp_path, hand, capsys):
     save_grasps(tmp_path / "a.npz", [bent], hand)
     assert status_of("doctor", f"grasps={tmp_path / 'a.npz'}") == 1
     assert "did you mean joints in degrees?" in capsys.readouterr().out
+    bent.pose.translation[:] = 80.0
+    save_grasps(tmp_path / "a.npz", [bent], hand)
+    assert status_of("doctor", f"grasps={tmp_path / 'a.npz'}") == 1
+    assert "3 grasps are over 1 m from the object's origin; are translations in metres?" in capsys.readouterr().out
 
 
 # -------------------------------------------------------------------------------------------------------------- errors
