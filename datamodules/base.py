@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from lightning import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from ..files.cache import cache_dir, content_key, write_folder_whole
 from ..files.errors import DataError
 from ..geometry.progress import working
 from .observation import Observe
@@ -30,24 +31,24 @@ Transform = Callable[[Any, torch.Generator], Any]
 Data = TypeVar("Data")  # Type of the whole data set
 Subset = TypeVar("Subset")  # Type of one of its parts
 Item = TypeVar("Item")  # A batch
-_Part = TypeVar("_Part", covariant=True)
 
 DEMO_MARK = "DEMO_DATA.txt"  # File that marks a generated tree; its first line is the title of the data
 
 _log = logging.getLogger(__name__)
 
 
-class Parts(Protocol[_Part]):
-    """Three parts, and a hash of the assignment of samples to parts."""
+@dataclass(frozen=True)
+class Parts(ABC, Generic[Subset]):
+    """Three parts of a data set."""
+
+    train: Subset
+    val: Subset
+    test: Subset
 
     @property
-    def train(self) -> _Part: ...
-    @property
-    def val(self) -> _Part: ...
-    @property
-    def test(self) -> _Part: ...
-    @property
-    def hash(self) -> str: ...
+    @abstractmethod
+    def hash(self) -> str:
+        """SHA-256 of the assignment of samples to parts."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,18 @@ def mark_of(root: str | Path | None) -> Path | None:
         return None
     path = Path(root).expanduser().resolve()
     return next((mark for folder in (path, *path.parents) if (mark := folder / DEMO_MARK).is_file()), None)
+
+
+def demo_tree_of(dataset: str, write: Callable[[Path], object], *versions: object) -> Path:
+    """A generated tree in the layout of a data set, in the cache; written on first use, and again for other versions.
+
+    It is whole even if two processes write it at the same time. Raises OSError if the cache can't be written.
+    """
+    path = cache_dir() / "demo_trees" / f"{dataset}-{content_key(*versions)[:8]}"
+    if not path.is_dir():
+        _log.info("writing demo data in the layout of %s to %s", dataset, path)
+        write_folder_whole(path, write)
+    return path
 
 
 class SplitDataModule(LightningDataModule, ABC, Generic[Data, Subset]):

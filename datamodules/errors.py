@@ -1,11 +1,14 @@
-"""The release of a data set by its authors, and the error that it was not found."""
+"""The release of a data set by its authors, the error that it was not found, and a check of what is read."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..files.errors import DataError
+import numpy as np
+from numpy.typing import NDArray
+
+from ..files.errors import BadFile, DataError
 
 
 @dataclass(frozen=True)
@@ -62,3 +65,15 @@ def holds(folder: Path) -> str:
 def indented(tree: str) -> str:
     """The lines of a tree, for messages."""
     return "\n".join(f"    {line}" for line in tree.strip("\n").splitlines())
+
+
+def check_rotations(path: Path, key: str, array: NDArray, row: str = "frame") -> None:
+    """Raises BadFile, naming the worst frame, unless all of (T, ..., 3, 3) are rotation matrices to 1e-3."""
+    array = array.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        defect = np.abs(array.swapaxes(-1, -2) @ array - np.eye(3)).max(axis=(-1, -2))
+        defect = np.where(np.linalg.det(array) < 0, np.inf, defect)
+    defect = np.nan_to_num(defect, nan=np.inf).reshape(len(array), -1).max(axis=1)
+    worst = int(defect.argmax())
+    if defect[worst] > 1e-3:
+        raise BadFile(path, "rotation matrices", f"R^T R off by {defect[worst]:.2g} at {row} {worst}", key=key)

@@ -116,13 +116,17 @@ class GraspStore(Sequence[GraspSample]):
         """(n,), metres per unit of the mesh."""
         return torch.from_numpy(np.array(self.numbers[self.which, _SCALE]))
 
+    @property
+    def clouds_used(self) -> NDArray[np.int64]:
+        """(n,), index into `clouds` of each grasp."""
+        return (self.object if self.cloud is None else self.cloud)[self.which]
+
     @cached_property
     def radii(self) -> NDArray[np.float32]:
         """(n,), metres, largest distance of each grasp's cloud from its centroid; NaN without a cloud."""
         if not self.clouds.shape[1]:
             return np.full(len(self), np.nan, np.float32)
-        cloud = (self.object if self.cloud is None else self.cloud)[self.which]
-        used, place = np.unique(cloud, return_inverse=True)
+        used, place = np.unique(self.clouds_used, return_inverse=True)
         radius = [np.linalg.norm(c - c.mean(0), axis=1).max() for c in (self.clouds[k] for k in used)]
         return np.asarray(radius, np.float32)[place] * self.numbers[self.which, _SCALE]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from ..files.errors import DataError, check_names
 from .base import Parts, SplitDataModule, TrainingSet, Transform, batch_generator, transformed
 from .grasp_store import GraspStore
 from .observation import Observe
+from .splits import check_disjoint, check_not_empty
 from .types import GraspBatch
 
 SCALES = ("one", "all")
@@ -22,13 +23,8 @@ _BLOCK = 65536  # Grasps loaded into memory at a time
 _SAME_TABLE = 0.05  # Largest distance of two tables' unit normals that count as the same, about 3 degrees
 
 
-@dataclass(frozen=True)
-class GraspParts:
+class GraspParts(Parts[GraspStore]):
     """Three parts of a data set of grasps."""
-
-    train: GraspStore
-    val: GraspStore
-    test: GraspStore
 
     @property
     def hash(self) -> str:
@@ -139,13 +135,8 @@ class GraspDataModule(SplitDataModule[GraspStore, GraspStore]):
 
     def check(self, split: Parts[GraspStore]) -> None:
         """Raises DataError, naming the culprits, if train or test is empty or an object is in two parts."""
-        for name, part in (("train", split.train), ("test", split.test)):
-            if not len(part):
-                raise DataError(f"split: expected grasps in every part, found none for {name}; choose another one")
-        train, val, test = (set(part.object_names) for part in (split.train, split.val, split.test))
-        torn = (train & val) | (train & test) | (val & test)
-        if torn:
-            raise DataError(f"split: expected disjoint parts, found object {', '.join(sorted(torn))} in more than one")
+        check_not_empty("grasps", train=split.train, test=split.test)
+        check_disjoint("object", *(set(part.object_names) for part in (split.train, split.val, split.test)))
 
     def describe(self, part: GraspStore) -> str:
         """Numbers of grasps and objects."""
@@ -156,8 +147,7 @@ class GraspDataModule(SplitDataModule[GraspStore, GraspStore]):
         yield part.hash.encode()
         for some in np.array_split(part.which, len(part.which) // _BLOCK + 1):
             yield np.ascontiguousarray(part.numbers[some]).tobytes()
-        clouds = part.object if part.cloud is None else part.cloud
-        for k in np.unique(clouds[part.which]):
+        for k in np.unique(part.clouds_used):
             yield np.ascontiguousarray(part.clouds[k]).tobytes()
 
     @property

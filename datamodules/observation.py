@@ -191,12 +191,11 @@ class Observe:
         lower, upper = points.min(axis=0), points.max(axis=0)
         eyes = self.cameras.draw((lower + upper) / 2, plane[:3], generator)
         for eye in eyes:
+            at = eye.round(3).tolist()
             if ((eye >= lower) & (eye <= upper)).all():
-                raise DataError(
-                    f"cameras: expected them outside the object's box, found one at {eye.round(3).tolist()}"
-                )
+                raise DataError(f"cameras: expected them outside the object's box, found one at {at}")
             if self.table is not None and not eye @ plane[:3] + plane[3] > 0:
-                raise DataError(f"cameras: expected them above the table, found one at {eye.round(3).tolist()}")
+                raise DataError(f"cameras: expected them above the table, found one at {at}")
         return eyes
 
     def _sees(self, points: Array, eyes: Array, surface: Surface | None, scale: float) -> NDArray[np.bool_]:

@@ -20,15 +20,12 @@ Array = NDArray[np.float64]
 class Cameras:
     """Cameras at random positions for each observation, uniform on a part of the sphere around the object.
 
-    Attributes:
-        count: number of cameras.
-        distance: (low, high), metres, from the middle of the object's bounding box.
-        elevation: (low, high), degrees above the horizontal; (0, 90) is the upper hemisphere, (-90, 90) the sphere.
+    An elevation of (0, 90) is the upper hemisphere, (-90, 90) the sphere.
     """
 
-    count: int = 1
-    distance: Sequence[float] = (0.4, 0.8)
-    elevation: Sequence[float] = (0.0, 90.0)
+    count: int = 1  # number of cameras
+    distance: Sequence[float] = (0.4, 0.8)  # (low, high), metres, from the middle of the object's bounding box
+    elevation: Sequence[float] = (0.0, 90.0)  # (low, high), degrees above the horizontal
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -51,13 +48,9 @@ class Cameras:
 
 @dataclass(frozen=True)
 class FixedCameras:
-    """Cameras at fixed positions.
+    """Cameras at fixed positions."""
 
-    Attributes:
-        places: k of (x, y, z), metres, in the frame of the observed points (the object frame for grasps).
-    """
-
-    places: Sequence[Sequence[float]]
+    places: Sequence[Sequence[float]]  # (k, 3), metres, frame of the observed points (of the object for grasps)
 
     def __post_init__(self) -> None:
         shape = np.shape(self.places)
@@ -75,18 +68,12 @@ class DepthNoise:
 
     The default grows like that of a structured-light sensor: Khoshelham and Elberink, "Accuracy and Resolution of
     Kinect Depth Data", Sensors 2012: 1.4 mm at 1 m, 5.7 mm at 2 m.
-
-    Attributes:
-        base: standard deviation of depth at any distance, metres.
-        growth: added to it per square metre of depth, 1/metres: std = base + growth * depth^2.
-        step: depth is rounded to multiples of this, metres; 0 for no rounding.
-        dropout: share of points that are lost.
     """
 
-    base: float = 0.0
-    growth: float = 1.425e-3
-    step: float = 0.0
-    dropout: float = 0.0
+    base: float = 0.0  # standard deviation of depth at any distance, metres
+    growth: float = 1.425e-3  # added to it per square metre of depth, 1/metres: std = base + growth * depth^2
+    step: float = 0.0  # depth is rounded to multiples of this, metres; 0 for no rounding
+    dropout: float = 0.0  # share of points that are lost
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -118,14 +105,10 @@ class Table:
 
     UniDexGrasp cuts out a disc whose radius is the *squared* extent of the object, so points lie under it; here the
     outline of the object, seen from above, is cut out.
-
-    Attributes:
-        radius: radius of the table disc around the object, metres; at least 1.25 times the object's own radius.
-        share: share of table points in an observation.
     """
 
-    radius: float = 0.2
-    share: float = 0.25
+    radius: float = 0.2  # metres, of the disc around the object; at least 1.25 times the object's own
+    share: float = 0.25  # share of table points in an observation
 
     def __post_init__(self) -> None:
         if not self.radius > 0:
@@ -142,9 +125,8 @@ class Table:
         flat = points @ axes[:2].T
         centre = flat.mean(axis=0)
         reach = max(self.radius, 1.25 * float(np.linalg.norm(flat - centre, axis=1).max()))
-        u = torch.rand(
-            2, 8 * n + 64, generator=generator, dtype=torch.float64
-        ).numpy()  # more than a third of them remain
+        # more than a third of these remain
+        u = torch.rand(2, 8 * n + 64, generator=generator, dtype=torch.float64).numpy()
         ring, turn = reach * np.sqrt(u[0]), 2 * np.pi * u[1]
         places = centre + np.stack([ring * np.cos(turn), ring * np.sin(turn)], axis=1)
         places = places[~_inside_hull(places, flat)][:n]

@@ -6,10 +6,11 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence, Sized
+from itertools import combinations
 
 from ..files.errors import DataError, check_names
+from .base import Parts
 from .types import MotionSample
 
 REALDEX_VAL = ("goji_jar", "small_sprayer", "yogurt", "body_lotion", "bowling_game_box", "chips")
@@ -30,13 +31,8 @@ _ALIASES = {"daily_moisture_lotion": "daily_moisturizing_lotion", "midew_remover
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Split:
-    """Three parts of a data set."""
-
-    train: list[MotionSample]
-    val: list[MotionSample]
-    test: list[MotionSample]
+class Split(Parts[list[MotionSample]]):
+    """Three parts of a data set of motions."""
 
     @property
     def hash(self) -> str:
@@ -107,15 +103,24 @@ def _dealt(samples: Sequence[MotionSample], key: Callable[[MotionSample], str], 
     for sample in samples:
         name = key(sample)
         parts["test" if name in test else "val" if name in val else "train"].append(sample)
-    for part in ("train", "test"):
-        if not parts[part]:
-            raise DataError(f"split: expected clips in every part, found none for {part}; choose another one")
+    check_not_empty("clips", train=parts["train"], test=parts["test"])
     return Split(**parts)
 
 
 def assert_disjoint(split: Split, group: str) -> None:
     """Raises DataError, naming them, if objects (or recordings, as `group` says) are in more than one part."""
-    train, val, test = ({getattr(s, group) for s in part} for part in (split.train, split.val, split.test))
-    torn = (train & val) | (train & test) | (val & test)
+    check_disjoint(group, *({getattr(s, group) for s in part} for part in (split.train, split.val, split.test)))
+
+
+def check_disjoint(what: str, *parts: set[str]) -> None:
+    """Raises DataError, naming them, if names of the kind `what` are in more than one part."""
+    torn = set().union(*(one & other for one, other in combinations(parts, 2)))
     if torn:
-        raise DataError(f"split: expected disjoint parts, found {group} {', '.join(sorted(torn))} in more than one")
+        raise DataError(f"split: expected disjoint parts, found {what} {', '.join(sorted(torn))} in more than one")
+
+
+def check_not_empty(what: str, **parts: Sized) -> None:
+    """Raises DataError, naming it, for an empty part; `what` is in them."""
+    for name, part in parts.items():
+        if not len(part):
+            raise DataError(f"split: expected {what} in every part, found none for {name}; choose another one")

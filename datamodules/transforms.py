@@ -30,18 +30,12 @@ class HistoryNoise:
 
     A rollout drifts more than it jitters: each window gets one offset common to its five frames, plus a small one for
     each frame. The future and the goal are unchanged.
-
-    Attributes:
-        translation_std: standard deviation of the common offset of the palm, metres, per axis.
-        rotation_std: of the common rotation vector, radians, per axis, in the palm's frame.
-        joint_std: of the common offset of each joint, radians.
-        jitter: standard deviation of the per-frame offset as a share of the common one.
     """
 
-    translation_std: float = 0.0
-    rotation_std: float = 0.0
-    joint_std: float = 0.0
-    jitter: float = 0.2
+    translation_std: float = 0.0  # standard deviation of the common offset of the palm, metres, per axis
+    rotation_std: float = 0.0  # of the common rotation vector, radians, per axis, in the palm's frame
+    joint_std: float = 0.0  # of the common offset of each joint, radians
+    jitter: float = 0.2  # standard deviation of the per-frame offset as a share of the common one
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -75,9 +69,6 @@ class Compose:
     """Transforms one after the other, all with the same generator; itself a transform.
 
     In a YAML it needs `_convert_: all`, otherwise Hydra would turn a list's objects into plain settings.
-
-    Attributes:
-        transforms: in the order in which they are applied.
     """
 
     transforms: Sequence[Callable[[Any, torch.Generator], Any]] = ()
@@ -96,14 +87,10 @@ class Yaw:
     Every hand pose of the item is rotated, and the object's pose if it has one. Samples and batches whose mesh is in
     the frame of their cloud lose it, since the file is not rotated: observe first, rotate afterwards. If an item has a
     `plane`, (4,) or (B, 4), its normal is the vertical.
-
-    Attributes:
-        largest: angles are uniform from minus this to this, radians.
-        up: (3,), the vertical in the frame of the poses.
     """
 
-    largest: float = float(np.pi)
-    up: Sequence[float] = (0.0, 0.0, 1.0)
+    largest: float = float(np.pi)  # angles are uniform from minus this to this, radians
+    up: Sequence[float] = (0.0, 0.0, 1.0)  # (3,), the vertical in the frame of the poses
 
     def __post_init__(self) -> None:
         if not 0 <= self.largest <= np.pi:
@@ -133,15 +120,10 @@ class Yaw:
 
 @dataclass(frozen=True)
 class Jitter:
-    """Adds independent noise to every point of the object's cloud.
+    """Adds independent noise to every point of the object's cloud."""
 
-    Attributes:
-        std: standard deviation, metres, per axis.
-        largest: offsets are clipped to this, metres, per axis; None for no clipping.
-    """
-
-    std: float = 0.002
-    largest: float | None = None
+    std: float = 0.002  # standard deviation, metres, per axis
+    largest: float | None = None  # offsets are clipped to this, metres, per axis; None for no clipping
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -163,18 +145,12 @@ class PerturbHand:
     """Perturbs hand poses, for models that learn to correct them; each pose of a batch independently.
 
     Joints may slightly exceed their limits. For the past of motions, whose frames move together, see `HistoryNoise`.
-
-    Attributes:
-        translation_std: metres, per axis.
-        rotation_std: of a rotation vector, radians, per axis, in the palm's frame.
-        joint_std: radians, per joint.
-        field: name of the pose in the item; "goal" for motions.
     """
 
-    translation_std: float = 0.0
-    rotation_std: float = 0.0
-    joint_std: float = 0.0
-    field: str = "pose"
+    translation_std: float = 0.0  # metres, per axis
+    rotation_std: float = 0.0  # of a rotation vector, radians, per axis, in the palm's frame
+    joint_std: float = 0.0  # radians, per joint
+    field: str = "pose"  # name of the pose in the item; "goal" for motions
 
     def __post_init__(self) -> None:
         for name in ("translation_std", "rotation_std", "joint_std"):

@@ -172,4 +172,4 @@ class GraspBatch(_OnDevice):
 
     def first(self, n: int) -> GraspBatch:
         """The first n grasps."""
-        return GraspBatch(**{name: None if value is None else value[:n] for name, value in vars(self).items()})
+        return replace(self, **{name: value[:n] for name, value in vars(self).items() if value is not None})

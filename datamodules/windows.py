@@ -179,9 +179,7 @@ def _check_samples(samples: Sequence[MotionSample]) -> None:
     for sample in samples:
         if len(sample.pose.joints) < 2:
             raise DataError(f"{sample.name}: expected a clip of at least 2 frames, found {len(sample.pose.joints)}")
-    for what, values in (
-        ("hand", {s.pose.hand for s in samples}),
-        ("object points", {len(s.object_points) for s in samples}),
-    ):
+    hands, sizes = {s.pose.hand for s in samples}, {len(s.object_points) for s in samples}
+    for what, values in (("hand", hands), ("object points", sizes)):
         if len(values) > 1:
             raise DataError(f"{what}: expected the same for all clips, found {sorted(values)}")

@@ -302,17 +302,13 @@ def _check_opcodes(file: IO[bytes], size: int) -> None:
         elif (width := _ARGUMENTS.get(op, 0)) > 0:
             read(width)
         elif width == pickletools.UP_TO_NEWLINE:
-            _skip_lines(file, 2 if op in (b"c", b"i") else 1)
+            for _ in range(2 if op in (b"c", b"i") else 1):
+                file.readline()
         elif width:
             _skip(file, int.from_bytes(read(_LENGTHS[width]), "little"), size)
         elif not op:
             raise pickle.UnpicklingError("no end")
     file.seek(start)
-
-
-def _skip_lines(file: IO[bytes], lines: int) -> None:
-    for _ in range(lines):
-        file.readline()
 
 
 def _skip(file: IO[bytes], length: int, size: int) -> None:

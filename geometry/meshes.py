@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
+SUFFIXES = (".obj", ".stl", ".ply", ".off", ".glb", ".gltf", ".dae", ".3mf")
+"""Of the files that `load_mesh` reads, in either case."""
+
 
 class MeshError(ValueError):
     """A mesh, or the file that should hold it, cannot be used; the message names the file."""
@@ -70,15 +73,12 @@ def mesh_hash(mesh: trimesh.Trimesh) -> str:
 
 def _check_path(path: Path) -> None:
     if path.is_dir():
-        meshes = sorted(file.name for file in path.iterdir() if file.suffix.lower() in _SUFFIXES)
+        meshes = sorted(file.name for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
         hint = f"; it holds {', '.join(meshes[:5])}" if meshes else ""
         raise MeshError(f"{path}: expected a mesh file, found a folder{hint}")
     if not path.exists():
         raise MeshError(f"{path}: expected a mesh file, found nothing there")
     if not path.stat().st_size:
         raise MeshError(f"{path}: expected a mesh file, found an empty one; was a download cut short?")
-    if path.suffix.lower() not in _SUFFIXES:
-        raise MeshError(f"{path}: expected one of {' '.join(_SUFFIXES)}, found {path.suffix or 'no suffix'!r}")
-
-
-_SUFFIXES = (".obj", ".stl", ".ply", ".off", ".glb", ".gltf", ".dae", ".3mf")
+    if path.suffix.lower() not in SUFFIXES:
+        raise MeshError(f"{path}: expected one of {' '.join(SUFFIXES)}, found {path.suffix or 'no suffix'!r}")

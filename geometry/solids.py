@@ -6,7 +6,12 @@ but a depth inside ends at the nearest wall. Its solid is therefore the union of
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import trimesh
@@ -17,6 +22,7 @@ from scipy.sparse.csgraph import connected_components
 
 from .meshes import MeshError, check_mesh
 from .progress import working
+from .remesh import cell, remesh
 
 DILATION = 1e-4
 """Half side of the cube by which a convex piece is widened, over the object's radius: the least that closes the cuts of
@@ -24,7 +30,10 @@ DexGraspNet's objects. It adds 0.1 to 0.35 % to their volume."""
 HULL_RATIO = 1.06
 """A mesh whose convex hull is less than 6 % larger than itself collides as its hull."""
 MAX_FACES = 2_000_000
+PATIENCE = 300.0
+"""Seconds after which a decomposition into convex pieces is given up."""
 _DIGITS = 8  # digits of coordinates relative to the object's size
+_COARSER = 0.1  # of a cell, by which a remeshed surface is simplified
 _CONVEX = 1e-4  # relative difference between a convex part's volume and its hull's
 
 
@@ -54,7 +63,9 @@ def make_solid(mesh: trimesh.Trimesh, name: str = "mesh") -> tuple[Manifold, lis
     """One solid from a mesh, with a list of repairs.
 
     A mesh of several convex parts is treated as a convex decomposition: its solid is the union of the parts, widened by
-    `DILATION`. Other closed parts are united as they are; inside-out parts are cavities, unless all are inside out.
+    `DILATION`. Other closed parts are united as they are; inside-out parts are cavities, unless all are inside out. A
+    mesh that is not closed once equal vertices are merged and holes of three or four edges filled is remeshed, see
+    `remesh`.
 
     Args:
         mesh: any unit; not modified.
@@ -64,7 +75,7 @@ def make_solid(mesh: trimesh.Trimesh, name: str = "mesh") -> tuple[Manifold, lis
         The solid; the convex parts, or None if the mesh is not a convex decomposition; one sentence per repair.
 
     Raises:
-        MeshError: no faces, too many, not finite, not closed, or no volume.
+        MeshError: no faces, too many, not finite, or no area.
     """
     check_mesh(mesh, name)
     if len(mesh.faces) > MAX_FACES:
@@ -72,12 +83,29 @@ def make_solid(mesh: trimesh.Trimesh, name: str = "mesh") -> tuple[Manifold, lis
             f"{name}: expected at most {MAX_FACES:,} faces, found {len(mesh.faces):,}; simplify the mesh first, with "
             "trimesh's mesh.simplify_quadric_decimation(face_count=100_000) for example"
         )
-    parts, repairs = _closed_parts(mesh, name)
+    if not (mesh.area > 0):
+        raise MeshError(f"{name}: expected a surface, found faces without an area")
+    parts, repairs = _repaired(mesh)
+    try:
+        return _closed(parts, name, repairs)
+    except MeshError as error:  # of an open part, or of closed sheets without a volume
+        with working(f"closing {name}"):
+            closed, how = remesh(trimesh.util.concatenate(parts))
+        solid = manifold_of(closed, name).simplify(_COARSER * cell(mesh))
+        return _checked(solid, name), None, [*repairs, f"{str(error).removeprefix(f'{name}: ')}: {how}"]
+
+
+def _closed(
+    parts: list[trimesh.Trimesh], name: str, repairs: list[str]
+) -> tuple[Manifold, list[trimesh.Trimesh] | None, list[str]]:
+    """`make_solid` of closed parts."""
+    if count := sum(map(_open_edges, parts)):
+        raise MeshError(f"{name}: {count} open edges")
     with np.errstate(invalid="ignore"):  # trimesh computes the centre of mass with it
         volumes = np.array([part.volume for part in parts])
     if (volumes < 0).all():
         parts = [_inverted(part) for part in parts]
-        repairs.append("turned inside out")
+        repairs = [*repairs, "turned inside out"]
         volumes = -volumes
     if len(parts) > 1 and (volumes > 0).all() and all(map(is_convex, parts)):
         return _united(parts, name, repairs), parts, repairs
@@ -124,26 +152,36 @@ def convex_pieces(mesh: trimesh.Trimesh, threshold: float = 0.08, max_pieces: in
         One (n, 3) array of hull vertices for each piece, unit and frame of the mesh.
 
     Raises:
-        MeshError: the package `coacd` is needed but not installed.
+        MeshError: the package `coacd` is needed but not installed, or failed on this mesh.
     """
     hull = mesh.convex_hull
     if mesh.is_watertight and hull.volume / mesh.volume < HULL_RATIO:
         return [np.asarray(hull.vertices, np.float64)]
-    try:
-        import coacd
-    except ImportError as error:
-        raise MeshError(
-            'convex pieces of a hollow object need the package coacd: pip install "dexzoo[coacd]"'
-        ) from error
-    coacd.set_log_level("error")
+    if not find_spec("coacd"):
+        raise MeshError('convex pieces of a hollow object need the package coacd: pip install "dexzoo[coacd]"')
     # Its cuts depend on the last digits of the coordinates, which change with the position of the mesh.
     centre, size = mesh.bounds.mean(0), float(mesh.extents.max())
-    whole = coacd.Mesh(((mesh.vertices - centre) / size).round(_DIGITS), mesh.faces)
+    whole = {"vertices": ((mesh.vertices - centre) / size).round(_DIGITS), "faces": mesh.faces}
     with working(f"decomposing a mesh of {len(mesh.faces)} faces into convex pieces"):
-        parts = coacd.run_coacd(
-            whole, threshold=threshold, max_convex_hull=max_pieces, decimate=True, max_ch_vertex=64, seed=0
-        )
-    return [np.asarray(trimesh.convex.convex_hull(corners).vertices) * size + centre for corners, _ in parts]
+        parts = _coacd(**whole, threshold=threshold, max_convex_hull=max_pieces)
+    return [np.asarray(trimesh.convex.convex_hull(corners).vertices) * size + centre for corners in parts]
+
+
+def _coacd(**inputs: NDArray | float) -> list[NDArray[np.float64]]:
+    """Corners of CoACD's pieces, from a process of its own: some meshes end it by a failed assertion."""
+    with TemporaryDirectory() as folder:
+        source, target = Path(folder, "in.npz"), Path(folder, "out.npz")
+        np.savez(source, **inputs)  # type: ignore[arg-type]
+        try:
+            run = [sys.executable, Path(__file__).with_name("coacd_process.py"), source, target]
+            subprocess.run(run, check=True, capture_output=True, text=True, timeout=PATIENCE)
+        except subprocess.TimeoutExpired as error:
+            raise MeshError(f"CoACD found no convex pieces of the mesh within {PATIENCE:g} s") from error
+        except subprocess.CalledProcessError as error:
+            said = (error.stderr.strip().splitlines() or [f"exit status {error.returncode}"])[-1]
+            raise MeshError(f"CoACD failed to cut the mesh into convex pieces: {said}") from error
+        with np.load(target) as parts:
+            return [parts[name] for name in parts]
 
 
 def split_parts(mesh: trimesh.Trimesh) -> list[trimesh.Trimesh]:
@@ -169,34 +207,32 @@ def is_convex(part: trimesh.Trimesh) -> bool:
         return False
 
 
-def _closed_parts(mesh: trimesh.Trimesh, name: str) -> tuple[list[trimesh.Trimesh], list[str]]:
-    """Closed parts with consistent winding, after as little repair as possible."""
+def _repaired(mesh: trimesh.Trimesh) -> tuple[list[trimesh.Trimesh], list[str]]:
+    """Parts with consistent winding, closed where little repair is enough."""
     repairs: list[str] = []
     parts = split_parts(mesh)
-    if not all(part.is_watertight for part in parts):
+    if any(map(_open_edges, parts)):
         merged = mesh.copy()
+        merged.remove_unreferenced_vertices()
+        before = len(merged.vertices)
         merged.merge_vertices(merge_tex=True, merge_norm=True)
-        if len(merged.vertices) < len(mesh.vertices):
-            repairs.append(f"merged {len(mesh.vertices) - len(merged.vertices)} vertices at equal positions")
+        if (count := before - len(merged.vertices)) > 0:
+            repairs.append(f"merged {count} vertices at equal positions")
         parts = split_parts(merged)
     for part in parts:
-        if not part.is_watertight and trimesh.repair.fill_holes(part):
+        if _open_edges(part) and trimesh.repair.fill_holes(part):
             repairs.append("filled holes of three or four edges")
-        if part.is_watertight and not part.is_winding_consistent:
+        if _open_edges(part) and not part.is_winding_consistent:
             trimesh.repair.fix_winding(part)
             repairs.append("flipped faces that disagreed with their neighbours")
-    if not all(part.is_watertight for part in parts):
-        count = sum(_open_edges(part) for part in parts)
-        raise MeshError(
-            f"{name}: expected a closed surface, found {count} edges without two faces, out of {len(mesh.faces)} "
-            "faces; close it, or let CoACD close it with decompose=True (--decompose)"
-        )
     return parts, repairs
 
 
 def _open_edges(part: trimesh.Trimesh) -> int:
-    _, count = np.unique(part.edges_sorted, axis=0, return_counts=True)
-    return int((count != 2).sum())
+    """Number of edges that faces do not use as often in one direction as in the other."""
+    edges = np.asarray(part.edges, np.int64)
+    _, which = np.unique(edges.min(1) * len(part.vertices) + edges.max(1), return_inverse=True)
+    return int((np.bincount(which, np.sign(edges[:, 1] - edges[:, 0])) != 0).sum())
 
 
 def _united(parts: list[trimesh.Trimesh], name: str, repairs: list[str]) -> Manifold:

@@ -17,11 +17,13 @@ from ..files.cache import Arrays, cached, content_key
 from ..geometry.blocks import Blocks
 from ..geometry.meshes import MeshError, load_mesh, mesh_hash
 from ..geometry.progress import working
+from ..geometry.remesh import deviation
 from ..geometry.sdf import DistanceGrid, SignedDistance
-from ..geometry.solids import convex_pieces, make_solid, manifold_of, mesh_of, unite_pieces
+from ..geometry.solids import convex_pieces, make_solid, manifold_of, mesh_of
 
-_KIND = "objects-2"  # the number is incremented whenever the same mesh would give another asset
+_KIND = "objects-3"  # the number is incremented whenever the same mesh would give another asset
 _NODES = 60
+_EXACT = 5e-4  # deviation over the size that counts as none
 _ASSETS = 16  # kept for whoever asks again, of a few MB each; from the cache on disk one takes 50 ms
 
 
@@ -37,6 +39,7 @@ class ObjectAsset:
         mesh: the original mesh.
         solid: one closed surface without inner walls; distances and volumes refer to it.
         repairs: what was done to the mesh to obtain it, one sentence each.
+        deviation: largest distance of the solid's surface from the mesh that repairs made, unit of the mesh.
         key: hash of its input.
     """
 
@@ -44,17 +47,18 @@ class ObjectAsset:
     mesh: trimesh.Trimesh
     solid: trimesh.Trimesh
     repairs: tuple[str, ...]
+    deviation: float
     key: str
     _given: tuple[NDArray[np.float64], ...] | None = None
 
     @classmethod
-    def from_file(cls, path: str | Path, name: str | None = None, decompose: bool = False) -> ObjectAsset:
+    def from_file(cls, path: str | Path, name: str | None = None) -> ObjectAsset:
         """Reads a mesh file; see `from_mesh`.
 
         Raises:
             MeshError: the file cannot be read, or `from_mesh` refuses the mesh.
         """
-        return cls.from_mesh(load_mesh(path), name or str(path), decompose=decompose)
+        return cls.from_mesh(load_mesh(path), name or str(path))
 
     @classmethod
     def from_mesh(
@@ -62,27 +66,24 @@ class ObjectAsset:
         mesh: trimesh.Trimesh,
         name: str = "object",
         pieces: Sequence[NDArray[np.floating]] | None = None,
-        decompose: bool = False,
     ) -> ObjectAsset:
         """Prepares a mesh.
 
         Args:
-            mesh: any unit; closed, or made of closed parts. Convex parts are treated as a convex decomposition.
+            mesh: any unit, see `make_solid`. Convex parts are treated as a convex decomposition.
             name: for messages and tables.
             pieces: corners of convex pieces for simulation, each (n, 3), unit and frame of the mesh.
-            decompose: make the solid the union of CoACD's pieces, for a mesh that is not closed.
 
         Raises:
-            MeshError: the mesh bounds no solid; the message says what would help. See `make_solid`.
+            MeshError: the mesh cannot be used, see `make_solid`.
         """
-        key = content_key(
-            "asset", mesh_hash(mesh), decompose, *[np.asarray(p, np.float64).tobytes() for p in pieces or ()]
-        )
+        key = content_key("asset", mesh_hash(mesh), *[np.asarray(p, np.float64).tobytes() for p in pieces or ()])
         given = None if pieces is None else [np.asarray(p, np.float64) for p in pieces]
         with working(f"making a solid of {name}"):
-            entry = cached(_KIND, f"{key}-solid", lambda: _make(mesh, name, given, decompose))
+            entry = cached(_KIND, f"{key}-solid", lambda: _make(mesh, name, given))
         solid = trimesh.Trimesh(entry["vertices"], entry["faces"], process=False)
-        return cls(name, mesh, solid, tuple(entry["repairs"].tolist()), key, _split(entry))
+        repairs, off = tuple(entry["repairs"].tolist()), float(entry["deviation"])
+        return cls(name, mesh, solid, repairs, off, key, _split(entry))
 
     @cached_property
     def manifold(self) -> Manifold:
@@ -108,16 +109,30 @@ class ObjectAsset:
         with torch.inference_mode(False):  # later uses may need gradients, even if a test asks first
             return DistanceGrid.from_state(entry)
 
-    @cached_property
+    @property
     def pieces(self) -> tuple[NDArray[np.float64], ...]:
         """Corners of convex pieces, each (n, 3), unit and frame of the mesh: those given, the hull, or CoACD's.
 
         Raises:
-            MeshError: CoACD is needed but not installed.
+            MeshError: CoACD is needed but not installed, or fails; it is tried once.
         """
+        if isinstance(self._pieces, MeshError):
+            raise self._pieces
+        return self._pieces
+
+    @cached_property
+    def _pieces(self) -> tuple[NDArray[np.float64], ...] | MeshError:
         if self._given is not None:
             return self._given
-        return _split(self._cached("pieces", lambda: _joined(convex_pieces(self.solid)))) or ()
+        try:
+            return _split(self._cached("pieces", lambda: _joined(convex_pieces(self.solid)))) or ()
+        except MeshError as error:
+            return error
+
+    def said(self, scale: float) -> tuple[str, ...]:
+        """What was done to the mesh, and how far off that is at a scale, metres per unit of the mesh."""
+        off = f"at most {1000 * scale * self.deviation:.2g} mm off, which depths and volumes inherit"
+        return (*self.repairs, *[off] * bool(self.deviation))
 
     @cached_property
     def volume(self) -> float:
@@ -135,25 +150,22 @@ class ObjectAsset:
         return float(np.linalg.norm(self.solid.vertices - self.solid.bounds.mean(0), axis=1).max())
 
     def __getstate__(self) -> dict[str, object]:
-        fields = ("name", "mesh", "solid", "repairs", "key", "_given")
+        fields = ("name", "mesh", "solid", "repairs", "deviation", "key", "_given")
         return {name: self.__dict__[name] for name in fields}
 
     def _cached(self, what: str, make: Callable[[], Arrays]) -> Arrays:
         return cached(_KIND, f"{self.key}-{what}", make)
 
 
-def _make(mesh: trimesh.Trimesh, name: str, given: list[NDArray[np.float64]] | None, decompose: bool) -> Arrays:
-    if decompose:
-        given = given or convex_pieces(mesh)
-        solid = unite_pieces(given, name=name)
-        repairs = [f"replaced by the union of {len(given)} convex pieces"]
-    else:
-        solid, parts, repairs = make_solid(mesh, name)
-        if given is None and parts is not None:
-            given = [np.asarray(part.vertices, np.float64) for part in parts]
+def _make(mesh: trimesh.Trimesh, name: str, given: list[NDArray[np.float64]] | None) -> Arrays:
+    solid, parts, repairs = make_solid(mesh, name)
+    if given is None and parts is not None:
+        given = [np.asarray(part.vertices, np.float64) for part in parts]
     surface = mesh_of(solid)
+    off = deviation(surface, mesh) if repairs else 0.0
+    off = off if off > _EXACT * mesh.extents.max() else 0.0
     arrays = {"vertices": surface.vertices, "faces": surface.faces, "repairs": np.array(repairs, dtype=np.str_)}
-    return arrays | ({} if given is None else _joined(given))
+    return arrays | {"deviation": np.array(off)} | ({} if given is None else _joined(given))
 
 
 def _joined(pieces: Sequence[NDArray[np.float64]]) -> Arrays:
@@ -166,7 +178,7 @@ def _split(entry: Arrays) -> tuple[NDArray[np.float64], ...] | None:
     return tuple(np.split(entry["pieces"], np.cumsum(entry["piece_sizes"])[:-1]))
 
 
-def load_asset(mesh: str | Path, name: str, decompose: bool = False) -> ObjectAsset:
+def load_asset(mesh: str | Path, name: str) -> ObjectAsset:
     """The object of a mesh file, read once per process as long as few others are asked for: the one cache of objects.
 
     That a file is refused is kept too, so that a test of many clips tries a bad mesh once.
@@ -174,23 +186,22 @@ def load_asset(mesh: str | Path, name: str, decompose: bool = False) -> ObjectAs
     Args:
         mesh: the file; it is read again if it changes.
         name: of the object, for messages and tables.
-        decompose: make the solid the union of convex pieces, for a mesh that is not closed.
 
     Raises:
-        MeshError: the file cannot be read or bounds no solid.
+        MeshError: the file cannot be read, or `ObjectAsset.from_mesh` refuses the mesh.
     """
     path = Path(mesh).absolute()
     modified = path.stat().st_mtime_ns if path.is_file() else 0  # a missing file is the reader's to report
-    found = _read_asset(path, name, decompose, modified)
+    found = _read_asset(path, name, modified)
     if isinstance(found, str):
         raise MeshError(found)
     return found
 
 
 @lru_cache(maxsize=_ASSETS)
-def _read_asset(path: Path, name: str, decompose: bool, modified: int) -> ObjectAsset | str:
+def _read_asset(path: Path, name: str, modified: int) -> ObjectAsset | str:
     """The object, or why its mesh is refused."""
     try:
-        return ObjectAsset.from_file(path, name, decompose)
+        return ObjectAsset.from_file(path, name)
     except MeshError as error:
         return str(error)

@@ -171,8 +171,9 @@ def _set(
     count = len(rows)
     up = axis_vector("six").repeat(count, 1)  # objects float; the test pulls along all six half axes
     scales = torch.full((count,), scale, dtype=torch.float64)
-    postures = {step: poses.get(step) for step in ("pregrasp", "squeeze")}
-    return GraspSet(name, poses["grasp"], scales, torch.tensor(list(rows)), (file,), up=up, **postures)
+    before, after = poses.get("pregrasp"), poses.get("squeeze")
+    rows_of = torch.tensor(list(rows))
+    return GraspSet(name, poses["grasp"], scales, rows_of, (file,), up=up, pregrasp=before, squeeze=after)
 
 
 def _pose(qpos: np.ndarray, hand: Hand, root: tuple[float, ...]) -> HandPose:
@@ -227,11 +228,12 @@ def write_bench(path: Path, sets: Sequence[GraspSet], hand: Hand) -> None:
 def write_dexonomy(path: Path, sets: Sequence[GraspSet], hand: Hand) -> None:
     """`<path>/<object>/scale<hundredths>.npy`, one per scale."""
     for part in sets:
-        for scale in part.scale.unique().tolist():
-            steps = _rows(part[part.scale == scale], hand, _WRIST)
-            digits = f"scale{round(100 * scale):03d}"
-            if abs(round(100 * scale) / 100 - scale) > 1e-6 * scale:
-                raise GraspFileError(f"{path}: expected scales of whole hundredths for this format, found {scale:g}")
+        hundredths = (100 * part.scale).round()
+        if (off := (hundredths - 100 * part.scale).abs() > 1e-4).any():
+            found = f"{float(part.scale[off][0]):g}"
+            raise GraspFileError(f"{path}: expected scales of whole hundredths for this format, found {found}")
+        for scale in hundredths.unique():
+            steps, digits = _rows(part[hundredths == scale], hand, _WRIST), f"scale{int(scale):03d}"
             entry = {f"{step}_qpos": q for step, q in steps.items()}
             entry |= {"scene_path": np.array(f"scene_cfg/{part.object}/floating/{digits}.npy")}
             (path / part.object).mkdir(parents=True, exist_ok=True)

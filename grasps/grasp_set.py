@@ -121,7 +121,8 @@ def _joined(parts: Sequence[GraspSet]) -> GraspSet:
     whole = GraspSet(
         parts[0].object,
         HandPose.cat([part.pose for part in parts]),
-        *(torch.cat([getattr(part, name) for part in parts]) for name in ("scale", "rows")),
+        torch.cat([part.scale for part in parts]),
+        torch.cat([part.rows for part in parts]),
         tuple(dict.fromkeys(file for part in parts for file in part.files)),
     )
     given = [

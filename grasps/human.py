@@ -146,7 +146,7 @@ def write_grabnet(path: Path, sets: Sequence[GraspSet], hand: Hand) -> None:
         "trans_obj": torch.zeros_like(pose.translation),
         "root_orient_obj_rotmat": eye,
     }
-    np.savez(path, **{key: value.numpy() for key, value in arrays.items()})
+    np.savez(path, **{key: value.numpy() for key, value in arrays.items()})  # type: ignore[arg-type]
     names = [f"data/s0/{part.object}_grasp/{row}" for part in sets for row in part.rows.tolist()]
     np.savez(path.with_name("frame_names.npz"), frame_names=np.array(names))
 

@@ -12,7 +12,7 @@ import torch
 from ..files.errors import BadFile
 from ..files.unpickle import _ALLOWED, UnsafePickleError, ndarray
 
-_NUMPY = [(make, name) for name, make in _ALLOWED.items() if name.startswith("numpy.")]
+_NUMPY: list[Any] = [(make, name) for name, make in _ALLOWED.items() if name.startswith("numpy.")]
 _NUMPY += [ndarray, *{type(np.dtype(kind)) for kind in "?bhiqBHIQfdUSO"}]
 
 

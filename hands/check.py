@@ -24,7 +24,7 @@ from .kinematics import Links
 from .load import load_hand
 from .plausible import doubt_hand
 from .skeleton import write_skeleton
-from .solids import rest_overlaps
+from .solids import hand_solids
 from .spec import find_spec_file, read_names, read_yaml
 
 _GREY, _RED, _GREEN, _BLUE = (0.75, 0.75, 0.78), (0.85, 0.1, 0.1), (0.1, 0.6, 0.2), (0.1, 0.25, 0.9)
@@ -138,7 +138,7 @@ def link_table(hand: Hand) -> Table:
     table.title = f"{hand.title}: {len(tree.links)} links, {len(hand.keypoint_names)} keypoints"
     for i, link in enumerate(tree.links):
         points = (surface, hand.contact_candidates, hand.penetration_keypoints)
-        shapes = (link.capsules, link.boxes, [v for v in link.visuals if v.path.is_file()])
+        shapes = (link.capsules, link.boxes, [v for v in link.visuals if v.found])
         counts = [len(x) for x in shapes] + [int((p.link == i).sum()) for p in points]
         joint = "" if link.joint is None else link.joint.name + (" (mimic)" if link.joint.mimic else "")
         table.add_row(str(i), link.name, link.parent or "", joint, *(str(c) if c else "" for c in counts))
@@ -149,7 +149,7 @@ def findings(hand: Hand) -> list[str]:
     """List of what is approximated, missing or doubtful about the hand, one sentence each."""
     notes = [f"{link.name}: {note}" for link in hand.spec.tree.links for note in link.notes]
     for link in hand.spec.tree.links:
-        notes += [f"{link.name}: no visual mesh at {v.path}" for v in link.visuals if not v.path.is_file()]
+        notes += [f"{link.name}: no visual mesh at {v.path}" for v in link.visuals if not v.found]
         if not (link.capsules or link.boxes) and link.name in hand.spec.palm_links:
             notes.append(f"{link.name}: part of the palm, but without a collision shape")
     if hand.title != hand.name:
@@ -165,11 +165,8 @@ def findings(hand: Hand) -> list[str]:
         a, b = divmod(int(gap.argmin()), len(keypoints))
         names = [hand.link_names[int(hand.penetration_keypoints.link[k])] for k in (a, b)]
         notes.append(f"keypoints of {names[0]} and {names[1]} are {1e3 * gap.min():.0f} mm apart at rest: under 20 mm")
-    for first, second, depth in rest_overlaps(hand):
-        notes.append(
-            f"{first} and {second} overlap by {1e3 * depth:.1f} mm at rest; if the hand is built like that, write "
-            f"`overlaps: [[{first}, {second}]]`"
-        )
+    for first, second, depth in hand_solids(hand).overlaps:
+        notes.append(f"{first} and {second} overlap by {1e3 * depth:.1f} mm at rest: not counted as self-intersection")
     return list(dict.fromkeys(notes))
 
 

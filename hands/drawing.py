@@ -9,7 +9,6 @@ import torch
 import trimesh
 
 from .points import LinkPoints
-from .shapes import read_mesh
 from .tree import Box, Capsule, Link, Tree
 
 
@@ -49,15 +48,8 @@ def link_vertices(tree: Tree) -> LinkPoints:
 
 def link_meshes(link: Link, visual: bool = True) -> list[trimesh.Trimesh]:
     """The meshes of one link, link frame."""
-    drawn = [v for v in link.visuals if v.path.is_file()] if visual else []
-    if not drawn:
-        return [primitive_mesh(shape) for shape in (*link.capsules, *link.boxes)]
-    meshes = []
-    for v in drawn:
-        mesh = read_mesh(v.path)
-        faces = mesh.faces if np.prod(v.scale) > 0 else mesh.faces[:, ::-1]  # a mirrored mesh turns inside out
-        meshes.append(trimesh.Trimesh((mesh.vertices * v.scale) @ v.rotation.T + v.translation, faces, process=False))
-    return meshes
+    drawn = [v.mesh() for v in link.visuals if v.found] if visual else []
+    return drawn or [primitive_mesh(shape) for shape in (*link.capsules, *link.boxes)]
 
 
 def primitive_mesh(shape: Capsule | Box, sections: int = 24) -> trimesh.Trimesh:

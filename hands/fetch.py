@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..files.cache import cache_dir, write_folder_whole
+from ..files.cache import cache_dir, content_key, write_folder_whole
 from .errors import HandSpecError
 
 
@@ -36,7 +36,7 @@ def fetched(name: str, origin: Mapping[str, Any]) -> Path:
     Raises:
         HandSpecError: it has not been fetched; the message says how to.
     """
-    folder = cache_dir() / "hands" / name
+    folder = _place(name, origin)
     if not folder.is_dir():
         raise HandSpecError(f"{name}: expected its model in {folder}, found none; {how_to_fetch(name, origin)}")
     return folder
@@ -80,7 +80,7 @@ def fetch(name: str, origin: Mapping[str, Any], source: Path, any_version: bool 
         raise HandSpecError(f"{name}: expected the licence of the model at {terms}, found nothing")
     licence = terms.read_bytes()
     added = {name: text.encode() for name, text in origin.get("add", {}).items()}
-    target = cache_dir() / "hands" / name
+    target = _place(name, origin)
     shutil.rmtree(target, ignore_errors=True)
     write_folder_whole(target, lambda new: _write(new, files | added | {"LICENSE": licence}))
     return target, licence.decode(errors="replace")
@@ -90,6 +90,11 @@ def digest(files: Mapping[str, bytes]) -> str:
     """SHA-256 of what `sha256sum` prints of the files, by name from the model's folder, sorted by name."""
     lines = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items())]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _place(name: str, origin: Mapping[str, Any]) -> Path:
+    """The folder in the cache, another one whenever what is to lie in it changes."""
+    return cache_dir() / "hands" / f"{name}-{content_key(dict(origin))[:8]}"
 
 
 def _find(name: str, origin: Mapping[str, Any], source: Path) -> tuple[Any, Any]:

@@ -90,7 +90,7 @@ class Hand(ExactBuffers):
     @property
     def has_visuals(self) -> bool:
         """Whether `mesh` has more to draw than the collision shapes."""
-        return any(v.path.is_file() for link in self.spec.tree.links for v in link.visuals)
+        return any(v.found for link in self.spec.tree.links for v in link.visuals)
 
     @property
     def contact_candidates(self) -> LinkPoints:

@@ -74,13 +74,18 @@ class Kinematics(ExactBuffers):
         order = _level_order(tree)
         position = {link: i for i, link in enumerate(order)}
         moving = [tree.links[i] for i in order[1:]]
-        for name, value in (_forward_constants(moving) | _backward_constants(tree)).items():
+        gears = _gears(tree)
+        constants = _forward_constants(moving) | _backward_constants(tree)
+        constants |= {"gear": gears[:, [i - 1 for i in order[1:]]], "gear_in_order": gears}
+        for name, value in constants.items():
             self.add_constant(name, value)
         self.add_constant("unsort", np.array([position[i] for i in range(len(order))]))
         self.add_constant("parent", np.array([position[tree.parents[i]] for i in order[1:]], dtype=np.int64))
         joints = [joint.name for joint in tree.joints]
-        self.add_constant("driver", np.array([_driver(link, joints) for link in moving], dtype=np.int64))
-        self.add_constant("driver_in_order", np.array([_driver(k, joints) for k in tree.links[1:]], dtype=np.int64))
+        self.add_constant("driver", np.array([_driver(tree, link, joints) for link in moving], dtype=np.int64))
+        self.add_constant(
+            "driver_in_order", np.array([_driver(tree, k, joints) for k in tree.links[1:]], dtype=np.int64)
+        )
         self.levels = _levels(tree, order)
         self.num_joints = len(joints)
         self.slides = any(link.joint and link.joint.slide for link in moving)
@@ -139,7 +144,7 @@ class _Walk(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
         ctx.kin, ctx.num_joints = inputs[3], inputs[2].shape[0]
-        ctx.save_for_backward(*output)
+        ctx.save_for_backward(*output, inputs[2])
         ctx.set_materialize_grads(False)
 
     @staticmethod
@@ -152,7 +157,7 @@ class _Walk(torch.autograd.Function):
         """
         if turning is None and force is None:
             return None, None, None, None
-        kin, (R, p) = ctx.kin, ctx.saved_tensors
+        kin, (R, p, joints) = ctx.kin, ctx.saved_tensors
         force = torch.zeros_like(p) if force is None else force
         S = force.unsqueeze(1) * p.unsqueeze(0)
         if turning is not None:
@@ -168,8 +173,10 @@ class _Walk(torch.autograd.Function):
             moment = torch.where(kin.constant("slide_in_order", p) > 0, pushed, moment)
         value = (axis * moment).sum(0)
         if not kin.direct:
-            value = value * kin.constant("gear_in_order", p)
-            index = kin.driver_in_order.to(p.device)
+            index, gear = kin.driver_in_order.to(p.device), kin.constant("gear_in_order", p)
+            if kin.geared:
+                power = torch.arange(1, len(gear), device=p.device, dtype=p.dtype)
+                value = value * _polynomial(power[:, None, None] * gear[1:], joints.index_select(0, index))
             value = value.new_zeros(ctx.num_joints, value.shape[1]).index_add(0, index, value)
         total = force.sum(1)
         if not ctx.needs_input_grad[0]:
@@ -197,12 +204,20 @@ _Walk.forward.__signature__ = inspect.signature(_Walk.forward)  # type: ignore[a
 def _local(values: Tensor, kin: Kinematics) -> Tensor:
     """(M, N) values of the links' joints, in level order -> (3, 4, M, N) transforms into their parents' frames."""
     if kin.geared:
-        values = torch.addcmul(kin.constant("gear_offset", values), values, kin.constant("gear", values))
+        values = _polynomial(kin.constant("gear", values), values)
     local = torch.addcmul(kin.constant("constant_part", values), kin.constant("sine_part", values), values.sin())
     local.addcmul_(kin.constant("cosine_part", values), values.cos())
     if kin.slides:
         local[:, 3].addcmul_(kin.constant("slide_part", values), values)
     return local
+
+
+def _polynomial(coefficients: Tensor, x: Tensor) -> Tensor:
+    """Horner's rule: (K, M, 1) coefficients, the constant first, of polynomials in x (M, N)."""
+    value = coefficients[-1]
+    for lower in coefficients[:-1].flip(0):
+        value = torch.addcmul(lower, value, x)
+    return value
 
 
 def _level_order(tree: Tree) -> list[int]:
@@ -241,7 +256,7 @@ def _levels(tree: Tree, order: list[int]) -> list[tuple[int, int, slice | None]]
 def _forward_constants(moving: list[Link]) -> dict[str, np.ndarray]:
     """The parts of the local transforms [R | t] in level order, each (3, 4, M, 1)."""
     parts = np.zeros((3, 3, 4, len(moving), 1))  # constant, sine, cosine
-    slide, gear, offset = np.zeros((3, len(moving), 1)), np.ones((len(moving), 1)), np.zeros((len(moving), 1))
+    slide = np.zeros((3, len(moving), 1))
     for i, link in enumerate(moving):
         K, anchor = np.zeros((3, 3)), np.zeros(3)
         if link.joint is not None and not link.joint.slide:
@@ -251,10 +266,7 @@ def _forward_constants(moving: list[Link]) -> dict[str, np.ndarray]:
         parts[0, :, 3, i, 0] += link.translation + link.rotation @ anchor
         if link.joint is not None and link.joint.slide:
             slide[:, i, 0] = link.rotation @ link.joint.axis
-        if link.joint is not None and link.joint.mimic:
-            gear[i, 0], offset[i, 0] = link.joint.mimic[1:]
-    names = ("constant_part", "sine_part", "cosine_part")
-    return dict(zip(names, parts, strict=True)) | {"slide_part": slide, "gear": gear, "gear_offset": offset}
+    return dict(zip(("constant_part", "sine_part", "cosine_part"), parts, strict=True)) | {"slide_part": slide}
 
 
 def _backward_constants(tree: Tree) -> dict[str, np.ndarray]:
@@ -266,24 +278,25 @@ def _backward_constants(tree: Tree) -> dict[str, np.ndarray]:
         while j > 0:
             beyond[j - 1, i] = 1
             j = tree.parents[j]
-    axis, anchor, slide, gear = (
-        np.zeros((3, n - 1, 1)),
-        np.zeros((3, n - 1, 1)),
-        np.zeros((n - 1, 1)),
-        np.ones((n - 1, 1)),
-    )
+    axis, anchor, slide = np.zeros((3, n - 1, 1)), np.zeros((3, n - 1, 1)), np.zeros((n - 1, 1))
     for i, link in enumerate(tree.links[1:]):
         if link.joint is not None:
             axis[:, i, 0], anchor[:, i, 0], slide[i] = link.joint.axis, link.joint.anchor, link.joint.slide
-            gear[i] = link.joint.mimic[1] if link.joint.mimic else 1
-    return {"beyond": beyond, "axis": axis, "anchor": anchor, "slide_in_order": slide, "gear_in_order": gear}
+    return {"beyond": beyond, "axis": axis, "anchor": anchor, "slide_in_order": slide}
 
 
-def _driver(link: Link, joints: list[str]) -> int:
+def _gears(tree: Tree) -> np.ndarray:
+    """(K, L - 1, 1) coefficients of the value of each link's joint as a polynomial in its driver's."""
+    values = [tree.drive(link.joint)[1].coef if link.joint else np.array([0.0, 1.0]) for link in tree.links[1:]]
+    gears = np.zeros((max([2, *map(len, values)]), len(values), 1))
+    for i, value in enumerate(values):
+        gears[: len(value), i, 0] = value
+    return gears
+
+
+def _driver(tree: Tree, link: Link, joints: list[str]) -> int:
     """Index of the joint value that moves the link; any for a fixed link, since its axis is zero."""
-    if link.joint is None:
-        return 0
-    return joints.index(link.joint.mimic[0] if link.joint.mimic else link.joint.name)
+    return joints.index(tree.drive(link.joint)[0]) if link.joint else 0
 
 
 def _cross_matrix(a: np.ndarray) -> np.ndarray:

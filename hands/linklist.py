@@ -83,7 +83,7 @@ def _joint(entry: Mapping[str, Any], where: str) -> Joint:
     mimic = entry.get("mimic")
     if mimic is not None:
         _check_keys(mimic, ("joint", "multiplier", "offset"), ("joint",), f"{where}: mimic")
-        mimic = (str(mimic["joint"]), float(mimic.get("multiplier", 1)), float(mimic.get("offset", 0)))
+        mimic = (str(mimic["joint"]), (float(mimic.get("offset", 0)), float(mimic.get("multiplier", 1))))
     passive: dict[str, Any] = {k: float(entry[k]) for k in ("damping", "armature", "frictionloss") if k in entry}
     slide = bool(entry.get("slide", False))
     return Joint(str(entry["name"]), axis / np.linalg.norm(axis), lower, upper, slide, mimic=mimic, **passive)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from functools import cache
 from itertools import combinations
 from typing import Any
 
@@ -18,6 +20,34 @@ from .tree import Box, Capsule, Joint, Link
 
 Array = NDArray[np.float64]
 _GEOM, _JOINT = mujoco.mjtGeom, mujoco.mjtJoint
+ARMATURE = 2e-4
+"""kg m^2, least of a joint: that of DexGraspBench's Shadow; without any a stiff servo diverges."""
+
+_log = logging.getLogger(__name__)
+
+
+@cache
+def _say_once(warning: str) -> None:
+    _log.warning("MuJoCo: %s", warning)
+
+
+def _warned(text: str) -> None:
+    """What MuJoCo warns of, once a kind and in one line, not in MUJOCO_LOG.TXT; `diverged` tells of a NaN."""
+    if not text.startswith("Nan, Inf"):
+        _say_once(text.partition("Time = ")[0].strip())
+
+
+mujoco.set_mju_user_warning(_warned)
+
+
+def diverged(model: mujoco.MjModel, data: mujoco.MjData) -> str:
+    """The joint at which a simulation last had a number that is not finite or huge; "" if none had since the reset."""
+    kinds = mujoco.mjtWarning
+    for kind in (kinds.mjWARN_BADQPOS, kinds.mjWARN_BADQVEL, kinds.mjWARN_BADQACC):
+        if data.warning[kind].number:
+            first = model.jnt_qposadr if kind == kinds.mjWARN_BADQPOS else model.jnt_dofadr
+            return model.joint(int(np.searchsorted(first, data.warning[kind].lastinfo, "right")) - 1).name
+    return ""
 
 
 def hand_spec(
@@ -27,8 +57,10 @@ def hand_spec(
     friction: float = 1.0,
     servos: bool = False,
     kp: float = 2.5,
-    force: float = 0.7,
+    force: float | None = 0.7,
     timestep: float = 0.002,
+    kv: float | None = None,
+    of_file: Sequence[str] = (),
 ) -> mujoco.MjSpec:
     """A model whose world is the hand's root frame: the root is fixed at the identity, gravity may be turned instead.
 
@@ -45,8 +77,11 @@ def hand_spec(
         friction: sliding friction of all surfaces.
         servos: add one position servo per joint.
         kp: stiffness of the servos, N m / rad.
-        force: torque limit of the servos, N m.
+        force: torque limit of the servos, N m; None for none.
         timestep: seconds.
+        kv: damping of the servos, N m s / rad; None leaves it to the joint, or is a damping ratio of 1 where that
+            has no damping.
+        of_file: which of "kp", "kv" and "force" are taken from the hand's own actuators where it has them.
 
     Returns:
         Not compiled yet: `.compile()` makes the model, `.to_xml()` a file. Integrator implicitfast, elliptic cones,
@@ -63,7 +98,8 @@ def hand_spec(
         spec.add_pair(geomname1=first, geomname2=second, condim=1)
     if servos:
         for joint in hand.spec.tree.joints:
-            _add_servo(spec, joint, kp, force)
+            own = {name: value for name in of_file if (value := getattr(joint.servo, name)) is not None}
+            _add_servo(spec, joint, **{"kp": kp, "kv": kv, "force": force} | own)
     if object_pieces is not None:
         volumes = np.array([hull_volume(piece) for piece in object_pieces])
         if len(volumes) == 0 or not (volumes > 1e-12).all():  # a thousandth of a cubic millimetre
@@ -96,9 +132,9 @@ def _hand_alone(hand: Hand, friction: float, timestep: float) -> mujoco.MjSpec:
         bodies[link.name] = _add_link(above, link, friction)
     for joint in (link.joint for link in hand.spec.tree.links if link.joint):
         if joint.mimic:
-            driver, gear, offset = joint.mimic
+            driver, coefficients = joint.mimic
             equality = spec.add_equality(type=mujoco.mjtEq.mjEQ_JOINT, name1=joint.name, name2=driver)
-            equality.data[:2] = offset, gear
+            equality.data[:5] = np.pad(coefficients, (0, 5 - len(coefficients)))
     return spec
 
 
@@ -113,7 +149,7 @@ def _add_link(above: mujoco.MjsBody, link: Link, friction: float) -> mujoco.MjsB
         body.add_joint(
             name=joint.name, type=_JOINT.mjJNT_SLIDE if joint.slide else _JOINT.mjJNT_HINGE,
             axis=joint.axis, pos=joint.anchor, limited=np.isfinite([joint.lower, joint.upper]).all(),
-            range=[joint.lower, joint.upper], damping=joint.damping, armature=joint.armature,
+            range=[joint.lower, joint.upper], damping=joint.damping, armature=max(joint.armature, ARMATURE),
             frictionloss=joint.frictionloss,
         )  # fmt: skip
     for shape in (*link.capsules, *link.boxes):
@@ -136,11 +172,13 @@ def shape_geom(shape: Capsule | Box) -> dict:
     return {"name": shape.name, "type": _GEOM.mjGEOM_CAPSULE, "size": [shape.radius, 0, 0], "fromto": ends}
 
 
-def _add_servo(spec: mujoco.MjSpec, joint: Joint, kp: float, force: float) -> None:
+def _add_servo(spec: mujoco.MjSpec, joint: Joint, kp: float, kv: float | None, force: float | None) -> None:
     servo = spec.add_actuator(name=joint.name, target=joint.name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
-    servo.set_to_position(kp=kp)
-    servo.ctrllimited, servo.ctrlrange = True, [joint.lower, joint.upper]
-    servo.forcelimited, servo.forcerange = True, [-force, force]
+    damping = {"dampratio": 1.0} if joint.damping == 0 else {}
+    servo.set_to_position(kp=kp, **damping if kv is None else {"kv": kv})
+    servo.ctrllimited, servo.ctrlrange = bool(np.isfinite([joint.lower, joint.upper]).all()), [joint.lower, joint.upper]
+    if force is not None:
+        servo.forcelimited, servo.forcerange = True, [-force, force]
 
 
 def add_object(spec: mujoco.MjSpec, pieces: Sequence[Sequence[Array]], masses: Array, **surface: Any) -> None:
@@ -174,8 +212,8 @@ def joint_values(hand: Hand, joints: Array) -> Array:
         (..., joints of the model), radians, in the order of `qpos`; servos drive only those of `hand.joint_names`.
     """
     moving = [link.joint for link in hand.spec.tree.links if link.joint]
-    drivers = [joint.mimic or (joint.name, 1.0, 0.0) for joint in moving]
-    columns = [gear * joints[..., hand.joint_names.index(name)] + offset for name, gear, offset in drivers]
+    drivers = map(hand.spec.tree.drive, moving)
+    columns = [value(joints[..., hand.joint_names.index(name)]) for name, value in drivers]
     return np.stack(columns, axis=-1)
 
 

@@ -28,7 +28,7 @@ class PytorchKinematics(nn.Module):
 
     def __init__(self, tree: Tree, urdf: Path, prefix: str = "") -> None:
         super().__init__()
-        if urdf.suffix != ".urdf":
+        if urdf.suffix.lower() != ".urdf":
             raise HandSpecError(f"backend: pytorch_kinematics: expected a hand whose source is a URDF, found {urdf}")
         self.chain = pk.build_chain_from_urdf(urdf.read_bytes())
         self.frames = [prefix + name for name in tree.names]
@@ -37,11 +37,8 @@ class PytorchKinematics(nn.Module):
         if missing:
             raise HandSpecError(f"{urdf}: pytorch_kinematics finds no link {', '.join(missing)}")
         self.joints = [joint.name for joint in tree.joints]
-        self.drivers = {
-            prefix + j.name: (self.joints.index(j.mimic[0] if j.mimic else j.name), *(j.mimic or ("", 1.0, 0.0))[1:])
-            for j in (link.joint for link in tree.links)
-            if j is not None
-        }
+        driven = {prefix + link.joint.name: tree.drive(link.joint) for link in tree.links if link.joint}
+        self.drivers = {name: (self.joints.index(j), value.coef.tolist()) for name, (j, value) in driven.items()}
 
     def forward(self, rotation: Tensor, translation: Tensor, joints: Tensor) -> Links:
         """Like `Kinematics.forward`; joints above the hand's root are at zero."""
@@ -49,8 +46,8 @@ class PytorchKinematics(nn.Module):
         values = joints.reshape(-1, joints.shape[-1])
         self.chain.to(dtype=values.dtype, device=values.device)
         angles = {
-            name: gear * values[:, k] + offset
-            for name, (k, gear, offset) in self.drivers.items()
+            name: sum((c * values[:, k] ** power for power, c in enumerate(value)), values.new_zeros(len(values)))
+            for name, (k, value) in self.drivers.items()
             if name in self.chain.get_joint_parameter_names()
         }
         rest = {n: values.new_zeros(len(values)) for n in self.chain.get_joint_parameter_names() if n not in angles}

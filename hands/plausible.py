@@ -25,16 +25,19 @@ BENT = 0.6
 """radians (metres for a slide) beyond a joint's limit, more than any hand or optimiser gives."""
 OBJECT = 0.001, 1.0
 """metres, range of the longest side of an object that a hand can grasp."""
+LIKELY = 0.02, 0.5
+"""metres, likewise of an object whose unit is guessed."""
 HAND = 0.02, 1.0
 """metres, likewise for a hand at rest."""
 LIMIT = 7.0
 """radians: no joint turns by more than a full turn."""
+STIFF = 0.1
+"""radians: some joint of every hand turns by more."""
 UNITS = {"millimetres": 0.001, "centimetres": 0.01}
 """Metres per unit."""
 
 _POINTS = 128  # on the hand: between one and two centimetres apart
 _CHUNK = 1024  # grasps per batch
-_LIKELY = 0.02, 0.5  # metres, size of an object whose unit is guessed
 _FAR, _BENT = "hand far from the object", "joints beyond their limits"
 _DEGREES = "degrees"
 
@@ -156,7 +159,7 @@ def doubt_size(side: float, scale: float = 1.0) -> str:
     low, high = OBJECT
     if low <= side <= high:
         return ""
-    factor = next((f for f in (0.001, 0.01, 0.0254, 1e3, 100.0) if _LIKELY[0] <= side * f <= _LIKELY[1]), None)
+    factor = next((f for f in (0.001, 0.01, 0.0254, 1e3, 100.0) if LIKELY[0] <= side * f <= LIKELY[1]), None)
     hint = f"; did you mean a scale of {scale * factor:g} ({_length(side * factor)})?" if factor else ""
     return f"implausible: the longest side is {_length(side)}, expected 1 mm to 1 m{hint}"
 
@@ -179,6 +182,12 @@ def doubt_hand(hand: Hand) -> list[str]:
                 f"implausible: joint {joint.name} turns from {span} rad; did you mean degrees ({turned} rad)? Limits "
                 'are in radians, except in an MJCF with angle="degree"'
             )
+    ends = [abs(end) for j in hand.spec.tree.joints if not (j.slide or j.ball) for end in (j.lower, j.upper)]
+    if ends and max(ends) < STIFF:
+        notes.append(
+            f"implausible: no joint turns beyond {max(ends):.2g} rad; did you mean radians "
+            f'({np.rad2deg(max(ends)):.2f} rad)? An MJCF is in degrees unless it says <compiler angle="radian"/>'
+        )
     return notes or _whole_size(hand)
 
 

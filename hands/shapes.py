@@ -1,66 +1,53 @@
-"""Substitutes for shapes without a closed-form distance: cylinders as capsules, meshes as their bounding boxes."""
+"""The geoms of a model file as the primitives of a hand."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
-
+import mujoco
 import numpy as np
-import trimesh
 
 from .errors import HandSpecError
-from .tree import Box, Capsule
+from .tree import Box, Capsule, Visual
+
+_GEOM = mujoco.mjtGeom
 
 
-@lru_cache(maxsize=256)
-def read_mesh(path: Path) -> trimesh.Trimesh:
-    """The mesh in `path`, unscaled; do not modify it, it is shared.
-
-    Raises:
-        HandSpecError: the file is absent or holds no triangles.
-    """
-    if not path.is_file():
-        raise HandSpecError(f"expected a mesh file, found nothing at {path}")
-    try:
-        mesh = trimesh.load(path, force="mesh", process=False)
-    except Exception as error:  # trimesh passes on whatever its many parsers raise
-        raise HandSpecError(f"{path}: expected a mesh that trimesh can read, found: {error}") from error
-    if not isinstance(mesh, trimesh.Trimesh) or len(mesh.faces) == 0:
-        raise HandSpecError(f"{path}: expected a mesh with triangles, found none")
-    return mesh
-
-
-def mesh_box(path: Path, scale: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Centre and half sizes of the mesh's axis-aligned bounding box, mesh frame, metres.
+def primitive(
+    model: mujoco.MjModel, k: int, name: str, mesh: Visual | None, where: str
+) -> tuple[Capsule | Box | None, str]:
+    """The primitive of geom `k`, if any, and a note where it is only an approximation.
 
     Args:
-        path: the mesh file.
-        scale: (3,), factors that turn its units into metres.
-        where: names the link in the error.
+        model: of the file, with meshes replaced by spheres.
+        k: index of the geom.
+        name: of the primitive.
+        mesh: what the sphere stands for, link frame.
+        where: names file and link in errors.
     """
-    try:
-        corners = read_mesh(path).bounds * scale
-    except HandSpecError as error:
-        raise HandSpecError(f"{where}: {error}") from error
-    return corners.mean(0), np.abs(corners[1] - corners[0]) / 2
-
-
-def cylinder(
-    centre: np.ndarray, rotation: np.ndarray, radius: float, half_length: float, name: str
-) -> tuple[Capsule | Box, str]:
-    """The capsule of the same radius and overall length, or the bounding box of a cylinder too flat for one.
-
-    Args:
-        centre: (3,), metres, link frame.
-        rotation: (3, 3), link_from_cylinder, the axis is z.
-        radius, half_length: metres.
-        name: of the geom.
-
-    Returns:
-        The shape, and a note that says what it replaces.
-    """
-    if half_length <= radius:
-        box = Box(centre, rotation, np.array([radius, radius, half_length]), name)
-        return box, f"the flat cylinder {name} collides as its bounding box"
-    along = rotation[:, 2] * (half_length - radius)
-    return Capsule(centre - along, centre + along, radius, name), f"the cylinder {name} collides as a capsule inside it"
+    kind, size = model.geom_type[k], model.geom_size[k].copy()
+    rotation = np.empty(9)
+    mujoco.mju_quat2Mat(rotation, model.geom_quat[k])
+    centre, rotation = model.geom_pos[k].copy(), rotation.reshape(3, 3)
+    along = rotation[:, 2] * size[1]
+    if mesh is not None:
+        try:
+            corners = np.asarray(mesh.mesh().vertices) @ rotation
+        except HandSpecError as error:
+            raise HandSpecError(f"{where}: collision: {error}") from error
+        middle, half = (corners.max(0) + corners.min(0)) / 2, (corners.max(0) - corners.min(0)) / 2
+        return Box(rotation @ middle, rotation, half, name), f"the mesh {mesh.path.name} collides as its bounding box"
+    if kind == _GEOM.mjGEOM_BOX:
+        return Box(centre, rotation, size, name), ""
+    if kind == _GEOM.mjGEOM_ELLIPSOID:
+        return Box(centre, rotation, size, name), f"the ellipsoid {name} collides as its bounding box"
+    if kind == _GEOM.mjGEOM_SPHERE:
+        return Capsule(centre, centre, float(size[0]), name), ""
+    if kind == _GEOM.mjGEOM_CAPSULE:
+        return Capsule(centre - along, centre + along, float(size[0]), name), ""
+    if kind == _GEOM.mjGEOM_CYLINDER:
+        if size[1] <= size[0]:
+            box = Box(centre, rotation, np.array([size[0], size[0], size[1]]), name)
+            return box, f"the flat cylinder {name} collides as its bounding box"
+        along = rotation[:, 2] * (size[1] - size[0])
+        capsule = Capsule(centre - along, centre + along, float(size[0]), name)
+        return capsule, f"the cylinder {name} collides as a capsule inside it"
+    return None, f"the {_GEOM(kind).name.removeprefix('mjGEOM_').lower()} {name} does not collide"

@@ -11,18 +11,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import trimesh
 import yaml
 from numpy.typing import NDArray
 
+from .drawing import link_meshes
 from .errors import HandSpecError
 from .hand import Hand
 from .spec import assemble, read_tree
 from .tree import Joint, Link, Tree
 
-_SURFACE = 8192  # points on the hand, from which the tips are found
 _TIP = 0.001  # metres below the farthest point that still count as the tip
 _BENT = 0.15  # of the range to which a joint closes at rest
 _AGREED = 0.5  # length of the digits' mean pad direction from which the palm faces there; below it, to the tips
@@ -178,11 +179,9 @@ def _tip(hand: Hand, digit: Digit) -> tuple[int, NDArray[np.float64]]:
     frames = [i for i in digit.links if i > last and "tip" in hand.link_names[i].lower()]
     if frames:
         return frames[-1], np.zeros(3)
-    points = hand.surface(_SURFACE)
-    own = points.position[points.link == last].numpy()
-    away = own.mean(0) / np.linalg.norm(own.mean(0))
-    reach = own @ away
-    return last, own[reach >= reach.max() - _TIP].mean(0)
+    mesh = cast(trimesh.Trimesh, trimesh.util.concatenate(link_meshes(hand.spec.tree.links[last], visual=False)))
+    reach = mesh.vertices @ mesh.centroid / np.linalg.norm(mesh.centroid)
+    return last, mesh.vertices[reach >= reach.max() - _TIP].mean(0)
 
 
 def _palmar(

@@ -6,9 +6,9 @@ Primitives are numbered with the capsules first, as in `primitive_distances`.
 from __future__ import annotations
 
 import atexit
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from itertools import combinations
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from manifold3d import Error, Manifold
@@ -52,8 +52,10 @@ class HandSolids:
         link: (C,), link of each primitive.
         manifolds: C solids, metres, link frame. Capsules and spheres are tessellated with `SEGMENTS` edges around and
             then scaled about their centres so that the volume is the round one's.
-        pairs: (P, 2), primitives that should never overlap: not on one link, not on neighbours, not excluded.
+        pairs: (P, 2), primitives that should never overlap: not on one link, not on neighbours, not excluded, not on
+            links that overlap at rest.
         balls: a cover of the primitives.
+        overlaps: the links that overlap at rest although neither neighbours nor excluded: both names, depth in metres.
     """
 
     link: NDArray[np.int64]
@@ -61,6 +63,7 @@ class HandSolids:
     pairs: NDArray[np.int64]
     balls: Balls
     _shapes: tuple[Capsule | Box, ...]
+    overlaps: tuple[tuple[str, str, float], ...] = ()
 
     def gaps(self, links: Links) -> NDArray[np.float64]:
         """Gaps between the primitives of each of `pairs`.
@@ -118,10 +121,15 @@ def hand_solids(hand: Hand) -> HandSolids:
     Raises:
         HandError: the hand has no collision shapes, or one of them has no volume.
     """
-    return _solids(hand.spec)
+    if hand.spec not in _made:
+        _made[hand.spec] = _without_overlaps(_solids(hand.spec), hand)
+    return _made[hand.spec]
 
 
-@lru_cache(maxsize=32)
+_made: WeakKeyDictionary[HandSpec, HandSolids] = WeakKeyDictionary()
+atexit.register(_made.clear)  # manifold3d complains on stderr of solids that outlive it
+
+
 def _solids(spec: HandSpec) -> HandSolids:
     links = spec.tree.links
     placed = [(i, s) for i, link in enumerate(links) for s in link.capsules]
@@ -137,9 +145,6 @@ def _solids(spec: HandSpec) -> HandSolids:
     return HandSolids(
         owner, tuple(map(shape_solid, shapes)), np.array(pairs, np.int64).reshape(-1, 2), _cover(owner, shapes), shapes
     )
-
-
-atexit.register(_solids.cache_clear)  # manifold3d complains on stderr of solids that outlive it
 
 
 def _strangers(spec: HandSpec, a: int, b: int) -> bool:
@@ -159,17 +164,18 @@ def adjacent(tree: Tree, a: int, b: int) -> bool:
     return a == b or above(a) == b or above(b) == a
 
 
-def rest_overlaps(hand: Hand) -> list[tuple[str, str, float]]:
-    """Links that overlap at rest although neither neighbours nor excluded: both names, and the depth in metres."""
-    solids = hand_solids(hand)
+def _without_overlaps(solids: HandSolids, hand: Hand) -> HandSolids:
+    """The same without the pairs of links that overlap at rest: so the hand is described, it is no fault of a pose."""
     pose = hand.rest_pose(1).map(lambda x: x.double().cpu())
     depth = -solids.gaps(hand.forward_kinematics(pose))[0]
-    worst: dict[tuple[str, str], float] = {}
-    for (i, j), value in zip(solids.link[solids.pairs], depth, strict=True):
-        names = hand.link_names[min(i, j)], hand.link_names[max(i, j)]
+    links = [(int(i), int(j)) for i, j in np.sort(solids.link[solids.pairs], axis=1)]
+    worst: dict[tuple[int, int], float] = {}
+    for pair, value in zip(links, depth, strict=True):
         if value > 0:
-            worst[names] = max(float(value), worst.get(names, 0.0))
-    return [(*names, value) for names, value in worst.items()]
+            worst[pair] = max(float(value), worst.get(pair, 0.0))
+    kept = [pair not in worst for pair in links]
+    found = tuple((hand.link_names[i], hand.link_names[j], value) for (i, j), value in worst.items())
+    return replace(solids, pairs=solids.pairs[kept], overlaps=found)
 
 
 def shape_solid(shape: Capsule | Box, segments: int = SEGMENTS) -> Manifold:

@@ -20,12 +20,13 @@ SPECS = Path(__file__).parent / "specs"
 _KINDS = ("tree", "mano")
 _KEYS = {
     "tree": (
-        *("name", "kind", "source", "links", "strip_prefix", "names", "root", "palm_links", "exclude", "fingertips"),
-        "palmar",
-        *("contact_links", "rest", "limits", "maps", "root_offset", "backend", "overlaps"),
+        *("name", "kind", "source", "links", "strip_prefix", "names", "root", "palm_links", "exclude"),
+        *("fingertips", "palmar", "contact_links", "rest", "limits", "maps", "root_offset", "backend"),
+        "overlaps",
     ),
     "mano": ("name", "kind", "model", "palm_links", "fingertips", "palmar", "contact_links", "overlaps"),
 }
+_MAPPINGS = ("names", "fingertips", "palmar", "rest", "limits", "maps", "root_offset")
 
 
 @dataclass(frozen=True, eq=False)  # compared and hashed by identity: it is read once per file
@@ -105,7 +106,14 @@ def read_yaml(file: Path) -> dict[str, Any]:
     for key in content:
         if key not in _KEYS[content["kind"]]:
             raise HandSpecError(f"{file}: unknown key {key!r}; {nearest(key, _KEYS[content['kind']])}")
-    return content
+        if key in _MAPPINGS and not isinstance(content[key], dict | None):
+            raise HandSpecError(f"{file}: {key}: expected a mapping of names, found {content[key]!r}")
+    return {key: _named(value) for key, value in content.items() if value is not None}
+
+
+def _named(value: Any) -> Any:
+    """The value with every key as text: joints may be called 0, 1, 2."""
+    return {str(k): _named(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 def read_names(file: Path) -> dict[str, str]:
@@ -132,7 +140,16 @@ def read_spec(content: Mapping[str, Any], file: Path) -> HandSpec:
         HandSpecError: names file and key, what was expected and found, and the nearest existing name.
     """
     tree = read_tree(content, file)
-    return assemble(content, tree.rooted_at(content.get("root", tree.links[0].name)), file)
+    tree = tree.rooted_at(str(content.get("root", _wrist(tree))))
+    for joint in tree.joints:
+        if joint.ball:
+            raise HandSpecError(f"{tree.source}: joint {joint.name!r}: expected a hinge or a slide, found a ball joint")
+    return assemble(content, tree, file)
+
+
+def _wrist(tree: Tree) -> str:
+    """The first link that floats, otherwise the first link."""
+    return next((link.name for link in tree.links if link.joint and link.joint.ball), tree.links[0].name)
 
 
 def assemble(content: Mapping[str, Any], tree: Tree, file: Path) -> HandSpec:
@@ -145,7 +162,7 @@ def assemble(content: Mapping[str, Any], tree: Tree, file: Path) -> HandSpec:
         if key not in content:
             raise HandSpecError(f"{file}: missing key {key!r}")
     tree = tree.without_geometry(_names(content, "exclude", file, tree.names))
-    tree = tree.with_limits(_limits(content.get("limits", {}), file))
+    tree = tree.with_limits(_limits(content.get("limits", {}), file)).within_followers()
     _check_limits(tree, file)
     contact_links = _names(content, "contact_links", file, tree.names)
     _check_contacts(tree, contact_links, file)
@@ -182,22 +199,14 @@ def read_tree(content: Mapping[str, Any], file: Path) -> Tree:
     if "links" in content:
         from .linklist import read_link_list
 
-        tree = read_link_list(content["links"], file)
-    else:
-        path = source_path(content["source"], file)
-        if path.suffix == ".urdf":
-            from .urdf import read_urdf
+        return read_link_list(content["links"], file)
+    from .model_file import read_model
 
-            tree = read_urdf(path)
-        else:
-            from .mjcf import read_mjcf
-
-            tree = read_mjcf(path)
-    prefix, names = content.get("strip_prefix", ""), content.get("names", {})
-    known = {name.removeprefix(prefix) for k in tree.links for name in (k.name, *([k.joint.name] if k.joint else []))}
+    tree = read_model(source_path(content["source"], file), str(content.get("strip_prefix", "")))
+    names, known = content.get("names", {}), {name for k in tree.links for name in (k.name, k.joint and k.joint.name)}
     for name in names:
-        _one_of(name, sorted(known), f"{file}: names")
-    return tree.renamed(lambda name: names.get(name.removeprefix(prefix), name.removeprefix(prefix)))
+        _one_of(name, sorted(known - {None}), f"{file}: names")
+    return tree.renamed(lambda name: str(names.get(name, name)))
 
 
 def source_path(source: Any, file: Path) -> Path:
@@ -233,7 +242,7 @@ def _names(content: Mapping[str, Any], key: str, file: Path, known: Iterable[str
     flat = []
     for entry in content.get(key, []):
         flat += entry if isinstance(entry, list) else [entry]
-    return tuple(_one_of(name, known, f"{file}: {key}") for name in flat)
+    return tuple(_one_of(str(name), known, f"{file}: {key}") for name in flat)
 
 
 def _limits(content: Mapping[str, Any], file: Path) -> dict[str, tuple[float, float]]:
@@ -265,7 +274,7 @@ def _overlaps(content: Any, file: Path, tree: Tree) -> tuple[tuple[str, str], ..
     for entry in content:
         if not isinstance(entry, list) or len(entry) != 2 or entry[0] == entry[1]:
             raise HandSpecError(f"{file}: overlaps: expected pairs [link, other link], found {entry!r}")
-        first, second = (_one_of(name, solid, f"{file}: overlaps") for name in entry)
+        first, second = (_one_of(str(name), solid, f"{file}: overlaps") for name in entry)
         pairs.append((first, second))
     return tuple(pairs)
 
@@ -276,7 +285,7 @@ def _fingertips(content: Any, file: Path, tree: Tree) -> dict[str, tuple[str, np
         where = f"{file}: fingertips: {name}"
         if not isinstance(entry, dict) or set(entry) != {"link", "offset"}:
             raise HandSpecError(f"{where}: expected {{link: NAME, offset: [x, y, z]}}, found {entry!r}")
-        tips[str(name)] = (_one_of(entry["link"], tree.names, where), vector(entry["offset"], where))
+        tips[str(name)] = (_one_of(str(entry["link"]), tree.names, where), vector(entry["offset"], where))
     return tips
 
 
@@ -297,6 +306,8 @@ def _rest(content: Mapping[str, Any], file: Path, tree: Tree) -> np.ndarray:
     ranges = {name: (lower, upper) for name, lower, upper in tree.coordinates}
     for name, value in content.items():
         lower, upper = ranges[_one_of(name, ranges, f"{file}: rest")]
+        if not isinstance(value, int | float):
+            raise HandSpecError(f"{file}: rest: {name}: expected a number, found {value!r}")
         if not lower <= value <= upper:
             raise HandSpecError(f"{file}: rest: {name}: expected {lower} to {upper}, found {value}")
     return np.array([content.get(name, np.clip(0.0, *ranges[name])) for name in ranges], dtype=np.float64)

@@ -37,6 +37,7 @@ from .grasp import (
     SimRotation,
     SixDirectionContact,
     SixDirectionSuccess,
+    SqueezeSuccess,
     TranslationDiversity,
     ValidQ1,
 )
@@ -110,6 +111,7 @@ __all__ = [
     "SimRotation",
     "SixDirectionContact",
     "SixDirectionSuccess",
+    "SqueezeSuccess",
     "SurfaceOffset",
     "TranslationDiversity",
     "ValidQ1",

@@ -3,18 +3,23 @@
 The heading, unit and direction of a column stand on its class, the order of columns here.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
 from ..files.names import did_you_mean
+from ..geometry.meshes import MeshError
 from ..geometry.progress import working
 from ..grasps.posed import PosedGrasps
 from . import contact_map, grasp, motion
 from .base import SampleMetric
 from .grasp import GraspMetric
+
+_log = logging.getLogger(__name__)
 
 METRICS: dict[str, tuple[type[GraspMetric], ...]] = {
     "penetration": (grasp.PenetrationDepth,),
@@ -28,6 +33,7 @@ METRICS: dict[str, tuple[type[GraspMetric], ...]] = {
     ),
     "sim_displacement_six": (grasp.SimDisplacementSix,),
     "six_directions": (grasp.SixDirectionSuccess, grasp.SixDirectionContact),
+    "squeeze": (grasp.SqueezeSuccess,),
     "q1": (grasp.Q1, grasp.ValidQ1),
     "contact": (grasp.ContactRatio, grasp.LinkContact, grasp.Gap),
 }
@@ -88,14 +94,21 @@ def grasp_errors(grasps: PosedGrasps, metrics: Sequence[str] = TABLE3, legacy: b
     """One value per grasp and column: (B,) float64 by key, in the unit that the key says; NaN where a grasp has none.
 
     The grasps are B of one object; `metrics` are names in `METRICS`, else ValueError; `legacy` adds the columns of
-    `LEGACY`.
+    `LEGACY`. A column is NaN too, with a warning, where the object cannot be cut into convex pieces.
     """
     chosen, errors = columns(metrics, legacy), {}
+    lost: dict[str, list[str]] = {}
     with working(f"measuring {len(grasps)} grasps of {grasps.object.name}", len(chosen)) as measuring:
         for column in chosen:
             measuring.note(column.key)
-            errors[column.key] = column().measure(grasps) * column.per_si
+            try:
+                errors[column.key] = column().measure(grasps) * column.per_si
+            except MeshError as error:  # of an object that cannot be simulated, which costs these numbers only
+                errors[column.key] = torch.full((len(grasps),), torch.nan, dtype=torch.float64)
+                lost.setdefault(str(error), []).append(column.key)
             measuring.advance()
+    for reason, keys in lost.items():
+        _log.warning("%s has no %s: %s", grasps.object.name, ", ".join(keys), reason)
     return errors
 
 

@@ -18,7 +18,7 @@ from .functional.contact import Contact, contact
 from .functional.diversity import Diversity, diversity
 from .functional.penetration import penetration_depth
 from .functional.q1 import q1, valid_q1
-from .functional.simulation import Simulation, SixDirections, sim_displacement, success_six_directions
+from .functional.simulation import Simulation, Success, sim_displacement, success
 from .functional.volumes import hand_object_volume, self_intersection_depth, self_intersection_volume
 
 _DEGREES = 180 / torch.pi
@@ -209,8 +209,8 @@ class LegacySimDisplacement(GraspMetric):
         return sim_displacement(grasps, mode="legacy_bullet").displacement
 
 
-def _six(grasps: PosedGrasps) -> SixDirections:
-    return grasps.once("six directions", success_six_directions)
+def _six(grasps: PosedGrasps) -> Success:
+    return grasps.once("six directions", success)
 
 
 class SixDirectionSuccess(GraspMetric):
@@ -232,6 +232,16 @@ class SixDirectionContact(GraspMetric):
 
     def measure(self, grasps: PosedGrasps) -> Tensor:
         return _share(_six(grasps).success_contact(), grasps)
+
+
+class SqueezeSuccess(GraspMetric):
+    """Share of grasps whose hand squeezes and holds the object as DexGraspBench tests it, 100 g pulled along +-x, +-y,
+    +-z: higher is better."""
+
+    key, unit, source, higher_is_better = "squeeze_success", "share", "DexGraspBench (fc_mocap)", True
+
+    def measure(self, grasps: PosedGrasps) -> Tensor:
+        return _share(success(grasps, "dexgraspbench", stop="grasp").success(), grasps)
 
 
 class Q1(GraspMetric):

@@ -44,6 +44,12 @@ def draw_generator(seed: int, name: str) -> torch.Generator:
     return batch_generator(seed, *words.tolist())
 
 
+def rows_of(labels: Sequence[Row], columns: Mapping[str, Tensor]) -> list[Row]:
+    """A row for each of B samples: its labels, and its values of the columns (B,)."""
+    values = {key: column.tolist() for key, column in columns.items()}
+    return [label | {key: column[i] for key, column in values.items()} for i, label in enumerate(labels)]
+
+
 class WrongData(ValueError):
     """A data module of a kind that a task is not for.
 
@@ -77,6 +83,7 @@ class Task(L.LightningModule, Generic[Network, Data]):
         config: of the run, plain values; it goes into checkpoints.
         data_facts: of the data that it was set up with, likewise.
         results: rows of the last test; `row_keys` tell them apart.
+        validated: rows of the running validation, whose means are logged.
         rollouts: motions of the last test by clip, those of this process; none where `supports_rollouts` is False.
 
     Raises ValueError: a network with parameters without `optimizer`.
@@ -112,6 +119,7 @@ class Task(L.LightningModule, Generic[Network, Data]):
         self.config: dict[str, Any] = {}
         self.data_facts: dict[str, Any] = {}
         self.results: list[Row] = []
+        self.validated: list[Row] = []
         self.rollouts: dict[str, HandPose] = {}
         self._resumed_steps: int | None = None
         self.watch = FiniteWatch()
@@ -202,9 +210,34 @@ class Task(L.LightningModule, Generic[Network, Data]):
         """Stops a training whose loss was not finite before a checkpoint is written."""
         self.watch.look()
 
+    def on_fit_start(self) -> None:
+        """See `check_ready`."""
+        self.check_ready()
+
+    def on_validation_start(self) -> None:
+        """Clears the rows of an earlier validation."""
+        self.validated = []
+
     def on_validation_epoch_end(self) -> None:
-        """Likewise for the validation loss."""
+        """Stops at a validation loss that is not finite; logs the means over the rows of all processes."""
         self.watch.look()
+        self.log_means("val", self.gather(self.validated))
+
+    def on_test_start(self) -> None:
+        """Clears the results of an earlier test. Raises like `check_ready`."""
+        self.check_ready()
+        self.results, self.rollouts = [], {}
+
+    def on_test_epoch_end(self) -> None:
+        """Gathers the rows of all processes, and logs the means of this method's by how they were refined."""
+        self.gather_results()
+        mine = [row for row in self.results if row["method"] == self.method]
+        for mode in dict.fromkeys(row["refine"] for row in mine):
+            self.log_means(self.test_prefix(mode), [row for row in mine if row["refine"] == mode])
+
+    def test_prefix(self, mode: str) -> str:
+        """Prefix of the means of test rows with this value of `refine`."""
+        return f"test_{mode}"
 
     def on_train_end(self) -> None:
         """Warns if the training stopped before its schedules were completed."""
@@ -233,6 +266,12 @@ class Task(L.LightningModule, Generic[Network, Data]):
             return 0
         beyond = len(sampler.dataset) % sampler.num_replicas  # type: ignore[arg-type]
         return int(batch_idx == len(loader) - 1 and 0 < beyond <= sampler.rank)
+
+    def log_loss(self, part: str, total: Tensor, terms: Mapping[str, Tensor], batch_size: int) -> None:
+        """Logs a loss and its terms, as means over the samples of an epoch of all processes."""
+        how: dict[str, Any] = {"batch_size": batch_size, "on_step": False, "on_epoch": True, "sync_dist": True}
+        self.log(f"{part}/loss", total, prog_bar=part == "train", **how)
+        self.log_dict({f"{part}/{name}": term for name, term in terms.items()}, **how)
 
     def log_means(self, prefix: str, rows: Sequence[Row]) -> None:
         """Logs the mean over rows of each number, ignoring NaN, the same in all processes."""

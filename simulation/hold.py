@@ -13,8 +13,9 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from ..hands.errors import HandError
 from ..hands.hand import Hand
-from ..hands.mujoco_model import Array, hand_spec, joint_values, quaternion
+from ..hands.mujoco_model import Array, diverged, hand_spec, joint_values, quaternion
 from .arena import HALF_AXES
 
 GRAVITY = 9.81
@@ -76,6 +77,9 @@ class HoldTest:
             translation: (3,), metres.
             joints: (J,), radians.
             target: (J,), radians, where the servos pull to.
+
+        Raises:
+            HandError: the simulation diverged; names hand and joint.
         """
         self._place(rotation.T, -rotation.T @ translation, joints, target)
         self._squeeze()
@@ -119,7 +123,7 @@ class HoldTest:
     def _squeeze(self, seconds: float = 0.4) -> None:
         self.model.opt.gravity[:] = 0
         self.model.dof_damping[-6:] = [_SQUEEZE_DAMPING] * 3 + [_SQUEEZE_DAMPING * 1e-3] * 3
-        mujoco.mj_step(self.model, self.data, round(seconds / self.model.opt.timestep))
+        self._step(seconds)
         self.model.dof_damping[-6:] = 0
 
     def _fall(self, gravity: Array, seconds: float = 1.0) -> float:
@@ -127,9 +131,16 @@ class HoldTest:
         mujoco.mj_kinematics(self.model, self.data)
         mujoco.mj_comPos(self.model, self.data)
         before = self.data.xipos[-1].copy()
+        self._step(seconds)
+        return float(np.linalg.norm(self.data.xipos[-1] - before))
+
+    def _step(self, seconds: float) -> None:
         mujoco.mj_step(self.model, self.data, round(seconds / self.model.opt.timestep))
-        slip = float(np.linalg.norm(self.data.xipos[-1] - before))
-        return slip if np.isfinite(slip) else float("inf")
+        if joint := diverged(self.model, self.data):
+            raise HandError(
+                f"{self._hand.name}: the simulation diverged at joint {joint}; give it damping or armature in the "
+                f"hand's file (damping 0.1 N m s / rad, armature 0.001 kg m^2 suit a finger)"
+            )
 
 
 def _compile(hand: Hand, pieces: Sequence[Array], stiffness: float, torque: float) -> mujoco.MjModel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +35,6 @@ class ObjectGrasps:
     pieces: tuple[NDArray[np.float32], ...]  # corners of convex pieces of the object, each (n, 3), metres
     attempts: int  # optimised poses that were tested to find these
     mesh: str  # `mesh_hash` of the object on which they were found
-
-
-# -------------------------------------------------------------------------------------------------------------- files
 
 
 def save_grasps(path: Path, grasps: Sequence[ObjectGrasps], joint_names: Sequence[str], steps: int) -> None:
@@ -86,9 +83,7 @@ def _object_grasps(arrays: dict[str, NDArray], name: str) -> ObjectGrasps:
     return ObjectGrasps(
         object=name,
         pose=HandPose.from_vector(torch.from_numpy(arrays[f"{name}/pose"]), str(arrays["hand"])),
-        six_directions=arrays[f"{name}/six_directions"],
-        penetration=arrays[f"{name}/penetration"],
-        seed=arrays[f"{name}/seed"],
+        **{key: arrays[f"{name}/{key}"] for key in ("six_directions", "penetration", "seed")},
         pieces=tuple(np.split(arrays[f"{name}/pieces"], np.cumsum(sizes)[:-1])),
         attempts=int(arrays[f"{name}/attempts"]),
         mesh=str(arrays[f"{name}/mesh"]),
@@ -106,13 +101,10 @@ def _check_hand(path: Path, found: str, joints: list[str], hand: Hand) -> None:
 
 def join_grasps(parts: Sequence[ObjectGrasps]) -> ObjectGrasps:
     """Joins the grasps of one object from several runs."""
-    return ObjectGrasps(
-        object=parts[0].object,
+    arrays = ("six_directions", "penetration", "seed")
+    return replace(
+        parts[0],
         pose=HandPose.cat([p.pose for p in parts]),
-        six_directions=np.concatenate([p.six_directions for p in parts]),
-        penetration=np.concatenate([p.penetration for p in parts]),
-        seed=np.concatenate([p.seed for p in parts]),
-        pieces=parts[0].pieces,
         attempts=sum(p.attempts for p in parts),
-        mesh=parts[0].mesh,
+        **{name: np.concatenate([getattr(p, name) for p in parts]) for name in arrays},
     )

@@ -35,7 +35,8 @@ def object_mesh(name: str) -> trimesh.Trimesh:
 
     The mesh is shared between callers: copy it before modifying it.
     """
-    _check_name(name)
+    if name not in _RECIPES:
+        raise UnknownName("demo object", name, _RECIPES)
     solid = _RECIPES[name]()
     lower, upper = np.split(np.array(solid.bounding_box()), 2)
     solid = solid.translate((-(lower[0] + upper[0]) / 2, -(lower[1] + upper[1]) / 2, -lower[2]))
@@ -43,11 +44,6 @@ def object_mesh(name: str) -> trimesh.Trimesh:
     return trimesh.Trimesh(
         np.asarray(surface.vert_properties, np.float64)[:, :3], np.asarray(surface.tri_verts, np.int64), process=False
     )
-
-
-def _check_name(name: str) -> None:
-    if name not in _RECIPES:
-        raise UnknownName("demo object", name, _RECIPES)
 
 
 # ----------------------------------------------------------------------------------------------------------- helpers
@@ -107,9 +103,8 @@ def _jar() -> Manifold:
 
 
 def _mug() -> Manifold:
-    cup = _revolved(
-        (0.0, 0.0), (0.036, 0.0), (0.040, 0.004), (0.041, 0.095), (0.037, 0.095), (0.036, 0.007), (0.0, 0.007)
-    )
+    side = [(0.036, 0.0), (0.040, 0.004), (0.041, 0.095), (0.037, 0.095), (0.036, 0.007)]
+    cup = _revolved((0.0, 0.0), *side, (0.0, 0.007))
     angle = np.linspace(-1.9, 1.9, 13)
     ring = np.stack([0.036 + 0.034 * np.cos(angle), 0.0 * angle, 0.049 + 0.034 * np.sin(angle)], axis=1)
     inside = Manifold.cylinder(0.12, 0.0365, 0.0365, _SEGMENTS)
@@ -154,36 +149,22 @@ def _flashlight() -> Manifold:
 
 def _hammer() -> Manifold:
     turn = np.linspace(0.0, 1.0, 5)
-    handle = _tube(
-        np.stack([0.20 * turn - 0.10, 0 * turn, 0 * turn], axis=1), np.array([0.0145, 0.0155, 0.0135, 0.0115, 0.0105])
-    )
+    radii = np.array([0.0145, 0.0155, 0.0135, 0.0115, 0.0105])
+    handle = _tube(np.stack([0.20 * turn - 0.10, 0 * turn, 0 * turn], axis=1), radii)
     neck = Manifold.cylinder(0.075, 0.011, 0.011, 20, True).rotate((90.0, 0.0, 0.0)).translate((0.105, 0.0, 0.0))
     face = Manifold.cylinder(0.026, 0.0155, 0.0155, 20, True).rotate((90.0, 0.0, 0.0)).translate((0.105, -0.040, 0.0))
-    claw = Manifold.batch_hull(
-        [
-            Manifold.cube((0.022, 0.004, 0.020), True).translate((0.105, 0.034, 0.0)),
-            Manifold.cube((0.004, 0.004, 0.024), True).translate((0.088, 0.070, 0.0)),
-        ]
-    )
-    return handle + neck + face + claw
+    base = Manifold.cube((0.022, 0.004, 0.020), True).translate((0.105, 0.034, 0.0))
+    tip = Manifold.cube((0.004, 0.004, 0.024), True).translate((0.088, 0.070, 0.0))
+    return handle + neck + face + Manifold.batch_hull([base, tip])
 
 
 def _spray() -> Manifold:
-    body = _revolved(
-        (0.0, 0.0),
-        (0.033, 0.0),
-        (0.035, 0.004),
-        (0.035, 0.095),
-        (0.026, 0.125),
-        (0.014, 0.140),
-        (0.014, 0.165),
-        (0.0, 0.165),
-    )
+    side = [(0.033, 0.0), (0.035, 0.004), (0.035, 0.095), (0.026, 0.125), (0.014, 0.140), (0.014, 0.165)]
+    body = _revolved((0.0, 0.0), *side, (0.0, 0.165))
     head = _rounded_box(0.075, 0.022, 0.026, 0.004).translate((0.012, 0.0, 0.174))
     nozzle = Manifold.cylinder(0.012, 0.007, 0.006, 16).rotate((0.0, 90.0, 0.0)).translate((0.047, 0.0, 0.176))
-    lever = _tube(
-        np.array([[0.036, 0, 0.166], [0.034, 0, 0.148], [0.040, 0, 0.128]]), np.array([0.0045, 0.004, 0.0045])
-    )
+    centres = np.array([[0.036, 0, 0.166], [0.034, 0, 0.148], [0.040, 0, 0.128]])
+    lever = _tube(centres, np.array([0.0045, 0.004, 0.0045]))
     return body.scale((1.0, 0.8, 1.0)) + head + nozzle + lever
 
 
@@ -192,26 +173,13 @@ def _duck() -> Manifold:
     tail = Manifold.batch_hull([_ball(0.018, (-0.030, 0.0, 0.040)), _ball(0.006, (-0.056, 0.0, 0.060), 12)])
     head = _ball(0.026, (0.030, 0.0, 0.078), 24)
     neck = Manifold.cylinder(0.03, 0.022, 0.020, 24).translate((0.028, 0.0, 0.045))
-    beak = Manifold.batch_hull(
-        [_ball(0.009, (0.050, 0.0, 0.074), 12), _ellipsoid((0.008, 0.012, 0.004), (0.064, 0, 0.072), 12)]
-    )
+    tip = _ellipsoid((0.008, 0.012, 0.004), (0.064, 0, 0.072), 12)
+    beak = Manifold.batch_hull([_ball(0.009, (0.050, 0.0, 0.074), 12), tip])
     base = Manifold.cube((0.2, 0.2, 0.2), True).translate((0.0, 0.0, -0.1))
     return (body + tail + head + neck + beak) - base
 
 
+_MAKERS = (_can, _cereal_box, _tea_box, _bottle, _jar, _mug, _wineglass, _bowl, _apple, _banana, _flashlight, _hammer)
 _RECIPES: dict[str, Callable[[], Manifold]] = {
-    "can": _can,
-    "cereal_box": _cereal_box,
-    "tea_box": _tea_box,
-    "bottle": _bottle,
-    "jar": _jar,
-    "mug": _mug,
-    "wineglass": _wineglass,
-    "bowl": _bowl,
-    "apple": _apple,
-    "banana": _banana,
-    "flashlight": _flashlight,
-    "hammer": _hammer,
-    "spray": _spray,
-    "duck": _duck,
+    make.__name__.removeprefix("_"): make for make in (*_MAKERS, _spray, _duck)
 }

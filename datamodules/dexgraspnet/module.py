@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from ...files.errors import check_names
 from ...grasps.dexgraspnet import read_dexgraspnet
-from ...grasps.grasp_set import GraspSet
-from ...hands.hand import Hand
 from ...hands.load import load_hand
 from ..grasp_store import GraspObject, GraspStore
 from ..grasps import GraspDataModule, GraspParts
@@ -134,6 +132,11 @@ class GraspFolder(GraspDataModule):
         return GraspObject(source.name, source.mesh, (*flags, "demo_data") if self.is_demo else flags)
 
 
+def _flags(data: bytes) -> tuple[str, ...]:
+    """Flags from the file's bytes: only the generator writes energies, and a pickle spells each key once."""
+    return ("unvalidated",) if b"E_pen" in data or b"energy" in data else ()
+
+
 class DexGraspNet(GraspFolder):
     """Grasps of the Shadow hand, optimised and tested in simulation; each object in five sizes.
 
@@ -145,20 +148,8 @@ class DexGraspNet(GraspFolder):
 
     title = "DexGraspNet"
     dataset = "dexgraspnet"
-
-    def __init__(self, root: str | Path | None = None, hand: str = "shadow", **options: Any) -> None:
-        super().__init__(root, hand, **options)
-        self.form = Format("dexgraspnet-1", _read, _flags)
+    form = Format("dexgraspnet-1", lambda source, hand: read_dexgraspnet(source.files[0], hand), _flags)
 
     def find(self) -> GraspTree:
         """The files."""
         return find_dexgraspnet(self.root, self.object_points != "none")
-
-
-def _read(source: Source, hand: Hand) -> GraspSet:
-    return read_dexgraspnet(source.files[0], hand)
-
-
-def _flags(data: bytes) -> tuple[str, ...]:
-    """Flags from the file's bytes: only the generator writes energies, and a pickle spells each key once."""
-    return ("unvalidated",) if b"E_pen" in data or b"energy" in data else ()

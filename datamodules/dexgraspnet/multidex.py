@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,6 +31,12 @@ RELEASE = Release(
 _Entries = dict[str, tuple[list[int], Tensor]]
 
 
+def _read(source: Source, hand: Hand) -> GraspSet:
+    rows, q = _entries(source.files[0])[source.name]
+    pose = load_hand("shadow_e3m5").convert(pose_of_q(q), hand)
+    return GraspSet(source.name, pose, torch.ones(len(q), dtype=torch.float64), torch.tensor(rows), source.files)
+
+
 class MultiDex(GraspFolder):
     """Grasps of 58 objects (ContactDB, YCB) in metres, palm pose and joints converted from the robot's chain.
 
@@ -42,10 +47,7 @@ class MultiDex(GraspFolder):
 
     title = "MultiDex"
     dataset = "multidex"
-
-    def __init__(self, root: str | Path | None = None, hand: str = "shadow", **options: Any) -> None:
-        super().__init__(root, hand, **options)
-        self.form = Format("multidex-1", _read, lambda _: ("assumed_forearm_root",))
+    form = Format("multidex-1", _read, lambda _: ("assumed_forearm_root",))
 
     def find(self) -> GraspTree:
         """The files; raises DatasetNotFound without grasps or a folder of meshes, BadFile if the grasps cannot be
@@ -62,12 +64,6 @@ class MultiDex(GraspFolder):
             if meshes is None:
                 raise DatasetNotFound(RELEASE, base, "no folder object; object_points='none' reads grasps without")
         return make_tree(base, [(name, (file,)) for name in sorted(_entries(file))], None, meshes, _find_mesh)
-
-
-def _read(source: Source, hand: Hand) -> GraspSet:
-    rows, q = _entries(source.files[0])[source.name]
-    pose = load_hand("shadow_e3m5").convert(pose_of_q(q), hand)
-    return GraspSet(source.name, pose, torch.ones(len(q), dtype=torch.float64), torch.tensor(rows), source.files)
 
 
 def _find_mesh(root: Path, name: str) -> Path:

@@ -56,9 +56,8 @@ def by_lists(names: Sequence[str], lists: str | Path, val: float, seed: int = 0)
     absent = sum(name not in known for entries in listed.values() for name in entries)
     unlisted = len(set(names) - set().union(*parts.values()))
     if absent or unlisted:
-        _log.warning(
-            "%s lists %d objects that are missing; left out: %d that it does not list", lists, absent, unlisted
-        )
+        text = "%s lists %d objects that are missing; left out: %d that it does not list"
+        _log.warning(text, lists, absent, unlisted)
     if val and not parts["val"] and len(parts["train"]) > 1:
         inner = by_hash(parts["train"], val, 0.0, seed)
         parts |= {"train": inner["train"], "val": inner["val"]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +10,6 @@ from numpy.typing import NDArray
 from ...files.errors import BadFile, UnknownName
 from ...files.unpickle import as_bad_file, load_npy
 from ...grasps.dexgraspnet import read_unidexgrasp
-from ...grasps.grasp_set import GraspSet
-from ...hands.hand import Hand
 from .index import Format, Index, Source, signature
 from .module import GraspFolder
 from .scenes import SceneClouds, TableTop, scene_clouds
@@ -35,11 +32,8 @@ class UniDexGrasp(GraspFolder):
     dataset = "unidexgrasp"
     up = None
     sources_of_points = ("solid", "scene", "none")
-
-    def __init__(self, root: str | Path | None = None, hand: str = "shadow", **options: Any) -> None:
-        super().__init__(root, hand, **options)
-        self.form = Format("unidexgrasp-1", _read)
-        self._scenes: SceneClouds | None = None
+    form = Format("unidexgrasp-1", lambda source, hand: read_unidexgrasp(source.files, hand))
+    _scenes: SceneClouds | None = None
 
     def find(self) -> GraspTree:
         """The files."""
@@ -85,10 +79,6 @@ def _scene_files(mesh: Path) -> tuple[Path, Path]:
     """Files of resting poses and scene clouds, next to the mesh of an object."""
     folder = mesh.parent.parent if mesh.parent.name == "coacd" else mesh.parent
     return folder / "poses.npy", folder / "pcs_table.npy"
-
-
-def _read(source: Source, hand: Hand) -> GraspSet:
-    return read_unidexgrasp(source.files, hand)
 
 
 def _read_array(root: Path, path: Path, shape: tuple[int | None, ...]) -> NDArray:

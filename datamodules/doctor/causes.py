@@ -74,9 +74,9 @@ def _rolled(shift: int) -> Callable[[Rotation], Rotation]:
     return lambda r: Rotation.from_quat(torch.from_numpy(r.as_quat()).roll(shift, dims=1).numpy())
 
 
-def _euler(written: str, read: str) -> Callable[[Rotation], Rotation]:
-    """Angles that were read in one order but written in another; capitals mean moving axes."""
-    return lambda r: Rotation.from_euler(written, r.as_euler(read))
+def _euler(written: str, read: str) -> Mend:
+    """The hand's angles were read in one order but written in another; capitals mean moving axes."""
+    return _hand_turned(lambda r: Rotation.from_euler(written, r.as_euler(read)))
 
 
 def _scaled(scale: Callable[[Tensor], Tensor]) -> Mend:
@@ -96,12 +96,8 @@ def _along(*offset: float) -> Mend:
 MENDS: dict[str, Mend] = {
     "the object's rotation is transposed (row vectors, or the inverse rotation)": _object_turned(Rotation.inv),
     "the hand's rotation is transposed (row vectors, or the inverse rotation)": _hand_turned(Rotation.inv),
-    "the hand's Euler angles are about moving axes (XYZ) but were read as about fixed ones": _hand_turned(
-        _euler("XYZ", "xyz")
-    ),
-    "the hand's Euler angles are about fixed axes (xyz) but were read as about moving ones": _hand_turned(
-        _euler("xyz", "XYZ")
-    ),
+    "the hand's Euler angles are about moving axes (XYZ) but were read as about fixed ones": _euler("XYZ", "xyz"),
+    "the hand's Euler angles are about fixed axes (xyz) but were read as about moving ones": _euler("xyz", "XYZ"),
     "the object's quaternions are w x y z but were read as x y z w": _object_turned(_rolled(-1)),
     "the object's quaternions are x y z w but were read as w x y z": _object_turned(_rolled(1)),
     "the hand's quaternions are w x y z but were read as x y z w": _hand_turned(_rolled(-1)),

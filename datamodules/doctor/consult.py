@@ -1,4 +1,4 @@
-"""The doctor's command: `dexzoo doctor data=grab data.root=PATH [--out DIR]`."""
+"""The doctor's command: `dexzoo doctor data=grab data.root=PATH [--out DIR]`, or `dexzoo doctor grasps=PATH`."""
 
 from __future__ import annotations
 
@@ -16,18 +16,22 @@ from ...files.errors import DataError, UnknownName
 from ...hands.errors import HandError
 from ..download.guides import GUIDES
 from ..roots import find_root, variable
+from .grasp_file import look_at_grasps
 from .report import print_visit
 from .sets import SETS
 from .sheet import PIXELS, draw_sheet
-from .visit import EXAMINED, picture_path, visit
+from .visit import EXAMINED, visit
 
 
 def consult(settings: Sequence[str], out: Path) -> bool:
     """Examines a data set, prints the findings, draws a sheet of samples in `out`; whether the data exist and are
-    healthy.
+    healthy. With grasps=PATH, and hand=NAME, looks at a file of grasps of any format instead.
 
     `settings` are KEY=VALUE, see `read_settings`. Raises DataError or HandError for wrong ones.
     """
+    given = dict(setting.partition("=")[::2] for setting in settings)
+    if "grasps" in given and given.keys() <= {"grasps", "hand"}:
+        return look_at_grasps(given["grasps"], given.get("hand", "shadow"), Console())
     name, hand, options = read_settings(settings)
     if "root" in SETS[name].keys:
         options["root"] = find_root(name, options.get("root", os.environ.get(variable(name))))
@@ -41,7 +45,7 @@ def consult(settings: Sequence[str], out: Path) -> bool:
         return False
     sheet = None
     if found.examined is not None and found.measures is not None:
-        sheet = picture_path(out, SETS[name])
+        sheet = out / f"doctor_{name}.png"
         title = f"{found.title}: {found.dataset.items} spread over all"
         draw_sheet(sheet, found.examined, found.measures, found.dataset.expected, title, PIXELS)
     print_visit(found, console, sheet)
@@ -78,7 +82,7 @@ def read_settings(settings: Sequence[str]) -> tuple[str, str | None, dict[str, A
         elif key == "hand":
             hand = text
         else:
-            raise UnknownName("setting", key, ("data", "data.root", "hand"))
+            raise UnknownName("setting", key, ("data", "data.root", "hand", "grasps"))
     if name is None:
         raise DataError(f"data: expected data={'|'.join(SETS)}, found only {' '.join(settings)}")
     if name not in SETS:

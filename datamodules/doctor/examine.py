@@ -62,17 +62,9 @@ class Examined:
     def take(self, index: Sequence[int]) -> Examined:
         """The grasps with these indices."""
         rows = torch.as_tensor(index)
-        return replace(
-            self,
-            names=tuple(self.names[i] for i in index),
-            objects=tuple(self.objects[i] for i in index),
-            pose=self.pose[rows],
-            rotation=self.rotation[rows],
-            translation=self.translation[rows],
-            scale=self.scale[rows],
-            meshes=tuple(self.meshes[i] for i in index),
-            bodies=tuple(self.bodies[i] for i in index),
-        )
+        per_grasp = {name: value for name, value in vars(self).items() if name != "margin"}
+        taken = {k: tuple(v[i] for i in index) if isinstance(v, tuple) else v[rows] for k, v in per_grasp.items()}
+        return replace(self, **taken)
 
 
 def spread(n: int, count: int) -> list[int]:

@@ -64,16 +64,11 @@ def judge(examined: Examined, measures: Measures, expected: Expected) -> list[St
     """Verdicts on the grasps; on distances, widened by `examined.margin`, only if there are meshes."""
     statistics = []
     if np.isfinite(measures.distance).any():
-        statistics += [
-            judge_distance(measures.distance, expected, examined.margin),
-            judge_tips(measures.tips, expected, examined.margin),
-            judge_size(measures.size),
-        ]
-    return [
-        *statistics,
-        judge_limits(measures.excess, examined.bodies[0].hand.joint_names),
-        judge_doubts(measures.doubts),
-    ]
+        touch = (judge_distance, measures.distance), (judge_tips, measures.tips)
+        statistics += [judged(values, expected, examined.margin) for judged, values in touch]
+        statistics.append(judge_size(measures.size))
+    limits = judge_limits(measures.excess, examined.bodies[0].hand.joint_names)
+    return [*statistics, limits, judge_doubts(measures.doubts)]
 
 
 def judge_distance(distance: NDArray, expected: Expected, margin: float = 0.0) -> Statistic:

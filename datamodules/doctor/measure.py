@@ -34,7 +34,7 @@ class Measures:
     excess: NDArray[np.float64]  # (n, J), radians beyond the joint limits, 0 within
     size: NDArray[np.float64]  # (n,), metres, longest side of the object's bounding box
     doubts: Doubts  # implausible grasps, and why
-    open_meshes: tuple[str, ...] = ()  # messages about meshes that bound no solid; distances to them are still measured
+    open_meshes: tuple[str, ...] = ()  # messages about meshes that were not closed; distances are to what closes them
     bad_meshes: tuple[str, ...] = ()  # messages about meshes that cannot be used
 
 
@@ -55,11 +55,10 @@ class Shapes:
     def _read(self, file: Path) -> tuple[SignedDistance, trimesh.Trimesh] | None:
         try:
             mesh = load_mesh(file)
-            try:
-                mesh = ObjectAsset.from_mesh(mesh, str(file)).solid
-            except MeshError as error:  # a scan with holes: the winding number still distinguishes inside from outside
-                self.open[file] = str(error)
-            return SignedDistance(mesh), mesh
+            asset = ObjectAsset.from_mesh(mesh, str(file))
+            if asset.deviation:
+                self.open[file] = f"{file}: {'; '.join(asset.repairs)}"
+            return SignedDistance(asset.solid), asset.solid
         except MeshError as error:
             self.bad[file] = str(error)
             return None
@@ -97,9 +96,8 @@ def _to_objects(examined: Examined, points: Tensor, shapes: Shapes) -> tuple[NDA
         shape = None if file is None else shapes(file)
         if shape is not None:
             scale = examined.scale[rows].double()
-            back = (
-                examined.rotation[rows].double().mT @ (points[rows] - examined.translation[rows].double()[:, None]).mT
-            )
+            offset = points[rows] - examined.translation[rows].double()[:, None]
+            back = examined.rotation[rows].double().mT @ offset.mT
             distance[rows] = _distances(*shape, back.mT, scale)
             size[rows] = scale.numpy() * shape[1].extents.max()
     return distance, size

@@ -86,10 +86,8 @@ def _statistics(visit: Visit, console: Console) -> None:
 def _doubts(measures: Measures, console: Console) -> None:
     """Implausible values, with numbers and the unit that would explain them."""
     sizes = [problem for side in measures.size.tolist() if side == side and (problem := doubt_size(side))]
-    lines = [
-        *measures.doubts.messages(),
-        *(f"{len(sizes)} of {len(measures.size)} objects: {size}" for size in sizes[:1]),
-    ]
+    of_sizes = [f"{len(sizes)} of {len(measures.size)} objects: {size}" for size in sizes[:1]]
+    lines = [*measures.doubts.messages(), *of_sizes]
     if lines:
         _list(console, f"implausible: {measures.doubts.count} grasps, {len(sizes)} sizes of objects", tuple(lines))
 

@@ -25,7 +25,7 @@ class Published:
 
     objects: Mapping[str, int] = field(default_factory=dict)  # by part ("train", "val", "test", "all")
     items: Mapping[str, int] = field(default_factory=dict)  # grasps or clips, likewise
-    remark: str = ""  # what was counted, in words; ends with "; "
+    remark: str = ""  # the things counted, in words; ends with "; "
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class DataSet:
     items: str  # name of what is counted
     published: Published  # counts of its authors
     expected: Expected  # typical values of its grasps
-    usual: Mapping[str, tuple[str, ...]]  # what a bad verdict of each kind usually means, see `Statistic.kind`
+    usual: Mapping[str, tuple[str, ...]]  # usual meanings of a bad verdict of each kind, see `Statistic.kind`
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -119,51 +119,33 @@ _GRAB = _RECORDED | {
     "limits": ("PCA coefficients (hand_pose) taken for angles (fullpose), or degrees",),
 }
 
+_COUNTS = {
+    "realdex": Published(
+        {"train": 40, "val": 6, "test": 6, "all": 52},
+        {"train": 2114, "val": 245, "test": 271, "all": 2630},
+        "published parts are those of data.split=paper, 53 objects were released; ",
+    ),
+    "grab": Published(
+        {"val": 4, "test": 6, "all": 51},
+        {"all": 1334},
+        "published parts are those of data.split=grab, and not every sequence holds a reach; ",
+    ),
+    "dexgraspnet": Published(
+        {"train": 4229, "test": 1126, "all": 5355},
+        {"all": 1_320_000},
+        "published parts are those of the lists that its authors posted, grasps are about 1.32 million; ",
+    ),
+}
+_DEMO = _RECORDED | {"limits": _JOINTS}
 SETS = {
     data.name: data
     for data in (
-        DataSet(
-            "realdex",
-            RealDexMotion,
-            "shadow_e3m5",
-            "clips",
-            Published(
-                {"train": 40, "val": 6, "test": 6, "all": 52},
-                {"train": 2114, "val": 245, "test": 271, "all": 2630},
-                "published parts are those of data.split=paper, 53 objects were released; ",
-            ),
-            RECORDED,
-            _REALDEX,
-        ),
-        DataSet(
-            "grab",
-            GrabMotion,
-            "mano",
-            "clips",
-            Published(
-                {"val": 4, "test": 6, "all": 51},
-                {"all": 1334},
-                "published parts are those of data.split=grab, and not every sequence holds a reach; ",
-            ),
-            RECORDED,
-            _GRAB,
-        ),
-        DataSet(
-            "dexgraspnet",
-            DexGraspNet,
-            "shadow",
-            "grasps",
-            Published(
-                {"train": 4229, "test": 1126, "all": 5355},
-                {"all": 1_320_000},
-                "published parts are those of the lists that its authors posted, grasps are about 1.32 million; ",
-            ),
-            OPTIMISED,
-            _STATIC,
-        ),
+        DataSet("realdex", RealDexMotion, "shadow_e3m5", "clips", _COUNTS["realdex"], RECORDED, _REALDEX),
+        DataSet("grab", GrabMotion, "mano", "clips", _COUNTS["grab"], RECORDED, _GRAB),
+        DataSet("dexgraspnet", DexGraspNet, "shadow", "grasps", _COUNTS["dexgraspnet"], OPTIMISED, _STATIC),
         DataSet("unidexgrasp", UniDexGrasp, "shadow", "grasps", Published(), OPTIMISED, _STATIC),
         DataSet("multidex", MultiDex, "shadow_e3m5", "grasps", Published({"all": 58}), OPTIMISED, _STATIC),
-        DataSet("demo", DemoMotion, "shadow", "clips", Published(), OPTIMISED, _RECORDED | {"limits": _JOINTS}),
+        DataSet("demo", DemoMotion, "shadow", "clips", Published(), OPTIMISED, _DEMO),
     )
 }
 """By name."""

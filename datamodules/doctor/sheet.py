@@ -46,14 +46,14 @@ def _draw(examined: Examined, i: int, size: int) -> Picture:
     """The hand and its object, seen perpendicular to the line between them, with the world's z up."""
     pose = examined.pose[i]
     parts: list[Part] = [(examined.bodies[i].mesh(pose), _HAND)]
-    obj = _thing(examined, i)
+    obj = _placed_object(examined, i)
     if obj is not None and np.linalg.norm(obj.bounds.mean(axis=0) - pose.translation.numpy()) < _AWAY:
         parts.append((obj, _OBJECT))
     way = (pose.translation - examined.translation[i]).double().numpy()
     return render_scene(parts, Camera.framing(parts, from_the_side(way)), (size, size))
 
 
-def _thing(examined: Examined, i: int) -> trimesh.Trimesh | None:
+def _placed_object(examined: Examined, i: int) -> trimesh.Trimesh | None:
     """The object's mesh in the world; None without a usable mesh."""
     file = examined.meshes[i]
     if file is None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...files.errors import DataError
-from ...files.unpickle import PickleFileError, UnsafePickleError
+from ...files.unpickle import PickleFileError
 from ...geometry.meshes import MeshError
 from ...hands.load import load_hand
 from ..base import SplitDataModule
@@ -72,12 +71,7 @@ def visit(dataset: DataSet, module: SplitDataModule, count: int = EXAMINED) -> V
         whole: Any = module.load()
     except DatasetNotFound:
         raise
-    except (
-        DataError,
-        MeshError,
-        PickleFileError,
-        UnsafePickleError,
-    ) as error:  # never skipped, or nothing is left
+    except (DataError, MeshError, PickleFileError) as error:  # an unsafe file, never skipped, or nothing is left
         broken = tuple(dict.fromkeys([*skipped(module), str(error)]))
         return Visit(dataset, module.title, module.is_demo, (), (), broken)
     counts, no_split = _counts(module, whole)
@@ -143,9 +137,6 @@ def _examine(module: SplitDataModule, whole: Data, count: int) -> Examined:
     return examine_clips(whole, count, body_of, APPROXIMATE if "generic_skeleton" in whole[0].flags else 0.0)
 
 
-# ------------------------------------------------------------------------------------------------- found and missing
-
-
 def _found(module: SplitDataModule, whole: Data) -> tuple[str, ...]:
     if isinstance(whole, GraspStore):
         flags = {flag for obj in whole.objects for flag in obj.flags}
@@ -195,8 +186,3 @@ def _absent(what: str, names: Sequence[str], here: set[str]) -> list[str]:
         return []
     few = ", ".join(absent[:6]) + (", ..." if len(absent) > 6 else "")
     return [f"{len(absent)} of {len(names)} {what}: {few}"]
-
-
-def picture_path(folder: Path, dataset: DataSet) -> Path:
-    """Path of the contact sheet."""
-    return folder / f"doctor_{dataset.name}.png"

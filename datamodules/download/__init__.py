@@ -1,7 +1,7 @@
 """Downloads of data sets that are published by plain URL, and instructions for the others."""
 
 from .fetch import ChecksumError, DownloadError, Fetcher
-from .filelist import FileList, read_list
+from .realdex import FileList, read_list
 
 __all__ = [
     "ChecksumError",

@@ -91,11 +91,8 @@ class Fetcher:
                 grown, before = size() > before, size()
                 left = self.tries if grown else left - 1
                 if left <= 0:
-                    hint = (
-                        "the bytes received are kept: run it again to continue"
-                        if before
-                        else "is there a network connection?"
-                    )
+                    kept = "the bytes received are kept: run it again to continue"
+                    hint = kept if before else "is there a network connection?"
                     found = f"{self.tries} failed tries ({error or type(error).__name__})"
                     raise DownloadError(f"{url}: expected a file, found {found}; {hint}") from error
                 _log.warning("%s: %s; trying again", url, error or type(error).__name__)
@@ -170,9 +167,8 @@ def check_room(folder: Path, needed: int, what: Path) -> None:
     free = shutil.disk_usage(folder).free
     if needed + MARGIN > free:
         found = f"{free / 1e9:.2f} GB"
-        raise DownloadError(
-            f"{what}: expected {(needed + MARGIN) / 1e9:.2f} GB of free disk, found {found}; free some space"
-        )
+        expected = f"{(needed + MARGIN) / 1e9:.2f} GB of free disk"
+        raise DownloadError(f"{what}: expected {expected}, found {found}; free some space")
 
 
 def file_md5(path: Path) -> str:
@@ -208,9 +204,8 @@ def _check_final(url: str, error: Exception) -> None:
         hint = "has the publisher moved it?" if error.code in (404, 410) else "is it public?"
         raise DownloadError(f"{url}: expected a file, found {error.code} {error.reason}; {hint}") from error
     if isinstance(error, OSError) and error.errno == 28:
-        raise DownloadError(
-            f"{url}: expected space for the file, found a full disk; free some space and run it again"
-        ) from error
+        hint = "free some space and run it again"
+        raise DownloadError(f"{url}: expected space for the file, found a full disk; {hint}") from error
 
 
 def _page(answer: http.client.HTTPResponse) -> Page | None:

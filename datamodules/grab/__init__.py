@@ -5,10 +5,9 @@ from .frames import GRASP_RULES, MOTION_RULES, Selection, Signals
 from .grabnet import read_grabnet
 from .grasp_module import GrabGrasps
 from .grasps import GraspList, read_grasps
-from .labels import ContactLabels, read_labels, touching
 from .module import GrabMotion
 from .reader import GrabReader
-from .sequence import GrabSequence, read_sequence
+from .sequence import ContactLabels, GrabSequence, read_labels, read_sequence, touching
 from .skeleton import Person
 from .tracks import Tracks, read_tracks
 

@@ -38,9 +38,8 @@ class GrabTree:
         hint = f"paths in GRAB's files begin at `root`, here {self.root}"
         self.check_inside(path, source, key)
         if not path.is_file():
-            raise BadFile(
-                source, "a path to a file of the data set", f"{name!r}, which is not there", key=key, hint=hint
-            )
+            found = f"{name!r}, which is not there"
+            raise BadFile(source, "a path to a file of the data set", found, key=key, hint=hint)
         return path
 
     def check_inside(self, path: Path, source: Path, key: str = "") -> None:

@@ -31,7 +31,7 @@ class Signals:
 
     wrist: NDArray  # (T, 3), metres, world; any point fixed to the wrist
     object: NDArray  # (T, 3), metres, world, z up
-    touch: NDArray[np.uint64]  # (T,), uint64, set of the labels on the object, see `labels.touching`
+    touch: NDArray[np.uint64]  # (T,), uint64, set of the labels on the object, see `sequence.touching`
     elbow_speed: NDArray  # (T,), 1/s, see `rotation_speed`
 
 

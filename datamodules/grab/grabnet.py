@@ -21,7 +21,7 @@ from ...geometry.rotations import rotmat_to_rotvec
 from ...hands.pose import HandPose
 from ...hands.products import rotate
 from ..clouds import object_cloud
-from ..errors import DatasetNotFound, Release
+from ..errors import DatasetNotFound, Release, check_rotations
 from .files import RELEASE
 from .grasps import GraspList
 from .objects import PARTS, object_of
@@ -125,13 +125,8 @@ def _check_numbers(file: Path, key: str, value: NDArray) -> None:
     bad = np.argwhere(~np.isfinite(value))
     if len(bad):
         raise BadFile(file, "finite numbers", f"{value[tuple(bad[0])]} at row {bad[0][0]}", key=key)
-    if value.shape[-2:] != (3, 3):
-        return
-    defect = np.abs(value.swapaxes(-1, -2) @ value - np.eye(3)).max(axis=(-1, -2))
-    defect = np.where(np.linalg.det(value) < 0, np.inf, defect).reshape(len(value), -1).max(axis=1)
-    worst = int(defect.argmax())
-    if defect[worst] > 1e-3:
-        raise BadFile(file, "rotation matrices", f"R^T R off by {defect[worst]:.2g} at row {worst}", key=key)
+    if value.shape[-2:] == (3, 3):
+        check_rotations(file, key, value, "row")
 
 
 def _read_names(file: Path, count: int) -> tuple[NDArray, NDArray]:
@@ -168,9 +163,8 @@ def _entry(file: Path, info: Mapping[str, Any], name: str, key: str, shape: tupl
     value = np.asarray(info[name][key])
     fits = value.ndim == 2 and value.shape[1] == shape[1] and shape[0] in (None, len(value))
     if not fits or value.dtype.kind not in "fiu" or not np.isfinite(value).all():
-        raise BadFile(
-            file, f"({shape[0] or 'V'}, {shape[1]}) finite numbers", f"{value.shape} of {value.dtype}", key=where
-        )
+        expected = f"({shape[0] or 'V'}, {shape[1]}) finite numbers"
+        raise BadFile(file, expected, f"{value.shape} of {value.dtype}", key=where)
     return value
 
 

@@ -13,9 +13,9 @@ from ..motion import MotionDataModule
 from ..splits import Split, by_object
 from ..types import MotionSample
 from .frames import FPS_OUT, GRASP_RULES, MOTION_RULES, Selection
-from .labels import ContactLabels
 from .objects import OBJECT_SPLITS, SPLITS, SUBJECT_SPLITS, part_of
 from .reader import GrabReader
+from .sequence import ContactLabels
 from .skeleton import Person
 from .tracks import Tracks, read_tracks
 
@@ -99,9 +99,8 @@ class GrabMotion(MotionDataModule):
             _log.info("%s: no clip from %d sequences: %s", self.title, count, reason)
         if not clips:
             counts = {**self.without_clip, "bad files": len(self.skipped)}
-            raise DataError(
-                f"{self.reader.tree.root}: expected at least one clip (frames={self.frames}), found {counts}"
-            )
+            expected = f"expected at least one clip (frames={self.frames})"
+            raise DataError(f"{self.reader.tree.root}: {expected}, found {counts}")
         return clips
 
     def split(self, samples: Sequence[MotionSample]) -> Split:

@@ -48,15 +48,9 @@ def object_of(sequence: str) -> str:
     """
     name = sequence.split("_")[0].lower()
     if name not in OBJECTS and name not in ALIASES:
-        raise DataError(
-            f"sequence {sequence!r}: expected a name that begins with one of GRAB's objects, found {name!r}"
-        )
+        expected = "a name that begins with one of GRAB's objects"
+        raise DataError(f"sequence {sequence!r}: expected {expected}, found {name!r}")
     return ALIASES.get(name, name)
-
-
-def intent_of(sequence: str) -> str:
-    """The person's action: "lift", "pass", "offhand", or else "use"."""
-    return next((intent for intent in ("offhand", "lift", "pass") if intent in sequence), "use")
 
 
 def part_of(name: str, split: str) -> str:

@@ -19,7 +19,7 @@ from ...hands.mano import ManoHand
 from ..base import mark_of
 from ..clouds import object_cloud
 from .files import GrabTree, find_tree
-from .labels import ContactLabels, read_labels
+from .sequence import ContactLabels, read_labels
 from .skeleton import Person, is_generic, mano_hand, person_of
 from .tracks import Tracks, read_tracks
 

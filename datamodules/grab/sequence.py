@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...files.errors import BadFile, DataError
 from ...files.unpickle import as_bad_file, load_npz
-from .objects import intent_of, object_of
+from .objects import NUM_LABELS, object_of
 
 FPS = 120.0
 ELBOWS = {"right": 17, "left": 18}
@@ -21,6 +21,7 @@ ELBOWS = {"right": 17, "left": 18}
 For the left hand, the mirrored slot.
 """
 LARGEST = 100.0  # Metres or radians: larger values are in another unit or damaged
+_BODY_VERTICES, _FRAMES_AT_ONCE = 10475, 64
 _KEYS = ("framerate", "n_frames", "body", "object")
 
 
@@ -43,7 +44,6 @@ class GrabSequence:
     path: Path  # the npz
     subject: str  # "s1" to "s10", from the folder
     object: str  # name of the object, aliases merged
-    intent: str  # "lift", "pass", "offhand" or "use"
     side: str  # side of `hand`
     hand: HandTrack  # track of that hand
     object_rotvec: NDArray  # (T, 3), radians, of world_from_object in the column convention, unlike as stored
@@ -77,7 +77,6 @@ def read_sequence(path: Path, side: str = "right") -> GrabSequence:
         path=path,
         subject=path.parent.name,
         object=_object(path),
-        intent=intent_of(path.stem),
         side=side,
         hand=HandTrack(**hand, vtemp=_text(path, items, block, "vtemp")),
         object_rotvec=column_rotvec(obj["global_orient"]),
@@ -167,3 +166,58 @@ def _checked(path: Path, where: str, value: Any, shape: tuple[int, int]) -> NDAr
 
 def _names(content: Mapping[Any, Any]) -> str:
     return ", ".join(map(str, content))[:200] or "none"
+
+
+@dataclass(frozen=True)
+class ContactLabels:
+    """Contact labels of T frames; 0 = no contact, otherwise the body part (see `objects.RIGHT_HAND`)."""
+
+    object: NDArray  # (T, V), integers, one for each vertex of the full mesh of the object, not of a decimated one
+    body: NDArray  # (T, 10475), integers, one for each vertex of SMPL-X
+
+
+def read_labels(path: Path, n_frames: int | None = None) -> ContactLabels:
+    """Reads the labels of a sequence: about 30 MB to 1 GB, so they are read on request and not kept.
+
+    The file gives the number of frames if `n_frames` does not. Raises BadFile for labels that are missing, of the wrong
+    shape, not integers, or not within 0 to 55.
+    """
+    items = read_items(path, ("contact", "n_frames"))
+    contact = items["contact"]
+    if not isinstance(contact, dict):
+        raise BadFile(path, "a dict of labels for 'object' and 'body'", type(contact).__name__, key="contact")
+    n_frames = int(number_of(path, items, "n_frames")) if n_frames is None else n_frames
+    return ContactLabels(*(_checked_labels(path, contact, key, n_frames) for key in ("object", "body")))
+
+
+def touching(labels: NDArray) -> NDArray[np.uint64]:
+    """The set of labels (T, V), 0 to 55, in each frame as a bit mask (T,), uint64: bit k is set if some vertex has
+    label k.
+    """
+    power = np.uint64(1) << np.arange(NUM_LABELS, dtype=np.uint64)
+    some = (labels[first : first + _FRAMES_AT_ONCE] for first in range(0, len(labels), _FRAMES_AT_ONCE))
+    return np.concatenate([np.bitwise_or.reduce(power[part], axis=1) for part in some])  # all: 8 T V bytes at once
+
+
+def mirrored(touch: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The sets of labels with left and right hand swapped: fingers 26 to 40 and 41 to 55, hands 21 and 22."""
+    fingers = np.uint64((1 << 15) - 1)
+    one, left, right = np.uint64(1), np.uint64(26), np.uint64(41)
+    kept = touch & ~((fingers << left) | (fingers << right) | (one << np.uint64(21)) | (one << np.uint64(22)))
+    swapped = ((touch >> left) & fingers) << right | ((touch >> right) & fingers) << left
+    hands = ((touch >> np.uint64(21)) & one) << np.uint64(22) | ((touch >> np.uint64(22)) & one) << np.uint64(21)
+    return kept | swapped | hands
+
+
+def _checked_labels(path: Path, contact: dict[str, Any], key: str, n_frames: int) -> NDArray:
+    where, value = f"contact[{key!r}]", contact.get(key)
+    wide = f"{_BODY_VERTICES}" if key == "body" else "V"
+    if not isinstance(value, np.ndarray) or value.ndim != 2 or value.dtype.kind not in "iu" or not value.size:
+        found = f"{value.shape} of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise BadFile(path, f"({n_frames}, {wide}) integers", found, key=where)
+    if len(value) != n_frames or (key == "body" and value.shape[1] != _BODY_VERTICES):
+        raise BadFile(path, f"({n_frames}, {wide}) integers", f"{value.shape}", key=where)
+    low, high = int(value.min()), int(value.max())
+    if low < 0 or high >= NUM_LABELS:
+        raise BadFile(path, f"labels 0 to {NUM_LABELS - 1}", f"{low} to {high}", key=where)
+    return value

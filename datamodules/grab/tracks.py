@@ -20,9 +20,8 @@ from ...geometry.rotations import rotvec_to_rotmat
 from ...hands.pose import HandPose
 from .files import GrabTree
 from .frames import Signals, rotation_speed
-from .labels import mirrored, read_labels, touching
-from .objects import intent_of, object_of
-from .sequence import read_sequence
+from .objects import object_of
+from .sequence import mirrored, read_labels, read_sequence, touching
 
 CACHE = "grab_tracks_1"  # Folder in the cache; its number is incremented when the content changes
 
@@ -34,7 +33,7 @@ class Tracks:
     path: Path  # the npz
     hand: NDArray[np.float32]  # (T, 51), float32: transl 3, global_orient 3, fullpose 45, as in `HandTrack`
     object: NDArray[np.float32]  # (T, 6): rotation vector of world_from_object (column convention), translation
-    touch: NDArray[np.uint64]  # (T,), uint64, see `labels.touching`
+    touch: NDArray[np.uint64]  # (T,), uint64, see `sequence.touching`
     elbow_speed: NDArray[np.float32]  # (T,), float32, see `frames.rotation_speed`
     template: str  # path of the template of the subject's hand, relative to the root
     mesh: str  # path of the object's mesh, relative to the root
@@ -46,19 +45,9 @@ class Tracks:
         return f"{self.path.parent.name}/{self.path.stem}"
 
     @property
-    def subject(self) -> str:
-        """ "s1" to "s10"."""
-        return self.path.parent.name
-
-    @property
     def object_name(self) -> str:
         """Name of the object, aliases merged."""
         return object_of(self.path.stem)
-
-    @property
-    def intent(self) -> str:
-        """ "lift", "pass", "offhand" or "use"."""
-        return intent_of(self.path.stem)
 
     @property
     def signals(self) -> Signals:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...files.errors import BadFile
 from ...files.unpickle import read_npy
+from ..errors import check_rotations
 from .archive import Folder
 from .tables import LARGEST
 
@@ -90,15 +91,3 @@ def _checked(path: Path, key: str, value: Any, shape: tuple[int, ...]) -> NDArra
     if shape == (3, 3):
         check_rotations(path, key, array)
     return array.astype(np.float64)
-
-
-def check_rotations(path: Path, key: str, array: NDArray) -> None:
-    """Raises BadFile, naming the worst frame, unless (T, 3, 3) are rotation matrices to 1e-3."""
-    array = array.astype(np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        defect = np.abs(array.swapaxes(1, 2) @ array - np.eye(3)).max(axis=(1, 2))
-        defect = np.where(np.linalg.det(array) < 0, np.inf, defect)
-    defect = np.nan_to_num(defect, nan=np.inf)
-    worst = int(defect.argmax())
-    if defect[worst] > 1e-3:
-        raise BadFile(path, "rotation matrices", f"R^T R off by {defect[worst]:.2g} at frame {worst}", key=key)

@@ -97,9 +97,8 @@ class RealDexGrasps(GraspDataModule):
         """
         objects = {clip.object for clip in self._clips}
         if len(objects) < 2:
-            raise DataError(
-                f"split: expected at least two objects, since parts must not share any, found {', '.join(objects)}"
-            )
+            expected = "at least two objects, since parts must not share any"
+            raise DataError(f"split: expected {expected}, found {', '.join(objects)}")
         parts = self.motion.split(self._clips)
         val, test = (sorted({clip.object for clip in part}) for part in (parts.val, parts.test))
         return GraspParts.by_object(store, val, test)

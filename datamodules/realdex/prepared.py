@@ -11,30 +11,21 @@ from numpy.typing import NDArray
 from ...files.cache import write_whole
 from ...files.errors import BadFile
 from ...files.unpickle import load_npz
+from ..errors import check_rotations
 from .archive import DiskFolder, Folder
-from .final import check_rotations
 from .tables import LARGEST
 
 PREPARED = "recording.npz"
 VERSION = 1  # Incremented when the content changes, so that older files are made again
 
 _KINDS = {
-    "object": "U",
-    "name": "U",
-    "fps": "f",
-    "segments": "i",
-    "flags": "U",
-    "version": "i",
-    "near": "i",
-    "cloud_sizes": "i",
-}
+    **{"object": ("U", 0), "name": ("U", 0), "fps": ("f", 0), "version": ("i", 0)},
+    **{"flags": ("U", 1), "segments": ("i", 2), "near": ("i", 1), "cloud_sizes": ("i", 1)},
+}  # letter of the dtype, and number of dimensions
 _OPTIONAL = {"near", "wrist", "cloud_points", "cloud_sizes"}
 _ARRAYS: dict[str, tuple[int, ...]] = {
-    "joints": (22,),
-    "palm_translation": (3,),
-    "palm_rotation": (3, 3),
-    "object_translation": (3,),
-    "object_rotation": (3, 3),
+    **{"joints": (22,), "palm_translation": (3,), "palm_rotation": (3, 3)},
+    **{"object_translation": (3,), "object_rotation": (3, 3)},
 }
 
 
@@ -109,8 +100,7 @@ def _check_kinds(path: Path, data: dict[str, NDArray]) -> None:
     missing = [key for key in (*_ARRAYS, *_KINDS) if key not in data and key not in _OPTIONAL]
     if missing:
         raise BadFile(path, "arrays that `prepare` writes", f"no {', '.join(missing)}", hint="prepare it again")
-    for key, kind in _KINDS.items():
-        ndim = {"segments": 2, "flags": 1, "near": 1, "cloud_sizes": 1}.get(key, 0)
+    for key, (kind, ndim) in _KINDS.items():
         if key in data and (data[key].dtype.kind, data[key].ndim) != (kind, ndim):
             found = f"{data[key].shape} of {data[key].dtype}"
             raise BadFile(path, f"{ndim} dimensions of kind {kind!r}", found, key=key, hint="prepare it again")

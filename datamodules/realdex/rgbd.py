@@ -62,9 +62,8 @@ def read_camera(folder: Folder, name: str) -> Camera:
     distortion = _numbers(path, content, "D", (8,))
     width, height = (int(_numbers(path, content, key, ())) for key in ("width", "height"))
     if not (matrix[0, 0] > 0 and matrix[1, 1] > 0 and 0 < width <= 8192 and 0 < height <= 8192):
-        raise BadFile(
-            path, "positive focal lengths and a size of at most 8192", f"K {matrix.tolist()}, {width}x{height}"
-        )
+        found = f"K {matrix.tolist()}, {width}x{height}"
+        raise BadFile(path, "positive focal lengths and a size of at most 8192", found)
     return Camera(matrix, distortion, width, height)
 
 
@@ -75,9 +74,8 @@ def read_extrinsics(recording: Folder, calibration: Folder) -> list[NDArray]:
     name, key = "global_name_position/0.txt", "cam0_rgb_camera_link"
     world_from_first = _numbers(recording.path / name, _json(recording, name), key, (4, 4))
     _check_rigid(recording.path / name, world_from_first)
-    return [world_from_first] + [
-        world_from_first @ _read_calibration(calibration, f"cali0{n}.json") for n in range(1, CAMERAS)
-    ]
+    others = (_read_calibration(calibration, f"cali0{n}.json") for n in range(1, CAMERAS))
+    return [world_from_first, *(world_from_first @ first_from_other for first_from_other in others)]
 
 
 def undistort(image: NDArray, camera: Camera) -> NDArray:
@@ -158,9 +156,8 @@ def scene_cloud(recording: Folder, calibration: Folder, stamp: int, settings: Cl
     clouds = []
     for n, pose in enumerate(read_extrinsics(recording, calibration)):
         camera = read_camera(calibration, f"cam{n}_rgb.txt")
-        clouds.append(
-            camera_cloud(read_depth(recording, picture_at(recording, n, stamp), camera), camera, pose, settings)
-        )
+        depth = read_depth(recording, picture_at(recording, n, stamp), camera)
+        clouds.append(camera_cloud(depth, camera, pose, settings))
     return merged_cloud(clouds, settings)
 
 
@@ -181,10 +178,8 @@ def read_depth(folder: Folder, name: str, camera: Camera) -> NDArray[np.uint16]:
     """
     path, expected = folder.path / name, f"a 16-bit PNG of {camera.width}x{camera.height}"
     content = folder.read(name)
-    size = (
-        int.from_bytes(content[16:20], "big"),
-        int.from_bytes(content[20:24], "big"),
-    )  # before memory is allocated for it
+    # the size is read before memory is allocated for it
+    size = int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
     if content[:8] != b"\x89PNG\r\n\x1a\n" or size != (camera.width, camera.height):
         raise BadFile(path, expected, f"{size[0]}x{size[1]}" if content[1:4] == b"PNG" else "no PNG")
     try:

@@ -27,7 +27,7 @@ from ...metrics.columns import TABLE3, grasp_errors
 from ...metrics.functional.contact import contact
 from ...metrics.functional.penetration import penetration_depth
 from ...metrics.functional.q1 import q1
-from ...metrics.functional.simulation import sim_displacement, success_six_directions
+from ...metrics.functional.simulation import sim_displacement, success
 from ...metrics.functional.volumes import hand_object_volume, self_intersection_volume
 from ...simulation.bullet import vhacd
 from ...synthesis.grasps import load_grasps as load_demo_grasps
@@ -122,7 +122,7 @@ def _others(batches: list[PosedGrasps], few: list[PosedGrasps], repeats: int) ->
     yield row("contact", _per_grasp(lambda g: contact(g).distance, batches, repeats))
     six = partial(sim_displacement, gravity="six")
     yield row("six directions, 0.146 s", _per_grasp(lambda g: six(g).displacement, batches, repeats))
-    yield row("six directions, 1.667 s", _per_grasp(lambda g: success_six_directions(g).displacement, few, 1))
+    yield row("six directions, 1.667 s", _per_grasp(lambda g: success(g).displacement, few, 1))
 
 
 def _in_grasps(batch: PosedGrasps, quick: bool) -> Iterator[Row]:

@@ -27,11 +27,12 @@ from .quick import recipe_problem
 _MULTIRUN = {"-m", "--multirun"}
 _KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("seed", "n"), (int,)),
-    **dict.fromkeys(("temperature", "object_scale"), (float,)),
-    **dict.fromkeys(("train", "decompose", "measure"), (bool,)),
+    **dict.fromkeys(("temperature",), (float,)),
+    **dict.fromkeys(("train", "measure"), (bool,)),
     **dict.fromkeys(("hand", "name", "runs", "monitor"), (str,)),
     **dict.fromkeys(("ckpt", "init_from", "official_weights", "contact_from"), (Path, type(None))),
-    **dict.fromkeys(("object", "grasps", "mesh"), (Path, type(None))),
+    **dict.fromkeys(("grasps", "mesh"), (Path, type(None))),
+    **{"object": (Path, list, type(None)), "object_scale": (float, str)},
 }
 """Of the keys that belong to no class of Python."""
 _WORDS = {int: "an integer", float: "a number", bool: "true or false", str: "text", Path: "a path", list: "a list"}

@@ -29,9 +29,8 @@ def main(arguments: list[str]) -> int:
 
 def _download(given: argparse.Namespace) -> int:
     from ...datamodules.download.fetch import Fetcher
-    from ...datamodules.download.filelist import read_list
     from ...datamodules.download.guides import GUIDES, REALDEX_LIST
-    from ...datamodules.download.realdex import download_realdex, report
+    from ...datamodules.download.realdex import download_realdex, read_list, report
     from ...files.errors import DataError, UnknownName
 
     if given.name in GUIDES:

@@ -8,6 +8,10 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ...metrics.tool import Settings
 
 FORMATS = (
     *("dexgraspnet", "unidexgrasp", "multidex", "dga", "dga_samples", "dexgraspbench", "dexonomy", "bodex", "grabnet"),
@@ -22,6 +26,9 @@ _EXAMPLES = """examples:
 without a data set, on the demo grasps:
   dexzoo demo --out demo
   dexzoo evaluate demo/grasps.npz --mesh demo/meshes --out demo/results --limit 5
+
+success under named tests (docs/success.md), with what each rate depends on:
+  dexzoo evaluate demo/grasps.npz --mesh demo/meshes --out demo/success --protocol dexgraspbench,fixed --workers 2
 """
 _EVALUATE = """Measures every grasp of a file or folder and writes to --out:
 
@@ -34,6 +41,8 @@ _EVALUATE = """Measures every grasp of a file or folder and writes to --out:
 A grasp without a value (a pose that is not finite, for example) is NaN in grasps.parquet and counts in n_nan.
 Joint values outside their limits are measured as they are. Grasps that cannot be meant (a hand that is nowhere within
 5 cm of the object, joints far beyond their limits) are measured too, counted, and named in the column implausible.
+With --protocol the grasps are simulated instead: success.parquet (a row per grasp, protocol and changed constant),
+success.json, success.md and success.png, the sensitivity card.
 What is computed once per object is kept in $DEXZOO_CACHE, by default ~/.cache/dexzoo.
 """
 _STOPPED = 130  # what shells say after Ctrl-C
@@ -56,9 +65,9 @@ def _evaluate(given: argparse.Namespace) -> int:
     metrics = tuple(METRICS if given.metrics == ["all"] else given.metrics or TABLE3)
     for name in set(metrics) - set(METRICS):
         raise UnknownName("--metrics", name, [*METRICS, "all"])
-    settings = Settings(
-        given.hand, metrics, given.legacy, given.decompose, given.limit, given.chunk, given.up, given.scale
-    )
+    settings = Settings(given.hand, metrics, given.legacy, given.limit, given.chunk, given.up, given.scale)
+    if given.protocol:
+        return _protocols(given, settings)
     workers = given.workers or (None if given.ray else 1)
     try:
         found = evaluate(
@@ -72,6 +81,26 @@ def _evaluate(given: argparse.Namespace) -> int:
     if found.failures:
         counts = f"{len(found.failures)} of {len(found.objects)} objects have no values (reasons above)"
         raise EvaluationError(f"{counts}; the others are in {given.out}")
+    return 0
+
+
+def _protocols(given: argparse.Namespace, settings: Settings) -> int:
+    from dataclasses import asdict
+
+    from ...metrics.tables import console
+    from ...metrics.tool.success import measure_success
+    from ...simulation.protocol import PROTOCOLS, load_protocol
+    from ..reports.success import write_success
+
+    names = PROTOCOLS if given.protocol == "all" else given.protocol.split(",")
+    protocols, out, screen = [load_protocol(name) for name in names], given.out.absolute(), console()
+    table = measure_success(
+        *(given.grasps, given.mesh, protocols, settings, screen),
+        format=given.format, sensitivity=not given.no_sensitivity, threads=given.workers or 1,
+    )  # fmt: skip
+    for printed in write_success(out, table, protocols, asdict(settings)):
+        screen.print(printed)
+    screen.print(f"results: {out}/success.parquet, .json, .md, .png", soft_wrap=True)
     return 0
 
 
@@ -94,7 +123,7 @@ def _add_inputs(command: argparse.ArgumentParser) -> None:
     add("grasps", type=Path, metavar="GRASPS", help="a file of grasps, or a folder of such files")
     add(
         *("--mesh", "-m"), type=Path, required=True,
-        help="the object's mesh, or a folder with NAME/coacd/decomposed.obj, NAME.obj|.stl|.ply|.off or NAME/*.obj "
+        help="the object's mesh, or a folder with NAME/coacd/decomposed.obj, NAME.obj|.stl|.glb|... or NAME/*.obj "
         "for every object",
     )  # fmt: skip
     add("--out", "-o", type=Path, required=True, help="folder for the results")
@@ -112,10 +141,6 @@ def _add_inputs(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add("--format", choices=FORMATS, help="of the grasps; default: the one that the files have")
     add("--limit", type=_positive, metavar="N", help="at most N grasps of each object, evenly spaced; default: all")
-    add(
-        "--decompose", action="store_true",
-        help="take the union of CoACD's convex pieces for the object, where a mesh is not closed",
-    )  # fmt: skip
 
 
 def _add_measures(command: argparse.ArgumentParser) -> None:
@@ -124,6 +149,12 @@ def _add_measures(command: argparse.ArgumentParser) -> None:
         "--metrics", nargs="+", metavar="NAME",
         help="names that `dexzoo metrics` lists, or all; default: the four of Table 3 of RealDex's paper",
     )  # fmt: skip
+    add(
+        "--protocol", metavar="A,B",
+        help="test success as these do instead: dexgraspbench, dexgraspnet, dga_like, dga_like_reset, fixed, realdex, "
+        "squeeze, wrench, the path of a YAML of your own, or all; docs/success.md says what each does",
+    )  # fmt: skip
+    add("--no-sensitivity", action="store_true", help="with --protocol: the rates alone, an eighth of the work")
     add("--legacy", action="store_true", help="add columns that repeat the flaws of the scripts in use; see the list")
     add("--worst", metavar="COLUMN", help="whose ten worst grasps are drawn; default: penetration_cm")
     add("--no-pictures", action="store_true", help="tables only")
@@ -132,8 +163,9 @@ def _add_measures(command: argparse.ArgumentParser) -> None:
 def _add_machines(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add(
-        "--workers", type=_positive, metavar="N", help="processes, of one thread each; default: 1. With --ray: all CPUs"
-    )
+        "--workers", type=_positive, metavar="N",
+        help="processes, of one thread each; default: 1. With --ray: all CPUs. With --protocol: threads",
+    )  # fmt: skip
     add(
         "--ray", action="store_true",
         help="hand the chunks to the running Ray cluster (ray start, or RAY_ADDRESS), or else to one on this machine "

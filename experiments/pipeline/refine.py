@@ -14,8 +14,8 @@ from ...metrics.tool.plan import EvaluationError
 from ...models import ContactPredictor
 from ..commandline.errors import RunError
 from ..training.load import Run
-from .user_grasps import GraspJob, check_solids, refine_and_write
-from .user_objects import check_size, read_object
+from .user_grasps import GraspJob, refine_and_write, with_solids
+from .user_objects import metres_per_unit, read_object
 
 _POINTS = 1024
 """Of each object's cloud, where no contact predictor says otherwise."""
@@ -32,9 +32,7 @@ def refine_file(cfg: DictConfig) -> float:
     if cfg.refine is None:
         raise RunError("refine: expected a refiner, found none; set refine=dexzoo")
     hand = load_hand(cfg.hand)
-    scale = cfg.object_scale or 1.0
-    known = _finite(load_grasps(cfg.grasps, hand))
-    sets = [replace(part, scale=part.scale * scale, up=part.upwards(cfg.up)) for part in known]
+    sets = [replace(part, up=part.upwards(cfg.up)) for part in _finite(load_grasps(cfg.grasps, hand))]
     contact, n = (None, _POINTS) if cfg.contact_from is None else _predictor(cfg.contact_from, hand.name)
     names = [part.object for part in sets]
     try:
@@ -42,9 +40,9 @@ def refine_file(cfg: DictConfig) -> float:
     except EvaluationError as error:
         raise RunError(f"mesh: {str(error).removeprefix('--mesh ')}") from error
     objs = [read_object(meshes[name], n, name) for name in names]
-    for obj, part in zip(objs, sets, strict=True):
-        check_size(obj, part.scale, cfg.object_scale)
-    check_solids(objs, cfg.decompose)
+    units = [metres_per_unit(obj, cfg.object_scale, part.scale) for obj, part in zip(objs, sets, strict=True)]
+    sets = [replace(part, scale=part.scale * unit) for part, unit in zip(sets, units, strict=True)]
+    objs = with_solids(objs, [part.scale for part in sets])
     path = Path(cfg.grasps)
     form = guess_format(path)
     job = GraspJob(hand, objs, sets, path.stem, form if form in SCALED else "dexzoo")

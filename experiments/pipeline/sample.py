@@ -1,4 +1,4 @@
-"""Grasps of your own object: `dexzoo sample ckpt=RUN object=mug.obj n=20`."""
+"""Grasps of your own objects: `dexzoo sample ckpt=RUN object=mug.obj n=20`."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,8 +13,8 @@ from ...hands.load import load_hand
 from ...models import Task
 from ..commandline.errors import RunError
 from ..training.load import Run
-from .user_grasps import GraspJob, check_solids, refine_and_write
-from .user_objects import UserObject, check_size, read_object, warn_of_size
+from .user_grasps import GraspJob, refine_and_write, with_solids
+from .user_objects import UserObject, metres_per_unit, object_files, read_object, warn_of_size
 
 
 def sample(cfg: DictConfig) -> float:
@@ -25,18 +25,20 @@ def sample(cfg: DictConfig) -> float:
     if not cfg.ckpt:
         raise RunError("ckpt: expected the folder of a run of a grasp model, found nothing; set ckpt=RUN")
     if not cfg.object:
-        raise RunError("object: expected the file of a mesh or cloud, found nothing; set object=mug.obj")
+        raise RunError("object: expected the file of a mesh or cloud, or a folder, found nothing; set object=mug.obj")
     given = any(text.startswith("hand=") for text in HydraConfig.get().overrides.task)
     run = Run(cfg.ckpt, cfg.hand if given else None)
     task = run.task
     _check_model(task, cfg)
-    obj = read_object(cfg.object, run.data.n_object_points)
-    scale = torch.full((cfg.n,), cfg.object_scale or 1.0, dtype=torch.float64)
-    check_size(obj, scale, cfg.object_scale)
-    warn_of_size(obj, float(scale[0]), run.checkpoint["dexzoo"]["object_radius_m"])
-    check_solids([obj], cfg.decompose)
-    drawn = _draw(task, obj, scale, cfg)
-    job = GraspJob(load_hand(task.hand.spec.file), [obj], [drawn], task.method, "dexgraspnet")
+    files = object_files(cfg.object)
+    objs = [read_object(path, run.data.n_object_points, name) for name, path in files.items()]
+    ones = torch.ones(cfg.n, dtype=torch.float64)
+    scales = [metres_per_unit(obj, cfg.object_scale, ones) * ones for obj in objs]
+    for obj, scale in zip(objs, scales, strict=True):
+        warn_of_size(obj, float(scale[0]), run.checkpoint["dexzoo"]["object_radius_m"])
+    objs = with_solids(objs, scales)
+    drawn = [_draw(task, obj, scale, cfg) for obj, scale in zip(objs, scales, strict=True)]
+    job = GraspJob(load_hand(task.hand.spec.file), objs, drawn, task.method, "dexgraspnet")
     return refine_and_write(job, task.contact_predictor, cfg)
 
 

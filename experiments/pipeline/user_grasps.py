@@ -1,7 +1,7 @@
 """Work of `task=sample` and `task=refine` on grasps: refine, measure, filter, draw and write them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import lightning as L
@@ -54,20 +54,27 @@ class GraspJob:
     """Write them in this one of `grasps.files.SCALED` too."""
 
 
-def check_solids(objs: Sequence[UserObject], decompose: bool) -> None:
-    """Prepares the meshes, so that one that bounds no solid is named, by RunError, before any work on grasps."""
-    for obj in objs:
+def with_solids(objs: Sequence[UserObject], scales: Sequence[Tensor]) -> list[UserObject]:
+    """The objects, their solids prepared and their repairs said, at the scales (N,) of each, metres per unit of their
+    files; one without a solid goes on as a cloud.
+    """
+    ready = []
+    for obj, scale in zip(objs, scales, strict=True):
+        said: Sequence[str] = ()
         if obj.mesh is not None:
             try:
-                load_asset(obj.mesh, obj.name, decompose)
-            except MeshError as error:  # which names the option as Python and another command have it
-                reason = str(error).replace("decompose=True (--decompose)", "decompose=true")
-                raise RunError(f"mesh {obj.mesh}: {reason}") from error
+                said = load_asset(obj.mesh, obj.name).said(float(scale.max()))
+            except MeshError as error:
+                obj, said = replace(obj, mesh=None), [f"it is taken for a cloud: {error}"]
+        ready.append(obj)
+        if said:
+            console().print(f"[yellow]note[/]         mesh of {obj.name}: {'; '.join(said)}", soft_wrap=True)
+    return ready
 
 
 def refine_and_write(job: GraspJob, contact: ContactPredictor | None, cfg: DictConfig) -> float:
     """Refines towards the contact predicted, measures, filters, draws and writes grasps by `refine`, `select`,
-    `decompose`, `measure`, `trainer`, `run_dir` and `seed` of the config.
+    `measure`, `trainer`, `run_dir` and `seed` of the config.
 
     Returns the share of the grasps that the filter keeps, 1 without one; NaN where nothing is measured: with
     `measure=false`, or a cloud. RunError for `refine.fields=mesh` with an object that has none, or a trainer of several
@@ -79,33 +86,36 @@ def refine_and_write(job: GraspJob, contact: ContactPredictor | None, cfg: DictC
     if refiner is not None and refiner.fields == "mesh" and bare is not None:
         raise RunError(f"refine.fields: expected cloud for object {bare!r}, which has no mesh, found mesh")
     folder.mkdir(parents=True, exist_ok=True)
-    _say_doubts(job, cfg.decompose)
+    _say_doubts(job)
     modes: dict[str, Sequence[GraspSet]] = {"off": job.sets}
     if refiner is not None:
         modes[refiner.preset] = refine_sets(job, refiner, contact, cfg)
-    if cfg.measure and all(obj.mesh is not None for obj in job.objs):
+    bare = [obj.name for obj in job.objs if obj.mesh is None]
+    if cfg.measure and len(bare) < len(job.objs):
+        if bare:
+            _say_unmeasured(", ".join(bare), "a cloud has no inside")
         felt = {} if refiner is None else {refiner.preset: refiner.fields}
         return _write_measured(folder, job, modes, felt, select, cfg)
     _write_unmeasured(folder, job, modes, "a cloud has no inside" if cfg.measure else "measure=false")
     return float("nan")
 
 
-def _say_doubts(job: GraspJob, decompose: bool) -> None:
+def _say_doubts(job: GraspJob) -> None:
     """Says which grasps cannot be meant, before anything is done to them."""
     pairs = zip(job.objs, job.sets, strict=True)
-    parts = [doubt_grasps(job.hand, part.pose, _distance(obj, part.scale, decompose)) for obj, part in pairs]
+    parts = [doubt_grasps(job.hand, part.pose, _distance(obj, part.scale)) for obj, part in pairs]
     for message in Doubts.join(parts).messages():
         console().print(f"[red]{message}[/]", soft_wrap=True)
 
 
-def _distance(obj: UserObject, scale: Tensor, decompose: bool) -> Distance:
+def _distance(obj: UserObject, scale: Tensor) -> Distance:
     """To an object whose grasps have these scales (N,): to its surface, or to the nearest point of its cloud."""
 
     def distance(points: Tensor, rows: Tensor) -> Tensor:
         factor = scale[rows].double()[:, None]
         scaled = points / factor.unsqueeze(-1)
         if obj.mesh is not None:
-            return load_asset(obj.mesh, obj.name, decompose).distance(scaled) * factor
+            return load_asset(obj.mesh, obj.name).distance(scaled) * factor
         return knn(scaled, obj.points.to(scaled).expand(len(scaled), -1, -1), 1)[0].squeeze(-1) * factor
 
     return distance
@@ -122,7 +132,7 @@ def refine_sets(job: GraspJob, refiner: Refiner, contact: ContactPredictor | Non
     if trainer.world_size > 1:
         found = f"found {trainer.world_size}; use devices=1"
         raise RunError(f"trainer: expected one process to refine grasps with, {found}")
-    task = GraspRefinement(str(job.hand.spec.file), refiner, contact, cfg.decompose)
+    task = GraspRefinement(str(job.hand.spec.file), refiner, contact)
     with interruptible(trainer):
         refined = trainer.predict(task, DataLoader(_Batches(job.sets, job.objs), batch_size=None))
     assert refined is not None
@@ -171,7 +181,7 @@ def _tables(part: GraspSet) -> Tensor:
 
 
 def measure(
-    job: GraspJob, modes: Modes, felt: Mapping[str, str], select: GraspFilter | None, decompose: bool
+    job: GraspJob, modes: Modes, felt: Mapping[str, str], select: GraspFilter | None
 ) -> tuple[list[Row], list[Tensor]]:
     """Rows of all modes, and which grasps (n,) of each object the filter keeps in the last mode.
 
@@ -183,8 +193,9 @@ def measure(
     kept = [torch.ones(len(part), dtype=torch.bool) for part in job.sets]
     for mode, k, part in tracked(todo, "measuring"):
         obj = job.objs[k]
-        assert obj.mesh is not None
-        asset = load_asset(obj.mesh, obj.name, decompose)
+        if obj.mesh is None:
+            continue
+        asset = load_asset(obj.mesh, obj.name)
         for scale in part.scale.unique():
             mine = part.scale == scale
             postures = (None if p is None else p.joints[mine] for p in (part.pregrasp, part.squeeze))
@@ -192,7 +203,7 @@ def measure(
             chosen = None if select is None else select(grasps)
             labels = {"method": job.method, "refine": mode, grasp_results.FELT: felt.get(mode, NOTHING_FELT)}
             found = rows(grasps, chosen, labels, mesh=obj.mesh)
-            reasons = doubt_grasps(job.hand, grasps.pose, _distance(obj, part.scale[mine], decompose)).reasons
+            reasons = doubt_grasps(job.hand, grasps.pose, _distance(obj, part.scale[mine])).reasons
             for row, number, reason in zip(found, part.rows[mine].tolist(), reasons, strict=True):
                 row |= {"candidate": number, "clip": f"{part.object}/{number}", "implausible": reason}
             table += found
@@ -204,7 +215,7 @@ def _write_measured(
     folder: Path, job: GraspJob, modes: Modes, felt: Mapping[str, str], select: GraspFilter | None, cfg: DictConfig
 ) -> float:
     """Writes rows, a picture, and the grasps that the filter keeps (all where it keeps none); prints the table."""
-    found, kept = measure(job, modes, felt, select, cfg.decompose)
+    found, kept = measure(job, modes, felt, select)
     title = job.objs[0].name if len(job.objs) == 1 else f"{len(job.objs)} objects"
     table, out = label_rows(found, variant=None, seed=cfg.seed, data=title), console()
     lines = [line for line in grasp_results.summarise(table) if select is not None or line["filter"] == "off"]
@@ -223,12 +234,17 @@ def _write_measured(
 
 def _write_unmeasured(folder: Path, job: GraspJob, modes: Modes, why: str) -> None:
     """Writes all grasps, and a picture of the first ones of the first object."""
-    console().print(f"[yellow]note[/]         {why}: the grasps are neither measured nor filtered", soft_wrap=True)
+    _say_unmeasured("", why)
     final = [*modes.values()][-1]
     _write_files(folder, job, final)
     obj, grasps = job.objs[0], final[0]
     points = obj.points * float(grasps.scale[0])
     _say("picture", grasp_figures.draw_on_cloud(folder / "grasps.png", job.hand, grasps.pose, points, obj.name))
+
+
+def _say_unmeasured(names: str, why: str) -> None:
+    whose = f"the grasps of {names}" if names else "the grasps"
+    console().print(f"[yellow]note[/]         {why}: {whose} are neither measured nor filtered", soft_wrap=True)
 
 
 def _write_files(folder: Path, job: GraspJob, sets: Sequence[GraspSet]) -> None:

@@ -1,30 +1,40 @@
-"""Objects of the user's: a mesh, or a cloud of points, in any unit."""
+"""Objects of the user's: meshes, or clouds of points, in any unit."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 import trimesh
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ...datamodules.clouds import object_cloud
 from ...files.names import nearest
 from ...geometry.cloud_field import FEWEST
+from ...geometry.meshes import SUFFIXES, MeshError
 from ...geometry.sampling import farthest_point_sampling
-from ...hands.plausible import doubt_size
+from ...grasps.grasp_set import GraspFileError
+from ...grasps.meshes import find_mesh
+from ...hands.plausible import LIKELY, OBJECT, doubt_size
+from ...metrics.tables import console
 from ..commandline.errors import RunError
+from .pcd import read_pcd
 
 _log = logging.getLogger(__name__)
 
-_MESHES, _CLOUDS = (".obj", ".stl", ".off", ".glb", ".gltf", ".ply"), (".npy", ".xyz", ".ply")
+_CLOUDS = (".npy", ".npz", ".xyz", ".pcd", ".ply")
+_KINDS = tuple(dict.fromkeys((*SUFFIXES, *_CLOUDS)))
 _CANDIDATES = 32
 """Points of a large cloud drawn for each point kept, before the most spread ones are picked."""
 _LOOSE = 1.5
 """Factor by which an object may be larger or smaller than those of the training before a warning."""
+_MILLIMETRE = 0.001
 _UNITS = (0.001, 0.01, 0.0254, 1000.0, 100.0)
 """Metres per millimetre, centimetre and inch; and the other way round."""
 
@@ -46,38 +56,87 @@ class UserObject:
         return float((self.points - self.points.mean(0)).norm(dim=1).max())
 
 
+def object_files(given: str | Sequence[str]) -> dict[str, Path]:
+    """Files of the user's objects, by a name for each that no other has.
+
+    Args:
+        given: a file, a folder of files or of folders as `find_mesh` takes them, or several of these.
+
+    Raises:
+        RunError: a folder that holds no object.
+    """
+    files: list[Path] = []
+    for path in [Path(given)] if isinstance(given, str) else map(Path, given):
+        inside = list(_inside(path)) if path.is_dir() else [path]
+        if not inside:
+            raise RunError(f"object: {path}: expected files of {' '.join(_KINDS)} in the folder, found none")
+        files += inside
+    names = [path.parents[1].name if path.parent.name == "coacd" else path.stem for path in files]
+    return {n if names.count(n) == 1 else str(path): path for n, path in zip(names, files, strict=True)}
+
+
+def _inside(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            with suppress(GraspFileError):  # a folder of something else
+                yield find_mesh(folder, path.name)
+        elif path.suffix.lower() in _KINDS:
+            yield path
+
+
 def read_object(path: str | Path, n: int, name: str | None = None) -> UserObject:
     """Reads a mesh, from whose surface n points are drawn, or a cloud, which keeps all where it has fewer; the name is
-    by default the file's. RunError for no such file, an unknown kind, or a cloud that cannot be used; MeshError for a
-    mesh that cannot be read.
+    by default the file's. RunError for no such file, an unknown kind, or a mesh or cloud that cannot be used.
     """
     path = Path(path)
-    if path.is_dir():
-        raise RunError(f"object: expected the file of a mesh or cloud, found the folder {path}")
     if not path.is_file():
         beside = {p.stem: p for p in path.parent.glob("*")}
         match = nearest(path.stem, beside)
         hint = f"; did you mean {beside[match]}?" if match else ""
         raise RunError(f"object: expected a mesh or cloud, found no file {path}{hint}")
     kind, name = path.suffix.lower(), name or path.stem
-    if kind not in (*_MESHES, *_CLOUDS):
-        raise RunError(f"object: {path}: expected one of {' '.join(sorted({*_MESHES, *_CLOUDS}))}, found {kind!r}")
+    if kind not in _KINDS:
+        raise RunError(f"object: {path}: expected one of {' '.join(sorted(_KINDS))}, found {kind!r}")
     if kind in _CLOUDS and not (kind == ".ply" and len(getattr(_parsed(path), "faces", ()))):
         return UserObject(name, _spread(_read_cloud(path), n), None)
-    return UserObject(name, object_cloud(path, n), path.absolute())
+    try:
+        return UserObject(name, object_cloud(path, n), path.absolute())
+    except MeshError as error:
+        raise RunError(f"object: {error}") from error
 
 
-def check_size(obj: UserObject, scales: Tensor, stated: float | None) -> None:
-    """Refuses an object whose longest side is over 1 m or under 1 mm at the scales (N,) of its grasps, metres per unit
-    of its file, unless the user has `stated` that unit; the RunError names a likely one.
+def metres_per_unit(obj: UserObject, stated: str | float, scales: Tensor) -> float:
+    """The unit of an object's file; says so where it is a guess.
+
+    Args:
+        obj: the object.
+        stated: "auto" for metres, or millimetres where only those give an object of 2 to 50 cm; "mm"; or a number.
+        scales: (N,), of the grasps, which come on top.
+
+    Raises:
+        RunError: what is stated is none of these, or with "auto" no hand could hold the object.
     """
-    if stated is not None or not len(scales):
-        return
+    if isinstance(stated, str) and stated != "auto":
+        if stated != "mm":
+            raise RunError(f"object_scale: expected auto, mm or metres per unit of the file, found {stated!r}")
+        return _MILLIMETRE
+    if stated != "auto":
+        if not 0 < stated < float("inf"):
+            raise RunError(f"object_scale: expected metres per unit of the file, more than 0, found {stated:g}")
+        return float(stated)
     side = float((obj.points.amax(0) - obj.points.amin(0)).max())
-    for scale in (float(scales.min()), float(scales.max())):
-        if problem := doubt_size(side * scale):
-            known = "object_scale states the metres per unit of its file, object_scale=1 that they are metres"
-            raise RunError(f"object {obj.name}: {problem}; {known}")
+    low, high = side * float(scales.min()), side * float(scales.max())
+    if OBJECT[0] <= low and high <= OBJECT[1]:
+        return 1.0
+    if LIKELY[0] <= low * _MILLIMETRE and high * _MILLIMETRE <= LIKELY[1]:
+        console().print(
+            f"[yellow]note[/]         {obj.name} is {high:.4g} units long, which are taken for millimetres: "
+            f"{100 * high * _MILLIMETRE:.3g} cm; object_scale=NUMBER states the metres per unit",
+            soft_wrap=True,
+        )
+        return _MILLIMETRE
+    problem = doubt_size(low) or doubt_size(high)
+    raise RunError(f"object {obj.name}: {problem}; object_scale=mm or object_scale=NUMBER states the unit of its file")
 
 
 def warn_of_size(obj: UserObject, scale: float, known: Sequence[float]) -> None:
@@ -104,14 +163,18 @@ def _parsed(path: Path) -> Any:
 
 def _read_cloud(path: Path) -> Tensor:
     """(N, 3), float32; columns after the third are left out: they are normals or colours."""
+    kind = path.suffix.lower()
     try:
-        if path.suffix.lower() == ".npy":
-            array = np.load(path, allow_pickle=False)
+        if kind == ".xyz":
+            array = np.loadtxt(path, ndmin=2)
+        elif kind == ".ply":
+            array = _parsed(path).vertices
         else:
-            array = np.loadtxt(path, ndmin=2) if path.suffix.lower() == ".xyz" else _parsed(path).vertices
-    except (ValueError, EOFError, OSError) as error:
-        found = str(error).splitlines()[0] if not isinstance(error, RunError) else str(error)
-        raise RunError(f"object: {path}: expected numbers (N, 3), found: {found}") from error
+            array = {".npy": _read_npy, ".npz": _read_npz, ".pcd": read_pcd}[kind](path)
+    except RunError:
+        raise
+    except (ValueError, EOFError, OSError, BadZipFile) as error:
+        raise RunError(f"object: {path}: expected numbers (N, 3), found: {str(error).splitlines()[0]}") from error
     if array.ndim != 2 or array.shape[1] < 3 or array.dtype.kind not in "fiu":
         raise RunError(f"object: {path}: expected numbers (N, 3), found {array.dtype} of shape {array.shape}")
     points = torch.from_numpy(np.array(array[:, :3], np.float32))
@@ -120,6 +183,20 @@ def _read_cloud(path: Path) -> Tensor:
         found = f"found {finite} of {len(points)} finite"
         raise RunError(f"object: {path}: expected {FEWEST} or more finite points, {found}")
     return points
+
+
+def _read_npy(path: Path) -> NDArray:
+    return np.load(path, allow_pickle=False)
+
+
+def _read_npz(path: Path) -> NDArray:
+    """The array "points", or the only one of numbers (N, 3 or more)."""
+    with np.load(path, allow_pickle=False) as content:
+        arrays = {name: content[name] for name in content}
+    clouds = [name for name, x in arrays.items() if x.ndim == 2 and x.shape[1] >= 3 and x.dtype.kind in "fiu"]
+    if "points" not in arrays and len(clouds) != 1:
+        raise RunError(f"object: {path}: expected an array 'points' (N, 3), found {', '.join(arrays) or 'none'}")
+    return arrays["points" if "points" in arrays else clouds[0]]
 
 
 def _spread(points: Tensor, n: int) -> Tensor:

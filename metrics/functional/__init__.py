@@ -17,7 +17,7 @@ from .nearest import NearestPoints, nearest_points
 from .penetration import penetration_depth
 from .q1 import contact_q1, q1, valid_q1
 from .self_intersection import self_intersection_depth, self_intersection_volume
-from .simulation import Simulation, SixDirections, contact_depth, sim_displacement, success_six_directions
+from .simulation import Simulation, Success, contact_depth, sim_displacement, success
 from .table import table_penetration
 from .volumes import hand_object_volume
 
@@ -27,7 +27,7 @@ __all__ = [
     "GraspContacts",
     "NearestPoints",
     "Simulation",
-    "SixDirections",
+    "Success",
     "acceleration_error",
     "average_variance_error",
     "calibration_error",
@@ -51,7 +51,7 @@ __all__ = [
     "self_intersection_depth",
     "self_intersection_volume",
     "sim_displacement",
-    "success_six_directions",
+    "success",
     "table_penetration",
     "valid_q1",
     "vertex_offset",

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from ...grasps.posed import PosedGrasps
-from ...simulation import actuated
 from ...simulation.arena import HALF_AXES, Array, Physics
-from ...simulation.fall import Fall, Moved, Scene, fall
+from ...simulation.fall import Fall, Scene, fall
+from ...simulation.protocol import Protocol, load_protocol
+from ...simulation.trial import Stop, Trial, try_grasps
 
 Gravity = Sequence[float] | Tensor | np.ndarray | Literal["six"]
 
@@ -27,8 +28,6 @@ G = 9.8
 """m/s^2, of the six directions and of the default gravity."""
 DURATION = 35 / 240
 """Seconds simulated in related work."""
-FIXED_DURATION = 5 / 3
-"""Seconds of the six directions with a fixed hand, as in DexGraspNet's validator."""
 _LEGACY_GRAVITY = (0.0, G, 0.0)  # of scripts whose objects are in a camera frame, y down
 EJECTED = 1.05
 """An object that moved farther than this many free falls was pushed out by an overlap."""
@@ -118,112 +117,116 @@ def sim_displacement(
 
 
 @dataclass(frozen=True)
-class SixDirections:
-    """Motion of the object under a pull along +x, -x, +y, -y, +z, -z of its frame; CPU tensors.
+class Success:
+    """What a protocol found of B grasps, each pulled at in D ways, usually along +x, -x, +y, -y, +z, -z; CPU tensors.
 
     A pose that is not finite has NaN (False for flags) everywhere, and so no success.
 
     Attributes:
-        displacement: (B, 6), metres, of the centre of mass; NaN if the simulation failed.
-        rotation: (B, 6), radians; NaN likewise.
-        contact_left: (B, 6), bool, the hand touches the object at the end, DexGraspNet's success criterion.
+        protocol: the test.
+        displacement: (B, D), metres, of the point that must stay; NaN if the simulation failed.
+        rotation: (B, D), radians; NaN likewise.
+        held: (B, D), bool, the pull was withstood.
+        contact_left: (B, D), bool, the hand touches the object at the end, DexGraspNet's success criterion.
         failed: (B,), bool, a simulation diverged.
         initial_depth: (B,), metres, deepest contact in the given pose.
-        limits: displacement (metres), rotation (radians) and initial depth (metres) of the protocol.
+        open_depth: (B,), metres, in the pregrasp, of the hand with itself as well.
+        size: (B,), largest size of the load at which all pulls were withstood; 0 for none.
     """
 
+    protocol: Protocol
     displacement: Tensor
     rotation: Tensor
+    held: Tensor
     contact_left: Tensor
     failed: Tensor
     initial_depth: Tensor
-    limits: tuple[float, float, float]
+    open_depth: Tensor
+    size: Tensor
+
+    def each(self) -> Tensor:
+        """(B, D), bool: the pulls that count as withstood; none of a grasp that began too deep."""
+        return self.held & self.shallow()[:, None]
+
+    def shallow(self) -> Tensor:
+        """(B,), bool: both depths are within the protocol's limits."""
+        given, opened = self.protocol.passed.depth, self.protocol.passed.open_depth
+        most = [np.inf if limit is None else limit for limit in (given, opened)]
+        return (self.initial_depth <= most[0]) & (self.open_depth <= most[1])
 
     def success(self, distance: float | None = None, angle: float | None = None) -> Tensor:
-        """Whether the object stayed in all six directions.
+        """Whether the object stayed under all pulls.
 
         Args:
-            distance: metres, largest displacement; None for the protocol's: 0.02 fixed, 0.05 actuated.
-            angle: radians, largest rotation; None for the protocol's: any angle fixed, 15 degrees actuated.
+            distance: metres, largest displacement at the end of a pull; None for the protocol's own rule.
+            angle: radians, largest rotation; None likewise, or any angle if there is a distance.
 
         Returns:
-            (B,), bool; False if a simulation failed, or the initial depth exceeds the protocol's limit (1 cm actuated).
+            (B,), bool; False if a simulation failed, or a depth exceeds the protocol's limit.
         """
-        distance = self.limits[0] if distance is None else distance
-        angle = self.limits[1] if angle is None else angle
-        stayed = (self.displacement < distance) & (self.rotation < angle)
-        return stayed.all(1) & ~self.failed & (self.initial_depth <= self.limits[2])
+        if distance is None and angle is None:
+            return self.each().all(1) & ~self.failed
+        stayed = (self.displacement < (distance or np.inf)) & (self.rotation < (np.inf if angle is None else angle))
+        return stayed.all(1) & ~self.failed & self.shallow()
 
     def success_contact(self) -> Tensor:
-        """(B,), bool: the hand still touches the object at the end of all six, DexGraspNet's criterion; False if a
+        """(B,), bool: the hand still touches the object at the end of all pulls, DexGraspNet's criterion; False if a
         simulation failed.
         """
         return self.contact_left.all(1) & ~self.failed
 
 
-def success_six_directions(
+def success(
     grasps: PosedGrasps,
-    protocol: Literal["fixed", "actuated"] = "fixed",
+    protocol: str | Protocol = "fixed",
     duration: float | None = None,
-    timestep: float = 0.002,
-    friction: float = 3.0,
+    friction: float | None = None,
     threads: int | None = None,
     pregrasp: Tensor | None = None,
     squeeze: Tensor | None = None,
-) -> SixDirections:
-    """Pulls the object along the six half axes of its frame, one at a time.
+    stop: Stop = "end",
+) -> Success:
+    """Tests grasps as a named protocol does: `simulation/protocols` says each of its numbers and where it comes from.
 
-    "fixed" is the simulation of `sim_displacement` for 1.667 s: the hand is rigid and does not squeeze, which is unfair
-    to grasps that need it. "actuated" is DexGraspBench's test: a hand with servos closes from `pregrasp` to the grasp
-    and squeezes towards `squeeze` (0.4 s each), then the object (0.1 kg, friction 0.6 and 0.02) is pulled with its
-    weight for 2 s; displacement and rotation are relative to the given pose. Most data sets contain only the grasp:
-    without the two postures every joint opens and closes further along `actuated.closing_direction`, the one that moves
-    most by 0.1 radians each way.
+    With a hand that stands still ("fixed", "realdex") a grasp that needs a squeeze cannot pass. The others close the
+    hand from `pregrasp` to the grasp and squeeze towards `squeeze`; most data sets contain only the grasp, then the
+    protocol's rule derives both.
 
     Args:
         grasps: B grasps.
-        protocol: "fixed" or "actuated".
-        duration: seconds; None for the protocol's, 1.667 fixed and 2 actuated.
-        timestep, friction: of the fixed protocol; the actuated one uses 4 ms and 0.6.
-        threads: of MuJoCo, None for as many as torch uses.
-        pregrasp, squeeze: (B, J), radians, postures of the actuated protocol; None takes those of `grasps`.
+        protocol: a name, the path of a YAML of your own, or a `Protocol`.
+        duration: seconds of pull, None for the protocol's.
+        friction: sliding friction of all surfaces, None for the protocol's.
+        threads: of the simulation, None for as many as torch uses; the result does not depend on it.
+        pregrasp, squeeze: (B, J), radians, postures; None takes those of `grasps`, where they have some.
+        stop: "pull" ends one as soon as its verdict is certain, displacements are those of then; "grasp" leaves out all
+            after the first that is not withstood as well.
 
     Raises:
-        ValueError: unknown protocol, postures of the wrong shape, or a setting that is not positive.
-        HandError: the hand of the actuated protocol has ball joints.
+        DataError: unknown protocol.
+        ValueError: postures of the wrong shape, or a setting that is not positive.
+        HandError: the hand has ball joints, and the protocol drives them.
     """
-    _check_positive(duration=1.0 if duration is None else duration, timestep=timestep, friction=friction)
-    known = _known(grasps)
-    if protocol == "fixed":
-        steps = _steps(duration or FIXED_DURATION, timestep)
-        pulls = _for_each(known, _directions("six"))
-        moved: Moved = fall(known, pulls, steps, Physics(timestep, friction), threads)
-        limits = (0.02, float("inf"), float("inf"))
-    elif protocol == "actuated":
-        postures = _postures(grasps, pregrasp, squeeze)
-        moved = actuated.squeeze_and_pull(known, *postures, HALF_AXES, duration or actuated.DURATION, threads)
-        limits = (0.05, float(np.radians(15)), 0.01)
-    else:
-        raise ValueError(f"protocol: expected 'fixed' or 'actuated', found {protocol!r}")
-    return SixDirections(
-        displacement=_spread(moved.displacement, grasps.valid),
-        rotation=_spread(moved.rotation, grasps.valid),
-        contact_left=_spread(moved.contact, grasps.valid),
-        failed=_spread(np.asarray(moved.failed.any(1)), grasps.valid),
-        initial_depth=_spread(moved.initial_depth, grasps.valid),
-        limits=limits,
-    )
-
-
-def _postures(grasps: PosedGrasps, pregrasp: Tensor | None, squeeze: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Pregrasp and squeeze of the valid grasps, (b, J): as given, else those of the data, else derived."""
+    test = load_protocol(protocol)
+    _check_positive(duration=1.0 if duration is None else duration, friction=1.0 if friction is None else friction)
+    if duration is not None:
+        test = replace(test, load=replace(test.load, seconds=duration))
+    if friction is not None:
+        test = test.varied("friction", friction / test.object.friction[0])
     given = {name: x for name, x in (("pregrasp", pregrasp), ("squeeze", squeeze)) if x is not None}
     known = _known(replace(grasps, **given) if given else grasps)
-    direction, joints = actuated.closing_direction(known), known.pose.joints
-    derived = (joints - actuated.OPEN * direction, joints + actuated.SQUEEZE * direction)
-    pairs = zip((known.pregrasp, known.squeeze), derived, strict=True)
-    before, after = (d if g is None else torch.where(g.isnan().any(1, keepdim=True), d, g.double()) for g, d in pairs)
-    return before, after
+    found: Trial = try_grasps(known, test, known.pregrasp, known.squeeze, threads=threads, stop=stop)
+    return Success(
+        protocol=test,
+        displacement=_spread(found.displacement, grasps.valid),
+        rotation=_spread(found.rotation, grasps.valid),
+        held=_spread(found.held, grasps.valid),
+        contact_left=_spread(found.contact, grasps.valid),
+        failed=_spread(np.asarray(found.failed.any(1)), grasps.valid),
+        initial_depth=_spread(found.depth, grasps.valid),
+        open_depth=_spread(found.open_depth, grasps.valid),
+        size=_spread(found.size, grasps.valid),
+    )
 
 
 def contact_depth(grasps: PosedGrasps) -> Tensor:

@@ -33,7 +33,6 @@ class Settings:
         hand: name of a hand or path of its YAML.
         metrics: names in `columns.METRICS`.
         legacy: add the columns of `columns.LEGACY`.
-        decompose: make the solid of an object the union of CoACD's pieces, for meshes that are not closed.
         limit: largest number of grasps per object, evenly spaced among them; None for all.
         chunk: grasps per chunk.
         up: the up direction in the objects' frames, one of `grasps.grasp_set.AXES`; None uses that of the files.
@@ -44,7 +43,6 @@ class Settings:
     hand: str = "shadow"
     metrics: tuple[str, ...] = TABLE3
     legacy: bool = False
-    decompose: bool = False
     limit: int | None = None
     chunk: int = 64
     up: str | None = None

@@ -37,7 +37,7 @@ class Measured:
 
     object: str
     count: int
-    repairs: tuple[str, ...] = ()  # of the object's mesh
+    repairs: tuple[str, ...] = ()  # of the object's mesh, and how far off they are
     failure: str = ""  # the reason why the object cannot be measured; no shard is written then
 
 
@@ -48,16 +48,17 @@ def measure_chunk(chunk: Chunk) -> Measured:
     """
     with _one_thread():
         try:
-            asset = load_asset(chunk.mesh, chunk.object, chunk.settings.decompose)
+            asset = load_asset(chunk.mesh, chunk.object)
             grasps = _grasps(chunk, asset)
             if problem := _size_problem(chunk, asset):
                 return Measured(chunk.object, len(chunk), failure=problem)
             doubts = doubt_grasps(grasps.hand, grasps.pose, partial(_distance, grasps))
             columns = grasp_errors(grasps, chunk.settings.metrics, chunk.settings.legacy)
+            repairs = asset.said(float(np.nanmax(chunk.scale)))
         except MeshError as error:
             return Measured(chunk.object, len(chunk), failure=str(error))
-    write_shard(chunk, {key: value.numpy() for key, value in columns.items()}, asset.repairs, doubts)
-    return Measured(chunk.object, len(chunk), asset.repairs)
+    write_shard(chunk, {key: value.numpy() for key, value in columns.items()}, repairs, doubts)
+    return Measured(chunk.object, len(chunk), repairs)
 
 
 def _grasps(chunk: Chunk, asset: ObjectAsset) -> PosedGrasps:

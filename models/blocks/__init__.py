@@ -5,8 +5,7 @@ from .encoding import SinusoidalEncoding
 from .eval_mode import eval_mode
 from .gating import BlendedLinear, Gate
 from .latent import kl_divergence
-from .point_encoder import PointEncoder
-from .pointnet import PointNet
+from .pointnet import PointEncoder, PointNet
 from .set_abstraction import FeaturePropagation, SetAbstraction
 from .standardise import Standardise
 from .velocity_field import VelocityField

@@ -2,15 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from ...datamodules.grasp_store import GraspStore
 from ...datamodules.types import GraspBatch
+from ...geometry.rotations import rot6d_to_rotmat
 from ...hands.hand import Hand
 from ...hands.pose import HandPose
-from ..blocks.point_encoder import PointEncoder
+from ..blocks.pointnet import PointEncoder
 from ..blocks.standardise import Standardise
 from .contact.model import ContactPredictor
 
@@ -39,7 +41,12 @@ class GraspModel(nn.Module, ABC):
             self.contact.freeze()
 
     def fit_statistics(self, grasps: GraspStore) -> None:
-        """Computes means and standard deviations from the training grasps; called once before training."""
+        """Computes means and standard deviations from the training grasps, where there are any; called once.
+
+        Raises ValueError: the objects have no clouds.
+        """
+        if not grasps.clouds.shape[1]:
+            raise ValueError("grasps: expected objects with clouds, found none; this model sees the object")
 
     @abstractmethod
     def forward(self, batch: GraspBatch, wanted: frozenset[str] | None = None) -> dict[str, Tensor]:
@@ -61,6 +68,10 @@ class GraspModel(nn.Module, ABC):
         limits.
         """
 
+    def within_limits(self, pose: HandPose) -> HandPose:
+        """The pose with its joints moved into their limits."""
+        return replace(pose, joints=self.hand.clamp(pose.joints))
+
 
 class CentredGraspModel(GraspModel):
     """Base class of our models: clouds and grasps relative to the cloud's centroid, translation and joints
@@ -81,13 +92,8 @@ class CentredGraspModel(GraspModel):
 
     @torch.no_grad()
     def fit_statistics(self, grasps: GraspStore) -> None:
-        """Computes the standardisation of translation (relative to the cloud's centroid) and joints from the training
-        grasps.
-
-        Raises ValueError: the objects have no clouds.
-        """
-        if not grasps.clouds.shape[1]:
-            raise ValueError("grasps: expected objects with clouds, found none; this model sees the object")
+        """Computes the standardisation of translation (relative to the cloud's centroid) and joints."""
+        super().fit_statistics(grasps)
         pose = grasps.pose
         of_cloud = torch.from_numpy(grasps.clouds.mean(axis=1))
         index = grasps.object if grasps.cloud is None else grasps.cloud
@@ -104,6 +110,15 @@ class CentredGraspModel(GraspModel):
         centre = points.mean(dim=1)
         _, feature = self.object_encoder((points[:, : self.n_object_points] - centre.unsqueeze(1)) / _SCALE)
         return centre, feature
+
+    def to_pose(self, state: Tensor, centre: Tensor) -> HandPose:
+        """Pose (...) of a state (..., 9 + J) about `centre` (..., 3), metres; its joints may exceed their limits.
+
+        A state has translation (standardised), 6-D rotation and joints (standardised).
+        """
+        translation, rotation, joints = state.split([3, 6, self.hand.num_joints], dim=-1)
+        place = self.translation.inverse(translation) + centre
+        return HandPose(place, rot6d_to_rotmat(rotation), self.joints.inverse(joints), self.hand.name)
 
 
 def check_request(points: Tensor, n: int = 1) -> None:

@@ -7,14 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from ...datamodules.types import GraspBatch
-from ...geometry.rotations import rot6d_to_rotmat
 from ...hands.hand import Hand
 from ...hands.pose import HandPose
 from ...losses.contact import soft_contact
 from ...losses.functional import joint_error, limit_excess, point_error, rotation_error
 from ..blocks.latent import draw_posterior, draw_prior, kl_divergence
 from ..blocks.material_points import MaterialPoints
-from ..blocks.point_encoder import PointEncoder
+from ..blocks.pointnet import PointEncoder, mlp
 from .base import CentredGraspModel, check_request
 from .contact.model import ContactPredictor
 
@@ -48,7 +47,7 @@ class GraspCVAE(CentredGraspModel):
         contact: makes the trained contact predictor for the term `contact`; None omits that term.
     """
 
-    identity: Tensor
+    at_rest: Tensor
 
     def __init__(
         self,
@@ -67,9 +66,10 @@ class GraspCVAE(CentredGraspModel):
         self.surface = MaterialPoints(hand.surface(n_hand_points))
         self.hand_encoder = PointEncoder(3, widths)
         feature = self.object_encoder.n_features
-        self.posterior = _mlp(2 * feature, hidden[::-1], 2 * latent)
-        self.decoder = _mlp(latent + feature, hidden, 9 + hand.num_joints)
-        self.register_buffer("identity", torch.tensor(_IDENTITY), persistent=False)
+        self.posterior = nn.Sequential(*mlp(2 * feature, *hidden[::-1]), nn.Linear(hidden[0], 2 * latent))
+        self.decoder = nn.Sequential(*mlp(latent + feature, *hidden), nn.Linear(hidden[-1], 9 + hand.num_joints))
+        at_rest = torch.cat([torch.zeros(3), torch.tensor(_IDENTITY), torch.zeros(hand.num_joints)])
+        self.register_buffer("at_rest", at_rest, persistent=False)
         self.attach_contact_predictor(contact)
 
     def forward(self, batch: GraspBatch, wanted: frozenset[str] | None = None) -> dict[str, Tensor]:
@@ -100,8 +100,9 @@ class GraspCVAE(CentredGraspModel):
             distance = self.hand.signed_distance(links, obj.points)
             if "penetration" in costly:
                 terms["penetration"] = (-distance).clamp_min(0).mean()
-            if "contact" in costly:
-                terms["contact"] = (soft_contact(distance) - self._expected_contact(batch.pose, obj)).square().mean()
+            if self.contact is not None and "contact" in costly:
+                meant = self.contact.intended(obj.points, self.contact.hand_points(batch.pose))
+                terms["contact"] = (soft_contact(distance) - meant).square().mean()
         return terms
 
     def sample(
@@ -114,8 +115,7 @@ class GraspCVAE(CentredGraspModel):
         check_request(points, n)
         obj = self._see(points)
         z = draw_prior(len(points), n, self.latent, generator, temperature).to(points)
-        pose = self._decode(z, obj.feature.unsqueeze(1).expand(-1, n, -1), obj.centre.unsqueeze(1))
-        return HandPose(pose.translation, pose.rotation, self.hand.clamp(pose.joints), pose.hand)
+        return self.within_limits(self._decode(z, obj.feature.unsqueeze(1).expand(-1, n, -1), obj.centre.unsqueeze(1)))
 
     def _see(self, points: Tensor) -> _Object:
         centre, feature = self.encode(points)
@@ -129,24 +129,4 @@ class GraspCVAE(CentredGraspModel):
 
     def _decode(self, z: Tensor, feature: Tensor, centre: Tensor) -> HandPose:
         """Pose (...) of latents (..., Z) and features (..., F), moved to `centre` (..., 3); joints are not clamped."""
-        output = self.decoder(torch.cat([z, feature], dim=-1))
-        translation, rotation, joints = output.split([3, 6, self.hand.num_joints], dim=-1)
-        return HandPose(
-            self.translation.inverse(translation) + centre,
-            rot6d_to_rotmat(rotation + self.identity),
-            self.joints.inverse(joints),
-            self.hand.name,
-        )
-
-    @torch.no_grad()
-    def _expected_contact(self, pose: HandPose, obj: _Object) -> Tensor:
-        """(B, N): the frozen predictor's expected contact of the true hand."""
-        assert self.contact is not None
-        return self.contact.expected(self.contact(obj.points, self.contact.hand_points(pose)))
-
-
-def _mlp(n_in: int, hidden: Sequence[int], n_out: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for width_in, width in zip((n_in, *hidden[:-1]), hidden, strict=True):
-        layers += [nn.Linear(width_in, width), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear(hidden[-1], n_out))
+        return self.to_pose(self.decoder(torch.cat([z, feature], dim=-1)) + self.at_rest, centre)

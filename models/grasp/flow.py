@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...datamodules.types import GraspBatch
-from ...geometry.rotations import rot6d_to_rotmat, rotmat_to_rot6d
+from ...geometry.rotations import rotmat_to_rot6d
 from ...hands.hand import Hand
 from ...hands.pose import HandPose
 from ..blocks.latent import draw_prior
@@ -18,8 +18,8 @@ from .contact.model import ContactPredictor
 class GraspFlow(CentredGraspModel):
     """Carries Gaussian noise to grasps along a learned velocity; everything relative to the cloud's centroid.
 
-    A state x has translation (standardised), 6-D rotation and joints (standardised). In training it lies on the
-    straight line x_t = (1 - t) noise + t x_1 to a true grasp x_1, whose velocity is x_1 - noise.
+    In training a state x lies on the straight line x_t = (1 - t) noise + t x_1 to a true grasp x_1, whose velocity is
+    x_1 - noise.
 
     Args:
         hand: the hand; the model keeps its joint order and limits.
@@ -90,13 +90,7 @@ class GraspFlow(CentredGraspModel):
         centre, feature = self.encode(points)
         noise = draw_prior(len(points), n, self.size, generator, temperature).to(points)
         end = self._integrate(noise, feature.unsqueeze(1).expand(-1, n, -1))
-        translation, rotation, joints = end.split([3, 6, self.hand.num_joints], dim=-1)
-        return HandPose(
-            self.translation.inverse(translation) + centre.unsqueeze(1),
-            rot6d_to_rotmat(rotation),
-            self.hand.clamp(self.joints.inverse(joints)),
-            self.hand.name,
-        )
+        return self.within_limits(self.to_pose(end, centre.unsqueeze(1)))
 
     def _encode(self, pose: HandPose, centre: Tensor) -> Tensor:
         """State (B, 9 + J) of poses (B,), relative to `centre` (B, 3)."""

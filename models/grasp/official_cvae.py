@@ -19,8 +19,7 @@ from ..published.affordance_cvae import AffordanceNetwork
 from ..published.checkpoints import Report, load_official
 from ..published.pointnet import initialise
 from .base import GraspModel, check_request
-from .contact.model import ContactPredictor
-from .contact.official import OfficialContactMap
+from .contact.model import ContactPredictor, OfficialContactMap
 
 
 class OfficialGraspCVAE(GraspModel):
@@ -97,7 +96,7 @@ class OfficialGraspCVAE(GraspModel):
             terms["penetration"] = squared.clamp_min(0).sum() / len(points)
         if self.contact is not None and (wanted is None or "contact" in wanted):
             gap = (self.hand.signed_distance(links, points).square() + 1e-8).sqrt()
-            terms["contact"] = mse_loss(soft_contact(gap), _expectation(self.contact, points, true_surface))
+            terms["contact"] = mse_loss(soft_contact(gap), self.contact.intended(points, true_surface))
         return terms
 
     def sample(
@@ -107,8 +106,7 @@ class OfficialGraspCVAE(GraspModel):
         check_request(points, n)
         condition = self.net.condition(self._some(points)).unsqueeze(1).expand(-1, n, -1)
         z = draw_prior(len(points), n, self.latent, generator, temperature).to(points)
-        pose = HandPose.from_vector(self.net.decode(z, condition), self.hand.name)
-        return HandPose(pose.translation, pose.rotation, self.hand.clamp(pose.joints), pose.hand)
+        return self.within_limits(HandPose.from_vector(self.net.decode(z, condition), self.hand.name))
 
     def _some(self, points: Tensor) -> Tensor:
         return points[:, : self.n_object_points]
@@ -117,9 +115,3 @@ class OfficialGraspCVAE(GraspModel):
 def _chamfer(a: Tensor, b: Tensor) -> Tensor:
     """Squared distance of points to the nearest of the other cloud, summed both ways, averaged over the batch."""
     return (knn(a, b, 1)[0].square().sum() + knn(b, a, 1)[0].square().sum()) / len(a)
-
-
-@torch.no_grad()
-def _expectation(contact: ContactPredictor, points: Tensor, surface: Tensor) -> Tensor:
-    """(B, N): the predictor's expected contact of hands with these surface points (B, H, 3), metres."""
-    return contact.expected(contact(points, surface))

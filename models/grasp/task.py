@@ -91,27 +91,13 @@ class GraspGeneration(ContactHolder[Model]):
         fresh = len(batch.names) - self.repeats(batch_idx)
         self._loss(batch.first(fresh or 1), "val", 1.0, fresh)
 
-    def on_test_start(self) -> None:
-        """Empties the results of an earlier test."""
-        self.check_ready()
-        self.results = []
-
     def test_step(self, batch: GraspBatch, batch_idx: int) -> None:
         """Draws, refines, filters and measures grasps of the one object of a batch; and measures the true ones."""
         self.results += self.candidates.rows(self.network, batch)
-
-    def on_test_epoch_end(self) -> None:
-        """Collects the rows of all ranks and logs the means."""
-        self.gather_results()
-        for mode in dict.fromkeys(row["refine"] for row in self.results):
-            mine = [row for row in self.results if row["refine"] == mode and row["method"] == self.method]
-            self.log_means(f"test_{mode}", mine)
 
     def _loss(self, batch: GraspBatch, part: str, progress: float, counts: int) -> Tensor:
         """Weighted sum, logged as the mean over `counts` grasps; 0 leaves it out of the mean of all processes."""
         loss = self.objective(self.network, batch, progress)
         self.watch(loss.weighed)
-        how: dict[str, Any] = {"batch_size": counts, "on_step": False, "on_epoch": True, "sync_dist": True}
-        self.log(f"{part}/loss", loss.total, prog_bar=part == "train", **how)
-        self.log_dict({f"{part}/{name}": term for name, term in loss.terms.items()}, **how)
+        self.log_loss(part, loss.total, loss.terms, counts)
         return loss.total

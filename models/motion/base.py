@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ class MotionModel(nn.Module, ABC):
     computed at once.
 
     Args:
-        hand: the hand that moves.
+        hand: the hand that moves; the model keeps its joint order, limits and surface points.
         n_points: number of surface points P^h.
 
     Attributes:
@@ -93,7 +94,8 @@ class MotionModel(nn.Module, ABC):
                 fps=fps,
             )
             chunk = self.step(state, generator)
-            chunk = _clamp(self.hand, chunk, frames[:, -1], goal)
+            lower, upper = widened_limits(self.hand, frames[:, -1], goal)
+            chunk = replace(chunk, joints=chunk.joints.clamp(lower[:, None], upper[:, None]))
             frame = torch.arange(done + 1, done + FUTURE + 1, device=n_frames.device)
             chunk = pull_to_goal(goal_refine, self.hand, self.surface, chunk, goal, n_frames[:, None] - frame)
             chunks.append(chunk)
@@ -122,8 +124,7 @@ def _last(frames: HandPose) -> HandPose:
     return HandPose.cat([frames[:, :1]] * missing + [frames], dim=1)
 
 
-def _clamp(hand: Hand, chunk: HandPose, current: HandPose, goal: HandPose) -> HandPose:
-    """Clamps joints to their limits, widened if the given poses themselves exceed them (real hyperextension)."""
-    lower = torch.minimum(torch.minimum(current.joints, goal.joints), hand.lower)[:, None]
-    upper = torch.maximum(torch.maximum(current.joints, goal.joints), hand.upper)[:, None]
-    return HandPose(chunk.translation, chunk.rotation, chunk.joints.clamp(lower, upper), chunk.hand)
+def widened_limits(hand: Hand, current: HandPose, goal: HandPose) -> tuple[Tensor, Tensor]:
+    """Joint limits (B, J), radians, widened if given poses (B,) themselves exceed them (real hyperextension)."""
+    lower = torch.minimum(torch.minimum(current.joints, goal.joints), hand.lower)
+    return lower, torch.maximum(torch.maximum(current.joints, goal.joints), hand.upper)

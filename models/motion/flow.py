@@ -30,36 +30,19 @@ class MotionFlow(WindowEncoder):
     the noise is zero, its most likely value, which does not necessarily give the most likely motion.
 
     Args:
-        hand: the hand; the model keeps its joint order, limits and surface points.
-        n_points: number of surface points P^h.
-        n_object_points: number of cloud points used: the first ones, which are a farthest-point subset.
+        hand: see `MotionModel`.
         width: channels of the flow network.
         blocks: number of its residual blocks.
         steps: Euler steps from noise to offsets; each costs one evaluation of the network.
-        joint_attention: see `WindowEncoder`, like the next three.
-        object_feature: whether the object's cloud is an input.
-        gravity: whether the direction of the world's z axis is an input.
-        time_to_go: whether the time left until the last frame is an input.
+        **inputs: numbers of points and choice of inputs, see `WindowEncoder`.
 
     Raises ValueError: `steps` is less than 1.
     """
 
     is_stochastic = True
 
-    def __init__(
-        self,
-        hand: Hand,
-        n_points: int = 64,
-        n_object_points: int = 64,
-        width: int = 384,
-        blocks: int = 3,
-        steps: int = 4,
-        joint_attention: bool = True,
-        object_feature: bool = True,
-        gravity: bool = True,
-        time_to_go: bool = True,
-    ) -> None:
-        super().__init__(hand, n_points, n_object_points, joint_attention, object_feature, gravity, time_to_go)
+    def __init__(self, hand: Hand, *, width: int = 384, blocks: int = 3, steps: int = 4, **inputs: Any) -> None:
+        super().__init__(hand, **inputs)
         if steps < 1:
             raise ValueError(f"steps: expected 1 or more, found {steps}")
         self.steps, self.size = steps, FUTURE * self.n_pose

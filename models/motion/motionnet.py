@@ -1,6 +1,7 @@
 """MotionNet: autoregressive reach-to-grasp motion of a dexterous hand (RealDex, IJCAI-24, section 4.3)."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,37 +23,22 @@ class MotionNet(WindowEncoder):
     one follows the Neural State Machine that it cites.
 
     Args:
-        hand: the hand; the model keeps its joint order, limits and surface points.
-        n_points: number of surface points P^h.
-        n_object_points: number of cloud points used: the first ones, which are a farthest-point subset.
+        hand: see `MotionModel`.
         hidden: width of the trunk.
         num_experts: number of experts K; 1 is the ablation without a gate.
-        joint_attention: see `WindowEncoder`, like the next three.
-        object_feature: whether the object's cloud is an input.
-        gravity: whether the direction of the world's z axis is an input.
-        time_to_go: whether the time left until the last frame is an input.
         dropout: probability in the trunk.
+        **inputs: numbers of points and choice of inputs, see `WindowEncoder`.
 
     Raises ValueError: `num_experts` is less than 1.
     """
 
     def __init__(
-        self,
-        hand: Hand,
-        n_points: int = 64,
-        n_object_points: int = 64,
-        hidden: int = 384,
-        num_experts: int = 4,
-        joint_attention: bool = True,
-        object_feature: bool = True,
-        gravity: bool = True,
-        time_to_go: bool = True,
-        dropout: float = 0.1,
+        self, hand: Hand, *, hidden: int = 384, num_experts: int = 4, dropout: float = 0.1, **inputs: Any
     ) -> None:
         if num_experts < 1:
             raise ValueError(f"num_experts: expected 1 or more, found {num_experts}")
-        super().__init__(hand, n_points, n_object_points, joint_attention, object_feature, gravity, time_to_go)
-        n_gate = 2 * n_points + 1
+        super().__init__(hand, **inputs)
+        n_gate = 2 * len(self.surface) + 1
         self.gate_input = Standardise(n_gate)
         self.gate = Gate(n_gate, num_experts) if num_experts > 1 else None
         self.entry = nn.Sequential(nn.Linear(self.n_features, hidden), nn.ELU(), nn.Dropout(dropout))

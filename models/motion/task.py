@@ -15,7 +15,7 @@ from ...hands.pose import HandPose
 from ...losses import MotionLoss
 from ...metrics.object_distance import ObjectDistance
 from ..blocks.latent import Source
-from ..task import Row, Task, draw_generator
+from ..task import Task, draw_generator, rows_of
 from .base import MotionModel
 from .evaluation import Mode, clip_errors, clip_penetration, roll_out
 from .goal_pull import GoalRefine, check_mode
@@ -94,34 +94,18 @@ class MotionSynthesis(Task[Model, MotionDataModule]):
         """Loss of one batch; every term is logged."""
         total, terms = self.losses(batch)
         self.watch(terms)
-        how: dict[str, Any] = {"batch_size": len(batch.clip), "on_step": False, "on_epoch": True, "sync_dist": True}
-        self.log("train/loss", total, prog_bar=True, **how)
-        self.log_dict({f"train/{k}": v for k, v in terms.items()}, **how)
+        self.log_loss("train", total, terms, len(batch.clip))
         return total
 
     def losses(self, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted sum and unweighted terms of a batch: windows, or whole clips with `clips_per_batch`."""
         return self.loss(self.network(batch), batch.future, batch.past)
 
-    def on_validation_start(self) -> None:
-        """Clears the rows of an earlier validation."""
-        self._validated: list[Row] = []
-
     def validation_step(self, batch: ClipBatch, batch_idx: int) -> None:
         """Free rollout to the true goal."""
         _, errors = self.evaluate(batch, self.goal_refine[0])
-        columns = {key: errors[key].tolist() for key in ("mpjpe_cm", "mpjpe_palm_cm", "mpjpe_fingers_cm")}
-        for i, name in enumerate(batch.names):
-            self._validated.append({"clip": name} | {key: column[i] for key, column in columns.items()})
-
-    def on_validation_epoch_end(self) -> None:
-        """Logs the means over the clips of all processes."""
-        super().on_validation_epoch_end()
-        self.log_means("val", self.gather(self._validated))
-
-    def on_test_start(self) -> None:
-        """Clears the results of an earlier test."""
-        self.results, self.rollouts = [], {}
+        columns = {key: errors[key] for key in ("mpjpe_cm", "mpjpe_palm_cm", "mpjpe_fingers_cm")}
+        self.validated += rows_of([{"clip": name} for name in batch.names], columns)
 
     def test_step(self, batch: ClipBatch, batch_idx: int) -> None:
         """Rollouts in every mode of `goal_refine`, teacher-forced, and the most likely one of a stochastic model."""
@@ -132,20 +116,16 @@ class MotionSynthesis(Task[Model, MotionDataModule]):
             modes.append("most_likely")
         for mode in tracked(modes, f"rolling out {len(batch.names)} clips by {self.method}"):
             pose, errors = self.evaluate_draws(batch, mode)
-            columns = {key: value.tolist() for key, value in errors.items()}
-            for i, name in enumerate(batch.names):
-                obj = self.data.test[int(batch.clip[i])].object
-                row: Row = {"method": self.method, "refine": mode, "clip": name, "object": obj}
-                self.results.append(row | {key: value[i] for key, value in columns.items()})
-                if mode == self.goal_refine[0]:
-                    self.rollouts[name] = pose[i, : int(batch.length[i])].to("cpu")
+            clips = zip(batch.names, batch.clip.tolist(), strict=True)
+            labels = [{"clip": name, "object": self.data.test[clip].object} for name, clip in clips]
+            self.results += rows_of([{"method": self.method, "refine": mode} | label for label in labels], errors)
+            if mode == self.goal_refine[0]:
+                lengths = zip(batch.names, pose, batch.length.tolist(), strict=True)
+                self.rollouts |= {name: frames[:length].to("cpu") for name, frames, length in lengths}
 
-    def on_test_epoch_end(self) -> None:
-        """Gathers the rows of all ranks and logs the means."""
-        self.gather_results()
-        for mode in dict.fromkeys(row["refine"] for row in self.results):
-            rows = [row for row in self.results if row["refine"] == mode]
-            self.log_means("test" if mode == self.goal_refine[0] else f"test_{mode}", rows)
+    def test_prefix(self, mode: str) -> str:
+        """ "test" alone for the headline mode."""
+        return "test" if mode == self.goal_refine[0] else super().test_prefix(mode)
 
     def evaluate_draws(self, batch: ClipBatch, mode: Mode) -> tuple[HandPose, dict[str, Tensor]]:
         """The first rollout of a batch of test clips, and the mean errors of all `n_draws`; see `evaluate`."""

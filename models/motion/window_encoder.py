@@ -23,8 +23,7 @@ class WindowEncoder(MotionModel):
     the next ten frames (`features.pose_to_offsets`) are standardised by statistics of the training windows.
 
     Args:
-        hand: the hand; the model keeps its joint order, limits and surface points.
-        n_points: number of surface points P^h.
+        hand, n_points: see `MotionModel`.
         n_object_points: number of cloud points used: the first ones, which are a farthest-point subset.
         joint_attention: False replaces the attention over joints with a per-joint projection.
         object_feature: whether the object's cloud is an input (the text of section 4.3 has it, equation 2 does not).
@@ -43,18 +42,17 @@ class WindowEncoder(MotionModel):
     def __init__(
         self,
         hand: Hand,
-        n_points: int,
-        n_object_points: int,
-        joint_attention: bool,
-        object_feature: bool,
-        gravity: bool,
-        time_to_go: bool,
+        n_points: int = 64,
+        n_object_points: int = 64,
+        joint_attention: bool = True,
+        object_feature: bool = True,
+        gravity: bool = True,
+        time_to_go: bool = True,
     ) -> None:
         super().__init__(hand, n_points)
         self.n_object_points = n_object_points
         self.gravity, self.time_to_go = gravity, time_to_go
         self.n_pose = 9 + hand.num_joints
-
         self.attention = JointAttention(len(hand.keypoint_names), attend=joint_attention)
         self.target_encoder = PointNet()
         self.object_encoder = PointNet() if object_feature else None

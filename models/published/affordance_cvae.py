@@ -21,23 +21,6 @@ class _Encoder(nn.Module):
         return self.linear_means(hidden), self.linear_log_var(hidden)
 
 
-class _Decoder(nn.Module):
-    def __init__(self, condition: int, latent: int, outputs: int) -> None:
-        super().__init__()
-        self.MLP = _mlp(latent + condition, 1024, 256)
-        self.MLP.add_module("L2", nn.Linear(256, outputs))
-
-    def forward(self, z: Tensor, condition: Tensor) -> Tensor:
-        return self.MLP(torch.cat([z, condition], dim=-1))
-
-
-class _Autoencoder(nn.Module):
-    def __init__(self, condition: int, latent: int, outputs: int) -> None:
-        super().__init__()
-        self.encoder = _Encoder(2 * condition, latent)
-        self.decoder = _Decoder(condition, latent, outputs)
-
-
 class AffordanceNetwork(nn.Module):
     """q(z | points of the hand, cloud) and p(pose vector | z, cloud); 4.49 million parameters with 28 outputs.
 
@@ -50,7 +33,9 @@ class AffordanceNetwork(nn.Module):
         super().__init__()
         self.obj_encoder = PublishedPointNet(transform=True)
         self.hand_encoder = PublishedPointNet(transform=True)
-        self.cvae = _Autoencoder(1024, latent, outputs)
+        encoder, layers = _Encoder(2 * 1024, latent), _mlp(latent + 1024, 1024, 256)
+        layers.add_module("L2", nn.Linear(256, outputs))
+        self.cvae = nn.ModuleDict({"encoder": encoder, "decoder": nn.Sequential(OrderedDict(MLP=layers))})
 
     def condition(self, points: Tensor) -> Tensor:
         """Feature (B, 1024) of clouds (B, N, 3), metres."""
@@ -58,11 +43,11 @@ class AffordanceNetwork(nn.Module):
 
     def encode(self, hand_points: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance (B, latent) of hands (B, H, 3), metres, same frame as the cloud."""
-        return self.cvae.encoder(torch.cat([self.hand_encoder(hand_points)[0], condition], dim=-1))
+        return self.cvae["encoder"](torch.cat([self.hand_encoder(hand_points)[0], condition], dim=-1))
 
     def decode(self, z: Tensor, condition: Tensor) -> Tensor:
         """Pose vectors (..., outputs), metres and radians, from latents (..., latent) and features (..., 1024)."""
-        return self.cvae.decoder(z, condition)
+        return self.cvae["decoder"](torch.cat([z, condition], dim=-1))
 
 
 def _mlp(*widths: int) -> nn.Sequential:

@@ -1,5 +1,6 @@
 """The two motion networks of SAGA (Wu et al., ECCV 2022), with the names and shapes of its published weights."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -101,26 +102,16 @@ class LocalMotionFill(nn.Module):
         return self.dec_conv(torch.cat([hidden, condition], dim=1))
 
 
-class _Halving(nn.Module):
-    def __init__(self, n_in: int, n_out: int) -> None:
-        super().__init__()
-        self.main = nn.Sequential(
-            _conv(n_in, n_out),
-            nn.LeakyReLU(_SLOPE),
-            _conv(n_out, n_out),
-            nn.LeakyReLU(_SLOPE),
-            nn.MaxPool2d(3, stride=2, padding=1),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.main(x)
+def _halving(n_in: int, n_out: int) -> nn.Module:
+    layers = (_conv(n_in, n_out), nn.LeakyReLU(_SLOPE), _conv(n_out, n_out), nn.LeakyReLU(_SLOPE))
+    return nn.Sequential(OrderedDict(main=nn.Sequential(*layers, nn.MaxPool2d(3, stride=2, padding=1))))
 
 
 class _Encoder(nn.Sequential):
     def __init__(self, n_channels: int, channels: Sequence[int]) -> None:
         super().__init__()
         for k, (n_in, n_out) in enumerate(pairwise([n_channels, *channels]), 1):
-            self.add_module(f"enc_blc{k}", _Halving(n_in, n_out))
+            self.add_module(f"enc_blc{k}", _halving(n_in, n_out))
 
 
 class _Doubling(nn.Module):

@@ -59,7 +59,6 @@ class ActNorm(Transform):
         self.register_load_state_dict_pre_hook(_forget)
 
     def forward(self, x: Tensor, feature: Tensor) -> Tensor:
-        """See `Transform.forward`."""
         if self.training and not self._known:
             if not self.initialized:
                 self._standardise(x)
@@ -67,11 +66,9 @@ class ActNorm(Transform):
         return self.log_scale.exp() * x + self.shift
 
     def inverse(self, y: Tensor, feature: Tensor) -> Tensor:
-        """See `Transform.inverse`."""
         return (y - self.shift) * (-self.log_scale).exp()
 
     def log_volume(self) -> Tensor:
-        """See `Transform.log_volume`."""
         return self.log_scale.sum()
 
     @torch.no_grad()
@@ -110,18 +107,15 @@ class LULinear(Transform):
         self.register_buffer("upper_index", torch.triu_indices(size, size, 1), persistent=False)
 
     def forward(self, x: Tensor, feature: Tensor) -> Tensor:
-        """See `Transform.forward`."""
         lower, upper = self._factors()
         return linear(linear(x, upper), lower, self.bias)
 
     def inverse(self, y: Tensor, feature: Tensor) -> Tensor:
-        """See `Transform.inverse`."""
         lower, upper = self._factors()
         x = torch.linalg.solve_triangular(lower, (y - self.bias).mT, upper=False, unitriangular=True)
         return torch.linalg.solve_triangular(upper, x, upper=True).mT
 
     def log_volume(self) -> Tensor:
-        """See `Transform.log_volume`."""
         return self._diagonal().log().sum()
 
     def _diagonal(self) -> Tensor:
@@ -203,16 +197,13 @@ class AdditiveCoupling(Transform):
         self.transform_net = CouplingNet(n_in, n_out, feature, width, drop)
 
     def forward(self, x: Tensor, feature: Tensor) -> Tensor:
-        """See `Transform.forward`."""
         return x.index_add(-1, self.transform_features, self._shift(x, feature))
 
     def inverse(self, y: Tensor, feature: Tensor) -> Tensor:
-        """See `Transform.inverse`."""
         return y.index_add(-1, self.transform_features, -self._shift(y, feature))
 
     def log_volume(self) -> Tensor:
-        """See `Transform.log_volume`; a shift preserves volume."""
-        return self.dummy_buffer.new_zeros(())
+        return self.dummy_buffer.new_zeros(())  # a shift preserves volume
 
     def _shift(self, x: Tensor, feature: Tensor) -> Tensor:
         return self.transform_net(x[:, self.identity_features], feature)
@@ -234,19 +225,16 @@ class Composite(Transform):
         return (cast(Transform, transform) for transform in self._transforms)
 
     def forward(self, x: Tensor, feature: Tensor) -> Tensor:
-        """See `Transform.forward`."""
         for transform in self:
             x = transform(x, feature)
         return x
 
     def inverse(self, y: Tensor, feature: Tensor) -> Tensor:
-        """See `Transform.inverse`."""
         for transform in reversed([*self]):
             y = transform.inverse(y, feature)
         return y
 
     def log_volume(self) -> Tensor:
-        """See `Transform.log_volume`."""
         return torch.stack([transform.log_volume() for transform in self]).sum()
 
 
@@ -319,9 +307,7 @@ class UniDexGraspGlow(nn.Module):
 
     Args:
         size: dimensions D of a state: translation 3 (metres), joints J (radians).
-        steps: see `ConditionalGlow`.
-        width: see `ConditionalGlow`.
-        drop: see `ConditionalGlow`.
+        steps, width, drop: see `ConditionalGlow`.
     """
 
     def __init__(self, size: int = 25, *, steps: int = 21, width: int = 64, drop: float = 0.5) -> None:

@@ -106,18 +106,6 @@ class PointNet2(nn.Module):
         return self.lin3(x)
 
 
-class Backbone(nn.Module):
-    """A level of the key hierarchy in the published file."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.backbone = PointNet2()
-
-    def forward(self, points: Tensor) -> Tensor:
-        """As `PointNet2`."""
-        return self.backbone(points)
-
-
 class ImplicitModel(nn.Module):
     """Scores rotations for a cloud (Murphy et al., "Implicit-PDF", ICML 2021)."""
 
@@ -150,12 +138,12 @@ class IPDFNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.backbone = Backbone()
+        self.backbone = nn.ModuleDict({"backbone": PointNet2()})
         self.implicit_model = ImplicitModel()
 
     def forward(self, points: Tensor, query: Tensor) -> Tensor:
         """Scores (B, R) of queries (B, R, 3, 3) or (1, R, 3, 3) for clouds (B, N, 3), metres; each is encoded once."""
-        return self.implicit_model(self.backbone(points), query)
+        return self.implicit_model(self.backbone["backbone"](points), query)
 
 
 def ball_edges(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor:

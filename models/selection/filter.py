@@ -80,14 +80,15 @@ class GraspFilter:
         drops: dict[str, Tensor] = {}  # `~(... <= limit)` and not `... > limit`: a missing value fails
         if self.min_fingers is not None:
             drops["contact"] = ~self._enough_contact(grasps, self.min_fingers)
-        if self.max_penetration is not None:
-            drops["penetration"] = ~(PenetrationDepth().measure(grasps) <= self.max_penetration)
-        if self.min_q1 is not None:
-            drops["q1"] = ~(Q1().measure(grasps) > self.min_q1)
-        if self.max_self_penetration is not None:
-            drops["self_penetration"] = ~(SelfIntersectionDepth().measure(grasps) <= self.max_self_penetration)
-        if self.max_displacement is not None:
-            drops["displacement"] = ~(SimDisplacement().measure(grasps) <= self.max_displacement)
+        criteria = (
+            ("penetration", PenetrationDepth, torch.le, self.max_penetration),
+            ("q1", Q1, torch.gt, self.min_q1),
+            ("self_penetration", SelfIntersectionDepth, torch.le, self.max_self_penetration),
+            ("displacement", SimDisplacement, torch.le, self.max_displacement),
+        )
+        for name, metric, passes, limit in criteria:
+            if limit is not None:
+                drops[name] = ~passes(metric().measure(grasps), limit)
         kept = ~torch.stack([torch.zeros(len(grasps), dtype=torch.bool), *drops.values()]).any(0)
         return Selection(kept, drops)
 

@@ -251,7 +251,7 @@ class TestArguments:
         [
             (["data=grap"], "data: expected one of .* found 'grap'; did you mean 'grab'"),
             (["data.root=x"], "data: expected data=realdex|grab.*, found only data.root=x"),
-            (["data=grab", "roots=x"], "setting: expected one of data, data.root, hand, found 'roots'"),
+            (["data=grab", "roots=x"], "setting: expected one of data, data.root, grasps, hand, found 'roots'"),
             (["grab"], "grab: expected KEY=VALUE, found no '='"),
             (["data=grab", "data.split=[x"], r"data.split: expected a value in YAML, found '\[x'"),
         ],

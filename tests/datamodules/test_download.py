@@ -357,7 +357,7 @@ def test_the_list_from_a_server(server, fetcher) -> None:
 
 
 def test_bad_checksums(tmp_path: Path) -> None:
-    from dexzoo.datamodules.download.filelist import read_checksums
+    from dexzoo.datamodules.download.realdex import read_checksums
 
     (tmp_path / "md5.txt").write_text(f"{'a' * 32} *bags/mug.zip\n\nnot a checksum\n")
     with pytest.raises(BadFile, match=r"md5.txt, row 2: expected rows of md5 and file name, found 'not a checksum'"):

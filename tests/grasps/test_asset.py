@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,9 @@ from tests.geometry.test_solids import box, joined
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT.parent / "shared" / "data" / "dexgraspnet_sample" / "meshdata"
+
+THREAD = "OFF\n3 1 0\n0 0 0\n1 0 0\n2 0 0\n3 0 1 2\n"
+"""A face without an area."""
 
 
 @pytest.fixture(autouse=True)
@@ -102,38 +106,49 @@ def test_given_pieces_are_used_and_tell_assets_apart(brick: trimesh.Trimesh) -> 
     assert given.key != plain.key
 
 
-@pytest.mark.slow
-def test_an_open_mesh_is_decomposed_when_asked() -> None:
-    pytest.importorskip("coacd")
-    dome = trimesh.creation.box((1, 1, 1)).subdivide()
-    dome.update_faces(dome.triangles_center[:, 2] < 0.45)
-    with pytest.raises(MeshError, match="expected a closed surface"):
-        ObjectAsset.from_mesh(dome)
-    asset = ObjectAsset.from_mesh(dome, decompose=True)
-    assert asset.repairs[0].startswith("replaced by the union of")
+def test_an_open_mesh_gets_a_solid_and_says_how_far_off_it_is(brick: trimesh.Trimesh) -> None:
+    assert ObjectAsset.from_mesh(brick).said(1.0) == ()
+    asset = ObjectAsset.from_mesh(trimesh.Trimesh([[0, 0, 0], [160, 0, 0], [0, 160, 0]], [[0, 1, 2]]), "sheet")
     assert asset.solid.is_watertight
+    assert asset.deviation == pytest.approx(1, abs=0.05)  # a cell of the 160 along its side
+    assert asset.said(0.001)[0] == "3 open edges: wrapped in a shell"
+    assert asset.said(0.001)[1].startswith("at most 1 mm off")
+
+
+def test_pieces_that_fail_are_tried_once(brick: trimesh.Trimesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    asset, tried = ObjectAsset.from_mesh(joined(brick, box((0.1, 0.1, 0.3)))), []
+    asset = replace(asset, _given=None)
+
+    def fail(mesh: trimesh.Trimesh) -> None:
+        tried.append(mesh)
+        raise MeshError("CoACD failed")
+
+    monkeypatch.setattr(assets, "convex_pieces", fail)
+    for _ in range(2):
+        with pytest.raises(MeshError, match="CoACD failed"):
+            asset.pieces  # noqa: B018 - makes them
+    assert len(tried) == 1
 
 
 def test_errors_name_the_file(tmp_path: Path) -> None:
     with pytest.raises(MeshError, match=r"expected a mesh file, found a folder"):
         ObjectAsset.from_file(tmp_path)
-    path = tmp_path / "open.stl"
-    trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]]).export(path)
-    with pytest.raises(MeshError, match=r"open.stl: expected a closed surface, found 3 edges"):
-        ObjectAsset.from_file(path)
+    (tmp_path / "thread.off").write_text(THREAD)
+    with pytest.raises(MeshError, match=r"thread.off: expected a surface, found faces without an area"):
+        ObjectAsset.from_file(tmp_path / "thread.off")
 
 
 def test_a_refused_file_is_read_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, read = tmp_path / "open.stl", assets.load_mesh
-    trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]]).export(path)
+    path, read = tmp_path / "thread.off", assets.load_mesh
+    path.write_text(THREAD)
     seen = []
     monkeypatch.setattr(assets, "load_mesh", lambda path: seen.append(path) or read(path))
     for _ in range(2):
-        with pytest.raises(MeshError, match=r"sheet: expected a closed surface, found 3 edges"):
-            assets.load_asset(path, "sheet")
+        with pytest.raises(MeshError, match=r"thread: expected a surface, found faces without an area"):
+            assets.load_asset(path, "thread")
     assert len(seen) == 1
     trimesh.creation.box((1, 1, 1)).export(path)
-    assert assets.load_asset(path, "sheet").volume == pytest.approx(1, rel=1e-3)
+    assert assets.load_asset(path, "thread").volume == pytest.approx(1, rel=1e-3)
 
 
 def test_objects_of_files_are_kept_in_one_place() -> None:

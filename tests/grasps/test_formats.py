@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +15,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import trimesh
 import yaml
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from dexzoo.files import BadFile, UnsafePickleError
+from dexzoo.grasps import ObjectAsset
 from dexzoo.grasps.files import FORMATS, GraspFileError, GraspSet, guess_format, load_grasps, save_grasps
 from dexzoo.hands import Hand, HandPose, load_hand
 from dexzoo.hands.mano_standin import write_standin
+from dexzoo.metrics.tool import Settings, work
+from dexzoo.metrics.tool.plan import plan_chunks
+from tests.verbs import status_of
 
 RNG = np.random.default_rng(3)
 HUMAN = ("grabnet", "dexycb")
@@ -110,6 +116,17 @@ def test_what_is_written_is_read_and_told_by_its_content(format, tmp_path, hand,
         assert (posture is not None) == (format in POSTURES)
         if posture is not None:
             torch.testing.assert_close(points(mine, posture), points(mine, getattr(part, name)), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("format", [name for name in FORMATS if name not in HUMAN])
+def test_another_hand_goes_through_every_format(format, tmp_path, mano):
+    """With its own joints and root, where the Shadow hand has others."""
+    part = grasps(mano, "core/mug" if format == "unidexgrasp" else "mug", (1.0,) * 3)
+    save_grasps(tmp_path / FILES.get(format, "folder"), [part], mano, format)
+    (found,) = load_grasps(tmp_path / FILES.get(format, "folder"), mano)
+    torch.testing.assert_close(found.pose.joints, part.pose.joints, rtol=0, atol=1e-12)
+    torch.testing.assert_close(found.pose.translation, part.pose.translation, rtol=0, atol=1e-9)
+    torch.testing.assert_close(found.pose.rotation, part.pose.rotation, rtol=0, atol=1e-9)
 
 
 # ------------------------------------------------------------------------------------------------- files made by hand
@@ -282,6 +299,38 @@ def test_dexycb_is_relative_to_the_grasped_object(labels, tmp_path, mano, caplog
         torch.testing.assert_close(points(mano, found.pose[i : i + 1]), points(mano, pose), rtol=0, atol=1e-6)
 
 
+def test_postures_of_a_file_come_to_the_grasps_that_are_measured(tmp_path, hand):
+    """Through the chunks of an evaluation; where the data have none, NaN."""
+    write_bench(tmp_path / "in", hand, part := grasps(hand, "mug", (0.08,) * 2))
+    (found,) = load_grasps(tmp_path / "in", hand)
+    box = trimesh.creation.box((1, 1, 1))
+    for name, whole in (("with", found), ("without", found.moved_with(found.pose))):
+        (chunk,) = plan_chunks([whole], {"mug": tmp_path / "in/mug/0.npy"}, Settings(), hand, tmp_path)
+        posed = work._grasps(chunk, ObjectAsset.from_mesh(box))
+        for step in ("pregrasp", "squeeze"):
+            expected = getattr(part, step).joints if name == "with" else part.pose.joints * torch.nan
+            torch.testing.assert_close(getattr(posed, step), expected, equal_nan=True)
+
+
+def test_the_doctor_says_what_is_in_a_file(tmp_path, hand, capsys):
+    write_bench(tmp_path / "in", hand, grasps(hand, "mug", (0.08, 0.1)))
+    save_grasps(tmp_path / "a.npz", [grasps(hand, "can")], hand)
+    for place, said in (
+        (
+            "in",
+            r"format dexgraspbench, 2 grasps of 1 objects by shadow\n  mug: 2, scale 0.08 to 0.1, with pregrasp, sq",
+        ),
+        ("a.npz", r"format dexzoo, 3 grasps of 1 objects by shadow\n  can: 3, scale 1, with plane, pregrasp, squeeze"),
+    ):
+        assert status_of("doctor", f"grasps={tmp_path / place}") in (0, 1)  # joints at random may be too far
+        assert re.search(said, capsys.readouterr().out)
+    bent = grasps(hand, "can")
+    bent.pose.joints[0] = torch.from_numpy(np.rad2deg(bent.pose.joints[0].numpy()))
+    save_grasps(tmp_path / "a.npz", [bent], hand)
+    assert status_of("doctor", f"grasps={tmp_path / 'a.npz'}") == 1
+    assert "did you mean joints in degrees?" in capsys.readouterr().out
+
+
 # -------------------------------------------------------------------------------------------------------------- errors
 
 
@@ -338,3 +387,11 @@ def test_nothing_in_a_package_is_executed(tmp_path, hand):
     with pytest.raises((BadFile, GraspFileError), match=r"c\.pt: .*damaged"):
         load_grasps(tmp_path / "c.pt", hand)
     assert not (tmp_path / "executed").exists()
+
+
+def test_the_page_lists_every_format_and_every_key_that_is_written(tmp_path, hand):
+    page = (Path(__file__).parents[2] / "docs/grasps.md").read_text()
+    assert re.findall(r"^\| `(\w+)`[^|]* \| [^|]*\| [^|]*\| [^|]*\|$", page, re.M) == list(FORMATS)
+    part = grasps(hand, "can")
+    save_grasps(tmp_path / "a.npz", [replace(part, up=part.upwards("z"))], hand)
+    assert [key for key in np.load(tmp_path / "a.npz").files if f"`{key}`" not in page] == []

@@ -10,7 +10,8 @@ from dexzoo.hands.bundle import copy_hand
 
 MJCF = """<mujoco><compiler meshdir="parts" angle="radian"/>
   <asset><mesh name="palm" file="palm.stl"/></asset>
-  <worldbody><body name="palm"><geom type="mesh" mesh="palm"/><include file="more/finger.xml"/></body></worldbody></mujoco>"""
+  <worldbody><body name="palm"><geom type="mesh" mesh="palm"/><include file="more/finger.xml"/></body></worldbody>
+</mujoco>"""
 FINGER = """<mujocoinclude><body name="finger" pos="0 0 .04"><joint name="j" axis="0 1 0" range="-1 1" limited="true"/>
   <geom type="capsule" fromto="0 0 0 0 0 .05" size=".008"/></body></mujocoinclude>"""
 
@@ -26,9 +27,8 @@ def test_a_urdf_with_meshes_of_its_package(pincer, tmp_path, absolute):
     hand = load_hand(copied)
     assert hand.has_visuals
     assert hand.link_names == ("palm", "left", "left_tip", "pad", "right", "slider")
-    assert all(
-        path.is_relative_to(tmp_path / "run") for k in hand.spec.tree.links for v in k.visuals for path in [v.path]
-    )
+    drawn = [visual.path for link in hand.spec.tree.links for visual in link.visuals]
+    assert all(path.is_relative_to(tmp_path / "run") for path in drawn)
 
 
 def test_an_mjcf_with_parts(tmp_path):

@@ -12,7 +12,7 @@ from torch.func import jacrev, vmap
 
 from dexzoo.hands import HandError, HandPose, load_hand
 from dexzoo.hands.kinematics import Kinematics
-from dexzoo.hands.mjcf import read_mjcf
+from dexzoo.hands.model_file import read_model
 
 HANDS = ("shadow", "shadow_e3m5")
 
@@ -91,7 +91,7 @@ def test_shadow_equals_mujoco_on_the_package_file(dtype, tolerance):
 def test_tree_with_every_feature_equals_mujoco(tmp_path, dtype):
     file = tmp_path / "odd.xml"
     file.write_text(ODD_MJCF)
-    tree = read_mjcf(file)
+    tree = read_model(file)
     assert tree.names == ("base", "a", "a1", "a11", "a2", "a21", "a22", "b")
     kinematics = Kinematics(tree).to(dtype)
     values = torch.rand(20, 6, generator=torch.Generator().manual_seed(1), dtype=dtype) - 0.5
@@ -106,7 +106,7 @@ def test_tree_with_every_feature_equals_mujoco(tmp_path, dtype):
 def test_gradients_against_finite_differences(tmp_path, source):
     if source == "odd":
         (tmp_path / "odd.xml").write_text(ODD_MJCF)
-        kinematics = Kinematics(read_mjcf(tmp_path / "odd.xml")).double()
+        kinematics = Kinematics(read_model(tmp_path / "odd.xml")).double()
     else:
         kinematics = load_hand(source).double().kinematics
     generator = torch.Generator().manual_seed(2)

@@ -73,6 +73,8 @@ def test_limits_in_degrees_are_named_by_the_check(tmp_path: Path, capsys: pytest
     said = capsys.readouterr().out
     assert "joint left_joint turns from -30 to 60 rad; did you mean degrees (-0.52 to 1.05 rad)?" in said
     assert doubt_hand(load_hand(claw(tmp_path, lower=-6.28, upper=6.28))) == []
+    (doubt,) = doubt_hand(load_hand(claw(tmp_path, lower=-0.0087, upper=0.0175)))  # rad in an MJCF that has degrees
+    assert "no joint turns beyond 0.018 rad; did you mean radians (1.00 rad)?" in doubt
 
 
 # -------------------------------------------------------------------------------------------------------------- objects

@@ -15,7 +15,7 @@ from dexzoo.hands import Hand, HandError, HandPose, HandSpecError, load_hand
 from dexzoo.hands.check import findings
 from dexzoo.hands.gaps import box_gap, capsule_box_gap, capsule_gap, segment_distance
 from dexzoo.hands.mano_standin import write_standin
-from dexzoo.hands.solids import adjacent, hand_solids, rest_overlaps, shape_solid
+from dexzoo.hands.solids import adjacent, hand_solids, shape_solid
 from dexzoo.hands.spec import SPECS
 from dexzoo.hands.tree import Box, Capsule
 from tests.metrics.small_hands import ball, box, fixed_hand
@@ -68,7 +68,7 @@ def test_shadow_keeps_131_of_153_pairs() -> None:
 
 def test_shipped_hands_are_apart_at_rest(hand: Hand) -> None:
     """So that no overlap of the rest pose has to be taken off. By closed form and by the booleans of all pairs."""
-    assert rest_overlaps(hand) == []
+    assert hand_solids(hand).overlaps == ()
     pairs = hand_solids(hand).pairs
     for joints in (hand.rest, torch.zeros(hand.num_joints)):
         solids = placed(hand, joints)
@@ -83,15 +83,16 @@ def test_neighbours_overlap_by_design() -> None:
     assert 1e6 * shared == pytest.approx(38, rel=0.06)
 
 
-def test_listed_pairs_are_excluded_and_the_check_names_them(tmp_path: Path) -> None:
+def test_links_that_overlap_at_rest_are_excluded_and_named_once(tmp_path: Path) -> None:
     hand = fixed_hand(tmp_path, ball([0, 0, 0], 0.01), ball([0.015, 0, 0], 0.01), ball([0.1, 0, 0], 0.01))
-    assert rest_overlaps(hand) == [("link0", "link1", pytest.approx(0.005))]
-    note = "link0 and link1 overlap by 5.0 mm at rest; if the hand is built like that, write `overlaps: [["
-    assert note + "link0, link1]]`" in findings(hand)
+    assert hand_solids(hand).overlaps == (("link0", "link1", pytest.approx(0.005)),)
+    assert hand_solids(hand).pairs.tolist() == [[0, 2], [1, 2]]
+    said = [note for note in findings(hand) if "overlap" in note]
+    assert said == ["link0 and link1 overlap by 5.0 mm at rest: not counted as self-intersection"]
     content = yaml.safe_load((tmp_path / "fixed.yaml").read_text())
     (tmp_path / "listed.yaml").write_text(yaml.safe_dump(content | {"overlaps": [["link1", "link0"]]}))
     listed = load_hand(tmp_path / "listed.yaml")
-    assert rest_overlaps(listed) == []
+    assert hand_solids(listed).overlaps == ()
     assert hand_solids(listed).pairs.tolist() == [[0, 2], [1, 2]]
     assert not any("overlap" in note for note in findings(listed))
 
@@ -306,10 +307,10 @@ def test_gaps_are_those_of_all_pairs_and_move_with_the_hand(tmp_path: Path) -> N
     """Every kind of pair in one hand: each gap by its own function, in another frame."""
     hand = fixed_hand(
         tmp_path, ball([0, 0, 0], 0.01), box([0.03, 0, 0], [0.01, 0.02, 0.03], [0.3, 0.2, 0.1]),
-        box([0.045, 0.01, 0], [0.01, 0.02, 0.03]), ball([0.012, 0, 0], 0.005),
+        box([0.045, 0.01, 0], [0.01, 0.02, 0.03]), ball([0.012, 0, 0], 0.005), apart_at_rest=True,
     )  # fmt: skip
     turn = torch.from_numpy(turns(2, 4))
-    pose = HandPose(torch.randn(2, 3), turn, torch.zeros(2, 1), hand.name).map(lambda x: x.double())
+    pose = HandPose(torch.randn(2, 3), turn, torch.zeros(2, hand.num_joints), hand.name).map(lambda x: x.double())
     solids = hand_solids(hand)
     found = solids.gaps(hand.forward_kinematics(pose))
     pairs = [tuple(hand.link_names[solids.link[i]] for i in pair) for pair in solids.pairs]

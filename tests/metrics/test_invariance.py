@@ -14,7 +14,7 @@ from dexzoo.hands.load import load_hand
 from dexzoo.metrics import METRICS, grasp_errors
 from dexzoo.metrics.columns import columns
 from dexzoo.metrics.functional.q1 import q1
-from dexzoo.metrics.functional.simulation import success_six_directions
+from dexzoo.metrics.functional.simulation import success
 from dexzoo.synthesis.grasps import load_grasps
 from dexzoo.synthesis.objects import object_mesh
 
@@ -62,7 +62,7 @@ def test_any_turn_leaves_all_but_the_six_directions(still) -> None:
 
 
 def test_a_hand_that_squeezes_holds_the_object_wherever_both_are() -> None:
-    here, away = (success_six_directions(placed(np.eye(3), at, 1), "actuated", duration=0.1) for at in (STILL, AWAY))
+    here, away = (success(placed(np.eye(3), at, 1), "squeeze", duration=0.1) for at in (STILL, AWAY))
     np.testing.assert_allclose(away.displacement, here.displacement, rtol=0, atol=1e-6)
     np.testing.assert_allclose(away.rotation, here.rotation, rtol=0, atol=1e-5)
     np.testing.assert_allclose(away.initial_depth, here.initial_depth, rtol=0, atol=1e-7)

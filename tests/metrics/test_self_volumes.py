@@ -45,36 +45,40 @@ def fists(shadow: Hand) -> HandPose:
 
 
 def test_two_balls_share_a_lens(tmp_path: Path) -> None:
-    hand = fixed_hand(tmp_path, ball([0, 0, 0], 1), ball([1, 0, 0], 1))
+    hand = fixed_hand(tmp_path, ball([0, 0, 0], 1), ball([1, 0, 0], 1), apart_at_rest=True)
     assert self_volume(hand) == pytest.approx(LENS, rel=ROUND)
     assert self_intersection_depth(hand, pose_at(hand, [[0, 0, 0]])).tolist() == [1.0]
 
 
 def test_boxes_share_the_product_of_overlaps(tmp_path: Path) -> None:
-    hand = fixed_hand(tmp_path, box([0, 0, 0], [1, 2, 3]), box([1.5, 1, 0.5], [1, 2, 3]))
+    hand = fixed_hand(tmp_path, box([0, 0, 0], [1, 2, 3]), box([1.5, 1, 0.5], [1, 2, 3]), apart_at_rest=True)
     assert self_volume(hand) == pytest.approx(0.5 * 3 * 5.5, rel=1e-9)
     assert float(self_intersection_depth(hand, pose_at(hand, [[0, 0, 0]]))) == pytest.approx(0.5, abs=1e-9)
 
 
 def test_crossed_rods_share_steinmetz_solid(tmp_path: Path) -> None:
     r = 0.01
-    hand = fixed_hand(tmp_path, capsule([-0.05, 0, 0], [0.05, 0, 0], r), capsule([0, -0.05, 0], [0, 0.05, 0], r))
+    hand = fixed_hand(
+        tmp_path, capsule([-0.05, 0, 0], [0.05, 0, 0], r), capsule([0, -0.05, 0], [0, 0.05, 0], r), apart_at_rest=True
+    )
     assert self_volume(hand) == pytest.approx(16 / 3 * r**3, rel=ROUND)
     assert float(self_intersection_depth(hand, pose_at(hand, [[0, 0, 0]]))) == pytest.approx(2 * r, abs=1e-9)
 
 
 def test_coaxial_rods_share_the_rod_between(tmp_path: Path) -> None:
-    hand = fixed_hand(tmp_path, capsule([0, 0, 0], [0, 0, 0.05], 0.01), capsule([0, 0, 0.03], [0, 0, 0.08], 0.01))
+    hand = fixed_hand(
+        tmp_path, capsule([0, 0, 0], [0, 0, 0.05], 0.01), capsule([0, 0, 0.03], [0, 0, 0.08], 0.01), apart_at_rest=True
+    )
     assert self_volume(hand) == pytest.approx(rod_volume(0.01, 0.02), rel=ROUND)
 
 
 def test_a_rod_through_a_plate(tmp_path: Path) -> None:
-    hand = fixed_hand(tmp_path, capsule([0, 0, -1], [0, 0, 1], 0.1), box([0, 0, 0], [1, 1, 0.05]))
+    hand = fixed_hand(tmp_path, capsule([0, 0, -1], [0, 0, 1], 0.1), box([0, 0, 0], [1, 1, 0.05]), apart_at_rest=True)
     assert self_volume(hand) == pytest.approx(np.pi * 0.01 * 0.1, rel=ROUND)
 
 
 def test_a_place_covered_three_times_counts_once_or_thrice(tmp_path: Path) -> None:
-    hand = fixed_hand(tmp_path, *[box([0, 0, 0], [0.1, 0.2, 0.3])] * 3)
+    hand = fixed_hand(tmp_path, *[box([0, 0, 0], [0.1, 0.2, 0.3])] * 3, apart_at_rest=True)
     volume = 8 * 0.1 * 0.2 * 0.3
     assert self_volume(hand) == pytest.approx(volume, rel=1e-9)
     assert self_volume(hand, "sum_pairs") == pytest.approx(3 * volume, rel=1e-9)
@@ -82,7 +86,9 @@ def test_a_place_covered_three_times_counts_once_or_thrice(tmp_path: Path) -> No
 
 def test_what_is_apart_is_exactly_zero(tmp_path: Path) -> None:
     """0.1 % of a radius apart, where tessellations already touch."""
-    hand = fixed_hand(tmp_path, ball([0, 0, 0], 1), ball([2.001, 0, 0], 1), capsule([0, 3, 0], [0, 4, 0], 1.999))
+    hand = fixed_hand(
+        tmp_path, ball([0, 0, 0], 1), ball([2.001, 0, 0], 1), capsule([0, 3, 0], [0, 4, 0], 1.999), apart_at_rest=True
+    )
     assert self_volume(hand) == 0
     assert self_volume(hand, "sum_pairs") == 0
     assert self_intersection_depth(hand, pose_at(hand, [[0, 0, 0]])).tolist() == [0]
@@ -90,15 +96,17 @@ def test_what_is_apart_is_exactly_zero(tmp_path: Path) -> None:
 
 def test_neighbours_and_listed_links_do_not_count(tmp_path: Path) -> None:
     """Neighbours overlap by build, also across a link without shapes, and so do the pairs that the YAML lists."""
+    out = {"name": "out", "axis": [1, 0, 0], "range": [0, 10], "slide": True}
     links = [
         {"name": "a", **ball([0, 0, 0], 1)},
         {"name": "knuckle", "parent": "a"},
         {"name": "b", "parent": "knuckle", **ball([1, 0, 0], 1)},
-        {"name": "c", "parent": "b", **ball([2, 0, 0], 1)},
+        {"name": "c", "parent": "b", **ball([2, 0, 0], 1), "joint": out},
         {"name": "j", "parent": "a", "joint": {"name": "j", "axis": [0, 0, 1], "range": [-1, 1]}},
     ]
     links[3]["capsules"] = [*links[3]["capsules"], *ball([1, 0, 0], 1)["capsules"]]  # c meets a here
-    content = {"name": "chain", "kind": "tree", "links": links, "fingertips": {}, "contact_links": ["a"]}
+    content = {"name": "fixed", "kind": "tree", "links": links, "fingertips": {}, "contact_links": ["a"]}
+    content["rest"] = {"out": 10}
     (tmp_path / "chain.yaml").write_text(yaml.safe_dump(content))
     assert self_volume(load_hand(tmp_path / "chain.yaml")) == pytest.approx(LENS, rel=ROUND)
     (tmp_path / "listed.yaml").write_text(yaml.safe_dump(content | {"overlaps": [["a", "c"]]}))

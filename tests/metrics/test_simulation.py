@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from dexzoo.geometry.meshes import MeshError
 from dexzoo.grasps.asset import ObjectAsset
 from dexzoo.grasps.posed import PosedGrasps
-from dexzoo.metrics.functional.simulation import contact_depth, sim_displacement, success_six_directions
+from dexzoo.metrics.functional.simulation import contact_depth, sim_displacement, success
 from dexzoo.simulation import arena
 from tests.metrics.small_hands import ball, box, fixed_hand, pose_at
 
@@ -107,7 +107,7 @@ def test_block_on_a_slope_slides_above_the_friction_angle(grasp, slope, slides):
 def test_cage_holds_in_all_directions(grasp):
     caged = grasp(*CAGE)
     assert sim_displacement(caged, gravity="six").displacement.item() < 2e-4
-    out = success_six_directions(caged, duration=0.5)
+    out = success(caged, duration=0.5)
     assert out.displacement.max().item() < 2e-4
     assert out.success().all()
     assert out.success(distance=2e-4).all()
@@ -117,7 +117,7 @@ def test_cage_holds_in_all_directions(grasp):
 @pytest.mark.parametrize("missing", range(6))
 def test_cage_without_a_side_fails_in_that_direction_only(grasp, missing):
     sides = [side for i, side in enumerate(CAGE) if i != missing]
-    out = success_six_directions(grasp(*sides), duration=0.4, friction=0.01)
+    out = success(grasp(*sides), duration=0.4, friction=0.01)
     gone = 2 * (missing // 2) + (1 - missing % 2)  # sides are -, +; directions +, -
     assert (out.displacement[0] > 0.02).nonzero().flatten().tolist() == [gone]
     assert not out.success().any()
@@ -128,14 +128,14 @@ def test_cage_without_a_side_fails_in_that_direction_only(grasp, missing):
 def test_the_displacement_of_six_directions_is_their_mean(grasp):
     """One of them is open, so the least, the mean and the largest are far apart."""
     open_cage = grasp(*CAGE[1:])
-    each = success_six_directions(open_cage, duration=0.2, friction=0.01).displacement[0]
+    each = success(open_cage, duration=0.2, friction=0.01).displacement[0]
     assert each.max() > 100 * each.min()
     whole = sim_displacement(open_cage, "six", duration=0.2, friction=0.01).displacement
     assert whole.item() == pytest.approx(each.mean().item(), rel=1e-6)
 
 
 def test_success_needs_contact_left_by_dexgraspnets_rule(grasp):
-    out = success_six_directions(grasp(FLOOR), duration=0.3)
+    out = success(grasp(FLOOR), duration=0.3)
     assert out.contact_left[0].tolist() == [False, False, False, True, False, False]
     assert not out.success_contact().any()
 
@@ -211,7 +211,7 @@ def test_batch_equals_single(grasp):
 
 def test_pose_that_is_not_finite(grasp):
     batch = mixed(grasp)
-    out, six = sim_displacement(batch), success_six_directions(batch, duration=0.1)
+    out, six = sim_displacement(batch), success(batch, duration=0.1)
     rest = [0, 1, 2, 4, 5]
     for values in (out.displacement, out.rotation, out.peak_speed, out.initial_depth, contact_depth(batch)):
         assert values[3].isnan()
@@ -225,8 +225,8 @@ def test_empty_batch(grasp):
     assert sim_displacement(none).displacement.shape == (0,)
     assert sim_displacement(none, "six").failed.shape == (0,)
     assert contact_depth(none).shape == (0,)
-    for protocol in ("fixed", "actuated"):
-        assert success_six_directions(none, protocol).success().shape == (0,)
+    for protocol in ("fixed", "squeeze"):
+        assert success(none, protocol).success().shape == (0,)
 
 
 def test_simulation_that_diverges_counts_as_a_fall(grasp, tmp_path, monkeypatch):
@@ -240,7 +240,7 @@ def test_simulation_that_diverges_counts_as_a_fall(grasp, tmp_path, monkeypatch)
 
 def test_divergence_in_one_direction_is_no_success(grasp, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    out = success_six_directions(grasp(*CAGE), duration=0.1)
+    out = success(grasp(*CAGE), duration=0.1)
     bad = replace(out, failed=torch.ones_like(out.failed))
     assert out.success().all()
     assert not (bad.success() | bad.success_contact()).any()
@@ -366,7 +366,9 @@ def test_settings_that_are_refused(grasp, settings, message):
 
 
 def test_protocol_that_is_refused(grasp):
-    with pytest.raises(ValueError, match="protocol: expected 'fixed' or 'actuated', found 'isaac'"):
-        success_six_directions(grasp(FLOOR), "isaac")
+    with pytest.raises(
+        ValueError, match=r"protocol: expected dexgraspbench, .* or a YAML of one, found 'fixd'.*'fixed'"
+    ):
+        success(grasp(FLOOR), "fixd")
     with pytest.raises(ValueError, match="duration: expected a positive number, found 0"):
-        success_six_directions(grasp(FLOOR), duration=0)
+        success(grasp(FLOOR), duration=0)

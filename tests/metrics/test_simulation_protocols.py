@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import mujoco
@@ -19,8 +19,9 @@ from dexzoo.grasps.asset import ObjectAsset
 from dexzoo.grasps.posed import PosedGrasps
 from dexzoo.hands import HandPose, load_hand
 from dexzoo.hands.mujoco_model import hand_spec, joint_values
-from dexzoo.metrics.functional.simulation import contact_depth, sim_displacement, success_six_directions
-from dexzoo.simulation import actuated, bullet
+from dexzoo.metrics.functional.simulation import contact_depth, sim_displacement, success
+from dexzoo.simulation import bullet
+from dexzoo.simulation.closing import closing_direction
 from dexzoo.simulation.hold import HoldTest
 from tests.metrics.small_hands import ball, box, fixed_hand, pose_at
 
@@ -73,20 +74,20 @@ def test_a_joint_that_follows_starts_where_its_gear_puts_it_and_squeezes(geared)
     mujoco.mj_forward(model, data)
     assert (data.ne, model.nq, hand.num_joints) == (1, 2, 1)
     assert data.efc_pos[0] == pytest.approx(0, abs=1e-12)
-    assert success_six_directions(geared, "actuated").success().all()
+    assert success(geared, "squeeze").success().all()
     hold = HoldTest(hand, [cube().mesh.vertices])
     fall = hold.frozen_slip(np.zeros(1), np.eye(3), np.array([0.0, 0, 9]), np.array([0.0, 0, 1]))
     assert fall == pytest.approx(9.81 / 2, rel=0.005)
 
 
 def test_closing_direction_turns_both_jaws_inwards(clamp):
-    direction = actuated.closing_direction(clamp)[0]
+    direction = closing_direction(clamp)[0]
     assert direction.max().item() == 1
     assert direction.min().item() > 0.5  # the point that counts may lie anywhere on the pad
 
 
 def test_closing_direction_brings_the_fingers_closer(clamp):
-    direction = actuated.closing_direction(clamp)
+    direction = closing_direction(clamp)
     gaps = []
     for step in (-0.001, 0.0, 0.001):
         pose = HandPose(clamp.pose.translation, clamp.pose.rotation, step * direction, "clamp")
@@ -97,41 +98,55 @@ def test_closing_direction_brings_the_fingers_closer(clamp):
 
 def test_closing_direction_of_a_hand_that_is_far_is_zero(clamp):
     pose = HandPose(clamp.pose.translation + 1, clamp.pose.rotation, clamp.pose.joints, "clamp")
-    assert not actuated.closing_direction(PosedGrasps(clamp.hand, pose, clamp.object)).any()
+    assert not closing_direction(PosedGrasps(clamp.hand, pose, clamp.object)).any()
 
 
 def test_squeeze_holds_and_no_squeeze_drops(clamp):
-    held = success_six_directions(clamp, "actuated")
+    held = success(clamp, "squeeze")
     assert held.success().all()
     assert held.displacement.max().item() < 0.02
     assert held.contact_left.all()
-    assert held.limits == pytest.approx((0.05, math.radians(15), 0.01))
-    loose = success_six_directions(clamp, "actuated", squeeze=clamp.pose.joints)
+    loose = success(clamp, "squeeze", squeeze=clamp.pose.joints)
     assert not loose.success().any()
     assert loose.displacement[0, 4].item() > 1  # falls out along z
+
+
+def test_postures_of_the_data_are_taken_where_there_are_any(clamp):
+    """Neither squeezes: the first by its data, which the caller may overrule; NaN means that the data do not say."""
+    joints = clamp.pose.joints
+    still, silent = (
+        replace(clamp, squeeze=joints),
+        replace(clamp, pregrasp=joints * torch.nan, squeeze=joints * torch.nan),
+    )
+    assert not success(still, "squeeze", duration=0.6).success().any()
+    assert success(silent, "squeeze", duration=0.6).success().all()
+    moved = success(still, "squeeze", 0.6, squeeze=joints + 0.1).displacement
+    torch.testing.assert_close(moved, success(clamp, "squeeze", 0.6, squeeze=joints + 0.1).displacement)
+    with pytest.raises(ValueError, match=r"squeeze: expected joints of shape \(1, 2\), found \(1, 3\)"):
+        replace(clamp, squeeze=torch.zeros(1, 3))
 
 
 def test_squeeze_in_a_turned_frame(clamp):
     """The same clamp and cube, both turned by a quarter about x: the directions permute."""
     turn = torch.from_numpy(Rotation.from_euler("x", 90, degrees=True).as_matrix())
     pose = clamp.pose.moved_by(turn, torch.zeros(3, dtype=torch.float64))
-    loose = success_six_directions(clamp, "actuated", squeeze=clamp.pose.joints)
-    turned = success_six_directions(PosedGrasps(clamp.hand, pose, clamp.object), "actuated", squeeze=clamp.pose.joints)
+    loose = success(clamp, "squeeze", squeeze=clamp.pose.joints)
+    turned = success(PosedGrasps(clamp.hand, pose, clamp.object), "squeeze", squeeze=clamp.pose.joints)
     order = [0, 1, 4, 5, 3, 2]  # y becomes z, z becomes -y
     np.testing.assert_allclose(turned.displacement[0, order], loose.displacement[0], rtol=0.02, atol=2e-3)
 
 
 def test_free_object_is_pulled_with_its_weight(clamp):
     pose = HandPose(clamp.pose.translation + 1, clamp.pose.rotation, clamp.pose.joints, "clamp")
-    out = success_six_directions(PosedGrasps(clamp.hand, pose, clamp.object), "actuated", duration=0.4)
-    expected = actuated.ACCELERATION * actuated.TIMESTEP**2 * 100 * 101 / 2
+    out = success(PosedGrasps(clamp.hand, pose, clamp.object), "squeeze", duration=0.4)
+    expected = 10 * 0.004**2 * 100 * 101 / 2
     np.testing.assert_allclose(out.displacement, expected, rtol=1e-9)
     assert not out.contact_left.any()
 
 
 def test_overlap_of_more_than_a_centimetre_is_no_success(clamp):
     shift = HandPose(clamp.pose.translation + torch.tensor([0.011 + GAP, 0, 0]), *_rest(clamp))
-    deep = success_six_directions(PosedGrasps(clamp.hand, shift, clamp.object), "actuated")
+    deep = success(PosedGrasps(clamp.hand, shift, clamp.object), "squeeze")
     assert deep.initial_depth.item() == pytest.approx(0.011, abs=1e-4)
     assert not deep.success(distance=1e3, angle=10.0).any()
 
@@ -144,9 +159,9 @@ def test_actuated_batch_equals_single_and_threads(clamp):
     at = torch.tensor([[0.0, 0, 0], [0.0, 0.01, 0.005], [float("nan"), 0, 0]], dtype=torch.float64)
     pose = HandPose(at, *(x.expand(3, *x.shape[1:]) for x in _rest(clamp)[:2]), "clamp")
     batch = PosedGrasps(clamp.hand, pose, clamp.object, torch.tensor([1.0, 1.02, 1.0]))
-    one, three = (success_six_directions(batch, "actuated", duration=0.2, threads=n) for n in (1, 3))
+    one, three = (success(batch, "squeeze", duration=0.2, threads=n) for n in (1, 3))
     assert torch.equal(one.displacement[:2], three.displacement[:2])
-    single = success_six_directions(batch[1:2], "actuated", duration=0.2)
+    single = success(batch[1:2], "squeeze", duration=0.2)
     torch.testing.assert_close(single.displacement, one.displacement[1:2], rtol=1e-6, atol=1e-9)
     assert one.displacement[2].isnan().all()
     assert one.success().tolist() == [True, True, False]
@@ -154,7 +169,7 @@ def test_actuated_batch_equals_single_and_threads(clamp):
 
 def test_postures_that_do_not_fit(clamp):
     with pytest.raises(ValueError, match=r"squeeze: expected joints of shape \(1, 2\), found \(1, 3\)"):
-        success_six_directions(clamp, "actuated", squeeze=torch.zeros(1, 3))
+        success(clamp, "squeeze", squeeze=torch.zeros(1, 3))
 
 
 pybullet = pytest.importorskip("pybullet", reason="needs dexzoo[legacy]")

@@ -18,8 +18,7 @@ from dexzoo.hands.mano_standin import write_standin
 from dexzoo.losses.contact import palmar_penetration
 from dexzoo.losses.energies import joint_limit_energy, keypoint_repulsion_energy, self_penetration_depth
 from dexzoo.models import Refiner
-from dexzoo.models.grasp.refinement.clouds import cloud_fields
-from dexzoo.models.grasp.refinement.fields import ObjectFields
+from dexzoo.models.grasp.refinement.fields import ObjectFields, cloud_fields
 from dexzoo.models.grasp.refinement.task import GraspRefinement
 from dexzoo.models.motion import goal_pull
 from dexzoo.models.motion.saga import model as saga

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dexzoo.models.grasp.refinement.clouds import cloud_fields
+from dexzoo.models.grasp.refinement.fields import cloud_fields
 from dexzoo.models.grasp.refinement.refiner import Refiner
 from dexzoo.synthesis.grasps import load_grasps
 from dexzoo.synthesis.objects import object_mesh

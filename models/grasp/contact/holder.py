@@ -42,10 +42,6 @@ class ContactHolder(Task[Model, GraspDataModule]):
         """The one inside the network."""
         return self.network.contact
 
-    def on_fit_start(self) -> None:
-        """Checks that the contact predictor was trained."""
-        self.check_ready()
-
     def check_ready(self) -> None:
         """Raises NoContactPredictor if the contact predictor was never trained."""
         if self.contact_predictor is not None and not self.has_contact:

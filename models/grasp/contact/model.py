@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, mse_loss, relu
+from torch.nn.functional import cross_entropy, log_softmax, mse_loss, relu
 
 from ....geometry.neighbours import knn
 from ....hands.hand import Hand
 from ....hands.pose import HandPose
 from ....losses.contact import bin_centres, contact_bins, soft_contact
 from ...blocks.material_points import MaterialPoints
-from ...blocks.point_encoder import PointEncoder
+from ...blocks.pointnet import PointEncoder
+from ...published.checkpoints import Report, load_official
+from ...published.contact_map_net import ContactMapNet
+from ...published.pointnet import initialise
 
 _SCALE = 0.1  # metres; coordinates are divided by it
 _LOCAL = 5  # offset 3, distance, soft contact
@@ -76,6 +80,11 @@ class ContactPredictor(nn.Module, ABC):
         if self.head == "regression":
             return logits.squeeze(-1).sigmoid()
         return logits.softmax(-1) @ bin_centres(self.bins, logits.device, logits.dtype)
+
+    @torch.no_grad()
+    def intended(self, object_points: Tensor, hand_points: Tensor) -> Tensor:
+        """Contact (B, N) in [0, 1] expected of given hands; arguments as for `forward`; without gradient."""
+        return self.expected(self(object_points, hand_points))
 
     def mode(self, logits: Tensor) -> Tensor:
         """Contact (B, N) in [0, 1]: the centre of the most likely class; for regression the same as `expected`."""
@@ -158,3 +167,31 @@ class ContactMap(ContactPredictor):
             nearest = hand_points.take_along_dim(index, dim=1)
             seen += [(nearest - object_points) / _SCALE, distance / _SCALE, soft_contact(distance)]
         return torch.cat(seen, dim=-1)
+
+
+class OfficialContactMap(ContactPredictor):
+    """`ContactMapNet` as a contact predictor, trained as published except for the class of full contact.
+
+    The published target puts contact of exactly 1 in the first class and treats points inside the hand as free; here
+    they are in the last class. Clouds are not centred, so their frame matters.
+
+    Args:
+        hand, bins, head, n_hand_points: see `ContactPredictor`.
+    """
+
+    def __init__(self, hand: Hand, *, bins: int = 10, head: Head = "bins", n_hand_points: int = 1024) -> None:
+        super().__init__(hand, bins, head, n_hand_points)
+        self.net = ContactMapNet(self.n_outputs)
+        initialise(self.net)
+
+    def load(self, path: str | Path) -> Report:
+        """Loads a published file of ContactNet, RealDex's or UniDexGrasp's.
+
+        Raises CheckpointError: see `load_official`.
+        """
+        return load_official(path, self.net)
+
+    def forward(self, object_points: Tensor, hand_points: Tensor) -> Tensor:
+        """See `ContactPredictor.forward`; log-probabilities for bins."""
+        logits = self.net(object_points, hand_points)
+        return logits if self.head == "regression" else log_softmax(logits, dim=-1)

@@ -15,7 +15,7 @@ from ....datamodules.types import GraspBatch
 from ....losses.contact import contact_bins, soft_contact
 from ....metrics.base import measured
 from ....metrics.columns import CONTACT_MAPS
-from ...task import Row, Task, draw_generator
+from ...task import Task, draw_generator, rows_of
 from .model import ContactPredictor
 
 CONTACT = 0.005
@@ -73,32 +73,16 @@ class ContactPrediction(Task[ContactPredictor, GraspDataModule]):
         logits, target = self._predict(fewer, None)
         loss = self.network.loss(logits, target)
         self.watch({"loss": loss})
-        how: dict[str, Any] = {"on_step": False, "on_epoch": True, "sync_dist": True}
-        self.log("train/loss", loss, batch_size=len(batch.names), prog_bar=True, **how)
+        self.log_loss("train", loss, {}, len(batch.names))
         return loss
-
-    def on_validation_start(self) -> None:
-        """Clears the rows of an earlier validation."""
-        self._validated: list[Row] = []
 
     def validation_step(self, batch: GraspBatch, batch_idx: int) -> None:
         """Loss, accuracy and F1 for hands perturbed the same way each time."""
         logits, target = self._predict(batch, _generators(batch))
         each = zip(logits.split(1), target.split(1), strict=True)
         losses = torch.stack([self.network.loss(*one) for one in each])
-        columns = {key: value.tolist() for key, value in ({"loss": losses} | self._errors(logits, target)).items()}
-        for i, name in enumerate(batch.names):
-            values = {key: column[i] for key, column in columns.items()}
-            self._validated.append({"method": self.method, "clip": name, **values})
-
-    def on_validation_epoch_end(self) -> None:
-        """Logs the means over the grasps of all processes."""
-        super().on_validation_epoch_end()
-        self.log_means("val", self.gather(self._validated))
-
-    def on_test_start(self) -> None:
-        """Clears the results of an earlier test."""
-        self.results = []
+        labels = [{"method": self.method, "clip": name} for name in batch.names]
+        self.validated += rows_of(labels, {"loss": losses} | self._errors(logits, target))
 
     def test_step(self, batch: GraspBatch, batch_idx: int) -> None:
         """Errors of every grasp, for hands perturbed the same way each time."""
@@ -110,16 +94,13 @@ class ContactPrediction(Task[ContactPredictor, GraspDataModule]):
             "perturbed hand": _map_errors(own, own, own >= _TOUCHES, target, self.network.bins),
         }
         for method, errors in columns.items():
-            values = {key: value.tolist() for key, value in errors.items()}
-            for i, name in enumerate(batch.names):
-                row: dict[str, Any] = {"method": method, "refine": "-", "clip": name, "object": batch.objects[i]}
-                self.results.append(row | {key: value[i] for key, value in values.items()})
+            clips = zip(batch.names, batch.objects, strict=True)
+            labels = [{"method": method, "refine": "-", "clip": name, "object": obj} for name, obj in clips]
+            self.results += rows_of(labels, errors)
 
-    def on_test_epoch_end(self) -> None:
-        """Gathers the rows of all ranks and logs the means."""
-        self.gather_results()
-        mine = [row for row in self.results if row["method"] == self.method]
-        self.log_means("test", mine)
+    def test_prefix(self, mode: str) -> str:
+        """The same for all: a contact map is not refined."""
+        return "test"
 
     def _predict(
         self, batch: GraspBatch, generator: torch.Generator | Sequence[torch.Generator] | None

@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ....geometry.cloud_field import cloud_grid
 from ....geometry.sdf import DistanceGrid
 
 
@@ -66,3 +67,12 @@ class ObjectFields:
         ahead, behind = self(around.flatten(1, 2)).unflatten(1, (-1, 2, 3)).unbind(-2)
         difference = ahead - behind
         return difference / torch.linalg.vector_norm(difference, dim=-1, keepdim=True).clamp_min(1e-9)
+
+
+def cloud_fields(points: Tensor) -> ObjectFields:
+    """Distance fields of the surfaces of clouds; equal clouds share one. See `geometry.cloud_field.cloud_grid`.
+
+    `points` (B, N, 3), metres. Raises ValueError: a cloud has too few distinct points, or points that are not finite.
+    """
+    clouds, owner = torch.unique(points.detach(), dim=0, return_inverse=True)
+    return ObjectFields([cloud_grid(cloud) for cloud in clouds], owner, points.new_ones(len(points)))

@@ -16,9 +16,9 @@ from ....geometry.sampling import farthest_point_sampling
 from ....hands.hand import Hand
 from ....hands.pose import HandPose
 from ....hands.products import compose, rotate
+from ...blocks.eval_mode import eval_mode
 from ..contact.model import ContactPredictor
-from .clouds import cloud_fields
-from .fields import ObjectFields
+from .fields import ObjectFields, cloud_fields
 from .nearest import Cloud
 from .terms import DexzooTerms, Scene, UniDexGraspTerms
 
@@ -64,15 +64,11 @@ class Refined:
 
     def to(self, *args: Any, **kwargs: Any) -> Refined:
         """Moves every tensor, like `Tensor.to`; called by Lightning."""
-        return replace(
-            self,
-            pose=self.pose.to(*args, **kwargs),
-            start=self.start.to(*args, **kwargs),
-            end=self.end.to(*args, **kwargs),
-            steps=self.steps.to(*args, **kwargs),
-            terms={k: v.to(*args, **kwargs) for k, v in self.terms.items()},
-            before={k: v.to(*args, **kwargs) for k, v in self.before.items()},
-        )
+
+        def moved(value: Any) -> Any:
+            return {k: moved(v) for k, v in value.items()} if isinstance(value, dict) else value.to(*args, **kwargs)
+
+        return Refined(**{name: moved(value) for name, value in vars(self).items()})
 
 
 @dataclass(frozen=True)
@@ -205,29 +201,15 @@ class Refiner:
         # A trainer tests in inference mode, whose tensors take no gradient; their copies outside it do.
         with torch.inference_mode(False), torch.no_grad():
             pose, points, plane = pose.map(torch.clone), points.clone(), None if plane is None else plane.clone()
-            return self._refine(hand, pose, points, contact, plane, meshes)
-
-    def _refine(
-        self,
-        hand: Hand,
-        pose: HandPose,
-        points: Tensor,
-        contact: ContactPredictor | None,
-        plane: Tensor | None,
-        meshes: ObjectFields | None,
-    ) -> Refined:
-        if not self.mended:
-            return self._descend(
-                hand, pose, self._scene(hand, pose, points, contact, plane, None), UniDexGraspTerms(hand)
-            )
-        start = replace(pose, joints=hand.clamp(pose.joints))
-        terms = DexzooTerms(hand, self.squeeze, self.weights["closure"] > 0)
-        scene = self._pull(terms, start, self._scene(hand, start, points, contact, plane, meshes))
-        return self._descend(hand, start, scene, terms)
+            start = replace(pose, joints=hand.clamp(pose.joints)) if self.mended else pose
+            scene = self._scene(start, points, contact, plane, meshes)
+            if not self.mended:
+                return self._descend(hand, start, scene, UniDexGraspTerms(hand))
+            terms = DexzooTerms(hand, self.squeeze, self.weights["closure"] > 0)
+            return self._descend(hand, start, self._pull(terms, start, scene), terms)
 
     def _scene(
         self,
-        hand: Hand,
         pose: HandPose,
         points: Tensor,
         contact: ContactPredictor | None,
@@ -315,8 +297,5 @@ def move(start: HandPose, x: Tensor) -> HandPose:
 @torch.no_grad()
 def predict_target(contact: ContactPredictor, pose: HandPose, points: Tensor) -> Tensor:
     """(B, N) contact predicted by a network, by its likeliest bin, in eval mode."""
-    training = contact.training
-    contact.eval()
-    target = contact.mode(contact(points, contact.hand_points(pose)))
-    contact.train(training)
-    return target
+    with eval_mode(contact):
+        return contact.mode(contact(points, contact.hand_points(pose)))

@@ -21,15 +21,12 @@ class GraspRefinement(L.LightningModule):
         hand: name or YAML of the hand.
         refiner: does the refinement; also selects whether clouds or meshes give the distance fields.
         contact: predicts the target contact; None only attracts near fingers to the surface.
-        decompose: make solids of meshes that are not closed by convex decomposition, if meshes are used.
     """
 
-    def __init__(
-        self, hand: str, refiner: Refiner, contact: ContactPredictor | None = None, decompose: bool = False
-    ) -> None:
+    def __init__(self, hand: str, refiner: Refiner, contact: ContactPredictor | None = None) -> None:
         super().__init__()
         self.hand = load_hand(hand)
-        self.refiner, self.contact, self.decompose = refiner, contact, decompose
+        self.refiner, self.contact = refiner, contact
 
     def setup(self, stage: str) -> None:
         """Refuses precisions that would round the energy. Raises ValueError like `check_precision`."""
@@ -37,7 +34,7 @@ class GraspRefinement(L.LightningModule):
 
     def forward(self, batch: GraspBatch) -> Refined:
         """Refines the grasps of a batch. Raises ValueError: an object has no mesh, although the refiner uses meshes."""
-        meshes = mesh_fields(batch, self.decompose) if self.refiner.fields == "mesh" else None
+        meshes = mesh_fields(batch) if self.refiner.fields == "mesh" else None
         return self.refiner(self.hand, batch.pose, batch.object_points, self.contact, batch.plane, meshes)
 
     def predict_step(self, batch: GraspBatch, batch_idx: int) -> Refined:
@@ -55,8 +52,8 @@ class GraspRefinement(L.LightningModule):
         self.log("test/steps", refined.steps.float().mean(), **how)
 
 
-def mesh_fields(batch: GraspBatch, decompose: bool = False) -> ObjectFields:
-    """Distance fields of the meshes of a batch; with `decompose`, of the unions of their convex pieces.
+def mesh_fields(batch: GraspBatch) -> ObjectFields:
+    """Distance fields of the meshes of a batch.
 
     Raises ValueError: an object without a mesh.
     """
@@ -67,5 +64,5 @@ def mesh_fields(batch: GraspBatch, decompose: bool = False) -> ObjectFields:
     device = batch.object_points.device
     with torch.inference_mode(False):  # the grids are cached, and later uses may need gradients
         owner = torch.tensor([[*named].index(str(mesh)) for mesh in batch.meshes], device=device)
-        grids = [load_asset(mesh, name, decompose).grid.on(device) for mesh, name in named.items()]
+        grids = [load_asset(mesh, name).grid.on(device) for mesh, name in named.items()]
         return ObjectFields(grids, owner, batch.scale.clone())

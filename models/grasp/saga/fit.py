@@ -12,8 +12,7 @@ from ....geometry.rotations import rot6d_to_rotmat, rotmat_to_rot6d
 from ....hands.hand import Hand, LinkPoints
 from ....hands.pose import HandPose
 from ....hands.products import rotate
-from ..refinement.clouds import cloud_fields
-from ..refinement.fields import ObjectFields
+from ..refinement.fields import ObjectFields, cloud_fields
 
 _HELD = 0.4  # share of the last stage after which the best iterate is kept: SAGA's step 200 of 500
 

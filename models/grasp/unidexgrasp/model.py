@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ....datamodules.grasp_store import GraspStore
 from ....datamodules.types import GraspBatch
 from ....hands.hand import Hand
 from ....hands.pose import HandPose
@@ -72,14 +71,6 @@ class UniDexGrasp(GraspModel):
         self.ipdf = GraspIPDF(n_points=n_object_points, grid_level=grid_level, n_queries=n_queries)
         self.glow = GraspGlow(hand.num_joints, n_points=n_object_points, **glow)
         self.attach_contact_predictor(contact)
-
-    def fit_statistics(self, grasps: GraspStore) -> None:
-        """Checks for clouds; there are no statistics, since the flow's first batch sets its scales.
-
-        Raises ValueError: the objects have no clouds.
-        """
-        if not grasps.clouds.shape[1]:
-            raise ValueError("grasps: expected objects with clouds, found none; this model sees the object")
 
     def forward(self, batch: GraspBatch, wanted: frozenset[str] | None = None) -> dict[str, Tensor]:
         """The terms of the loss; only those in `wanted`, or all if that is None.
@@ -150,20 +141,13 @@ class UniDexGrasp(GraspModel):
         share = _PUBLISHED_POINTS / points.shape[1]
         points = points.repeat_interleave(k, dim=0)
         plane = None if batch.plane is None else batch.plane.repeat_interleave(k, dim=0)
-        target = self._expected_contact(pose, points)
+        target = None if self.contact is None else self.contact.intended(points, self.contact.hand_points(pose))
         each = UniDexGraspTerms(self.hand)(pose, Scene(Cloud(points), target, plane=plane))
         means = {
             name: value.mean() * (share if name in ("contact", "penetration") else 1.0) for name, value in each.items()
         }
         total = torch.stack([JOINT_WEIGHTS[name] * value for name, value in means.items()]).sum()
         return {"energy": total} | {f"energy_{name}": value.detach() for name, value in means.items()}
-
-    @torch.no_grad()
-    def _expected_contact(self, pose: HandPose, points: Tensor) -> Tensor | None:
-        """(M, N): the frozen predictor's expected contact of hands (M,) at points (M, N, 3); None without one."""
-        if self.contact is None:
-            return None
-        return self.contact.expected(self.contact(points, self.contact.hand_points(pose)))
 
 
 def _turned(points: Tensor, rotation: Tensor) -> Tensor:

@@ -48,8 +48,7 @@ class GoalHand(MotionModel):
     rotation head is an offset from the identity, so that an output of zero holds the hand still.
 
     Args:
-        hand: the hand; the model keeps its joint order, limits and surface points.
-        n_points: number of surface points P^h.
+        hand, n_points: see `MotionModel`.
         n_basis: number of basis points.
         basis_radius: radius of the ball of basis points, metres.
         width: width of the trunk.

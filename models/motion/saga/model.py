@@ -15,7 +15,7 @@ from ....hands.pose import HandPose
 from ...blocks.latent import Source, draw_posterior, draw_prior
 from ...blocks.standardise import Standardise
 from ...published.saga_motion import OFFICIAL_CHANNELS, LocalMotionFill, TrajFill
-from ..base import MotionModel
+from ..base import MotionModel, widened_limits
 from ..goal_pull import GoalRefine, pull_to_goal
 from .fit import fit_joints
 from .image import (
@@ -70,8 +70,7 @@ class SagaHand(MotionModel):
     and synthesis.
 
     Args:
-        hand: the hand; the model keeps its joint order, limits and surface points.
-        n_points: number of surface points.
+        hand, n_points: see `MotionModel`.
         latent: number of latent variables of each network.
         channels: channels of the convolutions.
         contacts: whether images have rows of fingertip contacts, which need a cloud of the object in training.
@@ -184,8 +183,7 @@ class SagaHand(MotionModel):
         points = self.image_scale.points(image)
         share = torch.linspace(0, 1, COLUMNS, device=z.device, dtype=z.dtype)
         between = _origin(start)[:, None].interpolate(near[:, None], share).joints
-        lower = torch.minimum(torch.minimum(start.joints, goal.joints), self.hand.lower)
-        upper = torch.maximum(torch.maximum(start.joints, goal.joints), self.hand.upper)
+        lower, upper = widened_limits(self.hand, start, goal)
         limits = [x[:, None].expand_as(between).flatten(0, 1) for x in (lower, upper)]
         joints = fit_joints(self.hand, self.surface, points.flatten(0, 1), between.flatten(0, 1), *limits)
         return SynthesisedPath(

@@ -18,13 +18,13 @@ from .conftest import grasp, write_npy
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the objects whose files were parsed."""
     calls: list[str] = []
-    read = module._read
+    read = module.read_dexgraspnet
 
-    def counted(source, hand):
-        calls.append(source.name)
-        return read(source, hand)
+    def counted(file, hand):
+        calls.append(file.stem)
+        return read(file, hand)
 
-    monkeypatch.setattr(module, "_read", counted)
+    monkeypatch.setattr(module, "read_dexgraspnet", counted)
     return calls
 
 
@@ -63,15 +63,15 @@ def test_a_copied_download_is_not_parsed_again(tree: Path, tmp_path: Path, reads
 
 
 def test_a_killed_run_goes_on(tree: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    read = module._read
+    read = module.read_dexgraspnet
 
-    def killed(source, hand):
-        if source.name == "sem-Car-2":
+    def killed(file, hand):
+        if file.stem == "sem-Car-2":
             raise KeyboardInterrupt
-        return read(source, hand)
+        return read(file, hand)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_read", killed)
+        patch.setattr(module, "read_dexgraspnet", killed)
         with pytest.raises(KeyboardInterrupt):
             _load(tree)
     assert len(_load(tree)) == 15
@@ -81,7 +81,7 @@ def test_a_killed_run_goes_on(tree: Path, reads: list[str], monkeypatch: pytest.
 @pytest.mark.parametrize("damage", [lambda p: p.unlink(), lambda p: p.write_bytes(p.read_bytes()[:200])])
 def test_a_damaged_cache_is_made_again(tree: Path, own_cache: Path, damage) -> None:
     whole = np.array(_load(tree).numbers)
-    (file,) = own_cache.rglob("*-numbers.npy")
+    (file,) = own_cache.rglob("grasp_index*/*.npy")
     damage(file)
     np.testing.assert_array_equal(_load(tree).numbers, whole)
 

@@ -20,8 +20,8 @@ from dexzoo.datamodules.grab.frames import (
     rotation_speed,
     saga,
 )
-from dexzoo.datamodules.grab.labels import mirrored, touching
 from dexzoo.datamodules.grab.objects import bits
+from dexzoo.datamodules.grab.sequence import mirrored, touching
 
 
 def signals(n: int = 1070, moves: int = 27, touches: int = 199, lifts: int = 227, label: int = 41) -> Signals:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from dexzoo.datamodules import DataError, RealDexGrasps, RealDexMotion, UnknownName, demo_root
+from dexzoo.datamodules import DataError, RealDexGrasps, RealDexMotion, UnknownName, base, demo_root
 from dexzoo.datamodules.demo import realdex_tree
 from dexzoo.hands.load import load_hand
 from dexzoo.synthesis.clips import object_clips
@@ -116,7 +116,7 @@ class TestDemoRoot:
         monkeypatch.setattr(realdex_tree, "write_tree", killed)
         with pytest.raises(KeyboardInterrupt):
             realdex_tree.demo_tree()
-        assert list((tmp_path / "realdex_demo").iterdir()) == []
+        assert list((tmp_path / "demo_trees").iterdir()) == []
 
         def slower(root: Path) -> None:
             whole(root)
@@ -126,14 +126,14 @@ class TestDemoRoot:
             shutil.copytree(final, self._target(tmp_path, root))
 
         monkeypatch.setattr(realdex_tree, "write_tree", slower)
-        monkeypatch.setattr(realdex_tree, "content_key", lambda *_: "target")
+        monkeypatch.setattr(base, "content_key", lambda *_: "target")
         root = realdex_tree.demo_tree()
-        assert root.name == "target"
+        assert root.name == "realdex-target"
         assert len(list(root.rglob("segment.txt"))) == 3
 
     @staticmethod
     def _target(cache: Path, root: Path) -> Path:
-        return cache / "realdex_demo" / "target"
+        return cache / "demo_trees" / "realdex-target"
 
 
 def test_the_tree_has_the_files_of_a_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,7 +93,7 @@ def cfg():
         ("seed", "abc", "seed: expected an integer, found 'abc'"),
         ("seed", 1.5, "seed: expected an integer, found 1.5"),
         ("train", "maybe", "train: expected true or false, found 'maybe'"),
-        ("object", ["a", "b"], "object: expected a path or null, found a list; a path is quoted twice: 'object=\"x\"'"),
+        ("ckpt", ["a", "b"], "ckpt: expected a path or null, found a list; a path is quoted twice: 'ckpt=\"x\"'"),
         ("ckpt", 2024, "ckpt: expected a path or null, found 2024; a path is quoted twice"),
         ("data.clips", "abc", "data.clips: expected an integer, found 'abc'"),
         ("data.batch_size", [1], "data.batch_size: expected an integer, found a list"),

@@ -78,7 +78,7 @@ MISTAKES = [
     ),
     ("trainer.accelerator=gpu", "trainer: No supported gpu backend found"),
     ("task=sample", "ckpt: expected the folder of a run of a grasp model, found nothing"),
-    ("task=sample ckpt=empty object=[a,b]", "object: expected a path or null, found a list"),
+    ("task=refine grasps=[a,b]", "grasps: expected a path or null, found a list"),
     ("task=sample ckpt=empty object=empty", "empty: expected checkpoints/best.ckpt in it, found none"),
     ("task=refine", "grasps: expected a file or folder of grasps, found nothing; set grasps=PATH"),
     ("task=refine grasps=nowhere mesh=x", "nowhere: expected a file or folder of grasps, found nothing there"),

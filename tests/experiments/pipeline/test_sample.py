@@ -20,9 +20,10 @@ from omegaconf import OmegaConf
 
 from dexzoo.experiments import run
 from dexzoo.experiments.pipeline import sample, user_grasps
-from dexzoo.experiments.pipeline.user_objects import UserObject, read_object, warn_of_size
+from dexzoo.experiments.pipeline.user_objects import UserObject, object_files, read_object, warn_of_size
 from dexzoo.experiments.reports.results import read_results
 from dexzoo.experiments.training.load import load_run
+from dexzoo.geometry import solids
 from dexzoo.grasps.asset import load_asset
 from dexzoo.grasps.files import GraspSet, load_grasps, save_grasps
 from dexzoo.hands import load_hand
@@ -181,20 +182,46 @@ def test_millimetres_give_the_same_grasps(trained, tmp_path, monkeypatch, hand, 
     assert "object_scale" not in caplog.text
 
 
-@pytest.mark.parametrize("task", ["sample", "refine"])
-def test_an_object_of_metres_needs_its_scale_stated(task, trained, hand, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("task", ["sample", pytest.param("refine", marks=pytest.mark.slow)])
+def test_millimetres_are_taken_for_such_and_giants_refused(task, trained, hand, tmp_path, monkeypatch, capsys):
     object_mesh("mug").copy().apply_scale(1000).export(tmp_path / "mug.off")
+    object_mesh("mug").copy().apply_scale(30).export(tmp_path / "giant.off")
     pose = demo.load_grasps()["mug"].pose[:2].to(torch.float64)
     ones = torch.ones(2, dtype=torch.float64)
     save_grasps(tmp_path / "mug.npz", [GraspSet("mug", pose, ones, torch.arange(2))], hand)
     monkeypatch.chdir(tmp_path)
-    what = [f"ckpt={trained}", "object=mug.off", "n=2"] if task == "sample" else ["grasps=mug.npz", "mesh=mug.off"]
-    said = refused(capsys, f"task={task}", *what, *SHORT)
-    assert "object mug: implausible: the longest side is 1" in said
-    assert "expected 1 mm to 1 m; did you mean a scale of 0.001 (1" in said
-    assert "object_scale states the metres per unit of its file, object_scale=1 that they are metres" in said
-    command(f"task={task}", *what, "object_scale=0.001", "measure=false", "select=none", *SHORT)
-    assert load_grasps(only_run(tmp_path, task) / "grasps.npz", hand)[0].scale.tolist() == [0.001] * 2
+    quick = ["measure=false", "select=none", *SHORT]
+    what = {"sample": [f"ckpt={trained}", "n=2", "object="], "refine": ["grasps=mug.npz", "mesh="]}[task]
+    said = refused(capsys, f"task={task}", *what[:-1], f"{what[-1]}giant.off", *quick)
+    assert ": implausible: the longest side is " in said
+    assert "object_scale=mm or object_scale=NUMBER states the unit of its file" in said
+    for given in ([], ["object_scale=mm"]):
+        command(f"task={task}", *what[:-1], f"{what[-1]}mug.off", *given, "name=mm", *quick)
+        assert ("units long, which are taken for millimetres: " in capsys.readouterr().out) == (not given)
+    for folder in (tmp_path / "runs/mm").iterdir():
+        assert load_grasps(folder / "grasps.npz", hand)[0].scale.tolist() == [0.001] * 2
+
+
+@pytest.mark.slow
+def test_open_meshes_clouds_and_bad_ones_of_a_folder_all_get_grasps(trained, tmp_path, monkeypatch, capsys, hand):
+    mug = object_mesh("mug")
+    (tmp_path / "all").mkdir()
+    mug.update_faces(mug.face_normals[:, 2] > -0.9)  # without its bottom
+    mug.export(tmp_path / "all/open.glb")
+    trimesh.PointCloud(mug.vertices).export(tmp_path / "all/cloud.ply")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(solids, "MAX_FACES", 2000)
+    object_mesh("can").subdivide().subdivide().subdivide().export(tmp_path / "all/scan.stl")
+    command("task=sample", f"ckpt={trained}", "object=all", "n=2", "refine=none", *SHORT[2:])
+    printed, folder = capsys.readouterr().out, only_run(tmp_path, "sample")
+    assert "mesh of open: " in printed
+    assert "mm off, which depths and volumes inherit" in printed
+    assert "mesh of scan: it is taken for a cloud: scan: expected at most 2,000 faces" in printed
+    assert "a cloud has no inside: the grasps of cloud, scan are neither measured nor filtered" in printed
+    assert {part.object: len(part) for part in load_grasps(folder / "grasps.npz", hand)} == dict.fromkeys(
+        ("cloud", "open", "scan"), 2
+    )
+    assert {row["object"] for row in read_results(folder / "results.parquet")} == {"open"}
 
 
 @pytest.mark.parametrize(
@@ -279,10 +306,21 @@ def test_a_cloud_gets_grasps_without_numbers(trained, tmp_path, monkeypatch, cap
     ("args", "message"),
     [
         (["object=mug.obj"], "ckpt: expected the folder of a run of a grasp model, found nothing; set ckpt=RUN"),
-        (["ckpt={run}"], "object: expected the file of a mesh or cloud, found nothing; set object=mug.obj"),
+        (
+            ["ckpt={run}"],
+            "object: expected the file of a mesh or cloud, or a folder, found nothing",
+        ),
         (["ckpt={run}", "object=mgu.obj"], "found no file mgu.obj; did you mean mug.obj?"),
-        (["ckpt={run}", "object=open.obj"], "expected a closed surface, found 12 edges without two faces"),
-        (["ckpt={run}", "object=open.obj"], "let CoACD close it with decompose=true"),
+        (["ckpt={run}", "object=[mug.obj,mgu.obj]"], "found no file mgu.obj; did you mean mug.obj?"),
+        (["ckpt={run}", "object=none"], "none: expected files of .obj .stl"),
+        (
+            ["ckpt={run}", "object=mug.obj", "object_scale=cm"],
+            "object_scale: expected auto, mm or metres per unit",
+        ),
+        (
+            ["ckpt={run}", "object=mug.obj", "object_scale=0"],
+            "expected metres per unit of the file, more than 0",
+        ),
         (["ckpt={run}", "object=mug.obj", "model=contact_map"], "model=contact_map: expected the model of the run"),
         (["ckpt={run}", "object=mug.obj", "+model.n=3"], "+model.n=3: expected no settings of the model"),
         (
@@ -295,15 +333,38 @@ def test_a_cloud_gets_grasps_without_numbers(trained, tmp_path, monkeypatch, cap
 def test_what_sampling_refuses(args, message, sampled, trained, monkeypatch, capsys):
     root, _ = sampled
     monkeypatch.chdir(root)
-    can = trimesh.creation.cylinder(0.03, 0.1, sections=12)
-    can.update_faces(can.face_normals[:, 2] < 0.5)  # without its lid
-    can.export(root / "open.obj")
+    (root / "none").mkdir(exist_ok=True)
     np.save(root / "cloud.npy", object_mesh("mug").sample(300, seed=0))
     args = [arg.format(run=trained) for arg in args]
     assert message in refused(capsys, "task=sample", "name=refused", *args, *SHORT)
 
 
 # -------------------------------------------------------------------------------------------------------- own objects
+
+
+PCD = """# .PCD v0.7 - Point Cloud Data file format
+VERSION 0.7
+FIELDS x y z
+SIZE 4 4 4
+TYPE F F F
+COUNT 1 1 1
+VIEWPOINT 0 0 0 1 0 0 0
+POINTS {1}
+DATA {0}
+"""
+
+
+def test_names_of_objects_are_those_of_their_files_or_folders(tmp_path):
+    for name in ("a.OBJ", "b.glb", "b.ply", "notes.txt", "c/coacd/decomposed.obj", "d/only.stl", "e/notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = object_files(str(tmp_path))
+    assert [str(path.relative_to(tmp_path)) for path in found.values()] == [
+        "a.OBJ", "b.glb", "b.ply", "c/coacd/decomposed.obj", "d/only.stl",
+    ]  # fmt: skip
+    assert [*found][::3] == ["a", "c"]
+    assert len(found) == 5
+    assert object_files([str(tmp_path / "d"), "x.obj"]) == {"only": tmp_path / "d/only.stl", "x": Path("x.obj")}
 
 
 def test_files_of_one_mesh_and_of_one_cloud_give_the_same_points(tmp_path):
@@ -321,7 +382,13 @@ def test_files_of_one_mesh_and_of_one_cloud_give_the_same_points(tmp_path):
     np.save(tmp_path / "c.npy", np.hstack([mesh.vertices, mesh.vertex_normals]))
     np.savetxt(tmp_path / "c.xyz", mesh.vertices)
     trimesh.PointCloud(mesh.vertices).export(tmp_path / "c.ply")
-    clouds = [read_object(tmp_path / f"c.{suffix}", 64) for suffix in ("npy", "xyz", "ply")]
+    np.savez(tmp_path / "c.npz", points=mesh.vertices, other=np.eye(3))
+    (tmp_path / "c.pcd").write_bytes(
+        PCD.format("binary", len(mesh.vertices)).encode() + mesh.vertices.astype("<f4").tobytes()
+    )
+    text = "\n".join("{} {} {}".format(*point) for point in [*mesh.vertices.tolist(), ["nan"] * 3])
+    (tmp_path / "d.pcd").write_text(PCD.format("ascii", len(mesh.vertices) + 1) + text)
+    clouds = [read_object(tmp_path / name, 64) for name in ("c.npy", "c.npz", "c.xyz", "c.ply", "c.pcd", "d.pcd")]
     assert all(cloud.mesh is None for cloud in clouds)
     for cloud in clouds[1:]:
         torch.testing.assert_close(cloud.points, clouds[0].points, atol=1e-6, rtol=0)
@@ -344,12 +411,15 @@ def test_the_most_spread_points_of_a_cloud_come_first(n, kept, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.txt", b"1 2 3", r"a\.txt: expected one of \.glb \.gltf \.npy .*, found '\.txt'"),
+        ("a.txt", b"1 2 3", r"a\.txt: expected one of \.3mf \.dae \.glb .*, found '\.txt'"),
         ("a.xyz", b"1 2 x\n", r"a\.xyz: expected numbers \(N, 3\), found: "),
         ("a.xyz", b"1 2\n3 4\n", r"expected numbers \(N, 3\), found float64 of shape \(2, 2\)"),
         ("a.xyz", b"1 2 3\n" * 31, "expected 32 or more finite points, found 31 of 31 finite"),
         ("a.xyz", b"1 2 3\n" * 40 + b"nan 0 0\n", "expected 32 or more finite points, found 40 of 41 finite"),
         ("a.npy", b"PK", r"a\.npy: expected numbers \(N, 3\), found: "),
+        ("a.npz", b"PK", r"a\.npz: expected numbers \(N, 3\), found: "),
+        ("a.pcd", b"DATA ascii\n", r"expected numbers \(N, 3\), found: the fields none, without x, y and z"),
+        ("a.pcd", b"FIELDS x y z\nDATA binary_compressed\n", "pcl_convert_pcd_ascii_binary IN.pcd OUT.pcd 1"),
         ("a.ply", b"ply\nformat", r"a\.ply: expected a mesh or cloud, but its parser failed: "),
         ("a.obj", b"v 0 0 0\n", r"a\.obj: expected a"),
     ],

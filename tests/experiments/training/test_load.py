@@ -107,14 +107,12 @@ def test_a_run_of_a_hand_of_the_users_may_be_moved(folder: Path, tmp_path_factor
     before, after = (tmp_path_factory.mktemp(name) for name in ("before", "after"))
     (before / "claw.urdf").write_text(CLAW)
     (before / "claw.yaml").write_text(CLAW_YAML)
-    cfg = OmegaConf.merge(
-        OmegaConf.load(folder / "config.yaml"), {"hand": f"{before}/claw.yaml", "run_dir": str(folder)}
-    )
+    changed = {"hand": f"{before}/claw.yaml", "data": {"hand": f"{before}/claw.yaml"}, "run_dir": str(folder)}
+    cfg = OmegaConf.merge(OmegaConf.load(folder / "config.yaml"), changed)
     task = MotionSynthesis(Linear, cfg.hand, method="linear")
     checkpoint = {"state_dict": task.state_dict()}
     task.on_save_checkpoint(checkpoint)
     torch.save(checkpoint, folder / "checkpoints/best.ckpt")
-    cfg.data.hand = cfg.hand
     outcome.save_config(cfg, {})
     shutil.move(folder, after / "run")
     shutil.move(before, after / "hands")

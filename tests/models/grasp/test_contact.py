@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from dexzoo.hands.pose import HandPose
-from dexzoo.models.blocks.point_encoder import PointEncoder
+from dexzoo.models.blocks.pointnet import PointEncoder
 from dexzoo.models.grasp.contact.model import ContactMap
 from tests.oracles.grasps import distance_to_hand, random_grasps
 

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from dexzoo.datamodules import DemoGrasps
 from dexzoo.hands.points import LinkPoints
-from dexzoo.models.grasp.refinement.clouds import cloud_fields
+from dexzoo.models.grasp.refinement.fields import cloud_fields
 from dexzoo.models.grasp.saga.fit import FitTargets, GraspFit, _Energy, lay_resting_hand
 from dexzoo.models.grasp.saga.model import SagaGrasp
 from dexzoo.models.grasp.task import GraspGeneration

@@ -13,8 +13,7 @@ from dexzoo.hands import load_hand
 from dexzoo.hands.pose import HandPose
 from dexzoo.losses.contact import soft_contact
 from dexzoo.losses.energies import keypoint_repulsion_energy, plane_energy
-from dexzoo.models.grasp.refinement.clouds import cloud_fields
-from dexzoo.models.grasp.refinement.fields import ObjectFields
+from dexzoo.models.grasp.refinement.fields import ObjectFields, cloud_fields
 from dexzoo.models.grasp.refinement.nearest import Cloud, HandShapes
 from dexzoo.models.grasp.refinement.refiner import Refiner, move
 from dexzoo.models.grasp.refinement.terms import DexzooTerms, Scene, UniDexGraspTerms
