@@ -4,8 +4,6 @@ Each class is one column of a table: `key` is its heading, with the unit; the fi
 definition. `update(grasps)` takes a batch of grasps of one object; call it once per object: the mean is over grasps.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from typing import ClassVar, Literal
 

@@ -1,7 +1,5 @@
 """Points of a PCD file, the format of the Point Cloud Library: ASCII or binary."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Success rates with their intervals over objects, and the sensitivity card: how far each constant moves them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path

@@ -6,8 +6,6 @@ over grasps is close to a success rate in disguise: report the fraction below 1,
 engine, because no two engines agree within 0.1 cm.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal

@@ -1,7 +1,5 @@
 """The whole run: grasps and meshes in, shards, tables and pictures out."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -30,7 +28,7 @@ from .meshes import find_meshes
 from .pictures import Scene, caption, draw_histograms, draw_worst, worst_rows
 from .plan import Chunk, EvaluationError, Settings, limited, plan_chunks
 from .shards import check_settings, doubts_of, grasp_table, is_finished, read_shard, repairs_of, write_whole
-from .summary import Columns, object_table, overall_table, summarise
+from .summary import Columns, Stats, object_table, overall_table, summarise
 from .table_file import write_table
 from .work import Measured, run_here, run_processes, run_ray
 
@@ -39,21 +37,15 @@ _DEFAULT = Settings()
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Results of an evaluation.
-
-    Attributes:
-        table: one row per grasp: object, row, scale, reasons why it is implausible, and the columns of the metrics.
-        overall: {column: mean, sd, median, n, n_nan} over all grasps.
-        objects: the same for each object.
-        failures: objects that could not be measured, with the reason; their grasps have NaN in all columns.
-        doubts: what is implausible about the grasps.
-        files: files that were written.
-    """
+    """Results of an evaluation, and the files that were written."""
 
     table: pa.Table
-    overall: dict[str, dict[str, float]]
-    objects: dict[str, dict[str, dict[str, float]]]
+    """One row per grasp: object, row, scale, reasons why it is implausible, and the columns of the metrics."""
+    overall: dict[str, Stats]
+    """{column: mean, sd, median, n, n_nan} over all grasps."""
+    objects: dict[str, dict[str, Stats]]
     failures: dict[str, str]
+    """Objects that could not be measured, with the reason; their grasps have NaN in all columns."""
     doubts: Doubts
     files: tuple[Path, ...]
 
@@ -92,7 +84,8 @@ def evaluate(
     console = console or new_console(width=250)
     drawn, hand = _column_to_draw(chosen, worst), load_hand(settings.hand)
     settings = _with_absolute_hand(settings)
-    sets = [_resized(limited(part, settings.limit), settings.scale) for part in load_grasps(grasps, hand, format)]
+    parts = [limited(part, settings.limit) for part in load_grasps(grasps, hand, format)]
+    sets = [replaced(part, scale=(settings.scale or 1.0) * part.scale) for part in parts]
     meshes = find_meshes(mesh, [part.object for part in sets])
     chunks = plan_chunks(sets, meshes, settings, hand, out / "shards")
     check_settings(out, settings.facts(hand))
@@ -117,9 +110,6 @@ def evaluate(
     return Evaluation(table, overall, each, failures, doubts, files)
 
 
-# ---------------------------------------------------------------------------------------------------------- before it
-
-
 def _column_to_draw(chosen: Sequence[type[GraspMetric]], key: str | None) -> type[GraspMetric]:
     by_key = {column.key: column for column in chosen}
     if key is not None and key not in by_key:
@@ -131,10 +121,6 @@ def _with_absolute_hand(settings: Settings) -> Settings:
     """Makes the hand's path absolute, because a worker has its own working directory."""
     is_path = Path(settings.hand).suffix in {".yaml", ".yml"}
     return replaced(settings, hand=str(Path(settings.hand).absolute())) if is_path else settings
-
-
-def _resized(part: GraspSet, scale: float | None) -> GraspSet:
-    return part if scale is None else replaced(part, scale=scale * part.scale)
 
 
 def _say_what_there_is(sets: Sequence[GraspSet], chosen: Sequence[type[GraspMetric]], console: Console) -> None:
@@ -152,9 +138,6 @@ def _said_up(sets: Sequence[GraspSet], axis: str | None) -> str:
     counts["the normal of its table"] = len(up) - unknown - sum(counts.values())
     words = [f"{name} for {count} grasps" for name, count in counts.items() if count]
     return "; ".join([*words, *[f"unknown for {unknown} grasps, which fall along all six half axes"] * bool(unknown)])
-
-
-# -------------------------------------------------------------------------------------------------------- measuring it
 
 
 def _measure(chunks: Sequence[Chunk], workers: int | None, runner: str, console: Console) -> dict[str, str]:
@@ -179,12 +162,10 @@ def _measure(chunks: Sequence[Chunk], workers: int | None, runner: str, console:
     return failures
 
 
-def _run(chunks: Iterator[Chunk], left: Sequence[Chunk], workers: int | None, runner: str):
-    if not left:
-        yield from ()
-    elif runner == "ray":
+def _run(chunks: Iterator[Chunk], left: Sequence[Chunk], workers: int | None, runner: str) -> Iterator[Measured]:
+    if left and runner == "ray":
         yield from run_ray(chunks, workers)
-    elif workers == 1 or len(left) == 1:
+    elif workers == 1 or len(left) <= 1:
         yield from run_here(chunks)
     else:
         yield from run_processes(chunks, min(workers or 1, len(left)))
@@ -201,9 +182,6 @@ def _report(measured: Measured, repaired: set[str], failures: dict[str, str], co
         console.print(f"[yellow]note[/] mesh of {name}: {'; '.join(measured.repairs)}", soft_wrap=True)
 
 
-# ----------------------------------------------------------------------------------------------------------- after it
-
-
 def _merge(chunks: Sequence[Chunk], chosen: Sequence[type[GraspMetric]]) -> pa.Table:
     """One row per grasp, in the order of the input; NaN for those of an object that failed."""
     tables = []
@@ -217,8 +195,8 @@ def _write(
     out: Path,
     table: pa.Table,
     facts: dict[str, object],
-    overall: dict[str, dict[str, float]],
-    each: dict[str, dict[str, dict[str, float]]],
+    overall: dict[str, Stats],
+    each: dict[str, dict[str, Stats]],
     failures: dict[str, str],
     chosen: Sequence[type[GraspMetric]],
 ) -> tuple[Path, ...]:
@@ -226,20 +204,15 @@ def _write(
     write_whole(parquet, lambda path: pq.write_table(table, path))
     about = ("unit", "higher_is_better", "source")
     described = {c.key: {"definition": c.definition()} | {name: getattr(c, name) for name in about} for c in chosen}
-    doubts = doubts_of(table)
+    doubts, pairs = doubts_of(table), zip(table["object"].to_pylist(), table["implausible"].to_pylist(), strict=True)
+    by_object = dict(Counter(name for name, reason in pairs if reason))
     content = {
         **{"settings": facts, "columns": described, "failures": failures},
-        "implausible": {"n": doubts.count, "messages": doubts.messages(), "objects": _implausible(table)},
+        "implausible": {"n": doubts.count, "messages": doubts.messages(), "objects": by_object},
         **{"overall": overall, "objects": each},
     }
     write_whole(summary, lambda path: write_json(path, content))
     return parquet, summary
-
-
-def _implausible(table: pa.Table) -> dict[str, int]:
-    """Number of implausible grasps of each object that has any."""
-    pairs = zip(table["object"].to_pylist(), table["implausible"].to_pylist(), strict=True)
-    return dict(Counter(name for name, reason in pairs if reason))
 
 
 def _draw(
@@ -252,14 +225,13 @@ def _draw(
     drawn: type[GraspMetric],
 ) -> tuple[Path, ...]:
     histograms, worst = out / "histograms.png", out / "worst.png"
-    count = sum(len(part) for part in sets)
     title = f"{_counted(sets)}, {hand.title}"
     write_whole(histograms, lambda path: draw_histograms(path, values, chosen, title))
     rows = worst_rows(values[drawn.key], drawn)
     if not rows:
         return (histograms,)
     scenes = [_scene(sets, meshes, row, values) for row in rows]
-    heading = f"the {len(rows)} worst of {count} grasps by {drawn.key}, the worst first"
+    heading = f"the {len(rows)} worst of {sum(map(len, sets))} grasps by {drawn.key}, the worst first"
     write_whole(worst, lambda path: draw_worst(path, hand, scenes, heading))
     return histograms, worst
 

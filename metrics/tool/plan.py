@@ -1,7 +1,5 @@
 """The work of an evaluation in chunks, each with a key that identifies settings, grasps and mesh."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Success under named protocols, and what it depends on: one row per grasp, protocol and change of a constant."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 

@@ -160,7 +160,7 @@ class TestCommand:
         start = "  dexzoo evaluate "
         printed = capsys.readouterr().out
         examples = [line.removeprefix(start) for line in printed.splitlines() if line.startswith(start)]
-        assert len(examples) == 2
+        assert len(examples) == 3
         for example in examples:
             assert command.parser().parse_args(shlex.split(example)).out
 
