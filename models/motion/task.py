@@ -116,8 +116,8 @@ class MotionSynthesis(Task[Model, MotionDataModule]):
             labels = [{"clip": name, "object": self.data.test[clip].object} for name, clip in clips]
             self.results += rows_of([{"method": self.method, "refine": mode} | label for label in labels], errors)
             if mode == self.goal_refine[0]:
-                lengths = zip(batch.names, pose, batch.length.tolist(), strict=True)
-                self.rollouts |= {name: frames[:length].to("cpu") for name, frames, length in lengths}
+                for i, (name, length) in enumerate(zip(batch.names, batch.length.tolist(), strict=True)):
+                    self.rollouts[name] = pose[i, :length].to("cpu")
 
     def test_prefix(self, mode: str) -> str:
         """ "test" alone for the headline mode."""

@@ -1,6 +1,7 @@
 """GraspIPDF's network (Xu et al., "UniDexGrasp", CVPR 2023) with the names and shapes of its published weights."""
 
 import math
+from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -138,12 +139,12 @@ class IPDFNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.backbone = nn.ModuleDict({"backbone": PointNet2()})
+        self.backbone = nn.Sequential(OrderedDict(backbone=PointNet2()))
         self.implicit_model = ImplicitModel()
 
     def forward(self, points: Tensor, query: Tensor) -> Tensor:
         """Scores (B, R) of queries (B, R, 3, 3) or (1, R, 3, 3) for clouds (B, N, 3), metres; each is encoded once."""
-        return self.implicit_model(self.backbone["backbone"](points), query)
+        return self.implicit_model(self.backbone(points), query)
 
 
 def ball_edges(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor:
