@@ -35,9 +35,11 @@ contact points. A complete example (a two-finger pincer):
     root_offset: {shadow: {translation: [0, 0, 0.03], rpy: [0, 0, 0]}}   # the other's root frame in this root frame
     backend: torch                 # or pytorch_kinematics, for a URDF
 
-Instead of `source`, `links:` may list the chain in the YAML itself, as `specs/shadow_e3m5.yaml` does. Mimic joints,
-fixed joints and slides are supported. Collision shapes become capsules and boxes: a cylinder its inscribed capsule, a
-mesh its bounding box; the check lists them. Joint order is depth first, children in the order of the file.
+Instead of `source`, `links:` may list the chain in the YAML itself, as `specs/shadow_e3m5.yaml` does. Fixed joints,
+slides, several joints per body and joints that follow others (`<mimic>`, equality constraints, also on fixed tendons)
+are supported; a range ends where a follower's does. A floating base is the default root. Collision shapes become
+capsules and boxes: a cylinder its inscribed capsule, a mesh or ellipsoid its bounding box; the check lists them, and
+the links that overlap at rest, which are not measured. Joint order is depth first, children in the order of the file.
 
 Shipped hands
 -------------

@@ -57,9 +57,10 @@ def read_model(path: Path, prefix: str = "") -> Tree:
         HandSpecError: neither URDF nor MJCF, or MuJoCo cannot read it.
     """
     text = path.read_text(errors="replace")
-    tag = re.search(r"<([A-Za-z][\w:]*)", re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL))
+    bare = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    tag = re.search(r"<([A-Za-z][\w:]*)", bare)
     root = tag[1] if tag else "nothing"
-    if path.suffix.lower() == ".xacro" or "<xacro:" in text:
+    if path.suffix.lower() == ".xacro" or "<xacro:" in bare:
         plain = path.name.removesuffix(".xacro").removesuffix(".urdf")
         raise HandSpecError(
             f"{path}: expected a URDF file, found macros of xacro; expand them with `pip install xacro` and "
@@ -70,11 +71,10 @@ def read_model(path: Path, prefix: str = "") -> Tree:
             f"{path}: expected a URDF file with a <robot> or an MJCF file with a <mujoco>, found <{root}>"
         )
     try:
-        file = (
-            _parse_urdf(text, path, prefix)
-            if root == "robot"
-            else _File(path, prefix, mujoco.MjSpec.from_file(str(path)))
-        )
+        if root == "robot":
+            file = _parse_urdf(text, path, prefix)
+        else:
+            file = _File(path, prefix, mujoco.MjSpec.from_file(str(path)))
         _simplify(file)
         model = _compile(file)
     except (ValueError, RuntimeError, ET.ParseError) as error:
@@ -97,9 +97,9 @@ def _parse_urdf(text: str, path: Path, prefix: str) -> _File:
     for i, mesh in enumerate(robot.iter("mesh")):
         files[f"mesh_{i}"] = _mesh_file(mesh.get("filename", ""), path, folder)
         mesh.set("filename", f"mesh_{i}.stl")
-    mimics = [(joint.get("name"), joint.find("mimic")) for joint in robot.findall("joint")]
+    mimics = [(joint.get("name"), mimic) for joint in robot.findall("joint") for mimic in joint.findall("mimic")]
     for joint in robot.findall("joint"):
-        for mimic in joint.findall("mimic"):
+        for mimic in joint.findall("mimic"):  # not every MuJoCo reads them
             joint.remove(mimic)
         if joint.get("type") == "floating":  # MuJoCo accepts it at the top only, but anything may be above the hand
             joint.set("type", "spherical")
@@ -109,7 +109,7 @@ def _parse_urdf(text: str, path: Path, prefix: str) -> _File:
     file = _File(path, prefix, mujoco.MjSpec.from_string(above + ET.tostring(robot, encoding="unicode")), True, files)
     known = {joint.name for joint in file.spec.joints}
     for name, mimic in mimics:
-        if mimic is not None and name in known:
+        if name in known:
             driver = mimic.get("joint", "")
             if driver not in known:
                 raise HandSpecError(f"{path}: joint {name!r} mimics {driver!r}; {nearest(driver, known)}")
