@@ -203,9 +203,12 @@ def read_tree(content: Mapping[str, Any], file: Path) -> Tree:
     from .model_file import read_model
 
     tree = read_model(source_path(content["source"], file), str(content.get("strip_prefix", "")))
-    names, known = content.get("names", {}), {name for k in tree.links for name in (k.name, k.joint and k.joint.name)}
+    names, known = (
+        content.get("names", {}),
+        {k.name for k in tree.links} | {k.joint.name for k in tree.links if k.joint},
+    )
     for name in names:
-        _one_of(name, sorted(known - {None}), f"{file}: names")
+        _one_of(name, sorted(known), f"{file}: names")
     return tree.renamed(lambda name: str(names.get(name, name)))
 
 
