@@ -91,8 +91,7 @@ def _parse_urdf(text: str, path: Path, prefix: str) -> _File:
     """Gives meshes unique names, which MuJoCo would shorten, and keeps links and shapes, which it would drop."""
     robot = ET.parse(path, ET.XMLParser(target=ET.TreeBuilder(insert_comments=True))).getroot()  # lines stay the same
     _check_structure(robot, path)
-    compiler = ET.SubElement(robot, "mujoco") if robot.find("mujoco") is None else robot.find("mujoco")
-    compiler = ET.SubElement(compiler, "compiler") if compiler.find("compiler") is None else compiler.find("compiler")
+    compiler = _child(_child(robot, "mujoco"), "compiler")
     compiler.attrib |= {"fusestatic": "false", "discardvisual": "false", "strippath": "false"}
     folder = path.parent / compiler.attrib.pop("meshdir", "")
     files = {}
@@ -118,6 +117,11 @@ def _parse_urdf(text: str, path: Path, prefix: str) -> _File:
             equality = file.spec.add_equality(type=_EQUALITY.mjEQ_JOINT, name1=name, name2=driver)
             equality.data[:5] = float(mimic.get("offset", 0)), float(mimic.get("multiplier", 1)), 0, 0, 0
     return file
+
+
+def _child(element: ET.Element, tag: str) -> ET.Element:
+    found = element.find(tag)
+    return ET.SubElement(element, tag) if found is None else found
 
 
 def _check_structure(robot: ET.Element, path: Path) -> None:
@@ -182,7 +186,7 @@ def _simplify(file: _File) -> None:
 def _visual(file: _File, mesh: mujoco.MjsMesh) -> Visual:
     """The mesh in the frame of its geom, as MuJoCo places its vertices."""
     linear = np.diag(mesh.scale) @ _rotation(np.array(mesh.refquat)).T
-    path = file.files.get(mesh.name, file.path.parent / file.spec.meshdir / mesh.file).resolve()
+    path = file.files.get(mesh.name) or (file.path.parent / file.spec.meshdir / mesh.file).resolve()
     if len(mesh.uservert):
         vertices, faces = (np.array(x).reshape(-1, 3) for x in (mesh.uservert, mesh.userface))
         inline = trimesh.Trimesh(vertices, faces, process=False) if len(faces) else trimesh.convex.convex_hull(vertices)
@@ -220,12 +224,8 @@ def _tree(file: _File, model: mujoco.MjModel) -> Tree:
 def _links(file: _File, model: mujoco.MjModel, i: int, couplings: _Couplings, visual: bool = False) -> Iterator[Link]:
     """The links of a body: one for each joint, at least one; `visual`: what cannot collide does."""
     name, parent = file.name(model.body(i)), int(model.body_parentid[i])
-    link = Link(
-        name=name,
-        parent=file.name(model.body(parent)) if parent else None,
-        translation=model.body_pos[i].copy(),
-        rotation=_rotation(model.body_quat[i]),
-    )
+    above = file.name(model.body(parent)) if parent else None
+    link = Link(name, above, model.body_pos[i].copy(), _rotation(model.body_quat[i]))
     first, count = int(model.body_jntadr[i]), int(model.body_jntnum[i])
     for k in range(first, first + count):
         joint = _joint(file, model, k, couplings)
@@ -246,12 +246,8 @@ def _links(file: _File, model: mujoco.MjModel, i: int, couplings: _Couplings, vi
             visuals.append(mesh)
     if visual and shapes:
         notes.insert(0, "collides as it is drawn, because the file has no collision shapes")
-    inertia = Inertia(
-        float(model.body_mass[i]),
-        model.body_ipos[i].copy(),
-        _rotation(model.body_iquat[i]),
-        model.body_inertia[i].copy(),
-    )
+    turn, principal = _rotation(model.body_iquat[i]), model.body_inertia[i].copy()
+    inertia = Inertia(float(model.body_mass[i]), model.body_ipos[i].copy(), turn, principal)
     yield replace(
         link,
         capsules=tuple(shape for shape in shapes if isinstance(shape, Capsule)),
@@ -298,13 +294,13 @@ def _couplings(file: _File, model: mujoco.MjModel) -> _Couplings:
     disabled = model.opt.disableflags & mujoco.mjtDisableBit.mjDSBL_EQUALITY
     for k in range(model.neq):
         kind, data = model.eq_type[k], model.eq_data[k, :5]
-        pair = [int(model.eq_obj1id[k]), int(model.eq_obj2id[k])]
+        first, second = int(model.eq_obj1id[k]), int(model.eq_obj2id[k])
         if disabled or not model.eq_active0[k]:
             continue
         if kind == _EQUALITY.mjEQ_TENDON:
-            coupling = _tendon_coupling(model, *pair, Polynomial(data))
+            coupling = _tendon_coupling(model, first, second, Polynomial(data))
         else:
-            coupling = (*pair, Polynomial(data)) if kind == _EQUALITY.mjEQ_JOINT else None
+            coupling = (first, second, Polynomial(data)) if kind == _EQUALITY.mjEQ_JOINT else None
         if coupling is None or file.name(model.joint(coupling[0])) in found:
             kind = _EQUALITY(kind).name.removeprefix("mjEQ_").lower()
             file.notes.append(f"the {kind} constraint {model.equality(k).name or k} is not part of the kinematics")

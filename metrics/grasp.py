@@ -240,13 +240,19 @@ class SixDirectionContact(GraspMetric):
 
 
 class SqueezeSuccess(GraspMetric):
-    """Share of grasps whose hand squeezes and holds the object as DexGraspBench tests it, 100 g pulled along +-x, +-y,
-    +-z: higher is better."""
+    """Share of grasps whose hand squeezes and holds the object, 100 g pulled along +-x, +-y, +-z, by the protocol
+    "squeeze": higher is better.
+    """
 
-    key, unit, source, higher_is_better = "squeeze_success", "share", "DexGraspBench (fc_mocap)", True
+    key, unit, source, higher_is_better = (
+        "squeeze_success",
+        "share",
+        "DexGraspBench (fc_mocap), its load and limits",
+        True,
+    )
 
     def measure(self, grasps: PosedGrasps) -> Tensor:
-        return _share(success(grasps, "dexgraspbench", stop="grasp").success(), grasps)
+        return _share(success(grasps, "squeeze", stop="grasp").success(), grasps)
 
 
 class Q1(GraspMetric):

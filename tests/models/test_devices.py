@@ -184,12 +184,12 @@ def test_an_accelerator_leaves_converged_grasps_in_the_batch_for_some_steps(plac
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("meshes", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_refinement_of_any_grasps(meshes, place, tmp_path):
+@pytest.mark.parametrize("fields", ["mesh", pytest.param("cloud", marks=pytest.mark.slow)])
+def test_refinement_of_any_grasps(fields, place, tmp_path):
     data = SmallGrasps(tmp_path)
     data.setup()
     with on(place) as (_, trainer, _):
-        task = GraspRefinement("shadow", Refiner(steps=2, points=32), CONTACT(load_hand("shadow")), meshes)
+        task = GraspRefinement("shadow", Refiner(steps=2, points=32, fields=fields), CONTACT(load_hand("shadow")))
         batches = torch.utils.data.DataLoader([data.train.batch([0, 1])], batch_size=None)
         trainer(tmp_path).test(task, batches, verbose=False)
         (refined,) = trainer(tmp_path).predict(task, batches)

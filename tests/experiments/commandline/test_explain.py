@@ -8,8 +8,6 @@ from hydra.core.global_hydra import GlobalHydra
 
 from dexzoo.experiments import run
 from dexzoo.experiments.commandline import explain
-from dexzoo.experiments.commandline.errors import RunError
-from dexzoo.experiments.pipeline.user_objects import read_object
 from dexzoo.experiments.training import run_log
 from dexzoo.experiments.training.run_log import RunLog, recorded
 
@@ -96,11 +94,6 @@ def test_wrong_arguments_end_in_one_line_and_leave_no_folder(refused, argument, 
     assert message in text
     assert text.count("\n") == 1 or "--multirun" in argument  # of a sweep, Hydra says which run it was
     assert sorted(path.name for path in Path().iterdir()) == ["empty", "text.ckpt"]
-
-
-def test_a_folder_is_no_object(tmp_path):
-    with pytest.raises(RunError, match=r"object: expected the file of a mesh or cloud, found the folder"):
-        read_object(tmp_path, 64)
 
 
 def test_a_folder_with_other_things_in_it_stays(refused, tmp_path):
