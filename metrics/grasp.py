@@ -247,7 +247,7 @@ class SqueezeSuccess(GraspMetric):
     key, unit, source, higher_is_better = (
         "squeeze_success",
         "share",
-        "DexGraspBench (fc_mocap), its load and limits",
+        "load of DexGraspBench",
         True,
     )
 
