@@ -24,6 +24,9 @@ TURN = Rotation.from_euler("xyz", [0.4, 1.1, -0.3]).as_matrix()
 QUARTER = Rotation.from_euler("x", 90, degrees=True).as_matrix()
 """The six directions are those of the object's axes, so they stay the same six only by quarter turns."""
 
+ANYWHERE = tuple(name for name in METRICS if name != "squeeze")
+"""DexGraspBench looks at the origin of the mesh's frame: its verdict depends on where that is."""
+
 MOVED = 1e-4  # in the unit of the column
 TURNED = {"gap_cm": 0.01, "q1": 0.03, "valid_q1": 0.03, "sim_rotation_deg": 0.01}
 """Tolerances of searches that start from a grid along the object's axes, and of contacts that are iterated."""
@@ -43,20 +46,20 @@ def placed(turn: np.ndarray, shift: np.ndarray, count: int = 2) -> PosedGrasps:
 
 @pytest.fixture(scope="module")
 def still() -> dict[str, torch.Tensor]:
-    return grasp_errors(placed(np.eye(3), STILL), tuple(METRICS))
+    return grasp_errors(placed(np.eye(3), STILL), ANYWHERE)
 
 
 @pytest.mark.parametrize("turn", [np.eye(3), QUARTER], ids=["moved", "moved and turned"])
 def test_no_metric_depends_on_where_hand_and_object_are(still, turn) -> None:
-    away = grasp_errors(placed(turn, AWAY), tuple(METRICS))
-    assert list(away) == [column.key for column in columns(tuple(METRICS))]
+    away = grasp_errors(placed(turn, AWAY), ANYWHERE)
+    assert list(away) == [column.key for column in columns(ANYWHERE)]
     for key, value in away.items():
         atol = MOVED if (turn == np.eye(3)).all() else TURNED.get(key, 1e-3)
         np.testing.assert_allclose(value, still[key], rtol=0, atol=atol, err_msg=key)
 
 
 def test_any_turn_leaves_all_but_the_six_directions(still) -> None:
-    names = [name for name in METRICS if "six" not in name and name != "squeeze"]  # pulls along the axes
+    names = [name for name in ANYWHERE if "six" not in name]
     for key, value in grasp_errors(placed(TURN, AWAY), names).items():
         np.testing.assert_allclose(value, still[key], rtol=0, atol=TURNED.get(key, 1e-3), err_msg=key)
 
