@@ -41,7 +41,8 @@ def remesh(mesh: trimesh.Trimesh) -> tuple[trimesh.Trimesh, str]:
     if filled is not None and _apart(filled, mesh) <= LID * size and _beyond(mesh, filled) <= spacing:
         return filled, "closed by its winding number"
     shell = np.abs(values) - spacing
-    free, _ = ndimage.label(shell >= 0)
+    free = np.empty(shell.shape, np.int32)
+    ndimage.label(shell >= 0, output=free)
     shell[(shell >= 0) & (free != free[0, 0, 0])] = -spacing
     wrapped = _surface(shell, origin, spacing)
     assert wrapped is not None  # a mesh has an area, and a node within a cell of each of its points

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
 import numpy as np
 import trimesh
@@ -90,7 +91,7 @@ def make_solid(mesh: trimesh.Trimesh, name: str = "mesh") -> tuple[Manifold, lis
         return _closed(parts, name, repairs)
     except MeshError as error:  # of an open part, or of closed sheets without a volume
         with working(f"closing {name}"):
-            closed, how = remesh(trimesh.util.concatenate(parts))
+            closed, how = remesh(cast("trimesh.Trimesh", trimesh.util.concatenate(parts)))
         solid = manifold_of(closed, name).simplify(_COARSER * cell(mesh))
         return _checked(solid, name), None, [*repairs, f"{str(error).removeprefix(f'{name}: ')}: {how}"]
 

@@ -29,7 +29,7 @@ def consult(settings: Sequence[str], out: Path) -> bool:
 
     `settings` are KEY=VALUE, see `read_settings`. Raises DataError or HandError for wrong ones.
     """
-    given = dict(setting.partition("=")[::2] for setting in settings)
+    given = {key: value for key, _, value in (setting.partition("=") for setting in settings)}
     if "grasps" in given and given.keys() <= {"grasps", "hand"}:
         return look_at_grasps(given["grasps"], given.get("hand", "shadow"), Console())
     name, hand, options = read_settings(settings)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ def rows(quick: bool) -> list[Row]:
     hand, pose, points, fields = scene(GRASPS)
     loop = _to_full(once_ms(lambda: naive(hand, pose, points, 2 if quick else 10)), 2 if quick else 10)
     contact = _Predictor(hand)
-    made: dict[str, tuple[Refiner, _Predictor | None, ObjectFields | None]] = {
+    made: dict[str, tuple[Refiner, Any, ObjectFields | None]] = {
         "our terms, grid": (_by_mesh(steps), contact, fields),
         "our terms, primitives": (_by_shapes(steps, points=POINTS), contact, None),
         "our terms, primitives, 512 points": (_by_shapes(steps, points=512), contact, None),

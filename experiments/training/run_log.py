@@ -48,7 +48,8 @@ class RunLog(L.Callback):
     def on_train_batch_end(self, *_: Any) -> None:
         self.begun = True
 
-    on_test_batch_end = on_train_batch_end
+    def on_test_batch_end(self, *_: Any) -> None:
+        self.begun = True
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._since = time.monotonic()

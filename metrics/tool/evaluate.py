@@ -1,7 +1,7 @@
 """The whole run: grasps and meshes in, shards, tables and pictures out."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from dataclasses import replace as replaced
@@ -162,7 +162,9 @@ def _measure(chunks: Sequence[Chunk], workers: int | None, runner: str, console:
     return failures
 
 
-def _run(chunks: Iterator[Chunk], left: Sequence[Chunk], workers: int | None, runner: str) -> Iterator[Measured]:
+def _run(
+    chunks: Iterator[Chunk], left: Sequence[Chunk], workers: int | None, runner: str
+) -> Generator[Measured, None, None]:
     if left and runner == "ray":
         yield from run_ray(chunks, workers)
     elif workers == 1 or len(left) <= 1:

@@ -110,6 +110,7 @@ class TestMeasure:
         expected[0, 2], expected[1, 5] = 0.25, 0.125
         np.testing.assert_allclose(found.excess, expected, atol=1e-6)
 
+    @pytest.mark.slow
     def test_a_mesh_that_is_open_is_measured_and_noted_and_one_that_is_none_is_named(self, tmp_path: Path) -> None:
         examined = hands_at_spheres(tmp_path / "ball.obj")
         mesh = trimesh.creation.icosphere(subdivisions=5, radius=1.0)

@@ -56,6 +56,7 @@ def test_shipped_hands_raise_no_doubt(name: str) -> None:
     assert doubt_hand(load_hand(name)) == []
 
 
+@pytest.mark.slow
 def test_a_palm_in_millimetres_is_named_by_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     hand = claw(tmp_path, mesh=1000)
     assert status_of("hand", str(hand), "--out", str(tmp_path / "hand.png")) == 1

@@ -153,6 +153,7 @@ def surface_points(grasps: PosedGrasps, b: int) -> np.ndarray:
 class TestAgainstSamples:
     """The naive twins: very many points and no bounds."""
 
+    @pytest.mark.slow
     def test_hand_in_object(self, lumps: PosedGrasps) -> None:
         igl = pytest.importorskip("igl")
         solid, default, certified = lumps.object.solid, penetration_depth(lumps), penetration_depth(lumps, certify=True)

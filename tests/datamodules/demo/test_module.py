@@ -114,6 +114,7 @@ def _killed_while_writing(folder):
     module.setup()
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_nothing_half(tmp_path, monkeypatch):
     context = multiprocessing.get_context("spawn")
     victim = context.Process(target=_killed_while_writing, args=(str(tmp_path),))

@@ -106,6 +106,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("convention", WRONG)
 def test_wrong_conventions_do_not_touch(sample: Callable[[str], Path], convention: str) -> None:
     """The same check, on 20 grasps of each object, fails by far."""

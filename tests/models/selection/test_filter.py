@@ -14,7 +14,7 @@ from dexzoo.grasps.posed import PosedGrasps
 from dexzoo.hands import Hand, load_hand
 from dexzoo.metrics.functional.q1 import contact_q1
 from dexzoo.models.selection.filter import GraspFilter, find_thumb, parts, parts_in_contact
-from tests.metrics.small_hands import ball, box, pose_at
+from tests.metrics.small_hands import ball, box, fixed_hand, pose_at
 
 HALF, RADIUS = 0.02, 0.005
 FAR = 0.03
@@ -26,7 +26,7 @@ def cube() -> ObjectAsset:
     return ObjectAsset.from_mesh(trimesh.creation.box([2 * HALF] * 3), "cube")
 
 
-def claw(folder: Path, thumb=FAR, fingers=(FAR, FAR, FAR), palm=FAR, between=0.012) -> Hand:
+def claw(folder: Path, thumb=FAR, fingers=(FAR, FAR, FAR), palm=FAR) -> Hand:
     """A ball on the cube's -x side, three on the +x side, and a flat palm below it, at given gaps in metres.
 
     The first finger has a second link that is always far from the cube.
@@ -36,7 +36,7 @@ def claw(folder: Path, thumb=FAR, fingers=(FAR, FAR, FAR), palm=FAR, between=0.0
     links.append({"name": "thumb1", "parent": "palm", **ball([-HALF - RADIUS - thumb, 0, 0], RADIUS)})
     links.append({"name": "f0base", "parent": "knuckle", **ball([0.15, -0.1, 0], RADIUS)})
     for i, gap in enumerate(fingers):
-        centre = [HALF + RADIUS + gap, between * (i - 1), 0]
+        centre = [HALF + RADIUS + gap, 0.012 * (i - 1), 0]
         links.append({"name": f"f{i}", "parent": "knuckle" if i else "f0base", **ball(centre, RADIUS)})
     links.append({"name": "idle", "parent": "palm", "joint": {"name": "idle", "axis": [0, 0, 1], "range": [-1, 1]}})
     solid = ["thumb1", "f0", "f1", "f2"]
@@ -83,7 +83,8 @@ def test_penetration_is_the_depth_of_the_deepest_ball(tmp_path, cube, depth, kep
 
 @pytest.mark.parametrize(("overlap", "kept"), [(0.0049, True), (0.0051, False)])
 def test_self_penetration_is_the_overlap_of_two_fingers(tmp_path, cube, overlap, kept):
-    grasps = grasp_of(claw(tmp_path, between=2 * RADIUS - overlap), cube)
+    fingers = [ball([0.1, y, 0], RADIUS) for y in (0, 2 * RADIUS - overlap)]
+    grasps = grasp_of(fixed_hand(tmp_path, *fingers, apart_at_rest=True), cube)
     chosen = GraspFilter(**{**OFF, "max_self_penetration": 0.005})(grasps)
     assert chosen.kept.tolist() == [kept]
     assert list(chosen.drops) == ["self_penetration"]
