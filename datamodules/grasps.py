@@ -60,10 +60,13 @@ class GraspDataset(Dataset[GraspBatch]):
 class ObjectDataset(Dataset[GraspBatch]):
     """Test batches: item i is scene i, one object at one scale, on one table if the data have tables.
 
-    Args: store: the grasps. max_grasps: largest number of grasps of a scene, evenly spread over all of its grasps; 1 or
-    more, or DataError. scales: "one" takes the middle scale of each object (the smaller of two), and then the table
-    with the most grasps; "all" takes all; anything else raises UnknownName. observe: gives the observation of a scene,
-    the same for all its grasps. seed: seed of `observe`; a scene always gets the same observation.
+    Args:
+        store: the grasps.
+        max_grasps: largest number of grasps of a scene, evenly spread over all of its grasps; 1 or more, or DataError.
+        scales: "one" takes the middle scale of each object (the smaller of two), and then the table with the most
+            grasps; "all" takes all; anything else raises UnknownName.
+        observe: gives the observation of a scene, the same for all its grasps.
+        seed: seed of `observe`; a scene always gets the same observation.
     """
 
     def __init__(

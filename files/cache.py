@@ -49,8 +49,10 @@ def cached(kind: str, key: str, make: Callable[[], Arrays]) -> Arrays:
     two processes that make the same entry each end up with a complete one. Raises CacheError if the cache can't be
     written.
 
-    Args: kind: folder of the entry; change it when `make` changes. key: from `content_key`, of everything that `make`
-    depends on. make: called without arguments when the entry is absent or unreadable.
+    Args:
+        kind: folder of the entry; change it when `make` changes.
+        key: from `content_key`, of everything that `make` depends on.
+        make: called without arguments when the entry is absent or unreadable.
     """
     path = cache_dir() / kind / f"{key}.npz"
     if path.exists():

@@ -36,9 +36,13 @@ def generate(
 
     Restarted with the same settings after an interruption, it continues with the first unfinished object.
 
-    Args: out: folder; created if absent. hand: name of a hand or path of its YAML. seeds: the grasps of each object are
-    divided among them. per_object: number of grasps of each object. steps: annealing steps. objects: names; all by
-    default.
+    Args:
+        out: folder; created if absent.
+        hand: name of a hand or path of its YAML.
+        seeds: the grasps of each object are divided among them.
+        per_object: number of grasps of each object.
+        steps: annealing steps.
+        objects: names; all by default.
     """
     body, names = load_hand(hand), tuple(objects or object_names())
     share = -(-per_object // len(seeds))

@@ -157,9 +157,15 @@ def optimise_grasps(
     """Minimises the energy of `count` grasps in parallel: HandPose (count,), joints within limits, object frame; and
     energies.
 
-    Args: hand: the hand, float32. mesh: the object, metres, z up, resting on z = 0. grid: its signed distance. count:
-    grasps. steps: annealing steps; 200 to 400 are sensible. generator: the only source of randomness. weights,
-    schedule: of the terms, and of the annealing; None for the defaults. on_step: called after each step.
+    Args:
+        hand: the hand, float32.
+        mesh: the object, metres, z up, resting on z = 0.
+        grid: its signed distance.
+        count: grasps.
+        steps: annealing steps; 200 to 400 are sensible.
+        generator: the only source of randomness.
+        weights, schedule: of the terms, and of the annealing; None for the defaults.
+        on_step: called after each step.
     """
     schedule = schedule or Schedule()
     energy = GraspEnergy(hand, mesh, grid, weights or Weights(), schedule)

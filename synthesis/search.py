@@ -39,9 +39,17 @@ def find_grasps(
     """Optimises and tests grasps until `count` are found or `rounds` batches are used up, with fewer if the object is
     hard.
 
-    Args: hand: the hand. name: of the object. mesh: the object, metres, z up, resting on z = 0. pieces: its convex
-    pieces. count: grasps wanted. steps: annealing steps for each batch. seed: of the optimiser. batch: poses optimised
-    in parallel. rounds: most batches to try. on_step: called after each annealing step.
+    Args:
+        hand: the hand.
+        name: of the object.
+        mesh: the object, metres, z up, resting on z = 0.
+        pieces: its convex pieces.
+        count: grasps wanted.
+        steps: annealing steps for each batch.
+        seed: of the optimiser.
+        batch: poses optimised in parallel.
+        rounds: most batches to try.
+        on_step: called after each annealing step.
     """
     generator = torch.Generator().manual_seed(seed)
     grid, test = DistanceGrid(mesh), HoldTest(hand, [np.asarray(p, np.float64) for p in pieces])

@@ -52,8 +52,12 @@ def solid_clouds(
     that an interrupted run continues where it stopped. Objects without a mesh, and with `on_bad="skip"` those with a
     bad one, get a cloud of NaN; with "raise" a bad one raises BadFile.
 
-    Args: meshes: of K objects. n: points in each cloud. on_bad: "raise" or "skip". workers: processes for clouds that
-    are not cached. By default only this one if there are few, otherwise one per core, up to eight; each takes 0.4 GB.
+    Args:
+        meshes: of K objects.
+        n: points in each cloud.
+        on_bad: "raise" or "skip".
+        workers: processes for clouds that are not cached. By default only this one if there are few, otherwise one per
+            core, up to eight; each takes 0.4 GB.
     """
     key = content_key(n, on_bad, [mesh is None for mesh in meshes], signature([m for m in meshes if m]))
     whole, entry = mapped(_KIND, f"{key}-all", lambda: _read_all(meshes, n, on_bad, workers))

@@ -63,10 +63,15 @@ class Format:
 def open_index(sources: Sequence[Source], form: Format, hand: Hand, on_bad: str = "raise") -> Index:
     """Opens the grasps from the cache, reading those that are missing.
 
-    Args: sources: files of the objects; names must be unique. form: functions to read them. hand: the hand of the
-    grasps. on_bad: "raise" stops at a bad file or grasp with BadFile; "skip" skips, logs and counts it.
+    Args:
+        sources: files of the objects; names must be unique.
+        form: functions to read them.
+        hand: the hand of the grasps.
+        on_bad: "raise" stops at a bad file or grasp with BadFile; "skip" skips, logs and counts it.
 
-    Raises: UnsafePickleError: a file would execute code; raised in any case. DataError: no grasp at all.
+    Raises:
+        UnsafePickleError: a file would execute code; raised in any case.
+        DataError: no grasp at all.
     """
     files = [file for source in sources for file in source.files]
     names = [(source.name, len(source.files)) for source in sources]

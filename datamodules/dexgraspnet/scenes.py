@@ -81,9 +81,12 @@ class SceneClouds:
 def scene_clouds(names: Sequence[str], read: _Read, signature: str, n: int, on_bad: str = "raise") -> SceneClouds:
     """The scenes of all objects, n points each, sampled at random so that object and table keep their shares.
 
-    Args: names: of K objects. read: reads resting poses (k, 4, 4) and scene clouds (k, M, 3) of one object. signature:
-    changes whenever one of the files does. n: points in each cloud; scenes with fewer points have all of them, some
-    twice. on_bad: "raise" raises BadFile; with "skip" objects without scenes are listed in `bad`.
+    Args:
+        names: of K objects.
+        read: reads resting poses (k, 4, 4) and scene clouds (k, M, 3) of one object.
+        signature: changes whenever one of the files does.
+        n: points in each cloud; scenes with fewer points have all of them, some twice.
+        on_bad: "raise" raises BadFile; with "skip" objects without scenes are listed in `bad`.
     """
     key = content_key(n, on_bad, list(names), signature)
     clouds, entry = mapped(_KIND, f"{key}-all", lambda: _read_all(names, read, n, on_bad))

@@ -38,11 +38,14 @@ def by_hash(names: Iterable[str], val: float, test: float, seed: int = 0) -> Par
 def by_lists(names: Sequence[str], lists: str | Path, val: float, seed: int = 0) -> Parts:
     """Assigns objects to parts by lists in files; objects on no list are skipped, and counted in the log.
 
-    Args: names: of the objects. lists: a folder of `train.txt`, `test.txt` (one name per line) or of JSON files, or one
-    JSON file, with lists under `train`, `test`, `val` or `_train_split`, ... val: share of the training objects used
-    for validation, by hash with `seed`, if there is no validation list.
+    Args:
+        names: of the objects.
+        lists: a folder of `train.txt`, `test.txt` (one name per line) or of JSON files, or one JSON file, with lists
+            under `train`, `test`, `val` or `_train_split`, ...
+        val: share of the training objects used for validation, by hash with `seed`, if there is no validation list.
 
-    Raises: BadFile: no lists, a malformed file, or an object in two parts.
+    Raises:
+        BadFile: no lists, a malformed file, or an object in two parts.
     """
     known = _spellings(names)
     listed = {part: [_plain(name) for name in entries] for part, entries in _read(Path(lists)).items()}

@@ -108,9 +108,12 @@ def make_tree(
 ) -> GraspTree:
     """Finds the mesh that belongs to the grasps of each object.
 
-    Args: root: no link may lead out of it, or BadFile is raised. objects: names and files of grasps. lists: of the
-    split, or None. meshes: folder that is searched; None for no meshes. find: finds the mesh of an object in that
-    folder, or raises GraspFileError.
+    Args:
+        root: no link may lead out of it, or BadFile is raised.
+        objects: names and files of grasps.
+        lists: of the split, or None.
+        meshes: folder that is searched; None for no meshes.
+        find: finds the mesh of an object in that folder, or raises GraspFileError.
     """
     sources, missing = [], {}
     for name, files in objects:

@@ -52,12 +52,16 @@ def read_grabnet(
 ) -> GraspList:
     """Reads one part of the release; its parts are those of the split `grab`.
 
-    Args: root: folder of `obj_info.npy`, or the one above it, `data`. part: "train", "val" or "test". hand: name or
-    YAML of a hand with MANO's joints; see `GrabMotion`. perturbed: reads the perturbed hands that GrabNet's refinement
-    starts from (keys ending in `_f`). n_object_points: points in each object's cloud.
+    Args:
+        root: folder of `obj_info.npy`, or the one above it, `data`.
+        part: "train", "val" or "test".
+        hand: name or YAML of a hand with MANO's joints; see `GrabMotion`.
+        perturbed: reads the perturbed hands that GrabNet's refinement starts from (keys ending in `_f`).
+        n_object_points: points in each object's cloud.
 
-    Raises: DatasetNotFound: no such folder, or files of the release are missing. BadFile: a damaged file, a missing
-    key, a wrong shape, an invalid rotation, a number that is not finite.
+    Raises:
+        DatasetNotFound: no such folder, or files of the release are missing.
+        BadFile: a damaged file, a missing key, a wrong shape, an invalid rotation, a number that is not finite.
     """
     check_names(part=(part, PARTS))
     root, files = _find(Path(root).expanduser(), part)

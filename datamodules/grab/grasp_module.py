@@ -21,12 +21,16 @@ class GrabGrasps(GraspDataModule):
 
     Grasps are named "<object>/<number>", the number counting the object's grasps in the order of the sequences.
 
-    Args: root: folder with `grab` and `tools`; see `GrabMotion` for `hand`, `side`, `object_points` and `on_bad`.
-    split: "grab" or "goal", by object, aliases merged. frames: "goal_grasp" (GOAL's GNet) or "grab" (every frame with
-    contact), see `frames`. every: keeps each n-th of the selected frames, which are 8 ms apart; 1 keeps all, as in the
-    sources. **options: see `GraspDataModule`.
+    Args:
+        root: folder with `grab` and `tools`; see `GrabMotion` for `hand`, `side`, `object_points` and `on_bad`.
+        split: "grab" or "goal", by object, aliases merged.
+        frames: "goal_grasp" (GOAL's GNet) or "grab" (every frame with contact), see `frames`.
+        every: keeps each n-th of the selected frames, which are 8 ms apart; 1 keeps all, as in the sources.
+        **options: see `GraspDataModule`.
 
-    Raises: UnknownName: unknown setting. DataError: `every` below 1.
+    Raises:
+        UnknownName: unknown setting.
+        DataError: `every` below 1.
     """
 
     title = "GRAB"

@@ -27,10 +27,12 @@ class RealDexGrasps(GraspDataModule):
     Grasps are named "<object>/<number>", the number counting the object's grasps in the order of its clips. Contact is
     measured on the meshes, wherever the clouds come from.
 
-    Args: last: frames at the end of each clip, of which those with contact are taken. contact_threshold: metres between
-    hand and object that count as contact. split: "paper" (its objects), "objects" (folds), or "auto": the paper's if
-    its test objects are present. limit_tolerance: radians by which the last frame of a clip may exceed the robot's
-    joint limits. **options: see `GraspDataModule`.
+    Args:
+        last: frames at the end of each clip, of which those with contact are taken.
+        contact_threshold: metres between hand and object that count as contact.
+        split: "paper" (its objects), "objects" (folds), or "auto": the paper's if its test objects are present.
+        limit_tolerance: radians by which the last frame of a clip may exceed the robot's joint limits.
+        **options: see `GraspDataModule`.
     """
 
     title = "RealDex"

@@ -60,14 +60,17 @@ def prepare(
     `data.root=<out>` then reads them. Each file is written atomically; a second run only makes files that are missing,
     or were made from other files or settings.
 
-    Args: root: download: zips or folders, at any depth; see `RealDexMotion` for `models` and `poses`. out: folder
-    outside of `root`; created if absent. threshold: metres between hand and object that count as contact, if there is
-    no `segment.txt`. only: names of objects; None for all. calibration: the folder or zip `calibration_data`. With it,
-    depth pictures give the clouds for `data.object_points=scene`, and the robot's clock if `scene_to_mesh.json` is
-    absent. None ignores pictures.
+    Args:
+        root: the download, zips or folders, at any depth; see `RealDexMotion` for `models` and `poses`.
+        out: folder outside of `root`; created if absent.
+        threshold: metres between hand and object that count as contact, if there is no `segment.txt`.
+        only: names of objects; None for all.
+        calibration: the folder or zip `calibration_data`. With it, depth pictures give the clouds for
+            `data.object_points=scene`, and the robot's clock if `scene_to_mesh.json` is absent. None ignores pictures.
 
-    Raises: CacheError: `out` is not writable. DataError: `out` is inside `root`, where results would be mistaken for
-    recordings.
+    Raises:
+        CacheError: `out` is not writable.
+        DataError: `out` is inside `root`, where results would be mistaken for recordings.
     """
     if out.resolve().is_relative_to(root.resolve()):
         raise DataError(f"--out: expected a folder outside of {root}, found {out}")

@@ -84,13 +84,17 @@ def read_recording(
 ) -> Recording:
     """Reads the poses, time stamps and segments of one recording.
 
-    Args: folder: of the recording. fps: frames per second; None takes the median step of `rgbimage_timestamp.txt`.
-    whole: treats a recording without `segment.txt` as one segment. source: of hand poses: "tf", "final_data" or "auto",
-    see `RealDexMotion`. clock: finds the nanoseconds by which the robot's clock is ahead, called if
-    `scene_to_mesh.json` is absent; None assumes equal clocks, flagged `clock_assumed`.
+    Args:
+        folder: of the recording.
+        fps: frames per second; None takes the median step of `rgbimage_timestamp.txt`.
+        whole: treats a recording without `segment.txt` as one segment.
+        source: of hand poses: "tf", "final_data" or "auto", see `RealDexMotion`.
+        clock: finds the nanoseconds by which the robot's clock is ahead, called if `scene_to_mesh.json` is absent; None
+            assumes equal clocks, flagged `clock_assumed`.
 
-    Raises: BadFile: a file is absent or malformed; the message names the file, key and frame. PickleFileError:
-    `final_data.npy` is truncated, or would execute code.
+    Raises:
+        BadFile: a file is absent or malformed; the message names the file, key and frame.
+        PickleFileError: `final_data.npy` is truncated, or would execute code.
     """
     if folder.exists(PREPARED):
         kept = Recording(**read_prepared(folder))
