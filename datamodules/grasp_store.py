@@ -56,7 +56,7 @@ class GraspStore(Sequence[GraspSample]):
         clouds: (C, N, 3), clouds of objects, unit of the mesh.
         hand: name of the hand.
         num_joints: J.
-        which: (n,), indices of this store's grasps among all M.
+        indices: (n,), of this store's grasps among all M.
         cloud: (M,), index into `clouds`; None takes that of the object.
         up: (M, 3) or (3,), see `GraspBatch`, also for None.
     """
@@ -68,12 +68,12 @@ class GraspStore(Sequence[GraspSample]):
     clouds: NDArray[np.float32]
     hand: str
     num_joints: int
-    which: NDArray[np.int64]
+    indices: NDArray[np.int64]
     cloud: NDArray[np.int64] | None = None
     up: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
-        return len(self.which)
+        return len(self.indices)
 
     @overload
     def __getitem__(self, index: int) -> GraspSample: ...
@@ -81,45 +81,45 @@ class GraspStore(Sequence[GraspSample]):
     def __getitem__(self, index: slice) -> GraspStore: ...
     def __getitem__(self, index: int | slice) -> GraspSample | GraspStore:
         if isinstance(index, slice):
-            return replace(self, which=self.which[index])
+            return replace(self, indices=self.indices[index])
         batch = self.batch([index])
-        flags = self.objects[self.object[self.which[index]]].flags
+        flags = self.objects[self.object[self.indices[index]]].flags
         points, scale = batch.object_points[0], float(batch.scale[0])
         return GraspSample(batch.names[0], batch.objects[0], batch.pose[0], points, batch.meshes[0], scale, flags)
 
     def take(self, indices: NDArray) -> GraspStore:
         """The grasps selected by indices or by a mask (n,)."""
-        return replace(self, which=self.which[indices])
+        return replace(self, indices=self.indices[indices])
 
     def of_objects(self, names: set[str]) -> GraspStore:
         """The grasps of these objects."""
         wanted = np.array([obj.name in names for obj in self.objects], dtype=bool)
-        return self.take(wanted[self.object[self.which]])
+        return self.take(wanted[self.object[self.indices]])
 
     @property
     def object_names(self) -> tuple[str, ...]:
         """Names of the objects that have grasps here."""
-        return tuple(dict.fromkeys(self.objects[k].name for k in np.unique(self.object[self.which])))
+        return tuple(dict.fromkeys(self.objects[k].name for k in np.unique(self.object[self.indices])))
 
     @property
     def plane(self) -> Tensor | None:
         """(n, 4), unit normal and offset (metres) of the table, object frame; None if the data have no table."""
-        return self._plane(np.asarray(self.numbers[self.which]))
+        return self._plane(np.asarray(self.numbers[self.indices]))
 
     @property
     def pose(self) -> HandPose:
         """HandPose (n,) of all grasps, copied."""
-        return self._pose(torch.from_numpy(np.array(self.numbers[self.which])))
+        return self._pose(torch.from_numpy(np.array(self.numbers[self.indices])))
 
     @property
     def scale(self) -> Tensor:
         """(n,), metres per unit of the mesh."""
-        return torch.from_numpy(np.array(self.numbers[self.which, _SCALE]))
+        return torch.from_numpy(np.array(self.numbers[self.indices, _SCALE]))
 
     @property
     def clouds_used(self) -> NDArray[np.int64]:
         """(n,), index into `clouds` of each grasp."""
-        return (self.object if self.cloud is None else self.cloud)[self.which]
+        return (self.object if self.cloud is None else self.cloud)[self.indices]
 
     @cached_property
     def radii(self) -> NDArray[np.float32]:
@@ -128,12 +128,12 @@ class GraspStore(Sequence[GraspSample]):
             return np.full(len(self), np.nan, np.float32)
         used, place = np.unique(self.clouds_used, return_inverse=True)
         radius = [np.linalg.norm(c - c.mean(0), axis=1).max() for c in (self.clouds[k] for k in used)]
-        return np.asarray(radius, np.float32)[place] * self.numbers[self.which, _SCALE]
+        return np.asarray(radius, np.float32)[place] * self.numbers[self.indices, _SCALE]
 
     @cached_property
     def hash(self) -> str:
         """SHA-256 of the objects' names and the rows of their grasps, independent of their order."""
-        here, rows = self.object[self.which], self.rows[self.which]
+        here, rows = self.object[self.indices], self.rows[self.indices]
         order = np.lexsort((rows, here))
         here, rows = here[order], rows[order].astype("<i8")
         starts = np.flatnonzero(np.diff(here, prepend=-1))
@@ -144,7 +144,7 @@ class GraspStore(Sequence[GraspSample]):
 
     def batch(self, indices: Sequence[int] | NDArray) -> GraspBatch:
         """The grasps with these indices (B,), in this order."""
-        at = self.which[np.asarray(indices, np.int64)]
+        at = self.indices[np.asarray(indices, np.int64)]
         numbers = np.array(self.numbers[at])  # copied from the mapped file
         objs = [self.objects[k] for k in self.object[at]]
         scale = torch.from_numpy(numbers[:, _SCALE].copy())

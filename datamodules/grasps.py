@@ -148,7 +148,7 @@ class GraspDataModule(SplitDataModule[GraspStore, GraspStore]):
     def content(self, part: GraspStore) -> Iterator[bytes]:
         """Names of the objects, numbers of the grasps, and their clouds."""
         yield part.hash.encode()
-        for some in np.array_split(part.which, len(part.which) // _BLOCK + 1):
+        for some in np.array_split(part.indices, len(part.indices) // _BLOCK + 1):
             yield np.ascontiguousarray(part.numbers[some]).tobytes()
         for k in np.unique(part.clouds_used):
             yield np.ascontiguousarray(part.clouds[k]).tobytes()
@@ -178,7 +178,7 @@ class GraspDataModule(SplitDataModule[GraspStore, GraspStore]):
 
 def _scenes(store: GraspStore, scales: str) -> list[NDArray[np.int64]]:
     """Indices of the grasps of each scene, by object and scale, in the order of the store."""
-    here, scale = store.object[store.which], store.scale.numpy().round(6)
+    here, scale = store.object[store.indices], store.scale.numpy().round(6)
     plane = store.plane
     found: list[NDArray[np.int64]] = []
     order = np.lexsort((scale, here))  # stable

@@ -31,7 +31,7 @@ class Ramp:
                 f"found first={self.first:g}, last={self.last:g}; epochs are divided by the trainer's max_epochs"
             )
 
-    def at(self, progress: float) -> float:
+    def value_at(self, progress: float) -> float:
         """The weight after this share of the training."""
         if progress < self.first:
             return 0.0

@@ -97,7 +97,7 @@ class GraspFolder(GraspDataModule):
             clouds=clouds,
             hand=hand.name,
             num_joints=hand.num_joints,
-            which=which,
+            indices=which,
             cloud=self._cloud_of(index),
             up=None if self.up is None else np.array(self.up, np.float32),
         )

@@ -97,7 +97,7 @@ class CentredGraspModel(GraspModel):
         pose = grasps.pose
         of_cloud = torch.from_numpy(grasps.clouds.mean(axis=1))
         index = grasps.object if grasps.cloud is None else grasps.cloud
-        centre = of_cloud[torch.from_numpy(index[grasps.which])] * grasps.scale.unsqueeze(-1)
+        centre = of_cloud[torch.from_numpy(index[grasps.indices])] * grasps.scale.unsqueeze(-1)
         self.translation.fit((pose.translation - centre).to(self.translation.mean), floor=0.01)
         self.joints.fit(pose.joints.to(self.joints.mean), floor=0.05)  # about 3 degrees
 

@@ -47,7 +47,9 @@ class Objective:
     def weights_at(self, progress: float) -> dict[str, float]:
         """Weights of the terms, when this share of the training is done, of those that are not 0 at its end."""
         ramps = self.ramps
-        return {name: w * (ramps[name].at(progress) if name in ramps else 1.0) for name, w in self.weights.items()}
+        return {
+            name: w * (ramps[name].value_at(progress) if name in ramps else 1.0) for name, w in self.weights.items()
+        }
 
     def __call__(self, network: GraspModel, batch: GraspBatch, progress: float) -> Loss:
         """The loss of a batch, when this share of the training is done.

@@ -99,7 +99,7 @@ class WholeGraspPose(nn.Module):
         self.enc_fusion = ResidualBlock(2 * width, width, width // 2)
         self.enc_mu, self.enc_var = nn.Linear(width, latent), nn.Linear(width, latent)
 
-    def see(self, points: Tensor, features: Tensor) -> SeenObject:
+    def encode_object(self, points: Tensor, features: Tensor) -> SeenObject:
         """Encodes clouds; farthest-point sampling starts at a random point in training, at the first one in eval mode.
 
         `points` (B, N, 3), metres, object-centred; `features` (B, N, n_features).

@@ -114,7 +114,7 @@ class SagaGrasp(GraspModel):
         """Centroid (B, 3), metres, and the cloud relative to it, with its normals."""
         centre = points.mean(dim=1)
         cloud = points[:, : self.n_object_points] - centre.unsqueeze(1)
-        return centre, self.net.see(cloud, cloud_normals(cloud))
+        return centre, self.net.encode_object(cloud, cloud_normals(cloud))
 
 
 def _cross_entropy(logits: Tensor, target: Tensor, positive: float) -> Tensor:

@@ -45,7 +45,7 @@ class GoalLoss(nn.Module):
 
     def weights(self, progress: float) -> dict[str, float]:
         """Weight of each term after this share of the training."""
-        points, pose, near, offset = (self.ramps[name].at(progress) for name in GOAL_WEIGHTS)
+        points, pose, near, offset = (self.ramps[name].value_at(progress) for name in GOAL_WEIGHTS)
         return {
             "points": points,
             "points_head": points + 3,

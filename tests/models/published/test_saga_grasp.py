@@ -175,18 +175,18 @@ def test_the_marker_net_computes_its_definition(generator):
 def test_sampling_of_the_cloud_is_random_in_training_only(generator):
     net = WholeGraspPose(5, 3, False, **SMALL)
     cloud = torch.randn(3, 40, 3, generator=generator)
-    starts = {tuple(net.train().see(cloud, cloud).levels[0].points[0, 0].tolist()) for _ in range(8)}
+    starts = {tuple(net.train().encode_object(cloud, cloud).levels[0].points[0, 0].tolist()) for _ in range(8)}
     assert len(starts) > 1
-    assert torch.equal(net.eval().see(cloud, cloud).levels[0].points[:, 0], cloud[:, 0])
+    assert torch.equal(net.eval().encode_object(cloud, cloud).levels[0].points[:, 0], cloud[:, 0])
 
 
 def test_a_height_belongs_to_a_network_that_takes_it(generator):
     cloud = torch.randn(2, 40, 3, generator=generator)
     tall, flat = (WholeGraspPose(5, 3, height, **SMALL).eval() for height in (True, False))
     with pytest.raises(ValueError, match="height: expected one for a network with height=True, found none"):
-        tall.decode(torch.zeros(2, 4), tall.see(cloud, cloud))
+        tall.decode(torch.zeros(2, 4), tall.encode_object(cloud, cloud))
     with pytest.raises(ValueError, match="height: expected none for a network with height=False, found one"):
-        flat.decode(torch.zeros(2, 4), flat.see(cloud, cloud), torch.ones(2, 1))
+        flat.decode(torch.zeros(2, 4), flat.encode_object(cloud, cloud), torch.ones(2, 1))
 
 
 def test_the_rate_falls_after_shares_of_the_training():
