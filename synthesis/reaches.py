@@ -108,9 +108,9 @@ def faults(
     """What a careful person would not have done in each clip: bool (B,) by the name of the fault.
 
     A clip is at fault if, in any checked frame, every n-th, the hand is more than `depth` deeper in the object than the
-    grasp is, overlaps itself by more than `overlap`, goes further below the table than the grasp does, or its forearm comes
-    nearer than `forearm` to the object, that is, reaches over it; all in metres. Clips outside MIN_FRAMES..MAX_FRAMES
-    are at fault too.
+    grasp is, overlaps itself by more than `overlap`, goes further below the table than the grasp does, or its forearm
+    comes nearer than `forearm` to the object, that is, reaches over it; all in metres. Clips outside
+    MIN_FRAMES..MAX_FRAMES are at fault too.
     """
     frames = torch.arange(0, MAX_FRAMES, every)
     pose = HandPose.cat([reaches.pose[:, frames], reaches.pose[:, -1:]], dim=1)
