@@ -23,20 +23,25 @@ class Anatomy:
     Attributes:
         forward: (3,), unit, from the wrist to the fingertips.
         palm_normal: (3,), unit, out of the palm, perpendicular to `forward`.
+        approach: (3,), unit, along which the hand goes to an object: `palm_normal`, but on a gripper, whose thumb faces
+            the fingers even when flat, the mean direction of the tips.
         palm_centre: (3,), metres, centroid of the contact candidates of the hand at rest.
         thumb: index of the digit that points away from the others.
         digit: (J,), int64, the digit that a joint moves; the first of them if it moves several.
         flexes: (J,), bool, joints that bend a digit towards the palm; for the thumb its two distal ones.
+        extended: (J,), radians, the posture from which joints bend: zero, on a gripper its limits away from the grasp.
         spread: (J,), in [-1, 1], direction in which joints move the fingers apart; 0 for all others.
         on_thumb: (P,), bool, contact candidates that are on the thumb.
     """
 
     forward: Tensor
     palm_normal: Tensor
+    approach: Tensor
     palm_centre: Tensor
     thumb: int
     digit: Tensor
     flexes: Tensor
+    extended: Tensor
     spread: Tensor
     on_thumb: Tensor
 
@@ -63,7 +68,10 @@ def _measure(hand: Hand) -> Anatomy:
     moves = torch.autograd.functional.jacobian(lambda q: _tips(hand, q), bent).norm(dim=1) > 1e-6  # (D, J)
     digit = moves.int().argmax(dim=0)
     on_thumb = _moved_with(hand, digit == thumb)
-    normal = _palm_normal(hand, flat, forward, ~on_thumb)
+    mean = _mean_normal(hand, flat, ~on_thumb)
+    normal = _unit(mean - (mean @ forward) * forward)
+    of_thumb = _mean_normal(hand, flat, on_thumb)
+    gripper = bool(on_thumb.any()) and float(mean @ of_thumb) < -0.5 * float(mean.norm() * of_thumb.norm())
     own = slopes[digit, :, torch.arange(hand.num_joints)]  # (J, 3)
     own_reach = own.norm(dim=-1).clamp_min(1e-9)
     side = torch.linalg.cross(forward, normal)
@@ -74,10 +82,12 @@ def _measure(hand: Hand) -> Anatomy:
     return Anatomy(
         forward=forward,
         palm_normal=normal,
+        approach=_unit(tips.mean(0)) if gripper else normal,
         palm_centre=_candidates(hand, hand.rest).mean(0),
         thumb=thumb,
         digit=digit,
         flexes=flexes,
+        extended=_widest(hand, own, digit == thumb, mean, of_thumb) if gripper else torch.zeros_like(flat),
         spread=gain / gain.abs().max().clamp_min(1e-9),
         on_thumb=on_thumb,
     )
@@ -108,12 +118,18 @@ def _moved_with(hand: Hand, joints: Tensor) -> Tensor:
     return (slopes.norm(dim=1)[:, joints] > 1e-6).any(dim=1)
 
 
-def _palm_normal(hand: Hand, flat: Tensor, forward: Tensor, used: Tensor) -> Tensor:
+def _mean_normal(hand: Hand, flat: Tensor, used: Tensor) -> Tensor:
+    """(3,), mean normal of the contact candidates `used` (P,), bool, of the flat hand."""
     links = hand.forward_kinematics(_pose(hand, flat))
     candidates = hand.contact_candidates
     normals = (links.rotation[candidates.link] @ candidates.normal.unsqueeze(-1)).squeeze(-1)
-    mean = normals[used].mean(0)
-    return _unit(mean - (mean @ forward) * forward)
+    return normals[used].mean(0)
+
+
+def _widest(hand: Hand, slopes: Tensor, of_thumb: Tensor, inward: Tensor, thumb_inward: Tensor) -> Tensor:
+    """(J,): each joint at the limit that moves its tip, with slope (J, 3), against the direction its pads face."""
+    closes = (slopes * torch.where(of_thumb[:, None], thumb_inward, inward)).sum(-1) > 0
+    return torch.where(closes, hand.lower, hand.upper)
 
 
 def _two_distal(digit: Tensor, which: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +18,13 @@ from ..hands.hand import Hand
 from ..hands.pose import HandPose
 from .grasps import ObjectGrasps
 from .objects import object_mesh, object_names
-from .reaches import Reaches, ReachSettings, acceptable, plan_reaches
+from .reaches import Reaches, ReachSettings, faults, plan_reaches
 
 MOTION_VERSION = 1  # Incremented whenever the same seed would give other clips
 
 _ATTEMPTS_AT_ONCE = 96
-_MAX_ROUNDS = 40
+_ROUNDS_FOR_A_VERDICT = 8  # after which a share of acceptable clips below _LEAST_SHARE ends the search
+_LEAST_SHARE = 0.01
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def object_clips(hand: Hand, grasps: ObjectGrasps, count: int, seed: int, settin
 
 
 def make_clips(hand: Hand, grasps: ObjectGrasps, count: int, seed: int, settings: ReachSettings) -> ObjectClips:
-    """Samples clips and keeps the acceptable ones until there are `count`; see `reaches.acceptable`."""
+    """Samples clips and keeps those without `reaches.faults` until there are `count`."""
     if not len(grasps.seed):
         raise DataError(f"demo grasps of {grasps.object}: expected at least one, found none; generate more")
     mesh = object_mesh(grasps.object)
@@ -55,18 +57,27 @@ def make_clips(hand: Hand, grasps: ObjectGrasps, count: int, seed: int, settings
     grid = _distance_grid(grasps.object, mesh)
     size = float(np.sort(mesh.extents)[1])  # the middle extent: about the width that the fingers have to span
     kept: list[Reaches] = []
-    rounds = 0
-    while sum(len(k.length) for k in kept) < count:
-        if rounds == _MAX_ROUNDS * (1 + count // _ATTEMPTS_AT_ONCE):
-            raise DataError(
-                f"demo clips of {grasps.object}: expected {count}, found {sum(len(k.length) for k in kept)} acceptable"
-                f" in {rounds * _ATTEMPTS_AT_ONCE} attempts; its {len(grasps.seed)} grasps are hard to reach"
-            )
+    refused: Counter[str] = Counter()
+    found = attempts = 0
+    while found < count:
+        if attempts >= _ROUNDS_FOR_A_VERDICT * _ATTEMPTS_AT_ONCE and found < _LEAST_SHARE * attempts:
+            raise DataError(_too_few(grasps, count, found, attempts, refused))
         drawn = plan_reaches(hand, grasps.pose, size, _ATTEMPTS_AT_ONCE, generator, settings)
         with torch.no_grad():
-            kept.append(drawn[acceptable(hand, drawn, grid)])
-        rounds += 1
-    return _flatten(kept, count, rounds * _ATTEMPTS_AT_ONCE)
+            wrong = faults(hand, drawn, grid)
+        kept.append(drawn[~torch.stack([*wrong.values()]).any(dim=0)])
+        refused.update({fault: int(where.sum()) for fault, where in wrong.items()})
+        found, attempts = found + len(kept[-1].length), attempts + _ATTEMPTS_AT_ONCE
+    return _flatten(kept, count, attempts)
+
+
+def _too_few(grasps: ObjectGrasps, count: int, found: int, attempts: int, refused: Counter[str]) -> str:
+    why = "; ".join(f"{fault} in {n}" for fault, n in refused.most_common() if n)
+    return (
+        f"demo clips of {grasps.object}: expected {count} in which the hand {grasps.pose.hand} reaches one of"
+        f" {len(grasps.seed)} grasps, found {found} in {attempts} attempts ({why}); take more grasps of it (`dexzoo"
+        f" synthesise --per-object N`) or leave it out of `objects`"
+    )
 
 
 def object_file(name: str) -> Path:

@@ -39,7 +39,7 @@ class ReachSettings:
     bulge: tuple[float, float] = (0.055, 0.075)  # metres by which the path is raised, per 0.4 m of distance
     sideways: float = 0.02  # metres, largest lateral offset of the path
     retreat: tuple[float, float] = (0.06, 0.09)
-    """metres from the grasp to the last control point, along the back of the hand."""
+    """metres from the grasp to the last control point, against the hand's approach."""
     skew: tuple[float, float] = (0.95, 1.05)  # exponent on the time of the transport
     turn_done: tuple[float, float] = (0.75, 0.95)  # share of the transport after which the orientation is final
     peak: tuple[float, float] = (0.60, 0.70)  # share of the transport at which the fingers are most open
@@ -74,7 +74,7 @@ def minimum_jerk(time: Tensor) -> Tensor:
 def plan_reaches(
     hand: Hand, grasps: HandPose, size: float, count: int, generator: torch.Generator, settings: ReachSettings
 ) -> Reaches:
-    """Samples `count` clips, of at most MAX_FRAMES frames at FPS, that end at random grasps; `acceptable` checks
+    """Samples `count` clips, of at most MAX_FRAMES frames at FPS, that end at random grasps; `faults` finds
     collisions.
 
     `grasps` is a HandPose (G,), object frame, z up, `size` the width of the object in Fitts' law, metres; the generator
@@ -96,7 +96,7 @@ def plan_reaches(
     return Reaches(_end_at(pose, goal, clock.length), clock.length, chosen, scene)
 
 
-def acceptable(
+def faults(
     hand: Hand,
     reaches: Reaches,
     grid: DistanceGrid,
@@ -104,13 +104,13 @@ def acceptable(
     depth: float = 0.004,
     overlap: float = 0.005,
     forearm: float = 0.035,
-) -> Tensor:
-    """Whether a careful person could have made each clip; bool (B,).
+) -> dict[str, Tensor]:
+    """What a careful person would not have done in each clip: bool (B,) by the name of the fault.
 
-    A clip fails if, in any checked frame, every n-th, the hand is more than `depth` deeper in the object than the grasp
-    is, overlaps itself by more than `overlap`, goes further below the table than the grasp does, or its forearm comes
-    nearer than `forearm` to the object, that is, reaches over it; all in metres. Clips outside MIN_FRAMES..MAX_FRAMES
-    fail too.
+    A clip is at fault if, in any checked frame, every n-th, the hand is more than `depth` deeper in the object than the
+    grasp is, overlaps itself by more than `overlap`, goes further below the table than the grasp does, or its forearm
+    comes nearer than `forearm` to the object, that is, reaches over it; all in metres. Clips outside
+    MIN_FRAMES..MAX_FRAMES are at fault too.
     """
     frames = torch.arange(0, MAX_FRAMES, every)
     pose = HandPose.cat([reaches.pose[:, frames], reaches.pose[:, -1:]], dim=1)
@@ -122,13 +122,14 @@ def acceptable(
     )
     turn = reaches.rotation[:, None]
     deepest = -grid(points @ turn).amin(dim=-1)
-    arm_clear = grid(arm @ turn).amin(dim=(-1, -2)) > forearm
     lowest = points[..., 2].amin(dim=-1)
-    fits = (deepest <= deepest[:, -1:].clamp_min(0) + depth).all(dim=1)
-    above = (lowest >= lowest[:, -1:].clamp_max(0) - 1e-4).all(dim=1)
-    loose = (self_penetration_depth(hand, links) <= overlap).all(dim=1)
-    in_time = (reaches.length >= MIN_FRAMES) & (reaches.length <= MAX_FRAMES)
-    return fits & above & loose & arm_clear & in_time
+    return {
+        "the hand cuts into the object": (deepest > deepest[:, -1:].clamp_min(0) + depth).any(dim=1),
+        "the hand goes below the table": (lowest < lowest[:, -1:].clamp_max(0) - 1e-4).any(dim=1),
+        "the hand overlaps itself": (self_penetration_depth(hand, links) > overlap).any(dim=1),
+        "the forearm reaches over the object": grid(arm @ turn).amin(dim=(-1, -2)) <= forearm,
+        "too short or too long": (reaches.length < MIN_FRAMES) | (reaches.length > MAX_FRAMES),
+    }
 
 
 # ------------------------------------------------------------------------------------------------------- random draws
@@ -193,7 +194,7 @@ def _face_person(forearm: Tensor, draw: _Draw, settings: ReachSettings) -> Tenso
 
 def _start(hand: Hand, body: Anatomy, goal: HandPose, draw: _Draw, settings: ReachSettings) -> HandPose:
     """Start of the hand: back along its retreat and the forearm, on the person's side, above the table."""
-    retreat, forearm = goal.rotation @ -body.palm_normal, goal.rotation @ -body.forward
+    retreat, forearm = goal.rotation @ -body.approach, goal.rotation @ -body.forward
     person = torch.tensor([0.0, -1.0, 0.2])
     mix = draw.uniform((0.2, 0.5), 1)
     direction = _unit(mix * retreat + (1 - mix) * forearm + 0.5 * person + 0.15 * draw.normal(3))
@@ -216,7 +217,7 @@ def _wrist_path(
     raised = draw.uniform(settings.bulge, 1) * distance / 0.4 * up
     bent = draw.uniform((-settings.sideways, settings.sideways), 1) * side
     first = start.translation + reach / 3 + raised + bent
-    second = goal.translation - goal.rotation @ body.palm_normal * draw.uniform(settings.retreat, 1)
+    second = goal.translation - goal.rotation @ body.approach * draw.uniform(settings.retreat, 1)
     s = minimum_jerk(clock.transport.clamp(0, 1) ** draw.uniform(settings.skew, 1)).unsqueeze(-1)
     r = 1 - s
     corners = [start.translation, first, second, goal.translation]
@@ -229,7 +230,8 @@ def _fingers(
 ) -> Tensor:
     """(B, T, J): rest, open with the peak during transport, closed after arrival; each finger lags slightly."""
     opened = hand.clamp(
-        torch.where(body.flexes, settings.flexion * goal.joints, goal.joints) + settings.spread * body.spread
+        torch.where(body.flexes, body.extended + settings.flexion * (goal.joints - body.extended), goal.joints)
+        + settings.spread * body.spread
     )
     lag = draw.uniform((0.0, settings.lag), body.num_digits)[:, body.digit]
     peak = draw.uniform(settings.peak, 1) + lag

@@ -11,7 +11,6 @@ import torch
 from ...files.errors import DataError, UnknownName
 from ...geometry.progress import tracked
 from ...hands.load import load_hand
-from ...hands.pose import HandPose
 from ...synthesis.clips import ObjectClips, object_clips, object_file
 from ...synthesis.grasps import SHIPPED, ObjectGrasps, load_grasps
 from ...synthesis.objects import TEST_OBJECTS, VAL_OBJECTS, object_names
@@ -123,7 +122,7 @@ class DemoMotion(OfDemoObjects[list[MotionSample], list[MotionSample]], MotionDa
                     name=f"{name}/{i:04d}",
                     object=name,
                     recording=f"{name}/{i:04d}",
-                    pose=HandPose(pose.translation, pose.rotation, pose.joints, self.hand),
+                    pose=pose,
                     goal=pose[-1],
                     fps=FPS,
                     object_points=points,

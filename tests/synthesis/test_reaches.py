@@ -20,7 +20,7 @@ from dexzoo.synthesis.reaches import (
     MIN_FRAMES,
     Reaches,
     ReachSettings,
-    acceptable,
+    faults,
     minimum_jerk,
     plan_reaches,
 )
@@ -48,6 +48,10 @@ def clips(hand, grasps, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEXZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
         return make_clips(hand, grasps, 12, 0, ReachSettings())
+
+
+def acceptable(hand, reaches, grid, **limits):
+    return ~torch.stack([*faults(hand, reaches, grid, **limits).values()]).any(dim=0)
 
 
 def frames(clips):
