@@ -10,6 +10,9 @@ if __name__ == "__main__":
     coacd.set_log_level("error")
     with np.load(sys.argv[1]) as inputs:
         mesh = coacd.Mesh(inputs["vertices"], inputs["faces"])
+        # CoACD takes some closed solids for broken and remeshes them into ten times the faces.
+        mode = "off" if inputs["closed"] else "auto"
         limits = {"threshold": float(inputs["threshold"]), "max_convex_hull": int(inputs["max_convex_hull"])}
-    parts = coacd.run_coacd(mesh, decimate=True, max_ch_vertex=64, seed=0, **limits)
+    search = {"mcts_iterations": 60, "mcts_nodes": 10, "mcts_max_depth": 2}
+    parts = coacd.run_coacd(mesh, preprocess_mode=mode, decimate=True, max_ch_vertex=64, seed=0, **search, **limits)
     np.savez(sys.argv[2], *[np.asarray(corners) for corners, _ in parts])

@@ -35,6 +35,7 @@ PATIENCE = 300.0
 """Seconds after which a decomposition into convex pieces is given up."""
 _DIGITS = 8  # digits of coordinates relative to the object's size
 _COARSER = 0.1  # of a cell, by which a remeshed surface is simplified
+_COARSEST = 0.002  # of the longest side, by which a solid is simplified for CoACD, whose time grows with the faces
 _CONVEX = 1e-4  # relative difference between a convex part's volume and its hull's
 
 
@@ -141,8 +142,9 @@ def convex_pieces(mesh: trimesh.Trimesh, threshold: float = 0.08, max_pieces: in
     """Corners of convex pieces that together cover the object, for collision in a physics engine.
 
     The hull alone where it is less than `HULL_RATIO` times the volume, else CoACD's approximate decomposition
-    (Wei et al., SIGGRAPH 2022), for which the mesh need not be closed. It cuts along the axes: the pieces move with the
-    mesh, but a rotated mesh gets different ones.
+    (Wei et al., SIGGRAPH 2022), for which the mesh need not be closed. A closed one is first simplified by at most
+    0.2 % of its longest side: 0.3 mm of a bowl of 15 cm. It cuts along the axes: the pieces move with the mesh, but a
+    rotated mesh gets different ones.
 
     Args:
         mesh: any unit.
@@ -162,9 +164,12 @@ def convex_pieces(mesh: trimesh.Trimesh, threshold: float = 0.08, max_pieces: in
         raise MeshError('convex pieces of a hollow object need the package coacd: pip install "dexzoo[coacd]"')
     # Its cuts depend on the last digits of the coordinates, which change with the position of the mesh.
     centre, size = mesh.bounds.mean(0), float(mesh.extents.max())
-    whole = {"vertices": ((mesh.vertices - centre) / size).round(_DIGITS), "faces": mesh.faces}
+    whole = trimesh.Trimesh(((mesh.vertices - centre) / size).round(_DIGITS), mesh.faces, process=False)
+    if closed := whole.is_volume:
+        whole = mesh_of(manifold_of(whole).simplify(_COARSEST))
     with working(f"decomposing a mesh of {len(mesh.faces)} faces into convex pieces"):
-        parts = _coacd(**whole, threshold=threshold, max_convex_hull=max_pieces)
+        arrays = {"vertices": whole.vertices, "faces": whole.faces, "closed": closed}
+        parts = _coacd(**arrays, threshold=threshold, max_convex_hull=max_pieces)
     return [np.asarray(trimesh.convex.convex_hull(corners).vertices) * size + centre for corners in parts]
 
 

@@ -11,6 +11,7 @@ import trimesh
 
 from dexzoo.geometry import solids
 from dexzoo.geometry.meshes import MeshError
+from dexzoo.geometry.remesh import deviation
 from dexzoo.geometry.sdf import SignedDistance
 from dexzoo.geometry.solids import (
     DILATION,
@@ -191,6 +192,23 @@ def test_coacd_may_die_or_hang_without_ending_the_run(monkeypatch: pytest.Monkey
     monkeypatch.setattr(solids, "PATIENCE", 0.1)
     with pytest.raises(MeshError, match=r"CoACD found no convex pieces of the mesh within 0\.1 s"):
         convex_pieces(cup)
+
+
+def test_coacd_is_given_a_coarser_solid_that_is_nearly_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bowl of 15 cm, with walls of 4 mm, a few thousand faces and no hull that would do."""
+    outer, inner = (trimesh.creation.icosphere(subdivisions=4, radius=r) for r in (0.075, 0.071))
+    above = manifold_of(box((1, 1, 1), (0, 0, 0.5)))
+    bowl, given = mesh_of(manifold_of(outer) - manifold_of(inner) - above), {}
+    monkeypatch.setattr(solids, "_coacd", lambda **inputs: given.update(inputs) or [inputs["vertices"]])
+    convex_pieces(bowl)
+    assert given["closed"]
+    coarse = trimesh.Trimesh(given["vertices"] * 0.15, given["faces"]).apply_translation(bowl.bounds.mean(0))
+    assert len(coarse.faces) < 0.8 * len(bowl.faces)
+    assert deviation(coarse, bowl) <= 3.0e-4
+    given.clear()
+    bowl.update_faces(bowl.triangles_center[:, 2] > -0.07)
+    convex_pieces(bowl)
+    assert (given["closed"], len(given["faces"])) == (False, len(bowl.faces))
 
 
 @pytest.mark.slow
