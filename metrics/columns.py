@@ -15,6 +15,7 @@ from ..files.names import did_you_mean
 from ..geometry.meshes import MeshError
 from ..geometry.progress import working
 from ..grasps.posed import PosedGrasps
+from ..hands.errors import HandError
 from . import contact_map, grasp, motion
 from .base import SampleMetric
 from .grasp import GraspMetric
@@ -94,7 +95,8 @@ def grasp_errors(grasps: PosedGrasps, metrics: Sequence[str] = TABLE3, legacy: b
     """One value per grasp and column: (B,) float64 by key, in the unit that the key says; NaN where a grasp has none.
 
     The grasps are B of one object; `metrics` are names in `METRICS`, else ValueError; `legacy` adds the columns of
-    `LEGACY`. A column is NaN too, with a warning, where the object cannot be cut into convex pieces.
+    `LEGACY`. A column is NaN too, with a warning, where the object cannot be cut into convex pieces
+    or the hand cannot be simulated.
     """
     chosen, errors = columns(metrics, legacy), {}
     lost: dict[str, list[str]] = {}
@@ -103,7 +105,7 @@ def grasp_errors(grasps: PosedGrasps, metrics: Sequence[str] = TABLE3, legacy: b
             measuring.note(column.key)
             try:
                 errors[column.key] = column().measure(grasps) * column.per_si
-            except MeshError as error:  # of an object that cannot be simulated, which costs these numbers only
+            except (MeshError, HandError) as error:  # one that cannot be simulated, which costs these numbers only
                 errors[column.key] = torch.full((len(grasps),), torch.nan, dtype=torch.float64)
                 lost.setdefault(str(error), []).append(column.key)
             measuring.advance()

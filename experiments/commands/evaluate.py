@@ -100,7 +100,8 @@ def _protocols(given: argparse.Namespace, settings: Settings) -> int:
     )  # fmt: skip
     for printed in write_success(out, table, protocols, asdict(settings)):
         screen.print(printed)
-    screen.print(f"results: {out}/success.parquet, .json, .md, .png", soft_wrap=True)
+    picture = "" if given.no_sensitivity else ", .png"
+    screen.print(f"results: {out}/success.parquet, .json, .md{picture}", soft_wrap=True)
     return 0
 
 
