@@ -142,9 +142,9 @@ def _worlds(grasps: PosedGrasps, protocol: Protocol, pregrasp: Tensor | None, sq
     targets = np.stack([hand.clamp(q).double().numpy() for q in (opened, grasps.pose.joints, squeezed)], axis=1)
     turn = grasps.pose.rotation.mT.numpy()
     shift = np.einsum("bij,bj->bi", turn, centres - grasps.pose.translation.numpy())
-    thing = np.hstack([shift, rotmat_to_quat(grasps.pose.rotation.mT).numpy()])
+    place = np.hstack([shift, rotmat_to_quat(grasps.pose.rotation.mT).numpy()])
     root = np.tile([0.0, 0, 0, 1, 0, 0, 0] if protocol.welded else [], (len(grasps), 1))
-    first, given = (np.hstack([root, joint_values(hand, targets[:, k]), thing]) for k in (0, 1))
+    first, given = (np.hstack([root, joint_values(hand, targets[:, k]), place]) for k in (0, 1))
     return [
         _World(m, first[i], given[i], turn[i], _point(m, centres[i], protocol), float(m.body_mass[-1]), targets[i])
         for i, m in enumerate(models)
