@@ -7,12 +7,16 @@ import pytest
 import torch
 import trimesh
 
+from dexzoo.datamodules import DemoMotion
+from dexzoo.files.errors import DataError
+from dexzoo.geometry.meshes import mesh_hash
 from dexzoo.geometry.rotations import geodesic_distance
 from dexzoo.geometry.sdf import DistanceGrid, SignedDistance
+from dexzoo.hands.anatomy import Anatomy
 from dexzoo.hands.load import load_hand
 from dexzoo.hands.pose import HandPose
 from dexzoo.synthesis.clips import make_clips
-from dexzoo.synthesis.grasps import load_grasps
+from dexzoo.synthesis.grasps import ObjectGrasps, load_grasps, save_grasps
 from dexzoo.synthesis.objects import object_mesh
 from dexzoo.synthesis.reaches import (
     FPS,
@@ -129,8 +133,6 @@ def test_duration_follows_fitts_law(grasps, hand):
 
 
 def test_fingers_open_wider_than_the_grasp_on_the_way(hand, reaches):
-    from dexzoo.hands.anatomy import Anatomy
-
     flexes = Anatomy.of(hand).flexes
     bend = reaches.pose.joints[..., flexes].abs().mean(-1)
     assert (bend.amin(dim=1) < 0.75 * bend[:, -1]).float().mean() > 0.9
@@ -179,3 +181,74 @@ def test_same_seed_same_clips_and_objects_are_independent(hand, grasps, clips, t
     assert torch.equal(again.pose.to_vector(), clips.pose.to_vector())
     other = make_clips(hand, grasps, 12, 1, ReachSettings())
     assert not torch.equal(other.length, clips.length)
+
+
+# ------------------------------------------------------------------------------------------------------------ grippers
+
+CLAW = """<robot name="claw">
+  <link name="palm"><collision><origin xyz="0 0 .02"/><geometry><box size=".08 .03 .04"/></geometry></collision></link>
+  {}
+</robot>"""
+FINGER = """<link name="{0}"><collision><origin xyz="0 0 .03"/>
+    <geometry><cylinder radius=".008" length=".06"/></geometry></collision></link>
+  <joint name="{0}_joint" type="revolute"><parent link="palm"/><child link="{0}"/>
+    <origin xyz="{1} 0 .05"/><axis xyz="0 {2} 0"/><limit lower="-.5" upper="1" effort="1" velocity="1"/></joint>"""
+CLAW_YAML = """
+name: claw
+kind: tree
+source: claw.urdf
+fingertips: {left: {link: left, offset: [0, 0, 0.06]}, right: {link: right, offset: [0, 0, 0.06]}}
+palmar: {default: [0, 0, 1], left: [1, 0, 0], right: [-1, 0, 0]}
+contact_links: [left, right]
+rest: {left_joint: -0.2, right_joint: -0.2}
+"""
+
+
+@pytest.fixture
+def claw(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEXZOO_CACHE", str(tmp_path / "cache"))
+    fingers = FINGER.format("left", "-.03", "1") + FINGER.format("right", ".03", "-1")
+    (tmp_path / "claw.urdf").write_text(CLAW.format(fingers))
+    (tmp_path / "claw.yaml").write_text(CLAW_YAML)
+    return tmp_path / "claw.yaml"
+
+
+def from_above(joints, height):
+    """A grasp of the claw from above, its palm `height` metres above the top of the object."""
+    down = torch.tensor([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]])
+    top = float(object_mesh(OBJECT).bounds[1, 2])
+    vector = HandPose(torch.tensor([0, 0, top + height]), down, torch.full((2,), joints), "claw").to_vector()[None]
+    return ObjectGrasps(
+        object=OBJECT,
+        pose=HandPose.from_vector(vector, "claw"),
+        six_directions=np.ones((1, 6), bool),
+        penetration=np.zeros(1, np.float32),
+        seed=np.zeros(1, np.int64),
+        pieces=(np.zeros((4, 3), np.float32),),
+        attempts=1,
+        mesh=mesh_hash(object_mesh(OBJECT)),
+    )
+
+
+def test_a_gripper_opens_on_its_way_along_its_fingers(claw):
+    """On a can wider than its straight fingers are apart, which no path from the side and no straight finger reaches;
+    the samples carry the hand's name, whatever file it was named by.
+    """
+    hand = load_hand(str(claw))
+    grasps = from_above(-0.1, 0.07)
+    body = Anatomy.of(hand)
+    torch.testing.assert_close(body.approach, torch.tensor([0.0, 0.0, 1.0]), atol=1e-3, rtol=0)
+    assert body.extended.tolist() == [-0.5, -0.5]
+    clips = make_clips(hand, grasps, 4, 0, ReachSettings())
+    for pose in frames(clips):
+        assert pose.joints.amin() < -0.2  # closed: -0.1
+    file = claw.parent / "grasps.npz"
+    save_grasps(file, [grasps], hand.joint_names, 1)
+    data = DemoMotion(str(claw), objects=[OBJECT], test_objects=[], val_objects=[], grasps=file, clips=4)
+    assert {name for sample in data.load() for name in (sample.pose.hand, sample.goal.hand)} == {"claw"}
+
+
+def test_a_search_for_clips_that_cannot_be_ends_soon_and_says_why(claw):
+    """Fingers that take three seconds to close: no clip is short enough."""
+    with pytest.raises(DataError, match=r"can: expected 500 .* found 0 in 768 attempts \(too short or too long in 768"):
+        make_clips(load_hand(str(claw)), from_above(-0.5, 0.0), 500, 0, ReachSettings(closing=(3.0, 3.0)))
