@@ -249,6 +249,6 @@ def test_a_gripper_opens_on_its_way_along_its_fingers(claw):
 
 
 def test_a_search_for_clips_that_cannot_be_ends_soon_and_says_why(claw):
-    """The hand waits so long at the end that no clip is short enough."""
+    """Fingers that take three seconds to close: no clip is short enough."""
     with pytest.raises(DataError, match=r"can: expected 500 .* found 0 in 768 attempts \(too short or too long in 768"):
-        make_clips(load_hand(str(claw)), from_above(-0.5, 0.0), 500, 0, ReachSettings(hold=(70, 70)))
+        make_clips(load_hand(str(claw)), from_above(-0.5, 0.0), 500, 0, ReachSettings(closing=(3.0, 3.0)))
