@@ -178,10 +178,9 @@ def test_open_meshes_clouds_and_bad_ones_of_a_folder_all_get_grasps(trained, tmp
     assert "mm off, to which hand-object (cm³) and p.dist (cm) refer" in printed
     assert "mesh of scan: it is taken for a cloud: scan: expected at most 2,000 faces" in printed
     assert "a cloud has no inside: the grasps of cloud, scan are neither measured nor filtered" in printed
-    assert {part.object: len(part) for part in load_grasps(folder / "grasps.npz", hand)} == dict.fromkeys(
-        ("cloud", "open", "scan"), 2
-    )
-    assert {row["object"] for row in read_results(folder / "results.parquet")} == {"open"}
+    written = {part.object: len(part) for part in load_grasps(folder / "grasps.npz", hand)}
+    assert (written["cloud"], written["scan"]) == (2, 2)
+    assert [row["object"] for row in read_results(folder / "results.parquet")] == ["open"] * 2  # kept or dropped
 
 
 def test_sampling_names_grasps_that_are_nowhere_near(trained, tmp_path, monkeypatch, capsys):
