@@ -34,7 +34,7 @@ MAX_FACES = 2_000_000
 PATIENCE = 300.0
 """Seconds after which a decomposition into convex pieces is given up."""
 _DIGITS = 8  # digits of coordinates relative to the object's size
-_COARSER = 0.1  # of a cell, by which a remeshed surface is simplified
+_COARSER = 0.03  # of a cell, by which a remeshed surface is simplified
 _COARSEST = 0.002  # of the longest side, by which a solid is simplified for CoACD, whose time grows with the faces
 _CONVEX = 1e-4  # relative difference between a convex part's volume and its hull's
 

@@ -21,7 +21,7 @@ from ..geometry.remesh import deviation
 from ..geometry.sdf import DistanceGrid, SignedDistance
 from ..geometry.solids import convex_pieces, make_solid, manifold_of, mesh_of
 
-_KIND = "objects-4"  # the number is incremented whenever the same mesh would give another asset
+_KIND = "objects-5"  # the number is incremented whenever the same mesh would give another asset
 _NODES = 60
 _EXACT = 5e-4  # deviation over the size that counts as none
 _ASSETS = 16  # kept for whoever asks again, of a few MB each; from the cache on disk one takes 50 ms

@@ -1,11 +1,8 @@
 """A run that trains a tiny network in this process."""
 
-import sys
 from pathlib import Path
 
-from hydra.core.global_hydra import GlobalHydra
-
-from dexzoo.experiments import run
+from tests.experiments.in_process import run_here
 
 TINY = [
     "experiment=smoke",
@@ -18,11 +15,7 @@ TINY = [
 
 def command(*args: str) -> None:
     """Runs the command in this process, in the current folder."""
-    sys.argv = ["run.py", *args, *TINY]
-    try:
-        run.main()
-    finally:
-        GlobalHydra.instance().clear()
+    run_here(*args, *TINY)
 
 
 def only_run(root: Path, name: str = "smoke") -> Path:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-from hydra.core.global_hydra import GlobalHydra
 
-from dexzoo.experiments import run
+from tests.experiments.in_process import run_here
 
 TINY = [
     *("model=grasp_cvae", "model.network.contact=null", "model.loss.contact=0", "model.network.latent=2"),
@@ -21,19 +19,10 @@ DATA = ["data.objects=[mug,bottle,jar]", "data.n_object_points=128", "data.min_g
 SHORT = ["refine.steps=3", "refine.reach=0.3", "runs=runs"]
 
 
-def command(*args: str) -> None:
-    """Runs the command in this process, in the current folder."""
-    sys.argv = ["run.py", *args]
-    try:
-        run.main()
-    finally:
-        GlobalHydra.instance().clear()
-
-
 def refused(capsys, *args: str) -> str:
     """What a command says before it ends with status 1."""
     with pytest.raises(SystemExit):
-        command(*args)
+        run_here(*args)
     return capsys.readouterr().err
 
 

@@ -20,7 +20,8 @@ from dexzoo.models import Refiner
 from dexzoo.models.grasp.refinement.fields import ObjectFields
 from dexzoo.synthesis import grasps as demo
 from dexzoo.synthesis.objects import object_mesh
-from tests.experiments.pipeline.commands import command, only_run
+from tests.experiments.in_process import run_here
+from tests.experiments.pipeline.commands import only_run
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_refining_names_grasps_in_wrong_units(change, reason, message, hand, tmp
     part = GraspSet("can", pose, torch.ones(2, dtype=torch.float64), torch.arange(2))
     save_grasps(tmp_path / "can.npz", [part], hand)
     monkeypatch.chdir(tmp_path)
-    command("task=refine", "grasps=can.npz", "mesh=can.off", "refine.steps=2", "runs=runs")
+    run_here("task=refine", "grasps=can.npz", "mesh=can.off", "refine.steps=2", "runs=runs")
     printed = capsys.readouterr().out
     assert printed.count("implausible: 2 of 2 grasps: ") == 1
     assert message in printed
@@ -65,7 +66,7 @@ def test_refining_a_file_is_refining_each_grasp_alone(
     monkeypatch.setattr(user_grasps, "_BATCH", 2)
     contact = [f"contact_from={predictor}"] if with_contact else []
     steps = ["refine.steps=6"] if fields == "cloud" else ["refine.steps=6", "refine.fields=mesh"]
-    command("task=refine", "grasps=mine.npz", "mesh=meshes", "measure=false", "runs=runs", *steps, *contact)
+    run_here("task=refine", "grasps=mine.npz", "mesh=meshes", "measure=false", "runs=runs", *steps, *contact)
     folder = only_run(tmp_path, "refine")
     found = load_grasps(folder / "grasps.npz", hand)
     assert [(part.object, part.rows.tolist()) for part in found] == [("jar", [10, 11, 12]), ("can", [10, 11])]
@@ -97,7 +98,7 @@ def test_refining_makes_pushed_grasps_shallower_and_keeps_their_format(pushed, h
     broken_jar = replace(jar, pose=replace(jar.pose, joints=broken))
     save_grasps(tmp_path / "set", [broken_jar], hand, "dexgraspnet")
     monkeypatch.chdir(tmp_path)
-    command("task=refine", "grasps=set/jar.npy", "mesh=meshes/jar.obj", "refine.steps=40", "runs=runs")
+    run_here("task=refine", "grasps=set/jar.npy", "mesh=meshes/jar.obj", "refine.steps=40", "runs=runs")
     printed, folder = capsys.readouterr().out, only_run(tmp_path, "refine")
     assert "1 grasps hold numbers that are not finite: they are left out" in printed
     assert "on, drops" not in printed

@@ -25,7 +25,8 @@ from dexzoo.grasps.files import GraspSet, load_grasps, save_grasps
 from dexzoo.models import GraspGeneration
 from dexzoo.synthesis import grasps as demo
 from dexzoo.synthesis.objects import object_mesh
-from tests.experiments.pipeline.commands import DATA, SHORT, TINY, command, only_run, refused
+from tests.experiments.in_process import run_here
+from tests.experiments.pipeline.commands import DATA, SHORT, TINY, only_run, refused
 
 
 def make_run(folder: Path, *overrides: str) -> Path:
@@ -65,7 +66,7 @@ def sampled(trained, tmp_path_factory) -> tuple[Path, str]:
     object_mesh("mug").export(root / "mug.obj")
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.chdir(root)
-        command("task=sample", "model=grasp_cvae", f"ckpt={trained}", "object=mug.obj", "n=3", "seed=5", *SHORT)
+        run_here("task=sample", "model=grasp_cvae", f"ckpt={trained}", "object=mug.obj", "n=3", "seed=5", *SHORT)
     return root, printed.getvalue()
 
 
@@ -97,7 +98,7 @@ def test_the_run_is_found_and_read_once(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     object_mesh("can").export("can.obj")
     quick = ["refine=none", "select=none", "measure=false", "runs=runs"]
-    command("task=sample", f"ckpt={trained}", "object=can.obj", "n=2", *quick)
+    run_here("task=sample", f"ckpt={trained}", "object=can.obj", "n=2", *quick)
     assert seen == [trained / "checkpoints/best.ckpt"]
 
 
@@ -134,8 +135,8 @@ def test_millimetres_give_the_same_grasps(trained, tmp_path, monkeypatch, hand, 
     mesh.copy().apply_scale(1000).export(tmp_path / "mm.off")
     monkeypatch.chdir(tmp_path)
     common = ["task=sample", f"ckpt={trained}", "n=2", "refine=none", "measure=false", "select=none", "runs=runs"]
-    command(*common, "object=m.off", "name=m")
-    command(*common, "object=mm.off", "object_scale=0.001", "name=mm")
+    run_here(*common, "object=m.off", "name=m")
+    run_here(*common, "object=mm.off", "object_scale=0.001", "name=mm")
     metres, millimetres = (load_grasps(only_run(tmp_path, name) / "grasps.npz", hand)[0] for name in ("m", "mm"))
     torch.testing.assert_close(millimetres.pose.to_vector(), metres.pose.to_vector(), atol=1e-5, rtol=0)
     assert millimetres.scale.tolist() == [0.001] * 2
@@ -156,7 +157,7 @@ def test_millimetres_are_taken_for_such_and_giants_refused(task, trained, hand, 
     assert ": implausible: the longest side is " in said
     assert "object_scale=mm or object_scale=NUMBER states the unit of its file" in said
     for given in ([], ["object_scale=mm"]):
-        command(f"task={task}", *what[:-1], f"{what[-1]}mug.off", *given, "name=mm", *quick)
+        run_here(f"task={task}", *what[:-1], f"{what[-1]}mug.off", *given, "name=mm", *quick)
         assert ("units long, which are taken for millimetres: " in capsys.readouterr().out) == (not given)
     for folder in (tmp_path / "runs/mm").iterdir():
         assert load_grasps(folder / "grasps.npz", hand)[0].scale.tolist() == [0.001] * 2
@@ -172,7 +173,7 @@ def test_open_meshes_clouds_and_bad_ones_of_a_folder_all_get_grasps(trained, tmp
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(solids, "MAX_FACES", 2000)
     object_mesh("can").subdivide().subdivide().subdivide().export(tmp_path / "all/scan.stl")
-    command("task=sample", f"ckpt={trained}", "object=all", "n=2", "refine=none", *SHORT[2:])
+    run_here("task=sample", f"ckpt={trained}", "object=all", "n=2", "refine=none", *SHORT[2:])
     printed, folder = capsys.readouterr().out, only_run(tmp_path, "sample")
     assert "mesh of open: " in printed
     assert "mm off, to which hand-object (cm³) and p.dist (cm) refer" in printed
@@ -194,7 +195,7 @@ def test_sampling_names_grasps_that_are_nowhere_near(trained, tmp_path, monkeypa
         return replace(drawn, pose=replace(drawn.pose, translation=drawn.pose.translation + 5))
 
     monkeypatch.setattr(sample, "_draw", away)
-    command("task=sample", f"ckpt={trained}", "object=mug.off", "n=2", "refine=none", "select=none", *SHORT[2:])
+    run_here("task=sample", f"ckpt={trained}", "object=mug.off", "n=2", "refine=none", "select=none", *SHORT[2:])
     assert "implausible: 2 of 2 grasps: the hand is 8" in capsys.readouterr().out
     rows = read_results(only_run(tmp_path, "sample") / "results.parquet")
     assert all(row["implausible"].startswith("hand far from the object") for row in rows)
@@ -222,7 +223,7 @@ def test_a_warning_names_the_likely_unit(factor, scale, hint, caplog):
 def test_a_cloud_gets_grasps_without_numbers(trained, tmp_path, monkeypatch, capsys, hand):
     np.save(tmp_path / "mug.npy", object_mesh("mug").sample(300, seed=0))
     monkeypatch.chdir(tmp_path)
-    command("task=sample", f"ckpt={trained}", "object=mug.npy", "n=2", *SHORT)
+    run_here("task=sample", f"ckpt={trained}", "object=mug.npy", "n=2", *SHORT)
     printed, folder = capsys.readouterr().out, only_run(tmp_path, "sample")
     assert "a cloud has no inside: the grasps are neither measured nor filtered" in printed
     (found,) = load_grasps(folder / "grasps.npz", hand)

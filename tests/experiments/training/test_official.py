@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import hydra
 import pytest
 import torch
-from hydra.core.global_hydra import GlobalHydra
 
-from dexzoo.experiments import run
 from dexzoo.experiments.reports.results import read_results
 from dexzoo.experiments.training.load import load_run, read_checkpoint
+from tests.experiments.in_process import run_here
 from tests.oracles.published_layouts import OFFICIAL_WEIGHTS, contact_keys, container, cvae_keys, weights
 
 TINY = ["data.eval_grasps=2", "data.eval_batch_size=2", "data.batch_size=2", "trainer=smoke", "logger=none"]
@@ -24,11 +22,7 @@ CVAE = ["model=grasp_cvae_official", "refine=none", "select=none", "model.n_samp
 
 def command(*args: str) -> None:
     """Runs the command in this process, in the current folder."""
-    sys.argv = ["run.py", *args, *TINY]
-    try:
-        run.main()
-    finally:
-        GlobalHydra.instance().clear()
+    run_here(*args, *TINY)
 
 
 def only_run(root: Path) -> Path:
